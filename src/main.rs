@@ -1,0 +1,2 @@
+//! dlaplan.
+fn main() {}
