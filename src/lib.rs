@@ -1,1 +1,7 @@
-//! dlaplan.
+//! dlaplan: see, judge, measure and export which parts of a network run on the GPU and which on
+//! the DLA of a Jetson. `ARCHITECTURE.md` has the house in one page.
+
+pub mod figure;
+pub mod model;
+pub mod placement;
+pub mod target;

@@ -1,0 +1,305 @@
+//! Ops, tensors and the whole model.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::kind::OpKind;
+use super::tree::{ModuleId, ModuleTree};
+
+/// Position of an op in [`Model::ops`], which is execution order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct OpId(pub u32);
+
+/// Position of a tensor in [`Model::tensors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct TensorId(pub u32);
+
+impl OpId {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl TensorId {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "each is the ONNX data type of its name")]
+pub enum DType {
+    F32,
+    F16,
+    BF16,
+    F64,
+    I8,
+    U8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+    Bool,
+    String,
+    /// FP8, INT4, complex and whatever comes next.
+    Other,
+}
+
+/// A tensor's dims, outermost first; `None` where no source knows them.
+pub type Shape = Option<Vec<u64>>;
+
+/// One dim of a declared model input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Dim {
+    /// A number.
+    Fixed(u64),
+    /// A name or nothing: the user must say (the name may be empty).
+    Symbolic(String),
+}
+
+/// What part a tensor plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum TensorRole {
+    /// Fed by the caller.
+    Input,
+    /// A constant of the file: weight, bias, shape operand.
+    Weight,
+    /// Produced by an op.
+    Activation,
+}
+
+/// A value that flows between ops.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tensor {
+    /// ONNX value name.
+    pub name: Arc<str>,
+    /// Element type in the file (the engine's precision is the engine config's matter).
+    pub dtype: DType,
+    /// Dims, if known.
+    pub shape: Shape,
+    /// Input, weight or activation.
+    pub role: TensorRole,
+    /// The op that makes it.
+    pub producer: Option<OpId>,
+    /// The ops that read it, in execution order.
+    pub consumers: Vec<OpId>,
+    /// It is an output of the model.
+    pub is_output: bool,
+}
+
+impl Tensor {
+    /// Number of elements, if the shape is known.
+    pub fn elements(&self) -> Option<u64> {
+        self.shape
+            .as_ref()
+            .map(|s| s.iter().fold(1u64, |n, d| n.saturating_mul(*d)))
+    }
+}
+
+/// Work and traffic of one op at the model's own batch, independent of precision and device.
+/// Everything counts elements, not bytes; `None` in [`Op::cost`] where a shape is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OpCost {
+    /// Multiply-accumulates (convolution, matrix product); 0 for ops without any.
+    pub macs: u64,
+    /// Elements of constant operands.
+    pub weight_elems: u64,
+    /// Elements of activation inputs.
+    pub in_elems: u64,
+    /// Elements of outputs.
+    pub out_elems: u64,
+}
+
+/// One op of the network, after helpers were folded into it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Op {
+    /// Unique name; the ONNX node's, which is also TensorRT's layer name.
+    pub name: Arc<str>,
+    /// ONNX op type (`Conv`).
+    pub op_type: Arc<str>,
+    /// What it computes.
+    pub kind: OpKind,
+    /// The module whose `forward` runs it.
+    pub module: ModuleId,
+    /// Activation inputs, in operand order.
+    pub inputs: Vec<TensorId>,
+    /// Constant operands, in operand order.
+    pub weights: Vec<TensorId>,
+    /// Outputs.
+    pub outputs: Vec<TensorId>,
+    /// Work and traffic, if the shapes are known.
+    pub cost: Option<OpCost>,
+    /// Names of the helper nodes (Constant, Identity, shape arithmetic) folded into this op.
+    pub folded: Vec<Arc<str>>,
+}
+
+/// Who wrote the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Exporter {
+    /// `torch.onnx.export(dynamo=False)`.
+    TorchScript,
+    /// `torch.onnx.export(dynamo=True)`.
+    Dynamo,
+    /// Anything else.
+    Foreign,
+}
+
+/// A declared input and the dims in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelInput {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// As the file declares it.
+    pub declared: Vec<Dim>,
+}
+
+/// Where a model came from.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// The file, or a `bundled:` name.
+    pub path: PathBuf,
+    /// ONNX producer name and version.
+    pub producer: String,
+    /// Who wrote the file, by its naming.
+    pub exporter: Exporter,
+    /// Opset of the default domain.
+    pub opset: i64,
+    /// File size in bytes.
+    pub file_bytes: u64,
+    /// BLAKE3 of the graph without weights and of weight shapes, hex.
+    pub structure_hash: String,
+    /// The file carries no weights (bundled demos); a real build must synthesise them.
+    pub structure_only: bool,
+}
+
+/// Something the reader wants the user to know; not an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// One sentence.
+    pub text: String,
+}
+
+/// One network.
+#[derive(Clone, Debug, Serialize)]
+pub struct Model {
+    /// Short name for titles (file stem).
+    pub name: String,
+    /// File and exporter.
+    pub source: Source,
+    /// Execution order: every op comes after the producers of its inputs.
+    pub ops: Vec<Op>,
+    /// All tensors.
+    pub tensors: Vec<Tensor>,
+    /// The module tree.
+    pub modules: ModuleTree,
+    /// Declared inputs, without weights.
+    pub inputs: Vec<ModelInput>,
+    /// Declared outputs.
+    pub outputs: Vec<TensorId>,
+    /// What the reader noticed.
+    pub notes: Vec<Note>,
+    #[serde(skip)]
+    ops_by_name: HashMap<Arc<str>, OpId>,
+}
+
+/// What a reader hands over to make a [`Model`].
+#[derive(Debug)]
+#[expect(missing_docs, reason = "fields of the same names as in Model")]
+pub struct ModelParts {
+    pub name: String,
+    pub source: Source,
+    pub ops: Vec<Op>,
+    pub tensors: Vec<Tensor>,
+    pub modules: ModuleTree,
+    pub inputs: Vec<ModelInput>,
+    pub outputs: Vec<TensorId>,
+    pub notes: Vec<Note>,
+}
+
+impl From<ModelParts> for Model {
+    fn from(parts: ModelParts) -> Self {
+        let ops_by_name = parts
+            .ops
+            .iter()
+            .zip(0..)
+            .map(|(o, i)| (Arc::clone(&o.name), OpId(i)))
+            .collect();
+        let ModelParts {
+            name,
+            source,
+            ops,
+            tensors,
+            modules,
+            inputs,
+            outputs,
+            notes,
+        } = parts;
+        Self {
+            name,
+            source,
+            ops,
+            tensors,
+            modules,
+            inputs,
+            outputs,
+            notes,
+            ops_by_name,
+        }
+    }
+}
+
+impl Model {
+    /// An op by its name.
+    pub fn find_op(&self, name: &str) -> Option<OpId> {
+        self.ops_by_name.get(name).copied()
+    }
+
+    /// An op by id.
+    pub fn op(&self, id: OpId) -> &Op {
+        &self.ops[id.index()]
+    }
+
+    /// A tensor by id.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.index()]
+    }
+
+    /// Ids of all ops in execution order.
+    pub fn op_ids(&self) -> impl Iterator<Item = OpId> + use<> {
+        (0..self.ops.len() as u32).map(OpId)
+    }
+
+    /// The first dim of the first input: the batch the file was exported with.
+    pub fn batch(&self) -> Option<u64> {
+        let input = self.inputs.first()?;
+        self.tensor(input.tensor).shape.as_ref()?.first().copied()
+    }
+
+    /// Inputs whose dims are still symbolic, so that nothing can be built or estimated.
+    pub fn unresolved_inputs(&self) -> impl Iterator<Item = &ModelInput> {
+        self.inputs
+            .iter()
+            .filter(|i| self.tensor(i.tensor).shape.is_none())
+    }
+
+    /// Producers of the op's activation inputs, in operand order, repeats included.
+    pub fn producers(&self, id: OpId) -> impl Iterator<Item = OpId> + '_ {
+        self.op(id)
+            .inputs
+            .iter()
+            .filter_map(|t| self.tensor(*t).producer)
+    }
+
+    /// Multiply-accumulates of the whole network at the model's own batch.
+    pub fn total_macs(&self) -> u64 {
+        self.ops.iter().filter_map(|o| o.cost).map(|c| c.macs).sum()
+    }
+}

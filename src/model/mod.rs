@@ -1,0 +1,16 @@
+//! One network as dlaplan sees it: ops, tensors and the module tree. Knows nothing of devices.
+
+mod graph;
+mod kind;
+pub mod onnx;
+mod tree;
+
+pub use graph::{
+    DType, Dim, Exporter, Model, ModelInput, ModelParts, Note, Op, OpCost, OpId, Shape, Source,
+    Tensor, TensorId, TensorRole,
+};
+pub use kind::{
+    Activation, BinaryOp, Conv, CoordinateMode, NearestMode, NormKind, OpKind, Pool, PoolKind,
+    ReduceOp, Resize, ResizeMode, ShuffleKind, UnaryOp,
+};
+pub use tree::{Module, ModuleId, ModuleTree, ModuleTreeBuilder};

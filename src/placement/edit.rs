@@ -1,0 +1,122 @@
+//! Edits as values, with undo.
+
+use super::{Device, Placement, Site};
+
+/// One change to a placement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Assigns sites.
+    Assign(Vec<Site>, Device),
+    /// Takes explicit assignments away, so that the sites inherit.
+    Inherit(Vec<Site>),
+    /// Changes the default device.
+    Default(Device),
+    /// Loads another placement whole, under a name for the undo list.
+    Replace(String, Placement),
+}
+
+impl Edit {
+    /// What the undo list calls it.
+    pub fn label(&self) -> String {
+        let sites = |s: &[Site]| match s {
+            [one] => one.to_string(),
+            many => format!("{} sites", many.len()),
+        };
+        match self {
+            Self::Assign(s, d) => format!("{} to {d}", sites(s)),
+            Self::Inherit(s) => format!("{} inherits", sites(s)),
+            Self::Default(d) => format!("default {d}"),
+            Self::Replace(name, _) => format!("load {name}"),
+        }
+    }
+}
+
+impl Placement {
+    /// The placement after an edit.
+    #[must_use]
+    pub fn edited(&self, edit: &Edit) -> Self {
+        let mut next = self.clone();
+        match edit {
+            Edit::Assign(sites, device) => {
+                next.overrides
+                    .extend(sites.iter().map(|s| (s.clone(), *device)));
+            }
+            Edit::Inherit(sites) => {
+                for site in sites {
+                    next.overrides.remove(site);
+                }
+            }
+            Edit::Default(device) => next.default = *device,
+            Edit::Replace(_, placement) => next = placement.clone(),
+        }
+        next
+    }
+}
+
+/// A placement under edit: where it is, where it was, where redo leads.
+#[derive(Clone, Debug, Default)]
+pub struct Document {
+    current: Placement,
+    past: Vec<(String, Placement)>,
+    future: Vec<(String, Placement)>,
+}
+
+impl Document {
+    /// How many steps back are kept.
+    pub const MAX_UNDO: usize = 200;
+
+    /// A document with nothing to undo.
+    pub fn new(placement: Placement) -> Self {
+        Self {
+            current: placement,
+            past: Vec::new(),
+            future: Vec::new(),
+        }
+    }
+
+    /// The placement now.
+    pub fn placement(&self) -> &Placement {
+        &self.current
+    }
+
+    /// Makes an edit; one that changes nothing leaves no trace. Returns whether it changed.
+    pub fn apply(&mut self, edit: &Edit) -> bool {
+        let next = self.current.edited(edit);
+        if next == self.current {
+            return false;
+        }
+        if self.past.len() == Self::MAX_UNDO {
+            self.past.remove(0);
+        }
+        self.past
+            .push((edit.label(), std::mem::replace(&mut self.current, next)));
+        self.future.clear();
+        true
+    }
+
+    /// Goes one step back; the label of what was undone.
+    pub fn undo(&mut self) -> Option<String> {
+        let (label, before) = self.past.pop()?;
+        self.future
+            .push((label.clone(), std::mem::replace(&mut self.current, before)));
+        Some(label)
+    }
+
+    /// Goes one step forward; the label of what was redone.
+    pub fn redo(&mut self) -> Option<String> {
+        let (label, after) = self.future.pop()?;
+        self.past
+            .push((label.clone(), std::mem::replace(&mut self.current, after)));
+        Some(label)
+    }
+
+    /// What undo would take back.
+    pub fn undo_label(&self) -> Option<&str> {
+        self.past.last().map(|(l, _)| l.as_str())
+    }
+
+    /// What redo would bring again.
+    pub fn redo_label(&self) -> Option<&str> {
+        self.future.last().map(|(l, _)| l.as_str())
+    }
+}

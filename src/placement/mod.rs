@@ -1,0 +1,153 @@
+//! What the user asks for: a default device, overrides, the engine config around them, edits.
+
+mod config;
+mod edit;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use config::{EngineConfig, Precision};
+pub use edit::{Document, Edit};
+pub use resolve::{Assigned, Resolved, UnknownSite};
+
+/// A processor an op can be placed on.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+pub enum Device {
+    /// The integrated GPU.
+    #[default]
+    #[serde(rename = "GPU")]
+    Gpu,
+    /// A Deep Learning Accelerator.
+    #[serde(rename = "DLA")]
+    Dla,
+}
+
+impl Device {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Gpu => Self::Dla,
+            Self::Dla => Self::Gpu,
+        }
+    }
+
+    /// As TensorRT spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gpu => "GPU",
+            Self::Dla => "DLA",
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something a device can be said for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Site {
+    /// A module by its path; "" is the whole network.
+    Module(String),
+    /// A single op by its name.
+    Op(String),
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module(path) if path.is_empty() => f.write_str("the whole network"),
+            Self::Module(path) => f.write_str(path),
+            Self::Op(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A default device and what was said explicitly; torch2trt's `default_device_type` and
+/// `device_types`. The nearest explicitly assigned ancestor-or-self wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Placement {
+    /// Where everything runs that nothing was said about.
+    pub default: Device,
+    /// What was said, and nothing else.
+    #[serde(with = "site_list")]
+    pub overrides: BTreeMap<Site, Device>,
+}
+
+impl Placement {
+    /// Everything on one device.
+    pub fn all(default: Device) -> Self {
+        Self {
+            default,
+            overrides: BTreeMap::new(),
+        }
+    }
+
+    /// The same placement with a module assigned.
+    #[must_use]
+    pub fn with_module(mut self, path: &str, device: Device) -> Self {
+        self.overrides.insert(Site::Module(path.to_owned()), device);
+        self
+    }
+
+    /// The same placement with an op assigned.
+    #[must_use]
+    pub fn with_op(mut self, name: &str, device: Device) -> Self {
+        self.overrides.insert(Site::Op(name.to_owned()), device);
+        self
+    }
+
+    /// Says anything about the DLA at all.
+    pub fn wants_dla(&self) -> bool {
+        self.default == Device::Dla || self.overrides.values().any(|d| *d == Device::Dla)
+    }
+}
+
+/// Overrides as a list of `{"module": path, "device": "DLA"}` in files, which stays readable
+/// and takes names with any character.
+mod site_list {
+    use std::collections::BTreeMap;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Device, Site};
+
+    #[derive(Serialize, Deserialize)]
+    struct Entry {
+        #[serde(flatten)]
+        site: Site,
+        device: Device,
+    }
+
+    pub fn serialize<S: Serializer>(
+        map: &BTreeMap<Site, Device>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map.iter().map(|(site, device)| Entry {
+            site: site.clone(),
+            device: *device,
+        }))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Site, Device>, D::Error> {
+        let mut map = BTreeMap::new();
+        for entry in Vec::<Entry>::deserialize(deserializer)? {
+            let name = entry.site.to_string();
+            if map.insert(entry.site, entry.device).is_some() {
+                return Err(D::Error::custom(format!("{name:?} is assigned twice")));
+            }
+        }
+        Ok(map)
+    }
+}
