@@ -1,7 +1,9 @@
 //! dlaplan: see, judge, measure and export which parts of a network run on the GPU and which on
 //! the DLA of a Jetson. `ARCHITECTURE.md` has the house in one page.
 
+pub mod estimate;
 pub mod figure;
 pub mod model;
 pub mod placement;
+pub mod plan;
 pub mod target;

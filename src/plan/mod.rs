@@ -112,7 +112,10 @@ pub struct Plan {
 impl Plan {
     /// Why an op falls back, if it does.
     pub fn fallback(&self, op: OpId) -> Option<&Fallback> {
-        self.fallbacks.binary_search_by_key(&op, |(o, _)| *o).ok().map(|i| &self.fallbacks[i].1)
+        self.fallbacks
+            .binary_search_by_key(&op, |(o, _)| *o)
+            .ok()
+            .map(|i| &self.fallbacks[i].1)
     }
 
     /// Ops expected on the DLA.

@@ -48,3 +48,15 @@ pub fn check(model: &Model, op: OpId, target: &Target, config: &EngineConfig) ->
     let _ = (model, op, target, config);
     Verdict::Allowed
 }
+
+/// Judges the engine as a whole.
+pub fn check_engine(model: &Model, target: &Target, config: &EngineConfig) -> Option<Refusal> {
+    let _ = (model, target, config);
+    None
+}
+
+/// Weights one loadable may hold, bytes.
+pub const MAX_LOADABLE_WEIGHT_BYTES: u64 = 512 << 20;
+
+/// Size of one internal tensor of a loadable, bytes.
+pub const MAX_LOADABLE_TENSOR_BYTES: u64 = 1 << 30;

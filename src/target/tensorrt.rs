@@ -64,3 +64,10 @@ impl fmt::Display for TensorRt {
         f.write_str(self.as_str())
     }
 }
+
+impl TensorRt {
+    /// DLA loadables one core holds at a time.
+    pub fn max_loadables(self) -> u32 {
+        16
+    }
+}

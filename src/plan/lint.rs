@@ -1,0 +1,177 @@
+//! Hazards of a plan, each with its mitigation.
+
+use serde::Serialize;
+
+use crate::model::OpId;
+use crate::placement::{Placement, Resolved, Site};
+use crate::target::DlaGeneration;
+
+use super::{Plan, Planner};
+
+/// How much a lint matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Probably slower or other than meant.
+    Warning,
+}
+
+/// A hazard and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lint {
+    /// Stable id.
+    pub id: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is the matter.
+    pub hazard: String,
+    /// What to do.
+    pub mitigation: String,
+    /// Where, if in one place.
+    pub op: Option<OpId>,
+}
+
+pub(super) fn lints(
+    planner: &Planner<'_>,
+    placement: &Placement,
+    resolved: &Resolved,
+    plan: &Plan,
+) -> Vec<Lint> {
+    let model = planner.model();
+    let config = planner.config();
+    let limit = planner.target().tensorrt.max_loadables();
+    let mut found = Vec::new();
+    let mut add = |id, severity, hazard: String, mitigation: &str, op| {
+        found.push(Lint {
+            id,
+            severity,
+            hazard,
+            mitigation: mitigation.to_owned(),
+            op,
+        });
+    };
+    let used = plan.subgraphs.len() as u32;
+    if used > 1 && used * 4 >= limit * 3 {
+        add(
+            "subgraphs.many",
+            Severity::Warning,
+            format!("{used} of the {limit} subgraphs a DLA core holds are used"),
+            "place whole stages rather than single ops; every engine on the core shares the limit",
+            None,
+        );
+    }
+    for subgraph in &plan.subgraphs {
+        if let [op] = subgraph.ops[..]
+            && used > 1
+            && model.op(op).cost.is_some_and(|c| c.macs == 0)
+        {
+            add(
+                "subgraph.tiny",
+                Severity::Warning,
+                format!(
+                    "{} is alone in a DLA subgraph and does no multiplication",
+                    model.op(op).name
+                ),
+                "each subgraph costs a submit and a reformat on both sides; assign it to the GPU",
+                Some(op),
+            );
+        }
+    }
+    if used > 0 && config.precision.fp16 && !config.precision.int8 {
+        let orin = planner
+            .target()
+            .board
+            .dla
+            .is_some_and(|d| d.generation == DlaGeneration::V2);
+        if orin {
+            add(
+                "orin.fp16",
+                Severity::Warning,
+                "Orin's DLA is built for INT8; FP16 convolutions run several times slower".into(),
+                "use INT8",
+                None,
+            );
+        }
+    }
+    if config.precision.int8 && !config.precision.fp16 {
+        add(
+            "int8.without_fp16",
+            Severity::Info,
+            "INT8 alone does not imply FP16: ops without an INT8 kernel run in FP32".into(),
+            "choose int8+fp16 unless you compare with torch2trt's int8_mode",
+            None,
+        );
+    }
+    if !config.gpu_fallback && used > 0 {
+        add(
+            "strict.io",
+            Severity::Info,
+            "strict engines take and give DLA formats only; FP32 I/O needs a reformat on the GPU"
+                .into(),
+            "use the I/O formats kCHW16/kCHW32/kDLA_LINEAR, or allow GPU fallback",
+            None,
+        );
+    }
+    for lint in placement_lints(planner, placement, resolved) {
+        found.push(lint);
+    }
+    found
+}
+
+/// What torch2trt or the tree make of the placement's own words.
+fn placement_lints(planner: &Planner<'_>, placement: &Placement, resolved: &Resolved) -> Vec<Lint> {
+    let model = planner.model();
+    let mut found = Vec::new();
+    for (site, device) in &placement.overrides {
+        let Site::Module(path) = site else { continue };
+        let Some(id) = model.modules.find(path) else {
+            continue;
+        };
+        let module = model.modules.get(id);
+        if module.subtree_ops == 0 {
+            found.push(Lint {
+                id: "override.no_layers",
+                severity: Severity::Info,
+                hazard: format!("{path} has no layers, so assigning it does nothing"),
+                mitigation: "clear the assignment".into(),
+                op: None,
+            });
+        } else if module.never_called {
+            found.push(Lint {
+                id: "torch2trt.never_called",
+                severity: Severity::Info,
+                hazard: format!("PyTorch never calls {path} itself, so torch2trt ignores it"),
+                mitigation: "exports write the assignment on its children".into(),
+                op: None,
+            });
+        }
+        let inherited = match module.parent {
+            Some(parent) => resolved.module(parent).device(),
+            None => placement.default,
+        };
+        if inherited == *device && module.subtree_ops > 0 {
+            found.push(Lint {
+                id: "override.redundant",
+                severity: Severity::Info,
+                hazard: format!("{site} would be on the {device} anyway"),
+                mitigation: "let it inherit".into(),
+                op: None,
+            });
+        }
+    }
+    if planner.engine_refusal().is_some() && placement.wants_dla() {
+        found.push(Lint {
+            id: "engine.no_dla",
+            severity: Severity::Warning,
+            hazard: "nothing can run on a DLA with this target and config".into(),
+            mitigation: planner
+                .engine_refusal()
+                .map(super::Fallback::sentence)
+                .unwrap_or_default(),
+            op: None,
+        });
+    }
+    found
+}
