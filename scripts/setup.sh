@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs what a Debian or Ubuntu machine lacks. Sourced by run.sh and test.sh; safe to repeat.
+# Usage: . scripts/setup.sh run|test
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+need_packages() {
+    local missing=() p
+    for p in "$@"; do
+        dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    echo "installing Debian packages: ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+need_rust() {
+    local want=1.95 have
+    have=$(rustc --version 2>/dev/null | cut -d' ' -f2 || true)
+    if [ -n "$have" ] && [ "$(printf '%s\n%s\n' "$want" "$have" | sort -V | head -n1)" = "$want" ]; then
+        return 0
+    fi
+    echo "installing Rust $want with rustup (found: ${have:-none})"
+    need_packages curl ca-certificates
+    if ! command -v rustup >/dev/null; then
+        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs \
+            | sh -s -- -y --profile minimal --default-toolchain "$want"
+        # shellcheck disable=SC1091
+        . "$HOME/.cargo/env"
+    else
+        rustup toolchain install "$want" --profile minimal
+    fi
+    export RUSTUP_TOOLCHAIN=$want
+    rustup component add rustfmt clippy
+}
+
+# What the window needs at run time: everything is opened with dlopen.
+window_packages=(libgl1 libgl1-mesa-dri libegl1 libxkbcommon0 libxkbcommon-x11-0 libx11-6
+    libx11-xcb1 libxcursor1 libxi6 libxrandr2)
+
+need_packages gcc g++ libc6-dev pkg-config
+need_rust
+case ${1:-run} in
+    run) need_packages "${window_packages[@]}" ;;
+    test) need_packages "${window_packages[@]}" xvfb xauth xdotool x11-utils imagemagick \
+        python3 python3-venv python3-pip ;;
+esac

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# All tests, with their set-up: format, spelling, lints, licences, corpus, tests (the window under
+# Xvfb among them) and the headless build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/setup.sh test
+
+step() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
+
+step "format"
+cargo fmt --all --check
+
+step "tools"
+export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$(mktemp -d)}
+command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest --version 0.9.143
+tools=.corpus/tools
+[ -x $tools/bin/typos ] || {
+    python3 -m venv $tools
+    $tools/bin/pip install -q "typos==$(cat scripts/typos.version)"
+}
+
+step "spelling"
+$tools/bin/typos
+
+step "lints"
+cargo clippy --locked --all-targets -- -D warnings
+
+step "licences and sources"
+# Advisories need a database from the network, so they are a scheduled job's matter.
+if command -v cargo-deny >/dev/null; then
+    cargo deny --offline check bans licenses sources
+else
+    echo "cargo-deny is not installed: skipped (cargo install --locked cargo-deny)"
+fi
+
+step "corpus"
+scripts/corpus.sh
+export DLAPLAN_REQUIRE_CORPUS=1
+
+step "tests"
+cargo nextest run --locked
+cargo test --locked --doc
+
+step "window under Xvfb"
+scripts/window_test.sh
+
+step "headless build"
+cargo clippy --locked --no-default-features --all-targets -- -D warnings
+cargo build --locked --no-default-features
+step "done"
