@@ -28,7 +28,7 @@ cargo clippy --locked --all-targets -- -D warnings
 step "licences and sources"
 # Advisories need a database from the network, so they are a scheduled job's matter.
 if command -v cargo-deny >/dev/null; then
-    cargo deny --offline check bans licenses sources
+    cargo deny check bans licenses sources
 else
     echo "cargo-deny is not installed: skipped (cargo install --locked cargo-deny)"
 fi
