@@ -184,8 +184,6 @@ impl<'de> Deserialize<'de> for Target {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

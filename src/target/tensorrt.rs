@@ -118,13 +118,14 @@ impl TensorRt {
         self >= Self::V11_4
     }
 
-    /// Highest ONNX opset of its parser, where a source states it: 8.5 as observed, 11.x by
-    /// NVIDIA's ONNX opset guide.
-    pub fn max_opset(self) -> Option<i64> {
+    /// Highest ONNX opset its parser documents: `docs/operators.md` of onnx-tensorrt 8.2, 8.5,
+    /// 8.6 and 10.0 (whose figure stands for 10.3 and 10.7), NVIDIA's opset guide for 11.x.
+    pub fn max_opset(self) -> i64 {
         match self {
-            Self::V8_5 => Some(17),
-            Self::V11_4 => Some(25),
-            Self::V8_2 | Self::V8_6 | Self::V10_3 | Self::V10_7 => None,
+            Self::V8_2 => 13,
+            Self::V8_5 | Self::V8_6 => 17,
+            Self::V10_3 | Self::V10_7 => 20,
+            Self::V11_4 => 25,
         }
     }
 

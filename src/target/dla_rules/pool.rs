@@ -1,0 +1,154 @@
+//! Pooling and reductions.
+
+use crate::model::{Pool, PoolKind, ReduceOp};
+use crate::target::TensorRt;
+
+use super::{Check, Cx, GUIDE_8_5, HEADER, MATRIX, No, Refusal, by, rules, unknown};
+
+rules! {
+    RANK = "pool.rank": "two spatial dims", GUIDE_8_5;
+    KIND = "pool.kind": "max and average pooling", HEADER;
+    WINDOW = "pool.window":
+        "window dims of 1-8 (1-16 for max pooling since TensorRT 11.4)", HEADER;
+    PADDING = "pool.padding": "padding of 0-7", HEADER;
+    PADDING_WINDOW = "pool.padding_window":
+        "padding smaller than the window in its dim (TensorRT 11.4)", HEADER;
+    STRIDE = "pool.stride": "strides of 1-16", HEADER;
+    DILATION = "pool.dilation": "no dilation", "onnx-tensorrt, poolingHelper";
+    EXCLUSIVE = "pool.exclusive":
+        "averages over padded positions too, on Xavier",
+        "NvInfer.h, IPoolingLayer::setAverageCountExcludesPadding";
+    REDUCE = "reduce.op":
+        "maximum only",
+        "TensorRT build log: DLA cores do not support AVG Reduce operation";
+    REDUCE_VERSION = "reduce.version":
+        "reductions on Orin since TensorRT 10 (8.6.12 on DRIVE)", MATRIX;
+}
+
+pub(super) fn pooling(cx: &Cx<'_>, p: &Pool) -> Check {
+    if p.window.len() != 2 {
+        return Err(Refusal::new(&RANK, format!("{}-D pooling", p.window.len())).into());
+    }
+    if p.kind == PoolKind::Lp {
+        return Err(Refusal::new(&KIND, "Lp pooling").into());
+    }
+    let v11_4 = cx.tensorrt >= TensorRt::V11_4;
+    let largest = if v11_4 && p.kind == PoolKind::Max {
+        16
+    } else {
+        8
+    };
+    if !p.window.iter().all(|w| (1..=largest).contains(w)) {
+        return Err(Refusal::new(&WINDOW, format!("window {}", by(&p.window)))
+            .fix("pool in stages with smaller windows")
+            .into());
+    }
+    if p.pads.iter().any(|p| *p > 7) {
+        return Err(Refusal::new(&PADDING, format!("padding {}", by(&p.pads))).into());
+    }
+    let mut beyond = p.pads.iter().zip(p.window.iter().cycle());
+    if v11_4 && let Some((pad, window)) = beyond.find(|(p, w)| p >= w) {
+        return Err(Refusal::new(
+            &PADDING_WINDOW,
+            format!("padding {pad} with window {window}"),
+        )
+        .into());
+    }
+    if !p.stride.iter().all(|s| (1..=16).contains(s)) {
+        return Err(Refusal::new(&STRIDE, format!("stride {}", by(&p.stride))).into());
+    }
+    if p.dilation.iter().any(|d| *d != 1) {
+        return Err(Refusal::new(&DILATION, format!("dilation {}", by(&p.dilation))).into());
+    }
+    if cx.xavier && p.kind == PoolKind::Average && !p.count_include_pad {
+        if p.pads.iter().any(|p| *p != 0) {
+            return Err(Refusal::new(
+                &EXCLUSIVE,
+                format!("padding {} left out of the average", by(&p.pads)),
+            )
+            .fix("count_include_pad=True, or pad 0")
+            .into());
+        }
+        // The flag alone may already refuse it: the header wants it set to inclusive.
+        return Err(unknown(
+            "the average is marked exclusive though nothing is padded; count_include_pad=1 in \
+             the file settles it",
+        ));
+    }
+    Ok(())
+}
+
+/// The ONNX parser makes a Reduce layer of global pooling, not a Pooling layer.
+pub(super) fn global(cx: &Cx<'_>, kind: PoolKind) -> Check {
+    match kind {
+        PoolKind::Max => max_reduction(cx),
+        PoolKind::Lp => Err(Refusal::new(&REDUCE, "a global Lp norm").into()),
+        PoolKind::Average => Err(Refusal::new(&REDUCE, "a global average")
+            .fix(pool_fix(cx, "AveragePool"))
+            .into()),
+    }
+}
+
+/// NVIDIA's tutorial and matrix: the same reduction as pooling with a window.
+fn pool_fix(cx: &Cx<'_>, pool: &str) -> String {
+    match cx.input() {
+        Ok([_, _, h, w]) if (1..=8).contains(h) && (1..=8).contains(w) => {
+            format!("replace it by {pool} with kernel {h}x{w}")
+        }
+        Ok([_, _, h, w]) => format!(
+            "replace it by {pool} layers in stages, windows up to 8x8, over its {h}x{w} positions"
+        ),
+        _ => format!("replace it by {pool} layers with windows up to 8x8"),
+    }
+}
+
+fn max_reduction(cx: &Cx<'_>) -> Check {
+    if cx.xavier || cx.tensorrt < TensorRt::V10_3 {
+        return Err(
+            Refusal::new(&REDUCE_VERSION, "a maximum over all positions")
+                .fix(pool_fix(cx, "MaxPool"))
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn reduce(cx: &Cx<'_>, op: ReduceOp, axes: &[u64], keep_dims: bool) -> Check {
+    let spatial = || -> Result<bool, No> {
+        let rank = cx.input()?.len() as u64;
+        Ok(rank == 4 && !axes.is_empty() && axes.iter().all(|a| *a == 2 || *a == 3))
+    };
+    if op == ReduceOp::Max {
+        if !spatial()? {
+            if cx.xavier || cx.tensorrt < TensorRt::V10_3 {
+                return Err(Refusal::new(&REDUCE_VERSION, "a maximum over axes").into());
+            }
+            return Err(unknown(
+                "a maximum is documented over the spatial axes of an image only",
+            ));
+        }
+        max_reduction(cx)?;
+        return if keep_dims {
+            Ok(())
+        } else {
+            Err(unknown(
+                "dropping the reduced dims adds a Shuffle layer, which may not run on the DLA",
+            ))
+        };
+    }
+    let refusal = Refusal::new(&REDUCE, format!("a Reduce{op:?}"));
+    Err(match op {
+        ReduceOp::Mean if spatial().unwrap_or(false) => refusal.fix(pool_fix(cx, "AveragePool")),
+        ReduceOp::Mean if cx.input().is_ok_and(|d| d.len() == 4) && axes == [1] => {
+            refusal.fix("replace it by a 1x1 convolution with weights 1/C")
+        }
+        ReduceOp::Sum if spatial().unwrap_or(false) => {
+            refusal.fix(pool_fix(cx, "AveragePool") + " and scale by the number of positions")
+        }
+        ReduceOp::Sum if cx.input().is_ok_and(|d| d.len() == 4) && axes == [1] => {
+            refusal.fix("replace it by a 1x1 convolution with weights 1")
+        }
+        _ => refusal,
+    }
+    .into())
+}
