@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// An axis counted from the end of a tensor whose rank no source knows.
+pub const UNKNOWN_AXIS: u64 = u64::MAX;
+
 /// A 2-D (or 1-D, 3-D) convolution or deconvolution. Spatial lists run outermost first (H, W).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Conv {
@@ -318,14 +321,14 @@ pub enum OpKind {
     },
     /// Concatenation.
     Concat {
-        /// Axis, non-negative.
+        /// Axis, non-negative ([`UNKNOWN_AXIS`] if the rank is unknown).
         axis: u64,
     },
     /// Resize or Upsample.
     Resize(Resize),
     /// Softmax or LogSoftmax.
     Softmax {
-        /// Axis, non-negative.
+        /// Axis, non-negative ([`UNKNOWN_AXIS`] if the rank is unknown).
         axis: u64,
         /// LogSoftmax.
         log: bool,
@@ -334,7 +337,7 @@ pub enum OpKind {
     Shuffle(ShuffleKind),
     /// Slice.
     Slice {
-        /// Sliced axes, non-negative; empty if not constant.
+        /// Sliced axes, non-negative; empty if not constant ([`UNKNOWN_AXIS`] if the rank is unknown).
         axes: Vec<u64>,
         /// Step per axis.
         steps: Vec<i64>,
@@ -343,14 +346,14 @@ pub enum OpKind {
     },
     /// Split.
     Split {
-        /// Axis, non-negative.
+        /// Axis, non-negative ([`UNKNOWN_AXIS`] if the rank is unknown).
         axis: u64,
     },
     /// Reduction.
     Reduce {
         /// Which reduction.
         op: ReduceOp,
-        /// Axes, non-negative; empty means all.
+        /// Axes, non-negative; empty means all ([`UNKNOWN_AXIS`] if the rank is unknown).
         axes: Vec<u64>,
         /// Reduced dims stay as size 1.
         keep_dims: bool,

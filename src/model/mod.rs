@@ -11,6 +11,6 @@ pub use graph::{
 };
 pub use kind::{
     Activation, BinaryOp, Conv, CoordinateMode, NearestMode, NormKind, OpKind, Pool, PoolKind,
-    ReduceOp, Resize, ResizeMode, ShuffleKind, UnaryOp,
+    ReduceOp, Resize, ResizeMode, ShuffleKind, UNKNOWN_AXIS, UnaryOp,
 };
 pub use tree::{Module, ModuleId, ModuleTree, ModuleTreeBuilder};

@@ -142,37 +142,51 @@ impl Default for ModuleTreeBuilder {
 }
 
 impl ModuleTreeBuilder {
-    /// The draft of a dotted path, made with all its ancestors when new. Handles are stable.
+    /// The draft of a dotted path, made with all its ancestors when new; empty segments are
+    /// skipped. Handles are stable.
     pub fn module(&mut self, path: &str) -> usize {
         if let Some(i) = self.by_path.get(path) {
             return *i;
         }
-        let mut parent = 0;
-        let mut end = 0;
         // Walks the segments rather than recursing: paths come from untrusted files.
-        while end < path.len() {
-            let next = path[end + usize::from(end > 0)..]
-                .find('.')
-                .map_or(path.len(), |at| end + usize::from(end > 0) + at);
-            let prefix = &path[..next];
-            parent = if let Some(i) = self.by_path.get(prefix) {
+        let mut parent = 0;
+        let mut prefix = String::with_capacity(path.len());
+        for segment in path.split('.').filter(|s| !s.is_empty()) {
+            if !prefix.is_empty() {
+                prefix.push('.');
+            }
+            prefix.push_str(segment);
+            parent = if let Some(i) = self.by_path.get(prefix.as_str()) {
                 *i
             } else {
                 let i = self.drafts.len();
-                let prefix: Arc<str> = prefix.into();
-                let start = if end == 0 { 0 } else { end + 1 };
+                let path: Arc<str> = prefix.as_str().into();
                 self.drafts.push(Draft {
-                    name: path[start..next].into(),
-                    path: Arc::clone(&prefix),
+                    name: segment.into(),
+                    path: Arc::clone(&path),
                     ..Draft::default()
                 });
-                self.by_path.insert(prefix, i);
+                self.by_path.insert(path, i);
                 self.drafts[parent].children.push(i);
                 i
             };
-            end = next;
         }
         parent
+    }
+
+    /// The draft of a path, if it has been made.
+    pub fn find(&self, path: &str) -> Option<usize> {
+        self.by_path.get(path).copied()
+    }
+
+    /// Whether any op was put into the draft itself.
+    pub fn has_ops(&self, draft: usize) -> bool {
+        !self.drafts[draft].ops.is_empty()
+    }
+
+    /// Paths of all drafts, in handle order.
+    pub fn paths(&self) -> Vec<Arc<str>> {
+        self.drafts.iter().map(|d| Arc::clone(&d.path)).collect()
     }
 
     /// Puts an op into a module.
@@ -279,6 +293,7 @@ mod tests {
                 "dropout"
             ]
         );
+        assert_eq!(ModuleTreeBuilder::default().module(".."), 0);
         let layer2 = tree.find("layer2").unwrap_or(ModuleId::ROOT);
         assert_eq!(tree.subtree(layer2), 4..7);
         assert_eq!(tree.subtree_ops(layer2), [OpId(1)]);

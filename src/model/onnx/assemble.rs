@@ -1,0 +1,769 @@
+//! Decoded file -> [`Model`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::attrs::Attrs;
+use super::blocks;
+use super::decode::{Bad, Site};
+use super::error::{LoadError, Quoted};
+use super::graph::{Graph, Node, NodeId, ValueId, Weight};
+use super::infer::{Call, Fact};
+use super::names::{self, Named, Naming};
+use super::{LoadOptions, proto};
+use crate::model::{
+    Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder, Note,
+    Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
+};
+
+/// Deepest module path.
+const MAX_SEGMENTS: usize = 64;
+/// Largest tensor an input may be: 2^40 elements.
+const MAX_INPUT: u64 = 1 << 40;
+
+/// Builds the model.
+pub(super) fn model(
+    path: PathBuf,
+    name: &str,
+    file_bytes: u64,
+    file: &proto::Model,
+    options: &LoadOptions,
+) -> Result<Model, LoadError> {
+    let no_graph = proto::Graph::default();
+    let graph = Graph::new(&path, file.graph.as_ref().unwrap_or(&no_graph))?;
+    let mut notes = Vec::new();
+    let mut note = |text: String| notes.push(Note { text });
+    if graph.reordered {
+        note("The file lists nodes before the nodes they depend on; they were put in order.".into());
+    }
+    if graph.renamed > 0 {
+        note(format!(
+            "{} nodes share a name with another; they were numbered as TensorRT does.",
+            graph.renamed
+        ));
+    }
+    let opset = file
+        .opset_import
+        .iter()
+        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
+        .map_or(1, |o| o.version);
+
+    let inputs = input_dims(&path, &graph, options)?;
+    let values = infer(&graph, opset, &inputs);
+    if values.disagreements > 0 {
+        note(format!(
+            "{} shapes written in the file contradict its inputs and weights; the computed ones \
+             are used.",
+            values.disagreements
+        ));
+    }
+    let roles = classify(&graph, &values.dynamic);
+    if roles.ops.is_empty() {
+        return Err(LoadError::NoOps { path });
+    }
+    if roles.dead > 0 {
+        note(format!("{} constant nodes feed nothing and were left out.", roles.dead));
+    }
+
+    let mut build = Build {
+        graph: &graph,
+        values: &values,
+        roles: &roles,
+        tensors: Vec::new(),
+        ids: HashMap::new(),
+    };
+    let inputs: Vec<ModelInput> = graph
+        .inputs
+        .iter()
+        .zip(inputs)
+        .map(|(v, input)| ModelInput {
+            tensor: build.tensor(*v),
+            declared: input.declared,
+        })
+        .collect();
+    let mut ops = Vec::with_capacity(roles.ops.len());
+    for (&node, at) in roles.ops.iter().zip(0..) {
+        ops.push(build.op(&path, node, OpId(at), opset)?);
+    }
+    let outputs: Vec<TensorId> = graph.outputs.iter().map(|v| build.tensor(*v)).collect();
+    for id in &outputs {
+        if let Some(t) = build.tensors.get_mut(id.index()) {
+            t.is_output = true;
+        }
+    }
+    let tensors = build.tensors;
+    for input in &inputs {
+        let tensor = &tensors[input.tensor.index()];
+        if tensor.shape.is_none() {
+            note(format!(
+                "Input {} is declared {}; give its dims before anything can be estimated or built.",
+                Quoted::new(&tensor.name),
+                shown(&input.declared)
+            ));
+        }
+    }
+    let resolved = inputs.iter().all(|i| tensors[i.tensor.index()].shape.is_some());
+    let unknown = |t: &&Tensor| t.role == TensorRole::Activation && t.shape.is_none();
+    if resolved && let Some(first) = tensors.iter().find(unknown) {
+        note(format!(
+            "{} tensors have no known shape, {} first; ops that touch them have no estimate.",
+            tensors.iter().filter(unknown).count(),
+            Quoted::new(&first.name)
+        ));
+    }
+
+    let naming = read_names(file, &graph, &roles, &ops, &tensors);
+    let exporter = naming.exporter;
+    let modules = tree(&path, naming, &mut ops, &tensors)?;
+    let structure_only = file
+        .metadata_props
+        .iter()
+        .any(|e| e.key == "dlaplan.structure_only" && e.value.as_ref() == b"1");
+    let producer = format!("{} {}", file.producer_name, file.producer_version);
+    Ok(Model::from(ModelParts {
+        name: name.to_owned(),
+        source: Source {
+            path,
+            producer: producer.trim().to_owned(),
+            exporter,
+            opset,
+            file_bytes,
+            structure_hash: structure_hash(file.graph.as_ref().unwrap_or(&no_graph)),
+            structure_only,
+        },
+        ops,
+        tensors,
+        modules,
+        inputs,
+        outputs,
+        notes,
+    }))
+}
+
+fn shown(dims: &[Dim]) -> String {
+    let parts: Vec<String> = dims
+        .iter()
+        .map(|d| match d {
+            Dim::Fixed(n) => n.to_string(),
+            Dim::Symbolic(s) if s.is_empty() => "?".to_owned(),
+            Dim::Symbolic(s) => s.escape_debug().take(40).collect(),
+        })
+        .collect();
+    if parts.is_empty() { "without dims".to_owned() } else { parts.join("x") }
+}
+
+/// An input's declared dims and the ones in force.
+struct Input {
+    declared: Vec<Dim>,
+    dims: Option<Vec<u64>>,
+    /// Whether a dim that the file fixes was changed.
+    overridden: bool,
+}
+
+fn input_dims(
+    path: &Path,
+    graph: &Graph<'_>,
+    options: &LoadOptions,
+) -> Result<Vec<Input>, LoadError> {
+    let name_of = |v: ValueId| graph.values[v].name;
+    for name in options.inputs.keys() {
+        if !graph.inputs.iter().any(|v| name_of(*v) == name) {
+            let known: Vec<String> = graph
+                .inputs
+                .iter()
+                .take(10)
+                .map(|v| Quoted::new(name_of(*v)).to_string())
+                .collect();
+            return Err(LoadError::UnknownInput {
+                path: path.to_owned(),
+                input: Quoted::new(name),
+                known: known.join(", "),
+            });
+        }
+    }
+    let mut inputs = Vec::with_capacity(graph.inputs.len());
+    for &v in &graph.inputs {
+        let value = &graph.values[v];
+        let shape = value.info.and_then(|t| t.shape.as_ref());
+        let declared: Vec<Dim> = shape.map_or_else(Vec::new, |s| {
+            s.dim
+                .iter()
+                .map(|d| match (d.dim_value, &d.dim_param) {
+                    // Paddle and others write -1 or 0 for "any".
+                    (Some(n), _) if n > 0 => Dim::Fixed(n as u64),
+                    (_, Some(name)) => Dim::Symbolic(name.clone()),
+                    _ => Dim::Symbolic(String::new()),
+                })
+                .collect()
+        });
+        let fixed: Option<Vec<u64>> = declared
+            .iter()
+            .map(|d| match d {
+                Dim::Fixed(n) => Some(*n),
+                Dim::Symbolic(_) => None,
+            })
+            .collect();
+        let small = |dims: &[u64]| {
+            let n = dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d));
+            n.is_some_and(|n| n <= MAX_INPUT)
+        };
+        let bad = |given: &[u64], why: String| {
+            let dims: Vec<String> = given.iter().take(16).map(u64::to_string).collect();
+            let example: Vec<String> = declared
+                .iter()
+                .map(|d| match d {
+                    Dim::Fixed(n) => n.to_string(),
+                    Dim::Symbolic(_) => "1".to_owned(),
+                })
+                .collect();
+            let example = if example.is_empty() { "1x3x224x224".into() } else { example.join("x") };
+            LoadError::BadInputDims {
+                path: path.to_owned(),
+                input: Quoted::new(value.name),
+                given: if dims.is_empty() { "no dims".into() } else { dims.join("x") },
+                why,
+                example: format!("{}={example}", Quoted::new(value.name).to_string().trim_matches('`')),
+            }
+        };
+        let mut overridden = false;
+        let dims = match options.inputs.get(value.name) {
+            Some(given) => {
+                if shape.is_some() && given.len() != declared.len() {
+                    let why = format!(
+                        "the file declares {} dims ({})",
+                        declared.len(),
+                        shown(&declared)
+                    );
+                    return Err(bad(given, why));
+                }
+                if given.contains(&0) || !small(given) {
+                    let why = "every dim must be at least 1 and the tensor below 2^40 elements";
+                    return Err(bad(given, why.into()));
+                }
+                overridden = declared
+                    .iter()
+                    .zip(given)
+                    .any(|(d, g)| matches!(d, Dim::Fixed(n) if n != g));
+                Some(given.clone())
+            }
+            None => {
+                if let Some(dims) = &fixed
+                    && !small(dims)
+                {
+                    return Err(LoadError::BadDims {
+                        path: path.to_owned(),
+                        tensor: Quoted::new(value.name),
+                        what: "the input is declared larger than 2^40 elements".into(),
+                    });
+                }
+                fixed.filter(|_| shape.is_some())
+            }
+        };
+        inputs.push(Input {
+            declared,
+            dims,
+            overridden,
+        });
+    }
+    Ok(inputs)
+}
+
+/// What is known of every value.
+struct Values {
+    facts: Vec<Fact>,
+    /// Depends on the data of a model input.
+    dynamic: Vec<bool>,
+    /// Shapes in `value_info` that contradict the computed ones.
+    disagreements: usize,
+}
+
+fn attributes<'a>(node: &Node<'a>) -> Attrs<'a> {
+    Attrs(&node.proto.attribute)
+}
+
+/// Op type for the standard operators, "" for other domains' and local functions.
+fn standard_op<'a>(node: &Node<'a>) -> &'a str {
+    match node.proto.domain.as_str() {
+        "" | "ai.onnx" => &node.proto.op_type,
+        // TensorRT and ONNX Runtime export these with the standard ones' meaning.
+        "com.microsoft" => match node.proto.op_type.as_str() {
+            op @ ("Gelu" | "QuantizeLinear" | "DequantizeLinear") => op,
+            _ => "",
+        },
+        _ => "",
+    }
+}
+
+fn call<'a>(node: &Node<'a>, facts: &'a [Fact], opset: i64) -> Call<'a> {
+    Call {
+        op: standard_op(node),
+        attrs: attributes(node),
+        opset,
+        inputs: node
+            .inputs
+            .iter()
+            .map(|v| v.and_then(|v| facts.get(v)))
+            .collect(),
+        outputs: node.outputs.len(),
+    }
+}
+
+fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
+    let mut facts: Vec<Fact> = vec![Fact::default(); graph.values.len()];
+    let mut dynamic = vec![false; graph.values.len()];
+    let mut disagreements = 0;
+    for (v, value) in graph.values.iter().enumerate() {
+        match value.weight {
+            Some(Weight::Dense(t)) => facts[v] = Fact::of_tensor(t),
+            Some(Weight::Sparse(_)) => {
+                let w = value.weight.map(|w| (w.dims(), w.data_type()));
+                if let Some((dims, code)) = w {
+                    let dims = dims.iter().map(|d| u64::try_from(*d).ok()).collect();
+                    facts[v] = Fact::new(super::attrs::dtype(code), Some(dims));
+                }
+            }
+            None => {}
+        }
+    }
+    // Names of symbolic dims that the user's dims settle.
+    let mut named: BTreeMap<&str, u64> = BTreeMap::new();
+    for (&v, input) in graph.inputs.iter().zip(inputs) {
+        dynamic[v] = true;
+        let dtype = graph.values[v].info.map_or(0, |t| t.elem_type);
+        let partial = input.declared.iter().map(|d| match d {
+            Dim::Fixed(n) => Some(*n),
+            Dim::Symbolic(_) => None,
+        });
+        let dims = match &input.dims {
+            Some(dims) => Some(dims.iter().copied().map(Some).collect()),
+            None if input.declared.is_empty() => None,
+            None => Some(partial.collect()),
+        };
+        facts[v] = Fact::new(super::attrs::dtype(dtype), dims);
+        for (d, n) in input.declared.iter().zip(input.dims.iter().flatten()) {
+            if let Dim::Symbolic(name) = d
+                && !name.is_empty()
+            {
+                named.insert(name, *n);
+            }
+        }
+    }
+    let declared_hold = inputs.iter().all(|i| !i.overridden);
+    for node in &graph.nodes {
+        let out = call(node, &facts, opset).infer();
+        // The shape of an activation is fixed, whatever the data.
+        let shape_only = matches!(standard_op(node), "Shape" | "Size" | "EyeLike");
+        let mut used = node.inputs.iter().flatten().chain(&node.captured);
+        let depends = !shape_only && used.any(|v| dynamic[*v]);
+        for (&v, mut fact) in node.outputs.iter().zip(out) {
+            let Some(v) = v else { continue };
+            if let Some(info) = graph.values[v].info
+                && declared_hold
+                && merge(&mut fact, info, &named)
+            {
+                disagreements += 1;
+            }
+            facts[v] = fact;
+            dynamic[v] = depends;
+        }
+    }
+    Values {
+        facts,
+        dynamic,
+        disagreements,
+    }
+}
+
+/// Fills what inference left open from the file's `value_info`; true if they contradict.
+fn merge(fact: &mut Fact, info: &proto::TensorType, named: &BTreeMap<&str, u64>) -> bool {
+    let mut declared = Fact::of_type(info);
+    if fact.dtype == crate::model::DType::Other {
+        fact.dtype = declared.dtype;
+    }
+    if let (Some(dims), Some(shape)) = (&mut declared.dims, &info.shape) {
+        for (d, proto) in dims.iter_mut().zip(&shape.dim) {
+            let name = proto.dim_param.as_deref();
+            *d = d.or_else(|| named.get(name?).copied());
+        }
+    }
+    match (&mut fact.dims, declared.dims) {
+        (None, declared) => {
+            fact.dims = declared;
+            false
+        }
+        (Some(_), None) => false,
+        (Some(own), Some(declared)) if own.len() == declared.len() => {
+            let mut clash = false;
+            for (o, d) in own.iter_mut().zip(declared) {
+                clash |= matches!((*o, d), (Some(a), Some(b)) if a != b);
+                *o = o.or(d);
+            }
+            clash
+        }
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// What becomes of each node.
+struct Roles {
+    /// Nodes that are ops, in execution order.
+    ops: Vec<NodeId>,
+    /// Op index per node, for ops.
+    op_of: Vec<Option<usize>>,
+    /// The value that a folded Identity or Dropout stands for.
+    alias: HashMap<ValueId, ValueId>,
+    /// Helper nodes folded into each op.
+    folded: Vec<Vec<NodeId>>,
+    /// Helpers without a consumer.
+    dead: usize,
+}
+
+impl Roles {
+    fn root(&self, v: ValueId) -> ValueId {
+        self.alias.get(&v).copied().unwrap_or(v)
+    }
+}
+
+fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
+    let mut read = vec![false; graph.values.len()];
+    for v in graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured)) {
+        read[*v] = true;
+    }
+    let mut alias: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut ops = Vec::new();
+    let mut op_of = vec![None; graph.nodes.len()];
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let mut outputs = node.outputs.iter().flatten();
+        let works = outputs.clone().any(|v| dynamic[*v]) || {
+            // A node without outputs is an op if it sees the model's data.
+            node.outputs.is_empty() && node.inputs.iter().flatten().any(|v| dynamic[*v])
+        };
+        if !works {
+            continue;
+        }
+        if matches!(standard_op(node), "Identity" | "Dropout")
+            && let (Some(Some(input)), Some(Some(output))) =
+                (node.inputs.first(), node.outputs.first())
+            && !graph.values[*output].is_output
+            && !outputs.by_ref().skip(1).any(|v| read[*v] || graph.values[*v].is_output)
+        {
+            let root = alias.get(input).copied().unwrap_or(*input);
+            alias.insert(*output, root);
+            continue;
+        }
+        op_of[id] = Some(ops.len());
+        ops.push(id);
+    }
+    // A helper belongs to the first op that uses what it makes, directly or through helpers.
+    let mut owner: Vec<Option<usize>> = vec![None; graph.values.len()];
+    let mut folded = vec![Vec::new(); ops.len()];
+    let mut dead = 0;
+    for (id, node) in graph.nodes.iter().enumerate().rev() {
+        let op = op_of[id].or_else(|| {
+            let outputs = node.outputs.iter().flatten();
+            outputs.filter_map(|v| owner[*v]).min()
+        });
+        if op_of[id].is_none() {
+            match op {
+                Some(op) => folded[op].push(id),
+                None => dead += 1,
+            }
+        }
+        let Some(op) = op else { continue };
+        for v in node.inputs.iter().flatten().chain(&node.captured) {
+            owner[*v] = Some(owner[*v].map_or(op, |o| o.min(op)));
+        }
+    }
+    folded.iter_mut().for_each(|f| f.reverse());
+    Roles {
+        ops,
+        op_of,
+        alias,
+        folded,
+        dead,
+    }
+}
+
+struct Build<'g, 'a> {
+    graph: &'g Graph<'a>,
+    values: &'g Values,
+    roles: &'g Roles,
+    tensors: Vec<Tensor>,
+    ids: HashMap<ValueId, TensorId>,
+}
+
+impl Build<'_, '_> {
+    fn tensor(&mut self, v: ValueId) -> TensorId {
+        let v = self.roles.root(v);
+        if let Some(id) = self.ids.get(&v) {
+            return *id;
+        }
+        let value = &self.graph.values[v];
+        let fact = &self.values.facts[v];
+        let id = TensorId(self.tensors.len() as u32);
+        let producer = value.producer.and_then(|n| self.roles.op_of[n]);
+        self.tensors.push(Tensor {
+            name: value.name.into(),
+            dtype: fact.dtype,
+            shape: fact.shape(),
+            role: match (value.is_input, self.values.dynamic[v]) {
+                (true, _) => TensorRole::Input,
+                (false, true) => TensorRole::Activation,
+                (false, false) => TensorRole::Weight,
+            },
+            producer: producer.map(|o| OpId(o as u32)),
+            consumers: Vec::new(),
+            is_output: false,
+        });
+        self.ids.insert(v, id);
+        id
+    }
+
+    fn op(&mut self, path: &Path, id: NodeId, at: OpId, opset: i64) -> Result<Op, LoadError> {
+        let graph = self.graph;
+        let node = &graph.nodes[id];
+        let bad = |Bad(attribute, what): Bad| LoadError::BadAttribute {
+            path: path.to_owned(),
+            node: Quoted::new(&node.name),
+            op_type: Quoted::new(&node.proto.op_type),
+            attribute: attribute.chars().flat_map(char::escape_debug).take(80).collect(),
+            what,
+        };
+        for a in &node.proto.attribute {
+            if a.f.is_some_and(f32::is_nan) || a.floats.iter().any(|f| f.is_nan()) {
+                return Err(LoadError::BadAttribute {
+                    path: path.to_owned(),
+                    node: Quoted::new(&node.name),
+                    op_type: Quoted::new(&node.proto.op_type),
+                    attribute: a.name.chars().flat_map(char::escape_debug).take(80).collect(),
+                    what: "is not a number (NaN)".into(),
+                });
+            }
+        }
+        let facts = &self.values.facts;
+        let site = Site {
+            call: call(node, facts, opset),
+            constant: node
+                .inputs
+                .iter()
+                .map(|v| v.is_some_and(|v| !self.values.dynamic[v]))
+                .collect(),
+            outputs: node.outputs.iter().map(|v| v.and_then(|v| facts.get(v))).collect(),
+        };
+        let kind = site.kind().map_err(bad)?;
+        let cost = site.cost(&kind);
+        let (mut inputs, mut weights) = (Vec::new(), Vec::new());
+        for &v in node.inputs.iter().flatten().chain(&node.captured) {
+            let t = self.tensor(v);
+            if self.values.dynamic[v] {
+                inputs.push(t);
+            } else {
+                weights.push(t);
+            }
+            let consumers = &mut self.tensors[t.index()].consumers;
+            if consumers.last() != Some(&at) {
+                consumers.push(at);
+            }
+        }
+        let outputs = node.outputs.iter().flatten().map(|v| self.tensor(*v)).collect();
+        Ok(Op {
+            name: Arc::clone(&node.name),
+            op_type: node.proto.op_type.as_str().into(),
+            kind,
+            module: ModuleId::ROOT,
+            inputs,
+            weights,
+            outputs,
+            cost,
+            folded: self.roles.folded[at.index()]
+                .iter()
+                .map(|n| Arc::clone(&graph.nodes[*n].name))
+                .collect(),
+        })
+    }
+}
+
+fn heavy(kind: &OpKind) -> bool {
+    matches!(
+        kind,
+        OpKind::Conv(_)
+            | OpKind::Deconv(_)
+            | OpKind::FullyConnected { .. }
+            | OpKind::MatMul
+            | OpKind::Recurrent
+    )
+}
+
+fn read_names(
+    file: &proto::Model,
+    graph: &Graph<'_>,
+    roles: &Roles,
+    ops: &[Op],
+    tensors: &[Tensor],
+) -> Naming {
+    let named: Vec<Named<'_>> = ops
+        .iter()
+        .zip(&roles.ops)
+        .map(|(op, node)| Named {
+            node: graph.nodes[*node].proto,
+            producers: op
+                .inputs
+                .iter()
+                .filter_map(|t| tensors[t.index()].producer.map(OpId::index))
+                .collect(),
+            weights: op.weights.iter().map(|t| &*tensors[t.index()].name).collect(),
+            heavy: heavy(&op.kind),
+        })
+        .collect();
+    names::read(file, &named)
+}
+
+fn tree(
+    path: &Path,
+    naming: Naming,
+    ops: &mut [Op],
+    tensors: &[Tensor],
+) -> Result<ModuleTree, LoadError> {
+    let mut builder = ModuleTreeBuilder::default();
+    let mut drafts = Vec::with_capacity(ops.len());
+    let paths = if naming.nameless {
+        let works: Vec<bool> = ops.iter().map(|o| heavy(&o.kind)).collect();
+        let blocks = blocks::cut(ops, tensors, &works);
+        blocks.iter().map(|b| format!("block{}", b + 1)).collect()
+    } else {
+        naming.paths
+    };
+    for (at, module) in (0..).zip(&paths) {
+        check_path(path, module)?;
+        let draft = builder.module(module);
+        builder.add_op(draft, OpId(at));
+        drafts.push(draft);
+    }
+    for (module, class) in &naming.modules {
+        check_path(path, module)?;
+        let draft = builder.module(module);
+        if let Some(class) = class {
+            builder.set_class(draft, class);
+        }
+        if matches!(class.as_deref(), Some("ModuleList" | "ModuleDict")) {
+            builder.set_never_called(draft);
+        }
+    }
+    if naming.exporter != Exporter::Foreign && !naming.called.is_empty() {
+        // A container between two called modules that no trace went through.
+        for called in &naming.called {
+            builder.module(called);
+        }
+        for path in naming.called.iter().filter(|p| !p.is_empty()) {
+            let mut above = path.as_str();
+            while let Some((parent, _)) = above.rsplit_once('.') {
+                above = parent;
+                if naming.called.contains(parent) {
+                    continue;
+                }
+                if let Some(draft) = builder.find(parent)
+                    && !builder.has_ops(draft)
+                {
+                    builder.set_never_called(draft);
+                }
+            }
+        }
+    }
+    let (tree, ids) = builder.finish();
+    for (op, draft) in ops.iter_mut().zip(drafts) {
+        op.module = ids[draft];
+    }
+    Ok(tree)
+}
+
+fn check_path(path: &Path, module: &str) -> Result<(), LoadError> {
+    let segments = module.split('.').count();
+    if segments <= MAX_SEGMENTS && module.len() <= super::graph::MAX_NAME {
+        return Ok(());
+    }
+    Err(LoadError::Limit {
+        path: path.to_owned(),
+        place: format!("module {}", Quoted::new(module)),
+        what: format!("{segments} levels, {} bytes", module.len()),
+        limit: MAX_SEGMENTS,
+    })
+}
+
+/// BLAKE3 of nodes, attributes, and of weights' names, types and dims (with the values of small
+/// integer ones, which are shapes).
+fn structure_hash(graph: &proto::Graph) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hash_graph(&mut hasher, graph);
+    hasher.finalize().to_hex().to_string()
+}
+
+fn hash_text(hasher: &mut blake3::Hasher, text: &[u8]) {
+    hasher.update(&(text.len() as u64).to_le_bytes());
+    hasher.update(text);
+}
+
+fn hash_tensor(hasher: &mut blake3::Hasher, tensor: &proto::Tensor) {
+    hash_text(hasher, tensor.name.as_bytes());
+    hasher.update(&tensor.data_type.to_le_bytes());
+    hasher.update(&(tensor.dims.len() as u64).to_le_bytes());
+    for d in &tensor.dims {
+        hasher.update(&d.to_le_bytes());
+    }
+    if let Some(ints) = super::attrs::tensor_data(tensor).and_then(|d| d.ints()) {
+        for i in ints {
+            hasher.update(&i.to_le_bytes());
+        }
+    }
+}
+
+fn hash_graph(hasher: &mut blake3::Hasher, graph: &proto::Graph) {
+    for count in [graph.node.len(), graph.initializer.len(), graph.input.len()] {
+        hasher.update(&(count as u64).to_le_bytes());
+    }
+    for node in &graph.node {
+        for text in [&node.op_type, &node.domain, &node.name] {
+            hash_text(hasher, text.as_bytes());
+        }
+        for list in [&node.input, &node.output] {
+            hasher.update(&(list.len() as u64).to_le_bytes());
+            for name in list {
+                hash_text(hasher, name.as_bytes());
+            }
+        }
+        for a in &node.attribute {
+            hash_text(hasher, a.name.as_bytes());
+            hasher.update(&a.i.unwrap_or(0).to_le_bytes());
+            hasher.update(&a.f.unwrap_or(0.0).to_le_bytes());
+            hash_text(hasher, a.s.as_deref().unwrap_or_default());
+            hasher.update(&(a.ints.len() as u64).to_le_bytes());
+            for i in &a.ints {
+                hasher.update(&i.to_le_bytes());
+            }
+            for f in &a.floats {
+                hasher.update(&f.to_le_bytes());
+            }
+            for s in &a.strings {
+                hash_text(hasher, s);
+            }
+            for t in a.t.iter().map(|t| &**t).chain(&a.tensors) {
+                hash_tensor(hasher, t);
+            }
+            for g in a.g.iter().map(|g| &**g).chain(&a.graphs) {
+                hash_graph(hasher, g);
+            }
+        }
+    }
+    for tensor in &graph.initializer {
+        hash_tensor(hasher, tensor);
+    }
+    for info in &graph.input {
+        hash_text(hasher, info.name.as_bytes());
+        let Some(t) = super::graph::tensor_type(info) else { continue };
+        hasher.update(&t.elem_type.to_le_bytes());
+        for d in t.shape.iter().flat_map(|s| &s.dim) {
+            hasher.update(&d.dim_value.unwrap_or(-1).to_le_bytes());
+            hash_text(hasher, d.dim_param.as_deref().unwrap_or_default().as_bytes());
+        }
+    }
+}
