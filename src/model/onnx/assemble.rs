@@ -35,7 +35,9 @@ pub(super) fn model(
     let mut notes = Vec::new();
     let mut note = |text: String| notes.push(Note { text });
     if graph.reordered {
-        note("The file lists nodes before the nodes they depend on; they were put in order.".into());
+        note(
+            "The file lists nodes before the nodes they depend on; they were put in order.".into(),
+        );
     }
     if graph.renamed > 0 {
         note(format!(
@@ -63,7 +65,10 @@ pub(super) fn model(
         return Err(LoadError::NoOps { path });
     }
     if roles.dead > 0 {
-        note(format!("{} constant nodes feed nothing and were left out.", roles.dead));
+        note(format!(
+            "{} constant nodes feed nothing and were left out.",
+            roles.dead
+        ));
     }
 
     let mut build = Build {
@@ -103,7 +108,9 @@ pub(super) fn model(
             ));
         }
     }
-    let resolved = inputs.iter().all(|i| tensors[i.tensor.index()].shape.is_some());
+    let resolved = inputs
+        .iter()
+        .all(|i| tensors[i.tensor.index()].shape.is_some());
     let unknown = |t: &&Tensor| t.role == TensorRole::Activation && t.shape.is_none();
     if resolved && let Some(first) = tensors.iter().find(unknown) {
         note(format!(
@@ -150,7 +157,11 @@ fn shown(dims: &[Dim]) -> String {
             Dim::Symbolic(s) => s.escape_debug().take(40).collect(),
         })
         .collect();
-    if parts.is_empty() { "without dims".to_owned() } else { parts.join("x") }
+    if parts.is_empty() {
+        "without dims".to_owned()
+    } else {
+        parts.join("x")
+    }
 }
 
 /// An input's declared dims and the ones in force.
@@ -217,13 +228,24 @@ fn input_dims(
                     Dim::Symbolic(_) => "1".to_owned(),
                 })
                 .collect();
-            let example = if example.is_empty() { "1x3x224x224".into() } else { example.join("x") };
+            let example = if example.is_empty() {
+                "1x3x224x224".into()
+            } else {
+                example.join("x")
+            };
             LoadError::BadInputDims {
                 path: path.to_owned(),
                 input: Quoted::new(value.name),
-                given: if dims.is_empty() { "no dims".into() } else { dims.join("x") },
+                given: if dims.is_empty() {
+                    "no dims".into()
+                } else {
+                    dims.join("x")
+                },
                 why,
-                example: format!("{}={example}", Quoted::new(value.name).to_string().trim_matches('`')),
+                example: format!(
+                    "{}={example}",
+                    Quoted::new(value.name).to_string().trim_matches('`')
+                ),
             }
         };
         let mut overridden = false;
@@ -427,7 +449,11 @@ impl Roles {
 
 fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
     let mut read = vec![false; graph.values.len()];
-    for v in graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured)) {
+    for v in graph
+        .nodes
+        .iter()
+        .flat_map(|n| n.inputs.iter().flatten().chain(&n.captured))
+    {
         read[*v] = true;
     }
     let mut alias: HashMap<ValueId, ValueId> = HashMap::new();
@@ -446,7 +472,10 @@ fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
             && let (Some(Some(input)), Some(Some(output))) =
                 (node.inputs.first(), node.outputs.first())
             && !graph.values[*output].is_output
-            && !outputs.by_ref().skip(1).any(|v| read[*v] || graph.values[*v].is_output)
+            && !outputs
+                .by_ref()
+                .skip(1)
+                .any(|v| read[*v] || graph.values[*v].is_output)
         {
             let root = alias.get(input).copied().unwrap_or(*input);
             alias.insert(*output, root);
@@ -527,7 +556,11 @@ impl Build<'_, '_> {
             path: path.to_owned(),
             node: Quoted::new(&node.name),
             op_type: Quoted::new(&node.proto.op_type),
-            attribute: attribute.chars().flat_map(char::escape_debug).take(80).collect(),
+            attribute: attribute
+                .chars()
+                .flat_map(char::escape_debug)
+                .take(80)
+                .collect(),
             what,
         };
         for a in &node.proto.attribute {
@@ -536,7 +569,12 @@ impl Build<'_, '_> {
                     path: path.to_owned(),
                     node: Quoted::new(&node.name),
                     op_type: Quoted::new(&node.proto.op_type),
-                    attribute: a.name.chars().flat_map(char::escape_debug).take(80).collect(),
+                    attribute: a
+                        .name
+                        .chars()
+                        .flat_map(char::escape_debug)
+                        .take(80)
+                        .collect(),
                     what: "is not a number (NaN)".into(),
                 });
             }
@@ -549,7 +587,11 @@ impl Build<'_, '_> {
                 .iter()
                 .map(|v| v.is_some_and(|v| !self.values.dynamic[v]))
                 .collect(),
-            outputs: node.outputs.iter().map(|v| v.and_then(|v| facts.get(v))).collect(),
+            outputs: node
+                .outputs
+                .iter()
+                .map(|v| v.and_then(|v| facts.get(v)))
+                .collect(),
         };
         let kind = site.kind().map_err(bad)?;
         let cost = site.cost(&kind);
@@ -566,7 +608,12 @@ impl Build<'_, '_> {
                 consumers.push(at);
             }
         }
-        let outputs = node.outputs.iter().flatten().map(|v| self.tensor(*v)).collect();
+        let outputs = node
+            .outputs
+            .iter()
+            .flatten()
+            .map(|v| self.tensor(*v))
+            .collect();
         Ok(Op {
             name: Arc::clone(&node.name),
             op_type: node.proto.op_type.as_str().into(),
@@ -612,7 +659,11 @@ fn read_names(
                 .iter()
                 .filter_map(|t| tensors[t.index()].producer.map(OpId::index))
                 .collect(),
-            weights: op.weights.iter().map(|t| &*tensors[t.index()].name).collect(),
+            weights: op
+                .weights
+                .iter()
+                .map(|t| &*tensors[t.index()].name)
+                .collect(),
             heavy: heavy(&op.kind),
         })
         .collect();
@@ -759,11 +810,16 @@ fn hash_graph(hasher: &mut blake3::Hasher, graph: &proto::Graph) {
     }
     for info in &graph.input {
         hash_text(hasher, info.name.as_bytes());
-        let Some(t) = super::graph::tensor_type(info) else { continue };
+        let Some(t) = super::graph::tensor_type(info) else {
+            continue;
+        };
         hasher.update(&t.elem_type.to_le_bytes());
         for d in t.shape.iter().flat_map(|s| &s.dim) {
             hasher.update(&d.dim_value.unwrap_or(-1).to_le_bytes());
-            hash_text(hasher, d.dim_param.as_deref().unwrap_or_default().as_bytes());
+            hash_text(
+                hasher,
+                d.dim_param.as_deref().unwrap_or_default().as_bytes(),
+            );
         }
     }
 }

@@ -151,7 +151,11 @@ fn raw(data_type: i32, data: &[u8]) -> Option<Data> {
     }
     let int = |v: i64| Some(v);
     Some(match data_type {
-        1 => Data::Float(chunks(data)?.map(|b| f32::from_le_bytes(b) as f64).collect()),
+        1 => Data::Float(
+            chunks(data)?
+                .map(|b| f32::from_le_bytes(b) as f64)
+                .collect(),
+        ),
         11 => Data::Float(chunks(data)?.map(f64::from_le_bytes).collect()),
         10 => Data::Float(chunks(data)?.map(|b| half(u16::from_le_bytes(b))).collect()),
         16 => Data::Float(
@@ -161,11 +165,27 @@ fn raw(data_type: i32, data: &[u8]) -> Option<Data> {
         ),
         2 | 9 => Data::Int(data.iter().map(|b| int((*b).into())).collect()),
         3 => Data::Int(data.iter().map(|b| int((*b as i8).into())).collect()),
-        4 => Data::Int(chunks(data)?.map(|b| int(u16::from_le_bytes(b).into())).collect()),
-        5 => Data::Int(chunks(data)?.map(|b| int(i16::from_le_bytes(b).into())).collect()),
-        6 => Data::Int(chunks(data)?.map(|b| int(i32::from_le_bytes(b).into())).collect()),
+        4 => Data::Int(
+            chunks(data)?
+                .map(|b| int(u16::from_le_bytes(b).into()))
+                .collect(),
+        ),
+        5 => Data::Int(
+            chunks(data)?
+                .map(|b| int(i16::from_le_bytes(b).into()))
+                .collect(),
+        ),
+        6 => Data::Int(
+            chunks(data)?
+                .map(|b| int(i32::from_le_bytes(b).into()))
+                .collect(),
+        ),
         7 => Data::Int(chunks(data)?.map(|b| int(i64::from_le_bytes(b))).collect()),
-        12 => Data::Int(chunks(data)?.map(|b| int(u32::from_le_bytes(b).into())).collect()),
+        12 => Data::Int(
+            chunks(data)?
+                .map(|b| int(u32::from_le_bytes(b).into()))
+                .collect(),
+        ),
         13 => Data::Int(
             chunks(data)?
                 .map(|b| i64::try_from(u64::from_le_bytes(b)).ok())
@@ -255,7 +275,9 @@ mod tests {
         let mut t = proto::TensorFields {
             dims: vec![2],
             data_type: 7,
-            raw_data: Bytes::copy_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]),
+            raw_data: Bytes::copy_from_slice(&[
+                3, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255,
+            ]),
             ..proto::TensorFields::default()
         };
         let expected = Some(Data::Int(vec![Some(3), Some(-1)]));

@@ -34,7 +34,12 @@ impl Site<'_> {
 
     /// A non-negative axis.
     fn axis(&self, value: i64) -> u64 {
-        match self.call.input(0).and_then(Fact::rank).or_else(|| self.rank()) {
+        match self
+            .call
+            .input(0)
+            .and_then(Fact::rank)
+            .or_else(|| self.rank())
+        {
             Some(rank) => axis(value, rank).map_or(UNKNOWN_AXIS, |a| a as u64),
             None => u64::try_from(value).unwrap_or(UNKNOWN_AXIS),
         }
@@ -56,7 +61,9 @@ impl Site<'_> {
             return self.call.attrs.float(name).filter(|v| v.is_finite());
         }
         let data = self.call.input(input)?.data.as_ref()?;
-        data.first_float().map(|v| v as f32).filter(|v| v.is_finite())
+        data.first_float()
+            .map(|v| v as f32)
+            .filter(|v| v.is_finite())
     }
 
     /// What the op computes.
@@ -243,7 +250,11 @@ impl Site<'_> {
         let groups = self.positive("group", 1)?;
         let w = self.call.input(weight);
         let Some(window) = Window::read(self.call.attrs, kernel_of(w)) else {
-            if self.call.attrs.ints("kernel_shape").is_none_or(<[i64]>::is_empty)
+            if self
+                .call
+                .attrs
+                .ints("kernel_shape")
+                .is_none_or(<[i64]>::is_empty)
                 && kernel_of(w).is_none()
             {
                 // Weights of unknown shape: nothing more can be said.
@@ -270,7 +281,12 @@ impl Site<'_> {
         let extra = self.call.attrs.ints("output_padding").unwrap_or_default();
         let extra = if transposed {
             (0..n)
-                .map(|i| extra.get(i).and_then(|v| u64::try_from(*v).ok()).unwrap_or(0))
+                .map(|i| {
+                    extra
+                        .get(i)
+                        .and_then(|v| u64::try_from(*v).ok())
+                        .unwrap_or(0)
+                })
                 .collect()
         } else {
             Vec::new()
@@ -313,7 +329,11 @@ impl Site<'_> {
     }
 
     fn matmul(&self) -> OpKind {
-        let second = if self.call.op == "QLinearMatMul" { 3 } else { 1 };
+        let second = if self.call.op == "QLinearMatMul" {
+            3
+        } else {
+            1
+        };
         let b = self.call.input(second);
         let transposed = self.call.op == "Gemm" && self.call.attrs.flag("transB");
         let dims = b.and_then(Fact::shape);
@@ -479,7 +499,9 @@ impl Site<'_> {
     /// Every step multiplies the input by W and the state by R; the weights hold all gates.
     fn recurrent_macs(&self) -> Option<u64> {
         let x = self.call.input(0)?.shape()?;
-        let [first, second, _] = x[..] else { return None };
+        let [first, second, _] = x[..] else {
+            return None;
+        };
         let weights = elements(self.call.input(1)?.dims.as_ref()?)?
             .checked_add(elements(self.call.input(2)?.dims.as_ref()?)?)?;
         first.checked_mul(second)?.checked_mul(weights)

@@ -15,7 +15,11 @@ pub struct Quoted(String);
 impl Quoted {
     /// Escapes control characters and keeps the first 120 characters.
     pub fn new(name: &str) -> Self {
-        let mut text: String = name.chars().take(120).flat_map(char::escape_debug).collect();
+        let mut text: String = name
+            .chars()
+            .take(120)
+            .flat_map(char::escape_debug)
+            .collect();
         if name.chars().nth(120).is_some() {
             text.push_str("...");
         }
@@ -31,7 +35,10 @@ impl fmt::Display for Quoted {
 
 /// Why a file cannot be read. Each message names the file, the place in it and the remedy.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are the values that each message shows")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the values that each message shows"
+)]
 pub enum LoadError {
     /// The file cannot be opened.
     #[error("{}: {source}. Check the path and its permissions", path.display())]

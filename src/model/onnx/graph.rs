@@ -353,12 +353,21 @@ fn outer_names<'a>(
 ) {
     let mut defined: HashSet<&str> = body.initializer.iter().map(|t| t.name.as_str()).collect();
     defined.extend(body.input.iter().map(|i| i.name.as_str()));
-    defined.extend(body.node.iter().flat_map(|n| n.output.iter().map(String::as_str)));
+    defined.extend(
+        body.node
+            .iter()
+            .flat_map(|n| n.output.iter().map(String::as_str)),
+    );
     around.push(defined);
     let outside = |name: &str| !name.is_empty() && !around.iter().any(|s| s.contains(name));
     let inputs = body.node.iter().flat_map(|n| &n.input);
     let outputs = body.output.iter().map(|o| &o.name);
-    used.extend(inputs.chain(outputs).map(String::as_str).filter(|n| outside(n)));
+    used.extend(
+        inputs
+            .chain(outputs)
+            .map(String::as_str)
+            .filter(|n| outside(n)),
+    );
     for attribute in body.node.iter().flat_map(|n| &n.attribute) {
         for inner in attribute.g.iter().map(|g| &**g).chain(&attribute.graphs) {
             outer_names(inner, around, used);

@@ -32,9 +32,8 @@ impl Default for Fact {
 
 impl Fact {
     pub fn new(dtype: DType, dims: Option<Dims>) -> Self {
-        let believable = |d: &Dims| {
-            d.len() <= MAX_RANK && d.iter().flatten().all(|d| *d <= MAX_DIM)
-        };
+        let believable =
+            |d: &Dims| d.len() <= MAX_RANK && d.iter().flatten().all(|d| *d <= MAX_DIM);
         Self {
             dtype,
             dims: dims.filter(believable),
@@ -61,9 +60,8 @@ impl Fact {
     }
 
     fn with(dtype: DType, dims: Dims, data: Option<Data>) -> Self {
-        let fits = |d: &Data| {
-            d.len() <= MAX_VALUES && elements(&dims).is_none_or(|n| n == d.len() as u64)
-        };
+        let fits =
+            |d: &Data| d.len() <= MAX_VALUES && elements(&dims).is_none_or(|n| n == d.len() as u64);
         let data = data.filter(fits).map(Rc::new);
         Self {
             data,
@@ -97,7 +95,11 @@ pub(super) fn elements(dims: &[Option<u64>]) -> Option<u64> {
 /// A possibly negative axis of a tensor of this rank.
 pub(super) fn axis(value: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
-    let at = if value < 0 { value.checked_add(rank)? } else { value };
+    let at = if value < 0 {
+        value.checked_add(rank)?
+    } else {
+        value
+    };
     (0..rank).contains(&at).then_some(at as usize)
 }
 
@@ -208,7 +210,11 @@ impl Window {
             _ => 0,
         };
         let last = (out - 1).checked_mul(stride)?;
-        Some(if last >= input.checked_add(before)? { out - 1 } else { out })
+        Some(if last >= input.checked_add(before)? {
+            out - 1
+        } else {
+            out
+        })
     }
 
     /// Padding as numbers: begins, then ends.
@@ -272,9 +278,9 @@ impl Window {
             Some(Some(match &self.padding {
                 Padding::SameUpper | Padding::SameLower => stride.checked_mul(d)?,
                 Padding::Valid => full,
-                Padding::Explicit(p) => full
-                    .checked_sub(*p.get(i)?)?
-                    .checked_sub(*p.get(i + n)?)?,
+                Padding::Explicit(p) => {
+                    full.checked_sub(*p.get(i)?)?.checked_sub(*p.get(i + n)?)?
+                }
             }))
         };
         x.iter().enumerate().map(size).collect()
@@ -331,7 +337,11 @@ impl<'a> Call<'a> {
         ) {
             return Some(vec![1.0, 1.0, h.into(), w.into()]);
         }
-        let at = if self.op == "Resize" && self.opset >= 11 { 2 } else { 1 };
+        let at = if self.op == "Resize" && self.opset >= 11 {
+            2
+        } else {
+            1
+        };
         let scales = self.input(at)?.data.as_ref()?.floats()?;
         (!scales.is_empty()).then_some(scales)
     }
@@ -400,15 +410,61 @@ impl<'a> Call<'a> {
         let like_first = || Fact::new(t, self.dims(0).cloned());
         Some(match self.op {
             "Identity" => self.input(0)?.clone(),
-            "Relu" | "LeakyRelu" | "Sigmoid" | "Tanh" | "Clip" | "Elu" | "Selu" | "Celu"
-            | "Gelu" | "HardSwish" | "HardSigmoid" | "Softplus" | "Softsign" | "Mish" | "Swish"
-            | "ThresholdedRelu" | "Exp" | "Log" | "Reciprocal" | "Erf" | "Round" | "Sign"
-            | "Sin" | "Cos" | "Tan" | "Asin" | "Acos" | "Atan" | "Sinh" | "Cosh" | "Asinh"
-            | "Acosh" | "Atanh" | "PRelu" | "InstanceNormalization" | "GroupNormalization"
-            | "LpNormalization" | "MeanVarianceNormalization" | "RMSNormalization" | "LRN"
-            | "Softmax" | "LogSoftmax" | "Hardmax" | "CumSum" | "Trilu" | "ReverseSequence"
-            | "Shrink" | "BitwiseNot" | "ScatterElements" | "Scatter" | "ScatterND"
-            | "ImageScaler" | "ParametricSoftplus" | "Affine" | "ScaledTanh" => like_first(),
+            "Relu"
+            | "LeakyRelu"
+            | "Sigmoid"
+            | "Tanh"
+            | "Clip"
+            | "Elu"
+            | "Selu"
+            | "Celu"
+            | "Gelu"
+            | "HardSwish"
+            | "HardSigmoid"
+            | "Softplus"
+            | "Softsign"
+            | "Mish"
+            | "Swish"
+            | "ThresholdedRelu"
+            | "Exp"
+            | "Log"
+            | "Reciprocal"
+            | "Erf"
+            | "Round"
+            | "Sign"
+            | "Sin"
+            | "Cos"
+            | "Tan"
+            | "Asin"
+            | "Acos"
+            | "Atan"
+            | "Sinh"
+            | "Cosh"
+            | "Asinh"
+            | "Acosh"
+            | "Atanh"
+            | "PRelu"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "LpNormalization"
+            | "MeanVarianceNormalization"
+            | "RMSNormalization"
+            | "LRN"
+            | "Softmax"
+            | "LogSoftmax"
+            | "Hardmax"
+            | "CumSum"
+            | "Trilu"
+            | "ReverseSequence"
+            | "Shrink"
+            | "BitwiseNot"
+            | "ScatterElements"
+            | "Scatter"
+            | "ScatterND"
+            | "ImageScaler"
+            | "ParametricSoftplus"
+            | "Affine"
+            | "ScaledTanh" => like_first(),
             "Abs" | "Neg" | "Floor" | "Ceil" | "Sqrt" => self.unary(),
             "Not" | "IsNaN" | "IsInf" => Fact::new(DType::Bool, self.dims(0).cloned()),
             "Cast" => self.cast(dtype(i32::try_from(self.attrs.int("to")?).ok()?)),
@@ -417,9 +473,7 @@ impl<'a> Call<'a> {
                 let zero_point = self.input(2).map_or(DType::U8, |f| f.dtype);
                 Fact::new(zero_point, self.dims(0).cloned())
             }
-            "DequantizeLinear" => {
-                Fact::new(self.input(1)?.dtype, self.dims(0).cloned())
-            }
+            "DequantizeLinear" => Fact::new(self.input(1)?.dtype, self.dims(0).cloned()),
             "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "BitShift" | "BitwiseAnd"
             | "BitwiseOr" | "BitwiseXor" => self.binary(t),
             "And" | "Or" | "Xor" | "Equal" | "Greater" | "GreaterOrEqual" | "Less"
@@ -448,7 +502,12 @@ impl<'a> Call<'a> {
                 let size = |v: i64| u64::try_from(v).ok();
                 Fact::new(
                     t,
-                    Some(vec![self.input(1)?.dim(0), self.input(0)?.dim(1), size(*h), size(*w)]),
+                    Some(vec![
+                        self.input(1)?.dim(0),
+                        self.input(0)?.dim(1),
+                        size(*h),
+                        size(*w),
+                    ]),
                 )
             }
             "RoiAlign" => {
@@ -513,7 +572,13 @@ impl<'a> Call<'a> {
                 let mut old = dims.iter();
                 let out: Option<Dims> = new
                     .into_iter()
-                    .map(|new| if new { Some(Some(1)) } else { old.next().copied() })
+                    .map(|new| {
+                        if new {
+                            Some(Some(1))
+                        } else {
+                            old.next().copied()
+                        }
+                    })
                     .collect();
                 self.same_data(out?)
             }
@@ -536,8 +601,12 @@ impl<'a> Call<'a> {
                 Fact::new(t, Some(out?))
             }
             "DepthToSpace" | "SpaceToDepth" => {
-                let b = u64::try_from(self.attrs.int("blocksize")?).ok().filter(|b| *b > 0)?;
-                let [n, c, h, w] = self.dims(0)?[..] else { return None };
+                let b = u64::try_from(self.attrs.int("blocksize")?)
+                    .ok()
+                    .filter(|b| *b > 0)?;
+                let [n, c, h, w] = self.dims(0)?[..] else {
+                    return None;
+                };
                 let square = b.checked_mul(b)?;
                 let times = |d: Option<u64>, by: u64| d.and_then(|d| d.checked_mul(by));
                 let over = |d: Option<u64>, by: u64| d.map(|d| d / by);
@@ -693,16 +762,18 @@ impl<'a> Call<'a> {
             "Ceil" => v.ceil(),
             _ => v.sqrt(),
         };
-        let data = self.input(0).and_then(|x| match (&**x.data.as_ref()?, self.op) {
-            (Data::Int(v), "Neg") => Some(Data::Int(
-                v.iter().map(|i| i.and_then(i64::checked_neg)).collect(),
-            )),
-            (Data::Int(v), "Abs") => Some(Data::Int(
-                v.iter().map(|i| i.and_then(i64::checked_abs)).collect(),
-            )),
-            (Data::Int(_), _) => None,
-            (Data::Float(v), _) => Some(Data::Float(v.iter().map(|v| f(*v)).collect())),
-        });
+        let data = self
+            .input(0)
+            .and_then(|x| match (&**x.data.as_ref()?, self.op) {
+                (Data::Int(v), "Neg") => Some(Data::Int(
+                    v.iter().map(|i| i.and_then(i64::checked_neg)).collect(),
+                )),
+                (Data::Int(v), "Abs") => Some(Data::Int(
+                    v.iter().map(|i| i.and_then(i64::checked_abs)).collect(),
+                )),
+                (Data::Int(_), _) => None,
+                (Data::Float(v), _) => Some(Data::Float(v.iter().map(|v| f(*v)).collect())),
+            });
         let t = self.first_dtype();
         match self.dims(0) {
             Some(dims) => Fact::with(t, dims.clone(), data),
@@ -713,8 +784,14 @@ impl<'a> Call<'a> {
     fn cast(&self, to: DType) -> Fact {
         let integer = matches!(
             to,
-            DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32 | DType::U32
-                | DType::I64 | DType::U64
+            DType::I8
+                | DType::U8
+                | DType::I16
+                | DType::U16
+                | DType::I32
+                | DType::U32
+                | DType::I64
+                | DType::U64
         );
         let whole = |v: f64| (v.abs() < 9e15).then_some(v.trunc() as i64);
         let data = self.input(0).and_then(|x| match &**x.data.as_ref()? {
@@ -723,9 +800,7 @@ impl<'a> Call<'a> {
             )),
             Data::Int(v) if integer => Some(Data::Int(v.clone())),
             data @ Data::Int(_) => data.floats().map(Data::Float),
-            Data::Float(v) if integer => {
-                Some(Data::Int(v.iter().map(|v| whole(*v)).collect()))
-            }
+            Data::Float(v) if integer => Some(Data::Int(v.iter().map(|v| whole(*v)).collect())),
             Data::Float(v) if to == DType::Bool => Some(Data::Int(
                 v.iter().map(|v| Some(i64::from(*v != 0.0))).collect(),
             )),
@@ -775,7 +850,11 @@ impl<'a> Call<'a> {
                     "Mod" if self.attrs.flag("fmod") => p.checked_rem(q),
                     "Mod" => {
                         let r = p.checked_rem(q)?;
-                        Some(if r != 0 && (r < 0) != (q < 0) { r.checked_add(q)? } else { r })
+                        Some(if r != 0 && (r < 0) != (q < 0) {
+                            r.checked_add(q)?
+                        } else {
+                            r
+                        })
                     }
                     "Pow" => p.checked_pow(u32::try_from(q).ok()?),
                     "Equal" => Some(i64::from(p == q)),
@@ -818,8 +897,10 @@ impl<'a> Call<'a> {
                 "Min" => i64::min,
                 _ => return None,
             };
-            let all: Option<Vec<i64>> =
-                all?.into_iter().map(|v| if let [v] = v[..] { Some(v) } else { None }).collect();
+            let all: Option<Vec<i64>> = all?
+                .into_iter()
+                .map(|v| if let [v] = v[..] { Some(v) } else { None })
+                .collect();
             Some(Data::Int(vec![Some(all?.into_iter().reduce(f)?)]))
         };
         Some(Fact::with(t, dims, folded()))
@@ -837,7 +918,9 @@ impl<'a> Call<'a> {
                 Data::Float(_) => None,
             };
             let (c, x, y) = (ints(0)?, ints(1)?, ints(2)?);
-            let n = usize::try_from(elements(&dims)?).ok().filter(|n| *n <= MAX_VALUES)?;
+            let n = usize::try_from(elements(&dims)?)
+                .ok()
+                .filter(|n| *n <= MAX_VALUES)?;
             let one = |i| match pick(&c, i)? {
                 0 => pick(&y, i),
                 _ => pick(&x, i),
@@ -989,7 +1072,11 @@ impl<'a> Call<'a> {
             }
             Some(Data::Float(v))
         };
-        let data = if out.len() == 1 { joined().or_else(floats) } else { None };
+        let data = if out.len() == 1 {
+            joined().or_else(floats)
+        } else {
+            None
+        };
         Some(Fact::with(self.first_dtype(), out, data))
     }
 
@@ -1044,7 +1131,9 @@ impl<'a> Call<'a> {
             };
         }
         let data = || {
-            let [(start, end, _, step)] = params[..] else { return None };
+            let [(start, end, _, step)] = params[..] else {
+                return None;
+            };
             let source = self.input(0)?.data.as_ref()?;
             if dims.len() != 1 {
                 return None;
@@ -1100,7 +1189,11 @@ impl<'a> Call<'a> {
 
     fn pad(&self) -> Option<Fact> {
         let dims = self.dims(0)?;
-        let pads = match self.attrs.ints("pads").or_else(|| self.attrs.ints("paddings")) {
+        let pads = match self
+            .attrs
+            .ints("pads")
+            .or_else(|| self.attrs.ints("paddings"))
+        {
             Some(pads) => pads.to_vec(),
             None => match self.ints(1) {
                 Some(pads) => pads,
@@ -1257,8 +1350,16 @@ impl<'a> Call<'a> {
             return None;
         }
         let batch_first = self.attrs.flag("layout");
-        let (seq, batch) = if batch_first { (x.dim(1), x.dim(0)) } else { (x.dim(0), x.dim(1)) };
-        let dirs = Some(if self.attrs.text("direction") == Some("bidirectional") { 2 } else { 1 });
+        let (seq, batch) = if batch_first {
+            (x.dim(1), x.dim(0))
+        } else {
+            (x.dim(0), x.dim(1))
+        };
+        let dirs = Some(if self.attrs.text("direction") == Some("bidirectional") {
+            2
+        } else {
+            1
+        });
         let hidden = match self.attrs.int("hidden_size") {
             Some(h) => u64::try_from(h).ok(),
             None => self.input(2).and_then(|r| r.dim(2)),
@@ -1289,13 +1390,18 @@ impl<'a> Call<'a> {
             }
             "value_floats" => {
                 let v = &attribute.floats;
-                let data = v.iter().take(MAX_VALUES + 1).map(|f| f64::from(*f)).collect();
+                let data = v
+                    .iter()
+                    .take(MAX_VALUES + 1)
+                    .map(|f| f64::from(*f))
+                    .collect();
                 list(DType::F32, v.len(), Data::Float(data))
             }
             "value_string" => Fact::new(DType::String, Some(vec![])),
-            "value_strings" => {
-                Fact::new(DType::String, Some(vec![Some(attribute.strings.len() as u64)]))
-            }
+            "value_strings" => Fact::new(
+                DType::String,
+                Some(vec![Some(attribute.strings.len() as u64)]),
+            ),
             _ => return None,
         })
     }
@@ -1333,7 +1439,10 @@ fn sliced(size: u64, start: i64, end: i64, step: i64) -> Option<(i64, u64)> {
         let (s, e) = (start.clamp(0, size), end.clamp(0, size));
         (s, e - s)
     } else if step < 0 {
-        let (s, e) = (start.clamp(0, (size - 1).max(0)), end.clamp(-1, (size - 1).max(-1)));
+        let (s, e) = (
+            start.clamp(0, (size - 1).max(0)),
+            end.clamp(-1, (size - 1).max(-1)),
+        );
         (s, if size == 0 { 0 } else { s - e })
     } else {
         return None;
@@ -1344,7 +1453,9 @@ fn sliced(size: u64, start: i64, end: i64, step: i64) -> Option<(i64, u64)> {
 
 /// `dims` filled with one value, if that is few elements.
 fn fill(value: &Data, dims: &[Option<u64>]) -> Option<Data> {
-    let n = usize::try_from(elements(dims)?).ok().filter(|n| *n <= MAX_VALUES)?;
+    let n = usize::try_from(elements(dims)?)
+        .ok()
+        .filter(|n| *n <= MAX_VALUES)?;
     Some(match value {
         Data::Int(v) => Data::Int(vec![*v.first()?; n]),
         Data::Float(v) => Data::Float(vec![*v.first()?; n]),

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::Model;
-pub use bundled::{Bundled, bundled, load_bundled};
+pub use bundled::{Bundled, bundled, load_bundled, load_bundled_with};
 pub use error::{LoadError, Quoted};
 
 /// Files up to this size are read; larger ones are mapped.
@@ -51,7 +51,11 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
     let file = open(path).map_err(io)?;
     let meta = file.metadata().map_err(io)?;
     if !meta.is_file() {
-        let what = if meta.is_dir() { "a folder" } else { "a pipe, socket or device" };
+        let what = if meta.is_dir() {
+            "a folder"
+        } else {
+            "a pipe, socket or device"
+        };
         return Err(LoadError::NotAFile {
             path: path.to_owned(),
             what,
@@ -59,7 +63,9 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
     }
     let data = if meta.len() <= READ_UP_TO {
         let mut data = Vec::with_capacity(meta.len() as usize);
-        file.take(READ_UP_TO + 1).read_to_end(&mut data).map_err(io)?;
+        file.take(READ_UP_TO + 1)
+            .read_to_end(&mut data)
+            .map_err(io)?;
         Bytes::from(data)
     } else {
         // SAFETY: the map is private and read-only, and is dropped before this function returns;
@@ -92,7 +98,12 @@ pub fn load_bytes(name: &str, data: &Bytes, options: &LoadOptions) -> Result<Mod
     read(PathBuf::from(name), stem, data, options)
 }
 
-fn read(path: PathBuf, name: &str, data: &Bytes, options: &LoadOptions) -> Result<Model, LoadError> {
+fn read(
+    path: PathBuf,
+    name: &str,
+    data: &Bytes,
+    options: &LoadOptions,
+) -> Result<Model, LoadError> {
     if let Some(refusal) = sniff::by_content(&path, data) {
         return Err(refusal);
     }
@@ -128,7 +139,11 @@ fn framing(path: &Path, data: &[u8], error: wire::Error) -> LoadError {
             remedy: "Give an .onnx file, or export the model to one",
         };
     }
-    let place = if place.is_empty() { "the file's top level".to_owned() } else { place };
+    let place = if place.is_empty() {
+        "the file's top level".to_owned()
+    } else {
+        place
+    };
     match fault {
         wire::Fault::Truncated { missing } => LoadError::Truncated {
             path,

@@ -413,7 +413,10 @@ mod tests {
         assert_eq!(decode("/blocks.0/norm/Add", &[]), "blocks.0.norm");
         assert_eq!(decode("/model/layer1/layer1.0/Add", &[]), "model.layer1.0");
         let relu = ["layer1.0.relu"];
-        assert_eq!(decode("/layer1/layer1.0/relu_1/Relu", &relu), "layer1.0.relu");
+        assert_eq!(
+            decode("/layer1/layer1.0/relu_1/Relu", &relu),
+            "layer1.0.relu"
+        );
         assert_eq!(decode("/conv_1/Conv", &["conv_1"]), "conv_1");
     }
 
@@ -436,7 +439,10 @@ mod tests {
 
     #[test]
     fn parameter_names() {
-        assert_eq!(parameter_owner("layer1.0.conv1.weight"), Some("layer1.0.conv1"));
+        assert_eq!(
+            parameter_owner("layer1.0.conv1.weight"),
+            Some("layer1.0.conv1")
+        );
         assert_eq!(parameter_owner("onnx::Conv_193"), None);
         assert_eq!(parameter_owner("conv2d_0.w_0"), None);
         assert_eq!(parameter_owner(".weight"), None);

@@ -29,16 +29,35 @@ pub(super) fn by_name(path: &Path) -> Option<LoadError> {
 pub(super) fn by_content(path: &Path, data: &[u8]) -> Option<LoadError> {
     let head = data.get(..data.len().min(512)).unwrap_or_default();
     if head.is_empty() {
-        return Some(not_onnx(path, "the file is empty", "Fetch or export it again"));
+        return Some(not_onnx(
+            path,
+            "the file is empty",
+            "Fetch or export it again",
+        ));
     }
     if head.starts_with(b"PK\x03\x04") {
         return Some(if contains(head, b"data.pkl") {
-            LoadError::pytorch(path.to_owned(), "a PyTorch checkpoint (pickled Python objects)")
+            LoadError::pytorch(
+                path.to_owned(),
+                "a PyTorch checkpoint (pickled Python objects)",
+            )
         } else {
-            not_onnx(path, "it is a zip archive", "Unpack it and give the .onnx file inside")
+            not_onnx(
+                path,
+                "it is a zip archive",
+                "Unpack it and give the .onnx file inside",
+            )
         });
     }
-    if matches!(head, [0x80, 2..=5, b'c' | b'}' | b']' | b'(' | b'\x8a' | b'\x95', ..]) {
+    if matches!(
+        head,
+        [
+            0x80,
+            2..=5,
+            b'c' | b'}' | b']' | b'(' | b'\x8a' | b'\x95',
+            ..
+        ]
+    ) {
         return Some(LoadError::pytorch(
             path.to_owned(),
             "a Python pickle (an old PyTorch checkpoint, perhaps)",
@@ -83,7 +102,10 @@ pub(super) fn by_content(path: &Path, data: &[u8]) -> Option<LoadError> {
         let start: String = head.iter().take(40).map(|b| char::from(*b)).collect();
         return Some(not_onnx(
             path,
-            format!("it is a text file that starts with \"{}\"", start.escape_debug()),
+            format!(
+                "it is a text file that starts with \"{}\"",
+                start.escape_debug()
+            ),
             EXPORT,
         ));
     }

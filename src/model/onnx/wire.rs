@@ -132,7 +132,10 @@ impl Scan<'_> {
                 place.push('.');
             }
             place.push_str(label);
-            if !matches!(*label, "graph" | "type" | "tensor_type" | "shape" | "t" | "g") {
+            if !matches!(
+                *label,
+                "graph" | "type" | "tensor_type" | "shape" | "t" | "g"
+            ) {
                 // Writing to a String cannot fail.
                 write!(place, "[{index}]").unwrap_or_default();
             }

@@ -1,0 +1,63 @@
+//! The demo models inside the program.
+
+use bytes::Bytes;
+
+use super::{LoadError, LoadOptions, Model, load_bytes};
+
+/// A demo model: structure only, weights have dims but no values.
+#[derive(Clone, Copy, Debug)]
+pub struct Bundled {
+    /// Short name (`resnet18`).
+    pub name: &'static str,
+    /// Name for people.
+    pub title: &'static str,
+    data: &'static [u8],
+}
+
+impl Bundled {
+    /// The ONNX file.
+    pub fn bytes(&self) -> Bytes {
+        Bytes::from_static(self.data)
+    }
+}
+
+macro_rules! model {
+    ($name:literal, $title:literal) => {
+        Bundled {
+            name: $name,
+            title: $title,
+            data: include_bytes!(concat!("../../../assets/models/", $name, ".onnx")),
+        }
+    };
+}
+
+static MODELS: [Bundled; 6] = [
+    model!("resnet18", "ResNet-18"),
+    model!("resnet50", "ResNet-50"),
+    model!("mobilenet_v2", "MobileNet-V2"),
+    model!("googlenet", "GoogLeNet"),
+    model!("detector", "Detector (YOLO-like)"),
+    model!("vit_b_16", "ViT-B/16"),
+];
+
+/// All demo models, the default first.
+pub fn bundled() -> &'static [Bundled] {
+    &MODELS
+}
+
+/// Reads a demo model by its short name.
+pub fn load_bundled(name: &str) -> Result<Model, LoadError> {
+    load_bundled_with(name, &LoadOptions::default())
+}
+
+/// Reads a demo model with other input dims.
+pub fn load_bundled_with(name: &str, options: &LoadOptions) -> Result<Model, LoadError> {
+    let Some(model) = MODELS.iter().find(|m| m.name == name) else {
+        let known: Vec<&str> = MODELS.iter().map(|m| m.name).collect();
+        return Err(LoadError::NotBundled {
+            name: name.escape_debug().take(80).collect(),
+            known: known.join(", "),
+        });
+    };
+    load_bytes(&format!("bundled:{name}"), &model.bytes(), options)
+}
