@@ -3,6 +3,8 @@
 mod graph;
 mod kind;
 pub mod onnx;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tree;
 
 pub use graph::{

@@ -291,3 +291,6 @@ const GUIDE_11: &str = "TensorRT 11 documentation, DLA supported layers and rest
 const HEADER: &str = "NvInfer.h";
 /// NVIDIA's matrix of ONNX ops on Orin's DLA.
 const MATRIX: &str = "NVIDIA Deep-Learning-Accelerator-SW, operators/README.md";
+
+#[cfg(test)]
+mod tests;
