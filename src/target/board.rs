@@ -94,6 +94,9 @@ pub struct PowerMode {
     pub emc_mhz: f64,
     /// DRAM bandwidth in GB/s (10^9 bytes): EMC clock x 2 transfers x bus width / 8 / 1000.
     pub dram_gbs: f64,
+    /// The TensorRT version whose JetPack brought the mode, where the board had others before:
+    /// the "Super" modes came with JetPack 6.2.
+    pub since: Option<TensorRt>,
     /// What about these clocks no opened source confirms.
     pub unconfirmed: Option<&'static str>,
 }
@@ -189,6 +192,7 @@ const fn mode<const BUS: u32>(
         dla1_mhz: dla_mhz,
         emc_mhz,
         dram_gbs: dram_gbs(emc_mhz, BUS),
+        since: None,
         unconfirmed: None,
     }
 }
@@ -196,6 +200,11 @@ const fn mode<const BUS: u32>(
 impl PowerMode {
     const fn dla1(mut self, mhz: f64) -> Self {
         self.dla1_mhz = mhz;
+        self
+    }
+
+    const fn with_jetpack_6_2(mut self) -> Self {
+        self.since = Some(V10_3);
         self
     }
 
@@ -301,8 +310,8 @@ static BOARDS: [Board; 11] = [
             mode::<128>("20W", &["20W"], 408.0, 8, 614.4, 3199.0),
             mode::<128>("15W", &["15W"], 612.0, 4, 614.4, 3199.0),
             mode::<128>("10W", &["10W"], 612.0, 4, 153.6, 2133.0),
-            mode::<128>("40W", &["40W"], 1173.0, 8, 1203.2, 3199.0),
-            mode::<128>("MAXN_SUPER", &["MAXN_SUPER"], 1173.0, 8, 1230.0, 3199.0)
+            mode::<128>("40W", &["40W"], 1173.0, 8, 1203.2, 3199.0).with_jetpack_6_2(),
+            mode::<128>("MAXN_SUPER", &["MAXN_SUPER"], 1173.0, 8, 1230.0, 3199.0).with_jetpack_6_2()
                 .unconfirmed("nvpmodel does not cap this mode; the clocks are Orin NX 16GB's"),
         ],
         tensorrt: ORIN_TENSORRT,
@@ -318,8 +327,8 @@ static BOARDS: [Board; 11] = [
             mode::<128>("25W", &["25W"], 408.0, 8, 614.4, 3199.0),
             mode::<128>("15W", &["15W"], 612.0, 4, 614.4, 3199.0),
             mode::<128>("10W", &["10W"], 612.0, 4, 153.6, 2133.0).dla1(115.0),
-            mode::<128>("40W", &["40W"], 1173.0, 8, 908.8, 3199.0),
-            mode::<128>("MAXN_SUPER", &["MAXN_SUPER"], 1173.0, 8, 1230.0, 3199.0),
+            mode::<128>("40W", &["40W"], 1173.0, 8, 908.8, 3199.0).with_jetpack_6_2(),
+            mode::<128>("MAXN_SUPER", &["MAXN_SUPER"], 1173.0, 8, 1230.0, 3199.0).with_jetpack_6_2(),
         ],
         tensorrt: ORIN_TENSORRT,
         source: "U, S; level-2 cache Q; modes N (p3767_0000, p3767_0000_super)",
@@ -361,8 +370,8 @@ static BOARDS: [Board; 11] = [
         modes: &[
             mode::<128>("15W", &["15W"], 625.0, 8, 0.0, 2133.0),
             mode::<128>("7W", &["7W"], 408.0, 4, 0.0, 2133.0),
-            mode::<128>("25W", &["25W"], 918.0, 8, 0.0, 3199.0),
-            mode::<128>("MAXN_SUPER", &["MAXN_SUPER"], 1020.0, 8, 0.0, 3199.0),
+            mode::<128>("25W", &["25W"], 918.0, 8, 0.0, 3199.0).with_jetpack_6_2(),
+            mode::<128>("MAXN_SUPER", &["MAXN_SUPER"], 1020.0, 8, 0.0, 3199.0).with_jetpack_6_2(),
         ],
         tensorrt: ORIN_TENSORRT,
         source: "U, S; modes N (p3767_0003, p3767_0003_super)",
@@ -376,7 +385,7 @@ static BOARDS: [Board; 11] = [
             mode::<64>("10W", &["10W"], 625.0, 4, 0.0, 2133.0),
             mode::<64>("7W_AI", &["7W_AI"], 408.0, 4, 0.0, 2133.0),
             mode::<64>("7W_CPU", &["7W_CPU"], 306.0, 4, 0.0, 2133.0),
-            mode::<64>("25W", &["25W"], 1020.0, 4, 0.0, 3199.0),
+            mode::<64>("25W", &["25W"], 1020.0, 4, 0.0, 3199.0).with_jetpack_6_2(),
         ],
         tensorrt: ORIN_TENSORRT,
         source: "S; modes N (p3767_0004, p3767_0004_super)",

@@ -48,6 +48,18 @@ pub enum TargetError {
         /// The version.
         version: TensorRt,
     },
+    /// The mode came with a later JetPack.
+    #[error("{board} has {mode} with TensorRT {since} or later, not with {version}")]
+    ModeVersion {
+        /// Board id.
+        board: &'static str,
+        /// Mode name.
+        mode: &'static str,
+        /// The first version with the mode.
+        since: TensorRt,
+        /// The version asked for.
+        version: TensorRt,
+    },
 }
 
 fn board_list() -> String {
@@ -69,7 +81,8 @@ impl Target {
     /// A board in one of its modes with one of its TensorRT versions.
     ///
     /// # Errors
-    /// The mode is not the board's, or no JetPack of the board ships the version.
+    /// The mode is not the board's, no JetPack of the board ships the version, or the mode came
+    /// later than it.
     pub fn new(
         board: &'static Board,
         mode: &'static PowerMode,
@@ -84,6 +97,16 @@ impl Target {
         if !board.tensorrt.contains(&tensorrt) {
             return Err(TargetError::Combination {
                 board: board.id,
+                version: tensorrt,
+            });
+        }
+        if let Some(since) = mode.since
+            && tensorrt < since
+        {
+            return Err(TargetError::ModeVersion {
+                board: board.id,
+                mode: mode.name,
+                since,
                 version: tensorrt,
             });
         }
@@ -191,7 +214,12 @@ mod tests {
         for board in boards() {
             for mode in board.modes {
                 for version in board.tensorrt {
-                    let target = Target::new(board, mode, *version).unwrap();
+                    let made = Target::new(board, mode, *version);
+                    if mode.since.is_some_and(|since| *version < since) {
+                        assert!(matches!(made, Err(TargetError::ModeVersion { .. })));
+                        continue;
+                    }
+                    let target = made.unwrap();
                     assert_eq!(Target::parse(&target.id()).unwrap(), target);
                     let json = serde_json::to_string(&target).unwrap();
                     assert_eq!(json, format!("{:?}", target.id()));
@@ -233,6 +261,10 @@ mod tests {
         assert_eq!(
             message("xavier-nx:8.6"),
             "xavier-nx does not run TensorRT 8.6; it runs 8.5"
+        );
+        assert_eq!(
+            message("orin-nx-16@maxn_super:8.6"),
+            "orin-nx-16 has MAXN_SUPER with TensorRT 10.3 or later, not with 8.6"
         );
         assert!(Target::parse("").is_err());
         assert!(Target::parse("xavier-nx@").is_err());

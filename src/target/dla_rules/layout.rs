@@ -333,6 +333,13 @@ pub(super) fn cast(cx: &Cx<'_>) -> Check {
 }
 
 pub(super) fn unsupported(cx: &Cx<'_>) -> Check {
+    // Tile is a Slice that wraps, which the header allows since 10.7; Expand has steps of 0.
+    if &*cx.op.op_type == "Tile" && cx.tensorrt >= TensorRt::V10_7 {
+        return Err(unknown(
+            "the DLA takes a Slice that wraps around; whether the parser's Tile is one of those \
+             is not published",
+        ));
+    }
     let refusal = Refusal::new(&UNSUPPORTED, format!("a {}", cx.op.op_type));
     Err(match cx.op.kind {
         OpKind::Gather | OpKind::Scatter | OpKind::Where => {

@@ -806,3 +806,17 @@ fn a_cast_belongs_to_its_comparison() {
     assert!(matches!(verdict, Verdict::Unknown(_)), "{verdict:?}");
     op(OpKind::Cast).is_refused("layer.kind");
 }
+
+#[test]
+fn tile_may_be_a_wrapping_slice() {
+    let verdict = |target: &str| {
+        let mut model = op(OpKind::Expand).model();
+        let id = model.find_op("it").unwrap();
+        model.ops[id.index()].op_type = "Tile".into();
+        let target = Target::parse(target).unwrap();
+        check(&model, id, &target, &EngineConfig::default())
+    };
+    assert!(matches!(verdict(ORIN_10_7), Verdict::Unknown(_)));
+    assert!(matches!(verdict(ORIN_10_3), Verdict::Refused(_)));
+    op(OpKind::Expand).on(ORIN_10_7).is_refused("layer.kind");
+}
