@@ -3,7 +3,7 @@
 use crate::model::{CoordinateMode, NearestMode, OpKind, Resize, ResizeMode, ShuffleKind};
 use crate::target::TensorRt;
 
-use super::{Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, rules, unknown};
+use super::{Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, a, rules, unknown};
 
 rules! {
     CONCAT_AXIS = "concat.axis": "the channel axis, third from the end", HEADER;
@@ -170,17 +170,24 @@ pub(super) fn shuffle(cx: &Cx<'_>, kind: &ShuffleKind) -> Check {
     const HEAD: &str = "before a classifier, leave the image as it is and write the Linear as a \
                         convolution with a kernel of the image's size";
     if cx.xavier {
-        let refusal = Refusal::new(&SHUFFLE_BOARD, format!("a {} on Xavier", name(kind)));
-        return Err(match kind {
-            ShuffleKind::Flatten | ShuffleKind::Reshape => refusal.fix(HEAD),
-            _ => refusal,
+        let refusal = Refusal::new(&SHUFFLE_BOARD, format!("{} on Xavier", a(name(kind))));
+        return Err(if flattens_image(cx) {
+            refusal.fix(HEAD)
+        } else {
+            refusal
         }
         .into());
     }
     match kind {
         ShuffleKind::Reshape | ShuffleKind::Transpose(_) => {}
         ShuffleKind::Flatten => {
-            return Err(Refusal::new(&SHUFFLE_KIND, "a Flatten").fix(HEAD).into());
+            let refusal = Refusal::new(&SHUFFLE_KIND, "a Flatten");
+            return Err(if flattens_image(cx) {
+                refusal.fix(HEAD)
+            } else {
+                refusal
+            }
+            .into());
         }
         ShuffleKind::DepthToSpace => {
             return Err(Refusal::new(&SHUFFLE_KIND, "a DepthToSpace")
@@ -193,7 +200,7 @@ pub(super) fn shuffle(cx: &Cx<'_>, kind: &ShuffleKind) -> Check {
                 .into());
         }
         ShuffleKind::Squeeze | ShuffleKind::Unsqueeze => {
-            return Err(Refusal::new(&SHUFFLE_KIND, format!("a {}", name(kind))).into());
+            return Err(Refusal::new(&SHUFFLE_KIND, a(name(kind))).into());
         }
     }
     let before = cx.input()?.len();
@@ -204,11 +211,12 @@ pub(super) fn shuffle(cx: &Cx<'_>, kind: &ShuffleKind) -> Check {
     if before != 4 || after != 4 {
         let refusal = Refusal::new(
             &SHUFFLE_RANK,
-            format!("a {} from {before} to {after} dims", name(kind)),
+            format!("{} from {before} to {after} dims", a(name(kind))),
         );
-        return Err(match (before, after) {
-            (4, 2) => refusal.fix(HEAD),
-            _ => refusal,
+        return Err(if flattens_image(cx) {
+            refusal.fix(HEAD)
+        } else {
+            refusal
         }
         .into());
     }
@@ -219,6 +227,17 @@ pub(super) fn shuffle(cx: &Cx<'_>, kind: &ShuffleKind) -> Check {
         "NVIDIA's matrix has it on Orin's DLA, its limits are not published; probably the GPU \
          unless a build shows otherwise",
     ))
+}
+
+/// N x C x H x W to N x CHW, as before a classifier.
+fn flattens_image(cx: &Cx<'_>) -> bool {
+    let output = cx.op.outputs.first().map(|t| cx.dims(*t));
+    match (cx.input(), output) {
+        (Ok([n, c, h, w]), Some(Ok([m, features]))) => {
+            *n == cx.model_batch && m == n && *features == c.saturating_mul(*h).saturating_mul(*w)
+        }
+        _ => false,
+    }
 }
 
 fn beside_slice_or_concat(cx: &Cx<'_>) -> bool {
@@ -340,7 +359,7 @@ pub(super) fn unsupported(cx: &Cx<'_>) -> Check {
              is not published",
         ));
     }
-    let refusal = Refusal::new(&UNSUPPORTED, format!("a {}", cx.op.op_type));
+    let refusal = Refusal::new(&UNSUPPORTED, a(&cx.op.op_type));
     Err(match cx.op.kind {
         OpKind::Gather | OpKind::Scatter | OpKind::Where => {
             refusal.fix("NVIDIA's op_reconstruction has a recipe of DLA layers")

@@ -259,6 +259,16 @@ impl<'a> Cx<'a> {
     }
 }
 
+/// `a Gather`, `an Erf`.
+fn a(name: &str) -> String {
+    let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {name}")
+}
+
 /// `3x3`.
 fn by(values: &[u64]) -> String {
     let words: Vec<String> = values.iter().map(u64::to_string).collect();

@@ -3,7 +3,7 @@
 use crate::model::{Activation, BinaryOp, NormKind, OpKind, UnaryOp};
 use crate::target::TensorRt;
 
-use super::{Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, rules, unknown};
+use super::{Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, a, rules, unknown};
 
 rules! {
     ACTIVATION = "activation.kind":
@@ -26,9 +26,9 @@ rules! {
     LRN = "lrn.window": "windows of 3, 5, 7 or 9 channels (in INT8 computed in FP16)", GUIDE_8_5;
 }
 
-pub(super) fn activation(cx: &Cx<'_>, a: Activation) -> Check {
+pub(super) fn activation(cx: &Cx<'_>, kind: Activation) -> Check {
     let refused = |name: &str, fix: Option<&'static str>| {
-        let refusal = Refusal::new(&ACTIVATION, format!("a {name}"));
+        let refusal = Refusal::new(&ACTIVATION, a(name));
         Err(match fix {
             Some(fix) => refusal.fix(fix),
             None => refusal,
@@ -36,7 +36,7 @@ pub(super) fn activation(cx: &Cx<'_>, a: Activation) -> Check {
         .into())
     };
     const RETRAIN: Option<&str> = Some("train with ReLU, LeakyReLU or ReLU6 instead");
-    match a {
+    match kind {
         Activation::Relu
         | Activation::LeakyRelu { .. }
         | Activation::Sigmoid
@@ -103,7 +103,7 @@ pub(super) fn binary(cx: &Cx<'_>, op: BinaryOp, const_operand: bool) -> Check {
             ));
         }
         _ => {
-            let refusal = Refusal::new(&ELEMENTWISE, format!("a {op:?}"));
+            let refusal = Refusal::new(&ELEMENTWISE, a(&format!("{op:?}")));
             return Err(match op {
                 BinaryOp::Div if const_operand => refusal.fix("multiply by the reciprocal"),
                 BinaryOp::Pow if const_operand => {
@@ -123,8 +123,8 @@ pub(super) fn binary(cx: &Cx<'_>, op: BinaryOp, const_operand: bool) -> Check {
 
 /// Same shape, or a constant that makes a Scale layer: uniform, per channel or per element.
 fn operands(cx: &Cx<'_>, const_operand: bool) -> Check {
-    if let [a, b, ..] = cx.op.inputs[..]
-        && cx.dims(a)? != cx.dims(b)?
+    if let [one, other, ..] = cx.op.inputs[..]
+        && cx.dims(one)? != cx.dims(other)?
     {
         return Err(unknown(
             "no document says which broadcasts of two activations the DLA takes",
@@ -176,7 +176,7 @@ pub(super) fn comparison(cx: &Cx<'_>, op: BinaryOp, const_operand: bool) -> Chec
         BinaryOp::Equal => {}
         BinaryOp::Greater | BinaryOp::Less if since_10 => {}
         _ => {
-            let refusal = Refusal::new(&COMPARE, format!("a {op:?}"));
+            let refusal = Refusal::new(&COMPARE, a(&format!("{op:?}")));
             return Err(match op {
                 BinaryOp::GreaterOrEqual | BinaryOp::LessOrEqual if since_10 => {
                     refusal.fix("use Greater or Less with the bound moved by one step")
@@ -227,7 +227,7 @@ pub(super) fn unary(cx: &Cx<'_>, op: UnaryOp) -> Check {
         }
         _ => {}
     }
-    let refusal = Refusal::new(&UNARY, format!("a {op:?}"));
+    let refusal = Refusal::new(&UNARY, a(&format!("{op:?}")));
     Err(match op {
         UnaryOp::Neg => refusal.fix("multiply by -1"),
         UnaryOp::Not => refusal.fix("NVIDIA's op_reconstruction has a recipe of DLA layers"),

@@ -820,3 +820,34 @@ fn tile_may_be_a_wrapping_slice() {
     assert!(matches!(verdict(ORIN_10_3), Verdict::Refused(_)));
     op(OpKind::Expand).on(ORIN_10_7).is_refused("layer.kind");
 }
+
+/// A published build log of ResNet-50 (AGX Orin, TensorRT 10.3) has 120 layers on the DLA, the
+/// classifier among them, and two on the GPU: `REDUCE: /avgpool/GlobalAveragePool` ("DLA cores do
+/// not support AVG Reduce operation") and the Flatten's `SHUFFLE`.
+#[test]
+fn resnet_50_splits_as_in_the_published_log() {
+    let model = crate::model::onnx::load_bundled("resnet50").unwrap();
+    let target = Target::parse(ORIN_10_3).unwrap();
+    for precision in [Precision::FP16, Precision::INT8_FP16] {
+        let config = EngineConfig {
+            precision,
+            ..EngineConfig::default()
+        };
+        let refused: Vec<(&str, &str)> = model
+            .op_ids()
+            .filter_map(|op| match check(&model, op, &target, &config) {
+                Verdict::Refused(r) => Some((r.rule.id, &*model.op(op).name)),
+                Verdict::Unknown(why) => panic!("{}: {why}", model.op(op).name),
+                Verdict::Allowed => None,
+            })
+            .collect();
+        assert_eq!(
+            refused,
+            [
+                ("reduce.op", "/avgpool/GlobalAveragePool"),
+                ("shuffle.kind", "/Flatten")
+            ]
+        );
+        assert_eq!(model.ops.len() - refused.len(), 120);
+    }
+}
