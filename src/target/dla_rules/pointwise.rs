@@ -238,7 +238,16 @@ pub(super) fn unary(cx: &Cx<'_>, op: UnaryOp) -> Check {
 
 pub(super) fn norm(cx: &Cx<'_>, kind: NormKind) -> Check {
     let name = match kind {
-        NormKind::Batch => return cx.wants_image(),
+        NormKind::Batch => {
+            cx.wants_image()?;
+            // The DLA's channel is third from the end, batch normalisation's is the second.
+            return match cx.input()?.len() {
+                4 => Ok(()),
+                rank => Err(unknown(format!(
+                    "documented for NCHW tensors; this one has {rank} dims"
+                ))),
+            };
+        }
         NormKind::Instance => "InstanceNorm",
         NormKind::Group => "GroupNorm",
         NormKind::Layer => "LayerNorm",

@@ -84,21 +84,32 @@ pub(super) fn global(cx: &Cx<'_>, kind: PoolKind) -> Check {
         PoolKind::Max => max_reduction(cx),
         PoolKind::Lp => Err(Refusal::new(&REDUCE, "a global Lp norm").into()),
         PoolKind::Average => Err(Refusal::new(&REDUCE, "a global average")
-            .fix(pool_fix(cx, "AveragePool"))
+            .fix(average_fix(cx))
             .into()),
     }
 }
 
-/// NVIDIA's tutorial and matrix: the same reduction as pooling with a window.
-fn pool_fix(cx: &Cx<'_>, pool: &str) -> String {
+/// NVIDIA's tutorial and matrix: the same average as pooling with a window or as a convolution.
+fn average_fix(cx: &Cx<'_>) -> String {
     match cx.input() {
         Ok([_, _, h, w]) if (1..=8).contains(h) && (1..=8).contains(w) => {
-            format!("replace it by {pool} with kernel {h}x{w}")
+            format!("replace it by AveragePool with kernel {h}x{w}")
         }
-        Ok([_, _, h, w]) => format!(
-            "replace it by {pool} layers in stages, windows up to 8x8, over its {h}x{w} positions"
+        Ok([_, _, h, w]) if (1..=32).contains(h) && (1..=32).contains(w) => format!(
+            "replace it by a depthwise convolution with kernel {h}x{w} and weights 1/{}",
+            h * w
         ),
-        _ => format!("replace it by {pool} layers with windows up to 8x8"),
+        _ => "replace it by AveragePool layers in stages, windows up to 8x8".to_owned(),
+    }
+}
+
+/// NVIDIA's matrix: the same maximum as pooling in stages.
+fn max_fix(cx: &Cx<'_>) -> String {
+    match cx.input() {
+        Ok([_, _, h, w]) if (1..=8).contains(h) && (1..=8).contains(w) => {
+            format!("replace it by MaxPool with kernel {h}x{w}")
+        }
+        _ => "replace it by MaxPool layers in stages, windows up to 8x8".to_owned(),
     }
 }
 
@@ -106,7 +117,7 @@ fn max_reduction(cx: &Cx<'_>) -> Check {
     if cx.xavier || cx.tensorrt < TensorRt::V10_3 {
         return Err(
             Refusal::new(&REDUCE_VERSION, "a maximum over all positions")
-                .fix(pool_fix(cx, "MaxPool"))
+                .fix(max_fix(cx))
                 .into(),
         );
     }
@@ -138,12 +149,12 @@ pub(super) fn reduce(cx: &Cx<'_>, op: ReduceOp, axes: &[u64], keep_dims: bool) -
     }
     let refusal = Refusal::new(&REDUCE, format!("a Reduce{op:?}"));
     Err(match op {
-        ReduceOp::Mean if spatial().unwrap_or(false) => refusal.fix(pool_fix(cx, "AveragePool")),
+        ReduceOp::Mean if spatial().unwrap_or(false) => refusal.fix(average_fix(cx)),
         ReduceOp::Mean if cx.input().is_ok_and(|d| d.len() == 4) && axes == [1] => {
             refusal.fix("replace it by a 1x1 convolution with weights 1/C")
         }
         ReduceOp::Sum if spatial().unwrap_or(false) => {
-            refusal.fix(pool_fix(cx, "AveragePool") + " and scale by the number of positions")
+            refusal.fix(average_fix(cx) + ", and multiply by the number of positions")
         }
         ReduceOp::Sum if cx.input().is_ok_and(|d| d.len() == 4) && axes == [1] => {
             refusal.fix("replace it by a 1x1 convolution with weights 1")

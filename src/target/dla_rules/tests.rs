@@ -602,13 +602,17 @@ fn refusals_say_what_and_how_to_fix_it() {
         refusal.fix.as_deref(),
         Some("replace it by AveragePool with kernel 7x7")
     );
-    let refusal = reduce(ReduceOp::Mean).is_refused("reduce.op");
+    let mean = |dims: &[u64]| {
+        let refusal = reduce(ReduceOp::Mean).shape(dims).is_refused("reduce.op");
+        refusal.fix.unwrap_or_default().into_owned()
+    };
     assert_eq!(
-        refusal.fix.as_deref(),
-        Some(
-            "replace it by AveragePool layers in stages, windows up to 8x8, over its 56x56 \
-             positions"
-        )
+        mean(&[1, 64, 13, 13]),
+        "replace it by a depthwise convolution with kernel 13x13 and weights 1/169"
+    );
+    assert_eq!(
+        mean(IMAGE),
+        "replace it by AveragePool layers in stages, windows up to 8x8"
     );
     for (setup, rule) in [
         (op(OpKind::Norm(NormKind::Group)), "norm.kind"),
@@ -783,6 +787,9 @@ fn low_ranks_are_undecided() {
     add()
         .shape(&[1, 197, 768])
         .second(&[1, 197, 768])
+        .is_unknown();
+    op(OpKind::Norm(NormKind::Batch))
+        .shape(&[1, 64, 8, 8, 8])
         .is_unknown();
     softmax(&[1, 1000], 1).is_unknown();
     softmax(IMAGE, 1).opset(11).is_unknown();
