@@ -3,7 +3,7 @@
 use crate::model::{Pool, PoolKind, ReduceOp};
 use crate::target::TensorRt;
 
-use super::{Check, Cx, GUIDE_8_5, HEADER, MATRIX, No, Refusal, by, rules, unknown};
+use super::{Check, Cx, GUIDE_8_5, HEADER, MATRIX, Refusal, by, rules, unknown};
 
 rules! {
     RANK = "pool.rank": "two spatial dims", GUIDE_8_5;
@@ -115,48 +115,41 @@ fn max_fix(cx: &Cx<'_>) -> String {
 
 fn max_reduction(cx: &Cx<'_>) -> Check {
     if cx.xavier || cx.tensorrt < TensorRt::V10_3 {
-        return Err(
-            Refusal::new(&REDUCE_VERSION, "a maximum over all positions")
-                .fix(max_fix(cx))
-                .into(),
-        );
+        return Err(Refusal::new(&REDUCE_VERSION, "a reduction to the maximum")
+            .fix(max_fix(cx))
+            .into());
     }
-    Ok(())
+    cx.wants_image()
 }
 
 pub(super) fn reduce(cx: &Cx<'_>, op: ReduceOp, axes: &[u64], keep_dims: bool) -> Check {
-    let spatial = || -> Result<bool, No> {
-        let rank = cx.input()?.len() as u64;
-        Ok(rank == 4 && !axes.is_empty() && axes.iter().all(|a| *a == 2 || *a == 3))
-    };
+    let image = || cx.input().is_ok_and(|dims| dims.len() == 4);
+    let over_positions = || image() && axes.len() == 2 && axes.contains(&2) && axes.contains(&3);
+    let over_channels = || image() && axes == [1];
     if op == ReduceOp::Max {
-        if !spatial()? {
-            if cx.xavier || cx.tensorrt < TensorRt::V10_3 {
-                return Err(Refusal::new(&REDUCE_VERSION, "a maximum over axes").into());
-            }
+        max_reduction(cx)?;
+        if !over_positions() {
             return Err(unknown(
-                "a maximum is documented over the spatial axes of an image only",
+                "a maximum is documented over the positions of an image only",
             ));
         }
-        max_reduction(cx)?;
-        return if keep_dims {
-            Ok(())
-        } else {
-            Err(unknown(
+        if !keep_dims {
+            return Err(unknown(
                 "dropping the reduced dims adds a Shuffle layer, which may not run on the DLA",
-            ))
-        };
+            ));
+        }
+        return Ok(());
     }
     let refusal = Refusal::new(&REDUCE, format!("a Reduce{op:?}"));
     Err(match op {
-        ReduceOp::Mean if spatial().unwrap_or(false) => refusal.fix(average_fix(cx)),
-        ReduceOp::Mean if cx.input().is_ok_and(|d| d.len() == 4) && axes == [1] => {
+        ReduceOp::Mean if over_positions() => refusal.fix(average_fix(cx)),
+        ReduceOp::Mean if over_channels() => {
             refusal.fix("replace it by a 1x1 convolution with weights 1/C")
         }
-        ReduceOp::Sum if spatial().unwrap_or(false) => {
+        ReduceOp::Sum if over_positions() => {
             refusal.fix(average_fix(cx) + ", and multiply by the number of positions")
         }
-        ReduceOp::Sum if cx.input().is_ok_and(|d| d.len() == 4) && axes == [1] => {
+        ReduceOp::Sum if over_channels() => {
             refusal.fix("replace it by a 1x1 convolution with weights 1")
         }
         _ => refusal,

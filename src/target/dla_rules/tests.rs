@@ -858,3 +858,23 @@ fn resnet_50_splits_as_in_the_published_log() {
         assert_eq!(model.ops.len() - refused.len(), 120);
     }
 }
+
+#[test]
+fn maxima_are_documented_over_positions() {
+    let max = |axes: &[u64], keep_dims| {
+        op(OpKind::Reduce {
+            op: ReduceOp::Max,
+            axes: axes.to_vec(),
+            keep_dims,
+        })
+        .on(ORIN_10_3)
+    };
+    max(&[2, 3], true).is_allowed();
+    max(&[2, 3], false).is_unknown();
+    max(&[1], true).is_unknown();
+    max(&[1], true).on(XAVIER).is_refused("reduce.version");
+    max(&[1], true)
+        .unknown_shape()
+        .on(XAVIER)
+        .is_refused("reduce.version");
+}
