@@ -6,4 +6,5 @@ pub mod figure;
 pub mod model;
 pub mod placement;
 pub mod plan;
+pub mod search;
 pub mod target;
