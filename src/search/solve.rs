@@ -219,12 +219,20 @@ impl Search<'_, '_, '_> {
         if self.done() {
             return;
         }
-        self.cuts(small);
         let mut frontier = Frontier::new(small);
-        if self.aim == Aim::Latency {
-            frontier.tighten(&suffix_bounds(small));
-        }
-        for width in WIDTHS {
+        for (round, width) in WIDTHS.into_iter().enumerate() {
+            match round {
+                // A narrow first round answers at once on any graph.
+                0 => {}
+                1 => {
+                    self.cuts(small);
+                    if self.aim == Aim::Latency {
+                        frontier.tighten(&suffix_bounds(small));
+                    }
+                }
+                3 => self.price_subgraphs(small),
+                _ => {}
+            }
             if self.done() {
                 return;
             }
@@ -293,7 +301,6 @@ impl Search<'_, '_, '_> {
                 let cut = minimum_cut(small, small.subgraph_ms);
                 self.bound = self.bound.max(cut.bound_ms);
                 self.offer(cut.chosen, "minimum cut");
-                self.price_subgraphs(small);
             }
             Aim::GpuWork { latency_ms } => {
                 // Lagrangian: least of GPU work + weight x (latency - floor), for any weight.
@@ -328,19 +335,22 @@ impl Search<'_, '_, '_> {
 
     /// Raises the price of a subgraph until the limit holds.
     fn price_subgraphs(&mut self, small: &Problem) {
+        if self.aim != Aim::Latency {
+            return;
+        }
         let most = f64::from(small.max_subgraphs);
         let mut price = small.subgraph_ms.max(0.01);
-        for _ in 0..12 {
-            let met = self
-                .best
-                .as_ref()
-                .is_some_and(|b| b.method.starts_with("minimum cut"));
-            if met || self.done() {
+        for _ in 0..8 {
+            if self.done() {
                 return;
             }
             let cut = minimum_cut(small, small.subgraph_ms + price);
             self.bound = self.bound.max(cut.bound_ms - price * most);
+            let met = self.scorer.score(&cut.chosen).feasible;
             self.offer(cut.chosen, "minimum cut, subgraphs priced");
+            if met {
+                return;
+            }
             price *= 2.0;
         }
     }
