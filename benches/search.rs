@@ -94,7 +94,10 @@ fn run(name: &str, p: &Problem, most: Duration) {
     let result = minimise(p, Aim::Latency, &mut |s| {
         if let Some(s) = s {
             first.get_or_insert_with(|| start.elapsed());
-            if trail.last().is_none_or(|(_, v, b, _)| *v != s.value || *b != s.bound) {
+            if trail
+                .last()
+                .is_none_or(|(_, v, b, _)| *v != s.value || *b != s.bound)
+            {
                 trail.push((start.elapsed(), s.value, s.bound, s.method));
             }
         }
@@ -128,7 +131,13 @@ fn main() {
     println!("2,000-op chain, at most 16 subgraphs, exact: {time:?} (budget 5 ms)");
 
     let most = Duration::from_secs(20);
-    let residual = |i: usize, _: &mut Rng| if i % 4 == 3 { vec![i - 1, i - 3] } else { vec![i - 1] };
+    let residual = |i: usize, _: &mut Rng| {
+        if i % 4 == 3 {
+            vec![i - 1, i - 3]
+        } else {
+            vec![i - 1]
+        }
+    };
     run("residual, 60 atoms", &problem(60, 2, residual), most);
     run("residual, 6,000 atoms", &problem(6_000, 3, residual), most);
     // Inception: four branches of two off every tenth atom, joined by the next.
@@ -139,12 +148,18 @@ fn main() {
         _ => vec![i - 1],
     };
     run("inception, 100 atoms", &problem(100, 4, inception), most);
-    run("inception, 6,000 atoms", &problem(6_000, 5, inception), most);
+    run(
+        "inception, 6,000 atoms",
+        &problem(6_000, 5, inception),
+        most,
+    );
     let dense = |i: usize, _: &mut Rng| (1..=i.min(12)).map(|d| i - d).collect();
     run("dense, 100 atoms", &problem(100, 6, dense), most);
     let random = |i: usize, r: &mut Rng| {
         let reach = i.min(30) as u64;
-        (0..2).map(|_| i - 1 - (r.next() % reach) as usize).collect()
+        (0..2)
+            .map(|_| i - 1 - (r.next() % reach) as usize)
+            .collect()
     };
     run("random, 6,000 atoms", &problem(6_000, 7, random), most);
 }

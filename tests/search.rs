@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use dlaplan::placement::Device;
 use dlaplan::search::frontier::{Ask, Frontier};
+use dlaplan::search::pipeline::{Limits, best_pipeline, between};
 use dlaplan::search::problem::{Allowed, Atom, Flow, Problem, Score, Scorer};
 use dlaplan::search::solve::{Aim, compressed, minimise};
 use proptest::prelude::*;
@@ -159,7 +160,11 @@ fn against_brute_force(problem: &Problem) {
     match minimise(problem, Aim::Latency, &mut go) {
         Ok(s) => {
             assert!(s.score.feasible);
-            assert!(close(s.score.latency_ms, best), "{} {best}", s.score.latency_ms);
+            assert!(
+                close(s.score.latency_ms, best),
+                "{} {best}",
+                s.score.latency_ms
+            );
             assert!(s.is_exact(), "{s:?}");
         }
         Err(_) => assert!(best.is_infinite(), "{best}"),
@@ -192,16 +197,16 @@ fn against_brute_force(problem: &Problem) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn dags_equal_brute_force(seed: u64, atoms in 1usize..=9, reach in 1u64..=8, shared: bool) {
+    fn dags_equal_brute_force(seed: u64, atoms in 1usize..=13, reach in 1u64..=12, shared: bool) {
         let shape = Shape { atoms, reach, chain: false, shared_choices: shared };
         against_brute_force(&problem(seed, shape));
     }
 
     #[test]
-    fn chains_equal_brute_force(seed: u64, atoms in 1usize..=10) {
+    fn chains_equal_brute_force(seed: u64, atoms in 1usize..=13) {
         let shape = Shape { atoms, reach: 1, chain: true, shared_choices: false };
         against_brute_force(&problem(seed, shape));
     }
@@ -225,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn the_front_is_the_whole_front(seed: u64, atoms in 1usize..=8, reach in 1u64..=4) {
+    fn the_front_is_the_whole_front(seed: u64, atoms in 1usize..=10, reach in 1u64..=6) {
         let shape = Shape { atoms, reach, chain: false, shared_choices: true };
         let p = problem(seed, shape);
         let found = Frontier::new(&p).search(
@@ -254,7 +259,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn larger_dags_equal_brute_force(seed: u64, atoms in 13usize..=15, reach in 1u64..=12) {
+    fn larger_dags_equal_brute_force(seed: u64, atoms in 15usize..=17, reach in 1u64..=12) {
         let shape = Shape { atoms, reach, chain: false, shared_choices: false };
         against_brute_force(&problem(seed, shape));
     }
@@ -275,5 +280,79 @@ fn twenty_choices_equal_brute_force() {
         }
         p.choices = vec![Allowed::Both; 20];
         against_brute_force(&p);
+    }
+}
+
+/// Every way to cut a problem into stages, directly.
+fn every_pipeline(p: &Problem, from: u32, left: u32, last: usize, load: [f64; 3], best: &mut f64) {
+    let n = p.atoms.len() as u32;
+    if from == n {
+        *best = best.min(load.iter().copied().fold(0.0, f64::max));
+        return;
+    }
+    if left == 0 {
+        return;
+    }
+    for to in from + 1..=n {
+        let split = |c: u32| {
+            let at = |r: std::ops::Range<u32>| {
+                r.into_iter().any(|i| p.atoms[i as usize].choice == Some(c))
+            };
+            at(0..to) && at(to..n)
+        };
+        if (0..p.choices.len() as u32).any(split) {
+            continue;
+        }
+        let part = between(p, from, to);
+        let used: Vec<Allowed> = part
+            .atoms
+            .iter()
+            .filter_map(|a| a.choice)
+            .map(|c| part.choices[c as usize])
+            .collect();
+        for target in 0..3 {
+            let device = if target == 0 {
+                Device::Gpu
+            } else {
+                Device::Dla
+            };
+            if target == last
+                || used.iter().any(|a| !a.has(device))
+                || (used.is_empty() && target > 0)
+            {
+                continue;
+            }
+            let s = Scorer::new(&part).score(&part.uniform(device));
+            if !s.feasible {
+                continue;
+            }
+            let mut load = load;
+            load[0] += s.gpu_ms + s.transition_ms;
+            if target > 0 {
+                load[target] += s.dla_ms;
+            }
+            every_pipeline(p, to, left - 1, target, load, best);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn pipelines_equal_brute_force(seed: u64, atoms in 1usize..=8, reach in 1u64..=3, shared: bool) {
+        let p = problem(seed, Shape { atoms, reach, chain: false, shared_choices: shared });
+        let mut best = f64::INFINITY;
+        every_pipeline(&p, 0, 4, usize::MAX, [0.0; 3], &mut best);
+        match best_pipeline(&p, Limits { stages: 4, cores: 2 }, &mut || false) {
+            Some(found) => {
+                prop_assert!(found.exact);
+                prop_assert!(close(found.period_ms(), best), "{} {best}", found.period_ms());
+                prop_assert_eq!(found.stages.first().unwrap().from, 0);
+                prop_assert_eq!(found.stages.last().unwrap().to as usize, atoms);
+                prop_assert!(found.stages.windows(2).all(|w| w[0].to == w[1].from));
+            }
+            None => prop_assert!(best.is_infinite()),
+        }
     }
 }

@@ -34,11 +34,7 @@ impl<'p> Chain<'p> {
         if total > problem.max_subgraph_bytes {
             return None;
         }
-        let mut work: Vec<[f64; 2]> = problem
-            .atoms
-            .iter()
-            .map(|a| [a.gpu_ms, a.dla_ms])
-            .collect();
+        let mut work: Vec<[f64; 2]> = problem.atoms.iter().map(|a| [a.gpu_ms, a.dla_ms]).collect();
         let mut enter = vec![[0.0; 2]; n];
         let mut linked = vec![false; n];
         for f in &problem.flows {
@@ -64,15 +60,11 @@ impl<'p> Chain<'p> {
                 _ => return None,
             }
         }
-        linked
-            .iter()
-            .skip(1)
-            .all(|l| *l)
-            .then_some(Self {
-                problem,
-                work,
-                enter,
-            })
+        linked.iter().skip(1).all(|l| *l).then_some(Self {
+            problem,
+            work,
+            enter,
+        })
     }
 
     /// The devices of least latency and that latency, ms; `None` if pins leave no way within the
@@ -93,8 +85,16 @@ impl<'p> Chain<'p> {
             };
             let [to_dla, to_gpu] = self.enter[i];
             let [on_gpu, on_dla] = self.work[i];
-            let on_gpu = if allowed.has(Device::Gpu) { on_gpu } else { f64::INFINITY };
-            let on_dla = if allowed.has(Device::Dla) { on_dla } else { f64::INFINITY };
+            let on_gpu = if allowed.has(Device::Gpu) {
+                on_gpu
+            } else {
+                f64::INFINITY
+            };
+            let on_dla = if allowed.has(Device::Dla) {
+                on_dla
+            } else {
+                f64::INFINITY
+            };
             let row = &mut from_dla[i * (most + 1)..(i + 1) * (most + 1)];
             if i == 0 {
                 gpu[0] = on_gpu;

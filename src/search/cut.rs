@@ -149,11 +149,19 @@ impl<'p> Network<'p> {
         let (to_dla, to_gpu, to_caller) = (
             units(f.to_dla_ms),
             units(f.to_gpu_ms),
-            if f.is_output { units(f.to_caller_ms) } else { 0 },
+            if f.is_output {
+                units(f.to_caller_ms)
+            } else {
+                0
+            },
         );
         // The caller's copy is paid in any case; one for the GPU costs what it costs more. Where
         // it costs less, the cheaper of the two is the bound.
-        let at_least = if readers.is_empty() { to_caller } else { to_caller.min(to_gpu) };
+        let at_least = if readers.is_empty() {
+            to_caller
+        } else {
+            to_caller.min(to_gpu)
+        };
         self.pay(home, Device::Dla, at_least);
         self.any(home, &readers, Device::Gpu, to_gpu - at_least.min(to_gpu));
         self.any(home, &readers, Device::Dla, to_dla);
@@ -247,9 +255,10 @@ impl<'p> Network<'p> {
         let mut stack = vec![self.source];
         reached[self.source.index()] = true;
         while let Some(v) = stack.pop() {
-            let out = self.graph.edges(v).filter_map(|e| {
-                (flows[e.id().index()] < *e.weight()).then_some(e.target())
-            });
+            let out = self
+                .graph
+                .edges(v)
+                .filter_map(|e| (flows[e.id().index()] < *e.weight()).then_some(e.target()));
             let back = self
                 .graph
                 .edges_directed(v, petgraph::Direction::Incoming)
@@ -265,7 +274,13 @@ impl<'p> Network<'p> {
             chosen: self
                 .nodes
                 .iter()
-                .map(|v| if reached[v.index()] { Device::Dla } else { Device::Gpu })
+                .map(|v| {
+                    if reached[v.index()] {
+                        Device::Dla
+                    } else {
+                        Device::Gpu
+                    }
+                })
                 .collect(),
         }
     }

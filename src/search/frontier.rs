@@ -210,10 +210,7 @@ impl<'p> Frontier<'p> {
                 .choice
                 .filter(|c| problem.choices[*c as usize] == Allowed::Both);
             if let Some(c) = choice {
-                step.remembered = remembered
-                    .iter()
-                    .position(|r| *r == c)
-                    .map(|at| at as u32);
+                step.remembered = remembered.iter().position(|r| *r == c).map(|at| at as u32);
                 step.remember = step.remembered.is_none() && last_use[c as usize] > i;
             }
             let mut next = Vec::new();
@@ -278,7 +275,15 @@ impl<'p> Frontier<'p> {
             live: self
                 .steps
                 .first()
-                .map(|s| s.live.iter().map(|f| Live { flow: *f, ..Live::default() }).collect())
+                .map(|s| {
+                    s.live
+                        .iter()
+                        .map(|f| Live {
+                            flow: *f,
+                            ..Live::default()
+                        })
+                        .collect()
+                })
                 .unwrap_or_default(),
             ..State::default()
         };
@@ -327,10 +332,8 @@ impl Run<'_, '_> {
         let allowed = atom
             .choice
             .map_or(Allowed::Gpu, |c| problem.choices[c as usize]);
-        let mut index: States = HashMap::with_capacity_and_hasher(
-            states.len() * 2,
-            BuildHasherDefault::default(),
-        );
+        let mut index: States =
+            HashMap::with_capacity_and_hasher(states.len() * 2, BuildHasherDefault::default());
         let mut next: Vec<(State, Vec<Label>)> = Vec::with_capacity(states.len() * 2);
         let mut key = Vec::new();
         for (state, labels) in states {
@@ -406,7 +409,12 @@ impl Run<'_, '_> {
         let mut twice = |flow: u32, home: u8, readers: u64| {
             let f = &problem.flows[flow as usize];
             let extra = f64::from(readers.count_ones().saturating_sub(1));
-            slack[LATENCY] += extra * if home == 0 { f.to_dla_ms } else { f.dla_to_dla_ms };
+            slack[LATENCY] += extra
+                * if home == 0 {
+                    f.to_dla_ms
+                } else {
+                    f.dla_to_dla_ms
+                };
             if f.producer.is_some() {
                 slack[TRANSITIONS] += extra;
             }
@@ -420,8 +428,7 @@ impl Run<'_, '_> {
         for (flow, readers) in &state.shared {
             twice(flow & !ON_DLA, u8::from(flow & ON_DLA != 0), *readers);
         }
-        slack[LATENCY] +=
-            f64::from(groups.count_ones().saturating_sub(1)) * problem.subgraph_ms;
+        slack[LATENCY] += f64::from(groups.count_ones().saturating_sub(1)) * problem.subgraph_ms;
         for l in &state.live {
             let f = &problem.flows[l.flow as usize];
             if l.home > 0 && f.is_output && !l.gpu_read {
@@ -572,7 +579,13 @@ impl Run<'_, '_> {
                 .map(|l| u64::from(l.home).max(u64::from(64 - l.readers.leading_zeros())))
                 .max()
                 .unwrap_or(0)
-                .max(shared.iter().map(|(_, r)| u64::from(64 - r.leading_zeros())).max().unwrap_or(0));
+                .max(
+                    shared
+                        .iter()
+                        .map(|(_, r)| u64::from(64 - r.leading_zeros()))
+                        .max()
+                        .unwrap_or(0),
+                );
             if joined == 0 {
                 // More groups than a mask holds: leave this way out rather than go wrong.
                 own = u8::try_from(fresh).ok().filter(|g| *g < 64)?;
@@ -607,7 +620,11 @@ impl Run<'_, '_> {
                     continue;
                 }
                 l.readers |= bit;
-                cost[LATENCY] += if l.home == 0 { f.to_dla_ms } else { f.dla_to_dla_ms };
+                cost[LATENCY] += if l.home == 0 {
+                    f.to_dla_ms
+                } else {
+                    f.dla_to_dla_ms
+                };
                 if f.producer.is_some() {
                     cost[TRANSITIONS] += 1.0;
                 }
@@ -732,7 +749,11 @@ impl Run<'_, '_> {
                         break;
                     };
                     if let Some(c) = problem.atoms[i].choice {
-                        chosen[c as usize] = if link & 1 == 1 { Device::Dla } else { Device::Gpu };
+                        chosen[c as usize] = if link & 1 == 1 {
+                            Device::Dla
+                        } else {
+                            Device::Gpu
+                        };
                     }
                     at = link >> 1;
                 }

@@ -3,5 +3,7 @@
 pub mod chain;
 pub mod cut;
 pub mod frontier;
+pub mod overrides;
+pub mod pipeline;
 pub mod problem;
 pub mod solve;

@@ -206,10 +206,11 @@ impl Search<'_, '_, '_> {
         // As few transitions as can be is not the end: the latency breaks the tie.
         let tie = matches!(self.aim, Aim::Transitions { .. });
         self.stopped
-            || !tie && self
-                .best
-                .as_ref()
-                .is_some_and(|b| self.bound >= b.value - b.value.abs() * 2.0 * EPSILON)
+            || !tie
+                && self
+                    .best
+                    .as_ref()
+                    .is_some_and(|b| self.bound >= b.value - b.value.abs() * 2.0 * EPSILON)
     }
 
     fn run(&mut self, small: &Problem) {
@@ -383,7 +384,10 @@ fn suffix_bounds(problem: &Problem) -> Vec<f64> {
     let places = if (24..2_000).contains(&n) { PLACES } else { 0 };
     for i in (0..n).rev() {
         let a = &problem.atoms[i];
-        let least = match a.choice.map_or(Allowed::Gpu, |c| problem.choices[c as usize]) {
+        let least = match a
+            .choice
+            .map_or(Allowed::Gpu, |c| problem.choices[c as usize])
+        {
             Allowed::Gpu => a.gpu_ms,
             Allowed::Dla => a.dla_ms,
             Allowed::Both => a.gpu_ms.min(a.dla_ms),
