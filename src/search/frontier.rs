@@ -364,15 +364,13 @@ impl Run<'_, '_> {
                     }
                     let t = *target.get_or_insert_with(|| {
                         made.state.key(&mut key);
-                        match index.get(&key[..]) {
-                            Some(t) => *t as usize,
-                            None => {
-                                let t = next.len();
-                                index.insert(key.as_slice().into(), t as u32);
-                                next.push((made.state.clone(), Vec::new()));
-                                t
-                            }
+                        if let Some(t) = index.get(&key[..]) {
+                            return *t as usize;
                         }
+                        let t = next.len();
+                        index.insert(key.as_slice().into(), t as u32);
+                        next.push((made.state.clone(), Vec::new()));
+                        t
                     });
                     next[t].1.push(Label {
                         at,

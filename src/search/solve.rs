@@ -223,8 +223,7 @@ impl Search<'_, '_, '_> {
         let mut frontier = Frontier::new(small);
         for (round, width) in WIDTHS.into_iter().enumerate() {
             match round {
-                // A narrow first round answers at once on any graph.
-                0 => {}
+                // After a narrow first round, which answers at once on any graph.
                 1 => {
                     self.cuts(small);
                     if self.aim == Aim::Latency {
