@@ -3,6 +3,8 @@
 
 pub mod estimate;
 pub mod figure;
+#[cfg(feature = "gui")]
+pub mod gui;
 pub mod model;
 pub mod placement;
 pub mod plan;

@@ -1,0 +1,416 @@
+//! What each command does to the state.
+
+use crate::model::{ModuleId, OpId};
+use crate::placement::{Device, Edit, Site};
+
+use super::command::{Command, Pick, Step};
+use super::dialogs::{Dialog, Purpose};
+use super::filter::Filter;
+use super::state::{Open, Palette, State};
+use super::tree_view::Node;
+
+/// Rows a page key moves.
+const PAGE: usize = 20;
+
+impl State {
+    /// Does one command. Commands that cannot be done now do nothing.
+    pub fn apply(&mut self, command: Command) {
+        if command.unavailable(self).is_some() {
+            return;
+        }
+        match command {
+            Command::OpenModel => self.ask_file(Purpose::OpenModel),
+            Command::OpenPlacement => self.ask_file(Purpose::OpenPlacement),
+            Command::OpenPath(path) => self.open_path(path),
+            Command::SetInputs(path, dims) => self.load(path, dims.into_iter().collect()),
+            Command::Export(kind) => self.ask_file(Purpose::Save(kind)),
+            Command::ExportTo(kind, path) => self.export_to(kind, path),
+            Command::CopyExport(kind) => self.copy_export(kind),
+
+            Command::Undo => {
+                if self.doc.undo().is_some() {
+                    self.touch(false);
+                }
+            }
+            Command::Redo => {
+                if self.doc.redo().is_some() {
+                    self.touch(false);
+                }
+            }
+            Command::Cycle(node) => self.cycle(node),
+            Command::CycleSelection => {
+                if let Some(node) = self.selection.cursor {
+                    self.cycle(node);
+                }
+            }
+            Command::Assign(device) => self.assign(self.selected(), Some(device)),
+            Command::Inherit => self.assign(self.selected(), None),
+            Command::AssignNode(node, device) => self.assign(vec![node], Some(device)),
+            Command::InheritNode(node) => self.assign(vec![node], None),
+            Command::All(device) => self.edit(&Edit::Replace(
+                format!("everything on {device}"),
+                crate::placement::Placement::all(device),
+            )),
+            Command::Default(device) => self.edit(&Edit::Default(device)),
+
+            Command::Select(node, pick) => self.select(node, pick),
+            Command::SelectOps(ops) => self.select_ops(&ops),
+            Command::Move(step, extend) => self.step(step, extend),
+            Command::SelectAll => {
+                self.selection.nodes = self
+                    .view
+                    .rows
+                    .iter()
+                    .filter(|r| !r.context)
+                    .map(|r| r.node)
+                    .collect();
+                self.reselect();
+            }
+            Command::Escape => {
+                if self.selection.nodes.is_empty() {
+                    self.set_filter("");
+                }
+                self.selection.nodes.clear();
+                self.selection.anchor = None;
+                self.reselect();
+            }
+            Command::Toggle(id) => {
+                if !self.expanded.remove(&id) {
+                    self.expanded.insert(id);
+                }
+                self.reshape();
+            }
+            Command::ToggleDeep(id) => self.toggle_deep(id),
+            Command::ExpandAll => {
+                if let Some(open) = &self.open {
+                    self.expanded = open.model.modules.iter().map(|(id, _)| id).collect();
+                    self.reshape();
+                }
+            }
+            Command::CollapseAll => {
+                self.expanded.clear();
+                self.reshape();
+            }
+            Command::Filter(text) => self.set_filter(&text),
+            Command::FocusFilter => self.focus_filter = true,
+
+            Command::Board(id) => self.set_board(id),
+            Command::Mode(name) => {
+                if let Some(mode) = self.target.board.modes.iter().find(|m| m.name == name) {
+                    self.target.mode = mode;
+                    self.touch(true);
+                }
+            }
+            Command::TensorRt(version) => {
+                self.target.tensorrt = version;
+                self.touch(true);
+            }
+            Command::Precision(precision) => {
+                self.config.precision = precision;
+                self.touch(true);
+            }
+            Command::Batch(batch) => {
+                self.config.batch = batch.max(1);
+                self.touch(true);
+            }
+            Command::Core(core) => {
+                self.config.dla_core = core;
+                self.touch(true);
+            }
+            Command::GpuFallback(allowed) => {
+                self.config.gpu_fallback = allowed;
+                self.touch(true);
+            }
+
+            Command::Keep => {
+                self.dialog = Some(Dialog::Keep {
+                    name: self.suggested_name(),
+                });
+            }
+            Command::KeepAs(name) => self.keep(&name),
+            Command::LoadKept(id) => self.load_kept_placement(id),
+            Command::AskRename(id) => {
+                if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
+                    self.dialog = Some(Dialog::Rename {
+                        id,
+                        name: kept.name.clone(),
+                    });
+                }
+            }
+            Command::RenameKept(id, name) => self.rename_kept(id, &name),
+            Command::DeleteKept(id) => self.delete_kept(id),
+            Command::LoadReference(at) => self.load_reference(at),
+            Command::Chart(tab) => self.chart = tab,
+
+            Command::Palette => {
+                self.palette = match self.palette {
+                    None => Some(Palette::default()),
+                    Some(_) => None,
+                };
+            }
+            Command::Theme(choice) => {
+                self.theme = choice;
+                self.save_settings();
+            }
+            Command::Messages => self.dialog = Some(Dialog::Messages),
+            Command::Shortcuts => self.dialog = Some(Dialog::Shortcuts),
+            Command::Dismiss(id) => self.messages.dismiss(id),
+            Command::CloseDialog => self.dialog = None,
+            Command::CancelJob(id) => self.jobs.cancel(id),
+            Command::ToggleInspector => self.inspector = !self.inspector,
+            Command::Quit => self.quit = true,
+        }
+    }
+
+    fn selected(&self) -> Vec<Node> {
+        self.selection.nodes.iter().copied().collect()
+    }
+
+    /// A chip was clicked: on a selected row it speaks for the whole selection.
+    fn cycle(&mut self, node: Node) {
+        let next = match (self.explicit(node), self.inherited(node)) {
+            // At the root there is nothing to inherit: the default itself changes.
+            (None, device) if node == Node::Module(ModuleId::ROOT) => {
+                self.edit(&Edit::Default(device.other()));
+                return;
+            }
+            (None, device) => Some(device.other()),
+            (Some(said), device) if said != device => Some(device),
+            (Some(_), _) => None,
+        };
+        let nodes = if self.selection.nodes.contains(&node) {
+            self.selected()
+        } else {
+            vec![node]
+        };
+        self.assign(nodes, next);
+    }
+
+    fn assign(&mut self, nodes: Vec<Node>, device: Option<Device>) {
+        let Some(open) = &self.open else { return };
+        let mut next = self.doc.placement().clone();
+        let mut sites = Vec::new();
+        for node in nodes {
+            let site = self.site(open, node);
+            let root = node == Node::Module(ModuleId::ROOT) && !next.overrides.contains_key(&site);
+            match device {
+                Some(device) if root => next.default = device,
+                _ => sites.push(site),
+            }
+        }
+        let edit = match device {
+            Some(device) if next.default == self.doc.placement().default => {
+                Edit::Assign(sites, device)
+            }
+            Some(device) => {
+                next.overrides.extend(sites.into_iter().map(|s| (s, device)));
+                Edit::Replace(format!("everything on {device}"), next)
+            }
+            None => Edit::Inherit(sites),
+        };
+        self.edit(&edit);
+    }
+
+    fn select(&mut self, node: Node, pick: Pick) {
+        let selection = &mut self.selection;
+        match pick {
+            Pick::Only => {
+                selection.nodes = [node].into();
+                selection.anchor = Some(node);
+            }
+            Pick::Toggle => {
+                if !selection.nodes.remove(&node) {
+                    selection.nodes.insert(node);
+                }
+                selection.anchor = Some(node);
+            }
+            Pick::Range => {
+                let anchor = selection.anchor.unwrap_or(node);
+                let ends = (self.view.position(anchor), self.view.position(node));
+                if let (Some(a), Some(b)) = ends {
+                    let range = a.min(b)..=a.max(b);
+                    selection.nodes = self.view.rows[range].iter().map(|r| r.node).collect();
+                } else {
+                    selection.nodes = [node].into();
+                }
+            }
+        }
+        self.selection.cursor = Some(node);
+        self.reselect();
+    }
+
+    fn select_ops(&mut self, ops: &[OpId]) {
+        let Some(open) = &self.open else { return };
+        let nodes = covering(open, ops);
+        let first = nodes.first().copied();
+        self.selection.nodes = nodes.into_iter().collect();
+        self.selection.anchor = first;
+        self.selection.cursor = first;
+        self.reselect();
+        if let Some(node) = first {
+            self.show(node);
+        }
+    }
+
+    /// Opens what is above a node and brings it into sight.
+    pub(super) fn show(&mut self, node: Node) {
+        let Some(open) = &self.open else { return };
+        let mut at = node.parent(&open.model);
+        while let Some(id) = at {
+            self.expanded.insert(id);
+            at = open.model.modules.get(id).parent;
+        }
+        self.reshape();
+        self.reveal = Some(node);
+    }
+
+    fn step(&mut self, step: Step, extend: bool) {
+        let rows = &self.view.rows;
+        if rows.is_empty() {
+            return;
+        }
+        let last = rows.len() - 1;
+        let here = self
+            .selection
+            .cursor
+            .and_then(|c| self.view.position(c));
+        let at = here.unwrap_or(0);
+        let row = &rows[at];
+        let to = match step {
+            _ if here.is_none() => 0,
+            Step::Up => at.saturating_sub(1),
+            Step::Down => (at + 1).min(last),
+            Step::PageUp => at.saturating_sub(PAGE),
+            Step::PageDown => (at + PAGE).min(last),
+            Step::Home => 0,
+            Step::End => last,
+            Step::Left => match (row.node, row.twig) {
+                (Node::Module(id), Some(true)) if self.expanded.contains(&id) => {
+                    self.apply(Command::Toggle(id));
+                    return;
+                }
+                (node, _) => self
+                    .open
+                    .as_ref()
+                    .and_then(|o| node.parent(&o.model))
+                    .and_then(|p| self.view.position(Node::Module(p)))
+                    .unwrap_or(at),
+            },
+            Step::Right => match (row.node, row.twig) {
+                (Node::Module(id), Some(false)) => {
+                    self.apply(Command::Toggle(id));
+                    return;
+                }
+                (_, Some(true)) => (at + 1).min(last),
+                _ => at,
+            },
+        };
+        let node = self.view.rows[to].node;
+        self.select(node, if extend { Pick::Range } else { Pick::Only });
+        self.reveal = Some(node);
+    }
+
+    fn toggle_deep(&mut self, id: ModuleId) {
+        let Some(open) = &self.open else { return };
+        let opening = !self.expanded.contains(&id);
+        for m in open.model.modules.subtree(id) {
+            if opening {
+                self.expanded.insert(ModuleId(m));
+            } else {
+                self.expanded.remove(&ModuleId(m));
+            }
+        }
+        self.reshape();
+    }
+
+    fn set_filter(&mut self, text: &str) {
+        let filter = Filter::parse(text);
+        if filter != self.filter {
+            self.filter = filter;
+            self.reshape();
+        }
+    }
+
+    fn set_board(&mut self, id: &str) {
+        let Some(board) = crate::target::boards().iter().find(|b| b.id == id) else {
+            return;
+        };
+        let (Some(mode), Some(default)) = (board.modes.first(), board.tensorrt.first()) else {
+            return;
+        };
+        self.target.board = board;
+        self.target.mode = mode;
+        if !board.tensorrt.contains(&self.target.tensorrt) {
+            self.target.tensorrt = *default;
+        }
+        self.config.dla_core = self
+            .config
+            .dla_core
+            .min(self.dla_cores().saturating_sub(1));
+        self.touch(true);
+    }
+
+    /// A name for what is on screen, in the manner of the seeds' tables.
+    fn suggested_name(&self) -> String {
+        let Some(open) = &self.open else {
+            return String::new();
+        };
+        let placement = self.doc.placement();
+        let other = placement.default.other();
+        let mut name = format!(
+            "{} {} {}",
+            open.model.name, self.config.precision, placement.default
+        );
+        let sites: Vec<String> = placement
+            .overrides
+            .iter()
+            .filter(|(_, d)| **d == other)
+            .map(|(s, _)| match s {
+                Site::Module(path) => path.clone(),
+                Site::Op(op) => op.rsplit('/').next().unwrap_or(op).to_owned(),
+            })
+            .collect();
+        match &sites[..] {
+            [] => {}
+            few if few.len() <= 4 => {
+                name += &format!(", {} on {other}", few.join(" "));
+            }
+            many => name += &format!(", {} sites on {other}", many.len()),
+        }
+        name
+    }
+}
+
+/// The largest modules that hold exactly these ops, and the ops left over.
+fn covering(open: &Open, ops: &[OpId]) -> Vec<Node> {
+    let tree = &open.model.modules;
+    let mut held = vec![0u32; tree.len()];
+    for op in ops {
+        held[open.model.op(*op).module.index()] += 1;
+    }
+    let own = held.clone();
+    for i in (1..tree.len()).rev() {
+        if let Some(parent) = tree.get(ModuleId(i as u32)).parent {
+            held[parent.index()] += held[i];
+        }
+    }
+    let full = |id: ModuleId| {
+        let all = tree.get(id).subtree_ops;
+        all > 0 && held[id.index()] == all
+    };
+    let mut nodes: Vec<Node> = tree
+        .iter()
+        .filter(|(id, m)| full(*id) && !m.parent.is_some_and(full))
+        .map(|(id, _)| Node::Module(id))
+        .collect();
+    nodes.extend(
+        ops.iter()
+            .filter(|op| {
+                let id = open.model.op(**op).module;
+                !full(id) && own[id.index()] > 0
+            })
+            .map(|op| Node::Op(*op)),
+    );
+    nodes.sort_unstable_by_key(|n| n.ops(&open.model).first().map_or(0, |o| o.0));
+    nodes
+}

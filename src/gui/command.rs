@@ -1,0 +1,329 @@
+//! Everything the window can do, as data: menus, buttons, keys and the palette all emit these.
+
+use std::path::PathBuf;
+
+use egui::{Key, KeyboardShortcut, Modifiers};
+
+use crate::model::{ModuleId, OpId};
+use crate::placement::{Device, Precision};
+use crate::target::TensorRt;
+
+use super::export_menu::ExportKind;
+use super::state::{ChartTab, State, ThemeChoice};
+use super::tree_view::Node;
+
+/// How a click changes the selection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This one only.
+    Only,
+    /// Adds or takes away (Ctrl).
+    Toggle,
+    /// Everything from the anchor to here (Shift).
+    Range,
+}
+
+/// A step of the keyboard cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the key of its name")]
+pub enum Step {
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Home,
+    End,
+    /// Close, or go to the parent.
+    Left,
+    /// Open, or go to the first child.
+    Right,
+}
+
+/// One thing the window can do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Asks for a model file.
+    OpenModel,
+    /// Asks for a placement file.
+    OpenPlacement,
+    /// Opens a model or placement by its path.
+    OpenPath(PathBuf),
+    /// Reads the open model again with these input dims.
+    SetInputs(PathBuf, Vec<(String, Vec<u64>)>),
+    /// Asks where to, then writes the file.
+    Export(ExportKind),
+    /// Writes an export to a path.
+    ExportTo(ExportKind, PathBuf),
+    /// Copies an export's text to the clipboard.
+    CopyExport(ExportKind),
+
+    /// Takes the last change back.
+    Undo,
+    /// Brings it again.
+    Redo,
+    /// The other device, then the same said explicitly, then inherit.
+    Cycle(Node),
+    /// Cycles the selection.
+    CycleSelection,
+    /// Assigns the selection.
+    Assign(Device),
+    /// Takes the selection's assignments away.
+    Inherit,
+    /// Assigns one node, whatever is selected.
+    AssignNode(Node, Device),
+    /// Takes one node's assignment away.
+    InheritNode(Node),
+    /// Sets the default device and clears every assignment.
+    All(Device),
+    /// Changes the default device.
+    Default(Device),
+
+    /// Changes the selection.
+    Select(Node, Pick),
+    /// Selects exactly these ops, by the largest modules that hold them.
+    SelectOps(Vec<OpId>),
+    /// Moves the cursor; true extends the selection.
+    Move(Step, bool),
+    /// Selects every row.
+    SelectAll,
+    /// Selects nothing; with nothing selected, clears the filter.
+    Escape,
+    /// Opens or closes a module.
+    Toggle(ModuleId),
+    /// Opens or closes a module and everything below.
+    ToggleDeep(ModuleId),
+    /// Opens everything.
+    ExpandAll,
+    /// Closes everything.
+    CollapseAll,
+    /// Changes the filter.
+    Filter(String),
+    /// Puts the cursor into the filter box.
+    FocusFilter,
+
+    /// Changes the board, by id.
+    Board(&'static str),
+    /// Changes the power mode, by name.
+    Mode(&'static str),
+    /// Changes the TensorRT version.
+    TensorRt(TensorRt),
+    /// Changes the precision flags.
+    Precision(Precision),
+    /// Changes the batch size.
+    Batch(u32),
+    /// Changes the DLA core.
+    Core(u32),
+    /// Allows or forbids fallback to the GPU.
+    GpuFallback(bool),
+
+    /// Asks for a name and keeps the placement.
+    Keep,
+    /// Keeps the placement under a name.
+    KeepAs(String),
+    /// Loads a kept placement.
+    LoadKept(i64),
+    /// Asks for a new name of a kept placement.
+    AskRename(i64),
+    /// Renames a kept placement.
+    RenameKept(i64, String),
+    /// Deletes a kept placement.
+    DeleteKept(i64),
+    /// Loads the placement behind a reference point.
+    LoadReference(usize),
+    /// Shows another chart.
+    Chart(ChartTab),
+
+    /// Opens or closes the palette.
+    Palette,
+    /// Changes the appearance.
+    Theme(ThemeChoice),
+    /// Shows all messages.
+    Messages,
+    /// Shows all shortcuts.
+    Shortcuts,
+    /// Takes a message card away; it stays in the list of messages.
+    Dismiss(u64),
+    /// Closes the dialog.
+    CloseDialog,
+    /// Stops waiting for a job.
+    CancelJob(u64),
+    /// Shows or hides the inspector.
+    ToggleInspector,
+    /// Ends the program; everything is saved already.
+    Quit,
+}
+
+const CTRL: Modifiers = Modifiers::COMMAND;
+const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+const NONE: Modifiers = Modifiers::NONE;
+
+impl Command {
+    /// What menus and the palette call it; "…" where more input follows.
+    pub fn text(&self) -> String {
+        match self {
+            Self::OpenModel => "Open model…".into(),
+            Self::OpenPlacement => "Open placement…".into(),
+            Self::OpenPath(path) => format!("Open {}", path.display()),
+            Self::SetInputs(..) => "Set input dims".into(),
+            Self::Export(kind) => format!("Export {}…", kind.text()),
+            Self::ExportTo(kind, path) => format!("Export {} to {}", kind.text(), path.display()),
+            Self::CopyExport(kind) => format!("Copy {}", kind.text()),
+            Self::Undo => "Undo".into(),
+            Self::Redo => "Redo".into(),
+            Self::Cycle(_) | Self::CycleSelection => "Change device of selection".into(),
+            Self::Assign(d) | Self::AssignNode(_, d) => format!("Assign to {d}"),
+            Self::Inherit | Self::InheritNode(_) => "Inherit device".into(),
+            Self::All(d) => format!("Everything on {d}"),
+            Self::Default(d) => format!("Default device {d}"),
+            Self::Select(..) | Self::SelectOps(_) => "Select".into(),
+            Self::Move(..) => "Move".into(),
+            Self::SelectAll => "Select all rows".into(),
+            Self::Escape => "Clear selection".into(),
+            Self::Toggle(_) => "Open or close".into(),
+            Self::ToggleDeep(_) => "Open or close everything below".into(),
+            Self::ExpandAll => "Expand all".into(),
+            Self::CollapseAll => "Collapse all".into(),
+            Self::Filter(text) if text.is_empty() => "Clear filter".into(),
+            Self::Filter(text) => format!("Filter {text}"),
+            Self::FocusFilter => "Filter the tree…".into(),
+            Self::Board(id) => format!("Board {id}"),
+            Self::Mode(name) => format!("Power mode {name}"),
+            Self::TensorRt(version) => format!("TensorRT {version}"),
+            Self::Precision(p) => format!("Precision {p}"),
+            Self::Batch(n) => format!("Batch {n}"),
+            Self::Core(n) => format!("DLA core {n}"),
+            Self::GpuFallback(true) => "Allow GPU fallback".into(),
+            Self::GpuFallback(false) => "Strict, no GPU fallback".into(),
+            Self::Keep => "Keep placement…".into(),
+            Self::KeepAs(name) => format!("Keep as {name}"),
+            Self::LoadKept(_) | Self::LoadReference(_) => "Load placement".into(),
+            Self::AskRename(_) => "Rename…".into(),
+            Self::RenameKept(_, name) => format!("Rename to {name}"),
+            Self::DeleteKept(_) => "Delete".into(),
+            Self::Chart(tab) => format!("Chart: {}", tab.text()),
+            Self::Palette => "Command palette…".into(),
+            Self::Theme(t) => format!("Appearance: {}", t.text()),
+            Self::Messages => "Show messages".into(),
+            Self::Shortcuts => "Keyboard shortcuts".into(),
+            Self::Dismiss(_) => "Dismiss".into(),
+            Self::CloseDialog => "Close".into(),
+            Self::CancelJob(_) => "Cancel".into(),
+            Self::ToggleInspector => "Show or hide the inspector".into(),
+            Self::Quit => "Quit".into(),
+        }
+    }
+
+    /// One sentence for a tooltip; empty where the text says it all.
+    pub fn tooltip(&self) -> &'static str {
+        match self {
+            Self::OpenModel => "An ONNX file; weights are never loaded",
+            Self::OpenPlacement => "A placement saved by dlaplan",
+            Self::Assign(Device::Gpu) => "Selected modules and ops run on the GPU",
+            Self::Assign(Device::Dla) => "Selected modules and ops are asked onto the DLA",
+            Self::Inherit => "The nearest assigned ancestor decides, else the default",
+            Self::CycleSelection => "The other device, then the same explicitly, then inherit",
+            Self::Default(_) => "Where everything runs that nothing was said about",
+            Self::All(_) => "Clears every assignment",
+            Self::GpuFallback(true) => "Ops the DLA refuses run on the GPU",
+            Self::GpuFallback(false) => "An op the DLA refuses fails the build",
+            Self::Keep => "Adds this placement to the chart and saves it at once",
+            Self::Core(_) => "One core per engine; applies to all its DLA layers",
+            Self::Batch(_) => "Images per inference",
+            _ => "",
+        }
+    }
+
+    /// The keys, if it has any.
+    pub fn shortcut(&self) -> Option<KeyboardShortcut> {
+        let keys = |m, k| Some(KeyboardShortcut::new(m, k));
+        match self {
+            Self::OpenModel => keys(CTRL, Key::O),
+            Self::OpenPlacement => keys(CTRL_SHIFT, Key::O),
+            Self::Export(ExportKind::Placement) => keys(CTRL, Key::S),
+            Self::Undo => keys(CTRL, Key::Z),
+            Self::Redo => keys(CTRL, Key::Y),
+            Self::CycleSelection => keys(NONE, Key::Space),
+            Self::Assign(Device::Gpu) => keys(NONE, Key::G),
+            Self::Assign(Device::Dla) => keys(NONE, Key::D),
+            Self::Inherit => keys(NONE, Key::I),
+            Self::SelectAll => keys(CTRL, Key::A),
+            Self::Escape => keys(NONE, Key::Escape),
+            Self::ExpandAll => keys(CTRL_SHIFT, Key::ArrowRight),
+            Self::CollapseAll => keys(CTRL_SHIFT, Key::ArrowLeft),
+            Self::FocusFilter => keys(CTRL, Key::F),
+            Self::Keep => keys(CTRL, Key::K),
+            Self::Palette => keys(CTRL, Key::P),
+            Self::Shortcuts => keys(NONE, Key::F1),
+            Self::ToggleInspector => keys(CTRL, Key::I),
+            Self::Quit => keys(CTRL, Key::Q),
+            _ => None,
+        }
+    }
+
+    /// Every command the palette lists, in the order of use.
+    pub fn listed(state: &State) -> Vec<Self> {
+        let mut all = vec![
+            Self::OpenModel,
+            Self::OpenPlacement,
+            Self::Undo,
+            Self::Redo,
+            Self::Assign(Device::Gpu),
+            Self::Assign(Device::Dla),
+            Self::Inherit,
+            Self::CycleSelection,
+            Self::All(Device::Gpu),
+            Self::All(Device::Dla),
+            Self::Default(Device::Gpu),
+            Self::Default(Device::Dla),
+            Self::Keep,
+        ];
+        all.extend(ExportKind::ALL.map(Self::Export));
+        all.extend(ExportKind::ALL.iter().filter(|k| k.copies()).map(|k| Self::CopyExport(*k)));
+        all.extend([
+            Self::FocusFilter,
+            Self::Filter("is:fallback".into()),
+            Self::Filter("is:dla".into()),
+            Self::Filter("is:explicit".into()),
+            Self::Filter(String::new()),
+            Self::SelectAll,
+            Self::Escape,
+            Self::ExpandAll,
+            Self::CollapseAll,
+        ]);
+        all.extend(crate::target::boards().iter().map(|b| Self::Board(b.id)));
+        all.extend(state.target.board.modes.iter().map(|m| Self::Mode(m.name)));
+        all.extend(state.target.board.tensorrt.iter().map(|t| Self::TensorRt(*t)));
+        all.extend(Precision::ALL.map(Self::Precision));
+        all.extend((0..state.dla_cores()).map(Self::Core));
+        all.extend([Self::GpuFallback(true), Self::GpuFallback(false)]);
+        all.extend(ChartTab::ALL.map(Self::Chart));
+        all.extend(ThemeChoice::ALL.map(Self::Theme));
+        all.extend([
+            Self::ToggleInspector,
+            Self::Messages,
+            Self::Shortcuts,
+            Self::Quit,
+        ]);
+        all.extend(state.openable().into_iter().map(|(_, path)| Self::OpenPath(path)));
+        all
+    }
+
+    /// Why it cannot be done now, if so.
+    pub fn unavailable(&self, state: &State) -> Option<String> {
+        let need = |ok: bool, why: &str| (!ok).then(|| why.to_owned());
+        match self {
+            Self::Undo => need(state.doc.undo_label().is_some(), "Nothing to undo"),
+            Self::Redo => need(state.doc.redo_label().is_some(), "Nothing to redo"),
+            Self::Assign(_) | Self::Inherit | Self::CycleSelection => need(
+                !state.selection.nodes.is_empty(),
+                "Select a module or op first",
+            ),
+            Self::Core(_) => need(state.dla_cores() > 0, "This target has no DLA"),
+            Self::Keep | Self::KeepAs(_) | Self::OpenPlacement => {
+                need(state.open.is_some(), "Open a model first")
+            }
+            Self::Export(kind) | Self::CopyExport(kind) => kind.unavailable(state),
+            _ => None,
+        }
+    }
+}

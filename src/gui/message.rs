@@ -1,0 +1,101 @@
+//! What the window tells the user: cards that stay until dismissed, and a list that keeps all.
+
+use super::command::Command;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Something could not be done.
+    Error,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// For dismissing.
+    pub id: u64,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What happened, short.
+    pub title: String,
+    /// The file, the place, the system's words.
+    pub detail: String,
+    /// What to do about it; may be empty.
+    pub remedy: String,
+    /// A button.
+    pub action: Option<(String, Command)>,
+    /// The user has taken the card away.
+    pub dismissed: bool,
+}
+
+impl Message {
+    /// Good news or plain news.
+    pub fn info(title: String, detail: &str) -> Self {
+        Self {
+            id: 0,
+            severity: Severity::Info,
+            title,
+            detail: detail.to_owned(),
+            remedy: String::new(),
+            action: None,
+            dismissed: false,
+        }
+    }
+
+    /// Something failed.
+    pub fn error(title: String, detail: &str, remedy: &str) -> Self {
+        Self {
+            severity: Severity::Error,
+            remedy: remedy.to_owned(),
+            ..Self::info(title, detail)
+        }
+    }
+
+    /// With a button.
+    #[must_use]
+    pub fn with_action(mut self, text: &str, command: Command) -> Self {
+        self.action = Some((text.to_owned(), command));
+        self
+    }
+}
+
+/// All messages of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Messages {
+    all: Vec<Message>,
+    next: u64,
+}
+
+impl Messages {
+    /// Shows a message; one already on screen is not shown twice.
+    pub fn push(&mut self, mut message: Message) {
+        let same = |m: &Message| {
+            !m.dismissed && m.title == message.title && m.detail == message.detail
+        };
+        if self.all.iter().any(same) {
+            return;
+        }
+        self.next += 1;
+        message.id = self.next;
+        self.all.push(message);
+    }
+
+    /// Takes a card away.
+    pub fn dismiss(&mut self, id: u64) {
+        if let Some(message) = self.all.iter_mut().find(|m| m.id == id) {
+            message.dismissed = true;
+        }
+    }
+
+    /// Cards on screen, oldest first.
+    pub fn cards(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        self.all.iter().filter(|m| !m.dismissed)
+    }
+
+    /// Everything, oldest first.
+    pub fn all(&self) -> &[Message] {
+        &self.all
+    }
+}

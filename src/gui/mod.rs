@@ -1,0 +1,211 @@
+//! The window: a pure state, commands as data, panels that draw the one and emit the other.
+
+mod apply;
+mod command;
+mod dialogs;
+mod explain;
+mod export_menu;
+mod filter;
+mod jobs;
+mod judge;
+mod keep;
+mod kept;
+mod keys;
+mod message;
+mod panels;
+mod ribbon;
+mod session;
+mod state;
+mod theme;
+mod tree_view;
+mod widgets;
+mod work;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use egui::{Frame, Margin, Panel};
+
+use crate::model::Model;
+use crate::model::onnx::{self, LoadError, LoadOptions};
+use crate::placement::{EngineConfig, Placement};
+use crate::target::Target;
+
+pub use command::{Command, Pick, Step};
+pub use dialogs::{DesktopPicker, Dialog, Picker, Purpose};
+pub use export_menu::ExportKind;
+pub use filter::Filter;
+pub use judge::{Ground, Judge, Judgement};
+pub use state::{ChartTab, Env, Open, State, ThemeChoice};
+pub use theme::install as install_theme;
+pub use tree_view::{Node, Row, TreeIndex, TreeInput, TreeView, tree_view};
+
+/// What the command line says about the window.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// A file or a `bundled:` name; the last session, else the bundled ResNet-18, without.
+    pub model: Option<PathBuf>,
+    /// Dims per input name.
+    pub inputs: BTreeMap<String, Vec<u64>>,
+    /// Where it would run.
+    pub target: Target,
+    /// How it would be built.
+    pub config: EngineConfig,
+    /// The placement to begin with.
+    pub placement: Option<Placement>,
+}
+
+/// How long a frame waits for a new plan before it shows the old one: most of a 60 Hz frame.
+const PATIENCE: Duration = Duration::from_millis(12);
+
+/// Opens the window and stays until it closes.
+///
+/// # Errors
+/// There is no display, or no OpenGL; or no folder for the user's data.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let data_dir = session::data_dir()?;
+    session::report_panics(&data_dir);
+    let native = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("dlaplan")
+            .with_app_id("dlaplan")
+            .with_inner_size([1280.0, 720.0])
+            .with_min_inner_size([960.0, 540.0]),
+        renderer: eframe::Renderer::Glow,
+        ..Default::default()
+    };
+    eframe::run_native(
+        "dlaplan",
+        native,
+        Box::new(move |cc| {
+            install_theme(&cc.egui_ctx, true);
+            let ctx = cc.egui_ctx.clone();
+            let state = State::new(
+                options,
+                Env {
+                    data_dir,
+                    wake: Arc::new(move || ctx.request_repaint()),
+                    picker: Arc::new(DesktopPicker),
+                    patience: PATIENCE,
+                },
+            );
+            Ok(Box::new(App { state }))
+        }),
+    )
+    .map_err(|e| anyhow::anyhow!("the window cannot be opened: {e}"))
+}
+
+struct App {
+    state: State,
+}
+
+impl eframe::App for App {
+    fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        draw(ui, &mut self.state);
+        if self.state.quit {
+            ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
+        }
+    }
+
+    fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
+        self.state.store.close();
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+}
+
+/// One frame: takes in finished work, draws every panel, does what the user asked.
+pub fn draw(ui: &mut egui::Ui, state: &mut State) {
+    let mut out = Vec::new();
+    let ctx = ui.ctx().clone();
+    let preference = match state.theme {
+        ThemeChoice::System => egui::ThemePreference::System,
+        ThemeChoice::Dark => egui::ThemePreference::Dark,
+        ThemeChoice::Light => egui::ThemePreference::Light,
+    };
+    if ctx.options(|o| o.theme_preference) != preference {
+        ctx.set_theme(preference);
+    }
+    for file in ctx.input(|i| i.raw.dropped_files.clone()) {
+        out.push(Command::OpenPath(file.path().to_owned()));
+    }
+    keys::read(&ctx, state, &mut out);
+    perform(state, &mut out);
+    state.refresh();
+
+    let t = theme::Tokens::of(ui);
+    let flat = |fill| Frame::new().fill(fill).inner_margin(Margin::ZERO);
+    Panel::top("top")
+        .exact_size(40.0)
+        .frame(flat(t.panel))
+        .show(ui, |ui| panels::top::show(ui, state, &mut out));
+    Panel::bottom("status")
+        .exact_size(26.0)
+        .frame(flat(t.panel))
+        .show(ui, |ui| panels::status::show(ui, state, &mut out));
+    Panel::left("tree")
+        .default_size(430.0)
+        .size_range(300.0..=900.0)
+        .frame(flat(t.panel))
+        .show(ui, |ui| panels::tree::show(ui, state, &mut out));
+    if state.inspector {
+        Panel::right("inspector")
+            .default_size(290.0)
+            .size_range(230.0..=520.0)
+            .frame(flat(t.panel))
+            .show(ui, |ui| panels::inspector::show(ui, state, &mut out));
+    }
+    egui::CentralPanel::default()
+        .frame(flat(t.panel))
+        .show(ui, |ui| {
+            panels::ribbon::show(ui, state, &mut out);
+        });
+    state.reveal = None;
+    state.focus_filter = false;
+    panels::messages::show(ui, state, &mut out);
+    panels::dialog::show(ui, state, &mut out);
+    panels::palette::show(ui, state, &mut out);
+    if !out.is_empty() {
+        perform(state, &mut out);
+        state.refresh();
+        ctx.request_repaint();
+    }
+    if let Some(text) = state.clipboard.take() {
+        ctx.copy_text(text);
+    }
+}
+
+fn perform(state: &mut State, out: &mut Vec<Command>) {
+    for command in out.drain(..) {
+        state.apply(command);
+    }
+}
+
+/// Bundled models: name and path.
+fn bundled_models() -> Vec<(String, PathBuf)> {
+    onnx::bundled()
+        .iter()
+        .map(|b| (b.title.to_owned(), format!("{BUNDLED}{}", b.name).into()))
+        .collect()
+}
+
+/// What a first run opens.
+fn first_model() -> PathBuf {
+    let first = onnx::bundled().first().map_or("", |b| b.name);
+    format!("{BUNDLED}{first}").into()
+}
+
+/// Before the name of a bundled model where a path is expected.
+const BUNDLED: &str = "bundled:";
+
+/// Reads a file or a bundled model.
+fn load_model(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
+    match path.to_str().and_then(|p| p.strip_prefix(BUNDLED)) {
+        Some(name) => onnx::load_bundled_with(name, options),
+        None => onnx::load(path, options),
+    }
+}

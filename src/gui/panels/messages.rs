@@ -1,0 +1,83 @@
+//! Cards over the window: each names the file, the place and the remedy, and stays until
+//! dismissed.
+
+use egui::{Align2, Area, CornerRadius, Frame, Id, Margin, Order, RichText, Stroke, Ui, Vec2};
+
+use super::super::command::Command;
+use super::super::message::{Message, Severity};
+use super::super::state::State;
+use super::super::theme::{self, Tokens};
+use super::super::widgets::{self, Icon};
+
+/// Most cards at a time; the rest waits behind them.
+const MOST: usize = 4;
+
+/// Draws the cards.
+pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    if state.messages.cards().next().is_none() {
+        return;
+    }
+    Area::new(Id::unique("messages"))
+        .order(Order::Foreground)
+        .anchor(Align2::RIGHT_BOTTOM, Vec2::new(-14.0, -42.0))
+        .show(ui.ctx(), |ui| {
+            ui.set_width(400.0);
+            let hidden = state.messages.cards().count().saturating_sub(MOST);
+            if hidden > 0 && ui.button(format!("{hidden} more…")).clicked() {
+                out.push(Command::Messages);
+            }
+            for message in state.messages.cards().skip(hidden) {
+                card(ui, message, out);
+            }
+        });
+}
+
+/// One message, as a card.
+pub fn card(ui: &mut Ui, message: &Message, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    let (fill, color, icon) = match message.severity {
+        Severity::Error => (t.error_soft, t.error, Icon::Warning),
+        Severity::Info => (t.raised, t.accent, Icon::Info),
+    };
+    Frame::new()
+        .fill(fill)
+        .stroke(Stroke::new(1.0, color.gamma_multiply(0.6)))
+        .corner_radius(CornerRadius::same(7))
+        .shadow(ui.visuals().popup_shadow)
+        .inner_margin(Margin::symmetric(12, 9))
+        .show(ui, |ui| {
+            ui.horizontal_top(|ui| {
+                let (rect, _) = ui.allocate_exact_size(Vec2::new(18.0, 18.0), egui::Sense::hover());
+                widgets::draw_icon(ui.painter(), icon, rect.center(), color);
+                let width = ui.available_width() - 32.0;
+                ui.vertical(|ui| {
+                    ui.set_width(width);
+                    ui.add(egui::Label::new(
+                        RichText::new(&message.title).font(theme::strong()).color(t.strong),
+                    ).wrap());
+                    if !message.detail.is_empty() {
+                        ui.add(egui::Label::new(RichText::new(&message.detail).color(t.text))
+                            .wrap()
+                            .selectable(true));
+                    }
+                    if !message.remedy.is_empty() {
+                        ui.add(egui::Label::new(
+                            RichText::new(&message.remedy).color(t.dim),
+                        ).wrap());
+                    }
+                    if let Some((text, command)) = &message.action
+                        && ui.button(text).clicked()
+                    {
+                        out.push(command.clone());
+                        out.push(Command::Dismiss(message.id));
+                    }
+                });
+                let label = format!("Dismiss {}", message.title);
+                if !message.dismissed
+                    && widgets::icon_button(ui, Icon::Close, &label, "", true).clicked()
+                {
+                    out.push(Command::Dismiss(message.id));
+                }
+            });
+        });
+}

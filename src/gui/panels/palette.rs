@@ -1,0 +1,126 @@
+//! The command palette: every command, found by typing.
+
+use egui::{Align2, Area, CornerRadius, Frame, Id, Key, Modifiers, Order, RichText, Role, ScrollArea, Sense, TextEdit, Ui, Vec2, WidgetInfo};
+
+use super::super::command::Command;
+use super::super::state::{Palette, State};
+use super::super::theme::{self, Tokens};
+use super::super::widgets;
+
+/// Draws the palette, if it is open.
+pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
+    let Some(mut palette) = state.palette.take() else {
+        return;
+    };
+    let commands: Vec<Command> = Command::listed(state)
+        .into_iter()
+        .filter(|c| matches(&c.text(), &palette.query))
+        .collect();
+    let mut close = false;
+    let last = commands.len().saturating_sub(1);
+    ui.input_mut(|i| {
+        if i.consume_key(Modifiers::NONE, Key::ArrowDown) {
+            palette.chosen = (palette.chosen + 1).min(last);
+        }
+        if i.consume_key(Modifiers::NONE, Key::ArrowUp) {
+            palette.chosen = palette.chosen.saturating_sub(1);
+        }
+        close |= i.consume_key(Modifiers::NONE, Key::Escape);
+    });
+    palette.chosen = palette.chosen.min(last);
+    let enter = ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
+    let area = Area::new(Id::unique("palette"))
+        .order(Order::Foreground)
+        .anchor(Align2::CENTER_TOP, Vec2::new(0.0, 70.0))
+        .show(ui.ctx(), |ui| {
+            Frame::popup(ui.style()).show(ui, |ui| {
+                ui.set_width(520.0);
+                draw(ui, state, &mut palette, &commands, out, &mut close);
+            });
+        });
+    if enter && let Some(command) = commands.get(palette.chosen)
+        && command.unavailable(state).is_none()
+    {
+        out.push(command.clone());
+        close = true;
+    }
+    let outside = ui.input(|i| i.pointer.any_pressed())
+        && ui
+            .input(|i| i.pointer.interact_pos())
+            .is_some_and(|p| !area.response.rect.contains(p));
+    if !close && !outside {
+        state.palette = Some(palette);
+    }
+}
+
+fn draw(
+    ui: &mut Ui,
+    state: &State,
+    palette: &mut Palette,
+    commands: &[Command],
+    out: &mut Vec<Command>,
+    close: &mut bool,
+) {
+    let t = Tokens::of(ui);
+    let before = palette.query.clone();
+    let edit = ui.add(
+        TextEdit::singleline(&mut palette.query)
+            .desired_width(f32::INFINITY)
+            .margin(egui::Margin::symmetric(8, 6))
+            .hint_text("Type a command"),
+    );
+    edit.widget_info(|| {
+        let mut info = WidgetInfo::text_edit(true, &before, &palette.query, "");
+        info.label = Some("Command".into());
+        info
+    });
+    edit.request_focus();
+    let moved = ui.input(|i| i.key_pressed(Key::ArrowDown) || i.key_pressed(Key::ArrowUp));
+    if before != palette.query {
+        palette.chosen = 0;
+    }
+    ui.add_space(4.0);
+    ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        for (i, command) in commands.iter().enumerate() {
+            let why = command.unavailable(state);
+            let (rect, response) =
+                ui.allocate_exact_size(Vec2::new(ui.available_width(), 26.0), Sense::click());
+            let chosen = i == palette.chosen;
+            if chosen || response.hovered() {
+                let fill = if chosen { t.selected } else { t.hover };
+                ui.painter().rect_filled(rect, CornerRadius::same(4), fill);
+            }
+            if chosen && (moved || before != palette.query) {
+                ui.scroll_to_rect(rect, None);
+            }
+            let inner = rect.shrink2(Vec2::new(9.0, 0.0));
+            let color = if why.is_some() { t.faint } else { t.text };
+            let text = command.text();
+            let right = match (&why, command.shortcut()) {
+                (Some(why), _) => why.clone(),
+                (None, Some(keys)) => ui.ctx().format_shortcut(&keys),
+                (None, None) => String::new(),
+            };
+            widgets::text_in(ui.painter(), inner, &text, theme::body(), color, egui::Align::Min);
+            widgets::text_in(ui.painter(), inner, &right, theme::small(), t.faint, egui::Align::Max);
+            response.widget_info(|| WidgetInfo::labeled(Role::MenuItem, why.is_none(), &text));
+            if response.clicked() && why.is_none() {
+                out.push(command.clone());
+                *close = true;
+            }
+        }
+        if commands.is_empty() {
+            ui.label(RichText::new("No such command").color(t.dim));
+        }
+    });
+}
+
+/// Every word of the query is somewhere in the text.
+fn matches(text: &str, query: &str) -> bool {
+    let text = text.to_lowercase();
+    query
+        .to_lowercase()
+        .split_whitespace()
+        .all(|word| text.contains(word))
+}

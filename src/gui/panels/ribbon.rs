@@ -1,0 +1,234 @@
+//! The execution ribbon: a lane per device, DLA subgraphs in it, transitions between.
+
+use egui::{Align, CornerRadius, Pos2, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo};
+
+use crate::model::Model;
+use crate::placement::Device;
+
+use super::super::command::Command;
+use super::super::ribbon::{Crossing, Segment};
+use super::super::state::State;
+use super::super::theme::{self, PAD, Tokens};
+use super::super::widgets;
+
+const LANE: f32 = 30.0;
+const GAP: f32 = 18.0;
+const LABEL: f32 = 36.0;
+
+/// Draws the panel.
+pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    let (Some(open), Some(judged)) = (&state.open, &state.judged) else {
+        return;
+    };
+    ui.add_space(6.0);
+    title(ui, state, &t);
+    let size = Vec2::new(ui.available_width(), LANE * 2.0 + GAP + 8.0);
+    let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
+    let rect = outer.shrink2(Vec2::new(PAD, 2.0)).with_min_x(outer.left() + PAD + LABEL);
+    let painter = ui.painter().with_clip_rect(outer);
+    let lane = |device: Device| {
+        let top = match device {
+            Device::Gpu => rect.top(),
+            Device::Dla => rect.top() + LANE + GAP,
+        };
+        Rect::from_min_size(Pos2::new(rect.left(), top), Vec2::new(rect.width(), LANE))
+    };
+    for device in [Device::Gpu, Device::Dla] {
+        let lane = lane(device);
+        painter.rect_filled(lane, CornerRadius::same(4), t.base);
+        let label = Rect::from_min_max(
+            Pos2::new(outer.left() + PAD, lane.top()),
+            Pos2::new(lane.left() - 6.0, lane.bottom()),
+        );
+        let color = t.device(device);
+        widgets::text_in(&painter, label, device.as_str(), theme::small(), color, Align::Min);
+    }
+    let selected = state.selected_ops();
+    let mut last_label = f32::NEG_INFINITY;
+    let mut drawn_to = [f32::NEG_INFINITY; 2];
+    for (i, segment) in state.ribbon.segments.iter().enumerate() {
+        let lane = lane(segment.device);
+        let left = rect.left() + rect.width() * segment.start as f32;
+        let right = left + (rect.width() * segment.width as f32).max(1.0);
+        // Thousands of segments share pixels: one rectangle per pixel is enough.
+        let slot = &mut drawn_to[usize::from(segment.device == Device::Dla)];
+        if right <= *slot + 0.5 {
+            continue;
+        }
+        *slot = right;
+        let body = Rect::from_min_max(
+            Pos2::new(left + 0.5, lane.top() + 1.0),
+            Pos2::new((right - 0.5).max(left + 1.0), lane.bottom() - 1.0),
+        );
+        let hit = selected
+            .binary_search_by(|op| op.cmp(&segment.ops[0]))
+            .is_ok()
+            || segment.ops.iter().any(|op| selected.binary_search(op).is_ok());
+        let id = egui::Id::unique(("segment", i));
+        let response = ui.interact(body.expand2(Vec2::new(0.0, 2.0)), id, Sense::click());
+        draw_segment(&painter, &t, body, segment, hit, response.hovered());
+        if segment.device == Device::Dla {
+            draw_crossing(&painter, &t, body.left(), rect, &segment.entry, true, &mut last_label);
+            draw_crossing(&painter, &t, body.right(), rect, &segment.exit, false, &mut last_label);
+        }
+        let name = segment_name(segment);
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+        if response.clicked() {
+            out.push(Command::SelectOps(segment.ops.clone()));
+        }
+        response.on_hover_ui(|ui| hover(ui, &open.model, segment, judged.plan.subgraphs.len(), &t));
+    }
+}
+
+fn title(ui: &mut Ui, state: &State, t: &Tokens) {
+    let Some(judged) = &state.judged else { return };
+    let estimate = &judged.estimate;
+    ui.horizontal(|ui| {
+        ui.add_space(PAD);
+        ui.label(RichText::new("Execution").font(theme::strong()).color(t.strong));
+        let part = |ui: &mut Ui, text: String, color| {
+            ui.label(RichText::new(text).font(theme::small()).color(color));
+        };
+        if let Some(ms) = estimate.gpu_ms.value() {
+            part(ui, format!("GPU {}", widgets::duration(ms)), t.gpu);
+        }
+        if let Some(ms) = estimate.dla_ms.value().filter(|ms| *ms > 0.0) {
+            part(ui, format!("DLA {}", widgets::duration(ms)), t.dla);
+        }
+        if !judged.plan.transitions.is_empty() {
+            let bytes: u64 = judged.plan.transitions.iter().map(|x| x.bytes).sum();
+            let cost = estimate
+                .transition_ms
+                .value()
+                .map(|ms| format!(" {}", widgets::duration(ms)))
+                .unwrap_or_default();
+            let n = judged.plan.transitions.len();
+            let noun = if n == 1 { "transition" } else { "transitions" };
+            part(ui, format!("{n} {noun}{cost}, {}", widgets::bytes(bytes)), t.dim);
+        }
+        let limit = state.target.tensorrt.max_loadables();
+        let used = judged.plan.subgraphs.len();
+        if used > 0 {
+            let color = if used * 4 >= limit as usize * 3 { t.amber } else { t.dim };
+            part(ui, format!("subgraphs {used}/{limit}"), color);
+        }
+        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+            ui.add_space(PAD);
+            let text = if state.ribbon.timed {
+                format!("one inference, est. {}", widgets::duration(state.ribbon.total_ms))
+            } else {
+                "widths by number of ops; no estimate".to_owned()
+            };
+            part(ui, text, t.faint);
+        });
+    });
+}
+
+fn segment_name(segment: &Segment) -> String {
+    match segment.subgraph {
+        Some(s) => format!("DLA subgraph {s}"),
+        None => format!("GPU segment of {} ops", segment.ops.len()),
+    }
+}
+
+fn draw_segment(
+    painter: &egui::Painter,
+    t: &Tokens,
+    body: Rect,
+    segment: &Segment,
+    selected: bool,
+    hovered: bool,
+) {
+    let color = match segment.subgraph {
+        Some(s) => t.subgraph(s),
+        None => t.gpu,
+    };
+    let fill = if hovered || selected { color } else { color.gamma_multiply(0.78) };
+    painter.rect_filled(body, CornerRadius::same(3), fill);
+    if selected {
+        painter.rect_stroke(
+            body.expand(1.0),
+            CornerRadius::same(4),
+            Stroke::new(1.5, t.strong),
+            StrokeKind::Outside,
+        );
+    }
+    if body.width() > 46.0 {
+        let text = match segment.ms {
+            Some(ms) => widgets::duration(ms),
+            None => format!("{} ops", segment.ops.len()),
+        };
+        let inner = body.shrink2(Vec2::new(5.0, 0.0));
+        widgets::text_in(painter, inner, &text, theme::small(), t.on_device, Align::Center);
+    }
+}
+
+/// A connector between the lanes, with its cost where there is room.
+fn draw_crossing(
+    painter: &egui::Painter,
+    t: &Tokens,
+    x: f32,
+    rect: Rect,
+    crossing: &Crossing,
+    down: bool,
+    last_label: &mut f32,
+) {
+    if crossing.tensors == 0 {
+        return;
+    }
+    let (top, bottom) = (rect.top() + LANE, rect.top() + LANE + GAP);
+    let stroke = Stroke::new(1.2, t.dim);
+    painter.vline(x, top..=bottom, stroke);
+    let (tip, dy) = if down { (bottom, -4.0) } else { (top, 4.0) };
+    painter.line_segment([Pos2::new(x - 3.0, tip + dy), Pos2::new(x, tip)], stroke);
+    painter.line_segment([Pos2::new(x + 3.0, tip + dy), Pos2::new(x, tip)], stroke);
+    let text = if crossing.ms > 0.0 {
+        format!("{} · {}", widgets::duration(crossing.ms), widgets::bytes(crossing.bytes))
+    } else {
+        widgets::bytes(crossing.bytes)
+    };
+    let galley = widgets::line(painter, &text, theme::small(), t.dim, 160.0);
+    let width = galley.size().x;
+    let at = if down { x + 6.0 } else { x - width - 6.0 };
+    if at < *last_label + 6.0 || at + width > rect.right() + 8.0 || at < rect.left() - 4.0 {
+        return;
+    }
+    *last_label = at + width;
+    let y = (top + bottom) / 2.0 - galley.size().y / 2.0;
+    painter.galley(Pos2::new(at, y), galley, t.dim);
+}
+
+fn hover(ui: &mut Ui, model: &Model, segment: &Segment, subgraphs: usize, t: &Tokens) {
+    let head = match segment.subgraph {
+        Some(s) => format!("DLA subgraph {} of {subgraphs}", s + 1),
+        None => "On the GPU".to_owned(),
+    };
+    ui.label(RichText::new(head).font(theme::strong()));
+    let n = segment.ops.len();
+    let cost = segment.ms.map(|ms| format!(", est. {}", widgets::duration(ms))).unwrap_or_default();
+    ui.label(format!("{n} op{}{cost}", if n == 1 { "" } else { "s" }));
+    let (first, last) = (segment.ops[0], segment.ops[n - 1]);
+    let place = |op: crate::model::OpId| {
+        let op = model.op(op);
+        let path = &model.modules.get(op.module).path;
+        if path.is_empty() { op.name.to_string() } else { path.to_string() }
+    };
+    ui.label(format!("{} … {}", place(first), place(last)));
+    for (name, crossing) in [("In", &segment.entry), ("Out", &segment.exit)] {
+        if crossing.tensors > 0 {
+            let cost = if crossing.ms > 0.0 {
+                format!(", {}", widgets::duration(crossing.ms))
+            } else {
+                String::new()
+            };
+            ui.label(format!(
+                "{name}: {} tensor{}, {}{cost}",
+                crossing.tensors,
+                if crossing.tensors == 1 { "" } else { "s" },
+                widgets::bytes(crossing.bytes)
+            ));
+        }
+    }
+    ui.label(RichText::new("Click to select its ops").font(theme::small()).color(t.dim));
+}

@@ -1,0 +1,321 @@
+//! The bar on top: model, target, engine config, keep and export.
+
+use egui::{Button, ComboBox, DragValue, RichText, Ui, WidgetInfo};
+
+use crate::placement::{Device, Precision};
+use crate::target::boards;
+
+use super::super::command::Command;
+use super::super::export_menu::ExportKind;
+use super::super::state::{State, ThemeChoice};
+use super::super::theme::{self, PAD, Tokens};
+use super::super::widgets::{self, Icon};
+
+/// Draws the panel.
+pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    ui.horizontal_centered(|ui| {
+        ui.add_space(PAD - 4.0);
+        model_menu(ui, state, &t, out);
+        separator(ui, &t);
+        target_menus(ui, state, &t, out);
+        separator(ui, &t);
+        config_menus(ui, state, &t, out);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.add_space(PAD - 4.0);
+            more_menu(ui, state, out);
+            export_menu(ui, state, out);
+            command_button(ui, state, "Keep…", Command::Keep, out);
+            icon(ui, state, Icon::Redo, Command::Redo, state.doc.redo_label(), out);
+            icon(ui, state, Icon::Undo, Command::Undo, state.doc.undo_label(), out);
+        });
+    });
+}
+
+fn separator(ui: &mut Ui, t: &Tokens) {
+    ui.add_space(3.0);
+    let (rect, _) = ui.allocate_exact_size(egui::Vec2::new(1.0, 20.0), egui::Sense::hover());
+    ui.painter().rect_filled(rect, egui::CornerRadius::ZERO, t.line);
+    ui.add_space(3.0);
+}
+
+/// A menu with a small title over its choice.
+fn choice(
+    ui: &mut Ui,
+    label: &str,
+    selected: &str,
+    hover: &str,
+    content: impl FnOnce(&mut Ui),
+) {
+    let inner = ComboBox::from_id_salt(label)
+        .selected_text(selected)
+        .width(30.0)
+        .show_ui(ui, |ui| {
+            ui.set_min_width(120.0);
+            content(ui);
+        });
+    let response = inner.response;
+    response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(egui::Role::ComboBox, true, label);
+        info.current_text_value = Some(selected.to_owned());
+        info
+    });
+    if !hover.is_empty() {
+        response.on_hover_text(hover);
+    }
+}
+
+fn pick(ui: &mut Ui, chosen: bool, text: impl Into<String>, command: Command, out: &mut Vec<Command>) {
+    let text = text.into();
+    if ui.selectable_label(chosen, text).clicked() && !chosen {
+        out.push(command);
+    }
+}
+
+fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let name = state.open.as_ref().map_or("No model", |o| &o.model.name);
+    let title = RichText::new(short(name, 28)).font(theme::strong()).color(t.strong);
+    let menu = ui.menu_button(title, |ui| {
+        ui.set_min_width(220.0);
+        for command in [Command::OpenModel, Command::OpenPlacement] {
+            menu_item(ui, state, command, out);
+        }
+        let bundled = super::super::bundled_models();
+        if !bundled.is_empty() {
+            ui.separator();
+            ui.label(RichText::new("Bundled").font(theme::small()).color(t.dim));
+            for (name, path) in bundled {
+                if ui.button(name).clicked() {
+                    out.push(Command::OpenPath(path));
+                    ui.close();
+                }
+            }
+        }
+        if !state.recent.is_empty() {
+            ui.separator();
+            ui.label(RichText::new("Recent").font(theme::small()).color(t.dim));
+            for path in &state.recent {
+                let text = super::super::work::file_name(path);
+                if ui
+                    .button(short(&text, 40))
+                    .on_hover_text(path.display().to_string())
+                    .clicked()
+                {
+                    out.push(Command::OpenPath(path.clone()));
+                    ui.close();
+                }
+            }
+        }
+    });
+    menu.response
+        .widget_info(|| WidgetInfo::labeled(egui::Role::Button, true, "Model"));
+    if let Some(open) = &state.open {
+        let source = &open.model.source;
+        menu.response.on_hover_text(format!(
+            "{}\n{} ops in {} modules\n{} (opset {})",
+            open.path.display(),
+            open.model.ops.len(),
+            open.model.modules.len(),
+            source.producer,
+            source.opset
+        ));
+    }
+}
+
+fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let target = &state.target;
+    let board = target.board.name.trim_start_matches("Jetson ");
+    choice(ui, "Board", board, "Simulated; no board is needed to plan", |ui| {
+        for b in boards() {
+            pick(ui, b.id == target.board.id, b.name, Command::Board(b.id), out);
+        }
+    });
+    choice(ui, "Power mode", target.mode.name, "nvpmodel's clocks", |ui| {
+        for m in target.board.modes {
+            let text = format!(
+                "{}   GPU {:.0} MHz, DLA {:.0} MHz, {:.0} GB/s",
+                m.name, m.gpu_mhz, m.dla_mhz, m.dram_gbs
+            );
+            pick(ui, m.name == target.mode.name, text, Command::Mode(m.name), out);
+        }
+    });
+    let version = format!("TensorRT {}", target.tensorrt);
+    choice(ui, "TensorRT", &version, target.tensorrt.jetpack(), |ui| {
+        for v in target.board.tensorrt {
+            let text = format!("TensorRT {v}   {}", v.jetpack());
+            pick(ui, *v == target.tensorrt, text, Command::TensorRt(*v), out);
+        }
+    });
+    if state.dla_cores() == 0 {
+        widgets::pill(ui, "no DLA", t.amber_soft, t.amber).on_hover_text(state.no_dla_reason());
+    }
+}
+
+fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let config = &state.config;
+    let precision = config.precision.as_str().to_ascii_uppercase();
+    choice(ui, "Precision", &precision, "TensorRT's precision flags", |ui| {
+        for p in Precision::ALL {
+            let text = if p.dla_capable() {
+                p.as_str().to_ascii_uppercase()
+            } else {
+                format!("{}   GPU only", p.as_str().to_ascii_uppercase())
+            };
+            pick(ui, p == config.precision, text, Command::Precision(p), out);
+        }
+    });
+    ui.label(RichText::new("batch").color(t.dim));
+    let mut batch = config.batch;
+    let drag = ui.add(DragValue::new(&mut batch).range(1..=4096).speed(0.05));
+    drag.widget_info(|| {
+        let mut info = WidgetInfo::drag_value(true, f64::from(config.batch));
+        info.label = Some("Batch".into());
+        info
+    });
+    if drag.on_hover_text("Images per inference").changed() {
+        out.push(Command::Batch(batch));
+    }
+    if state.dla_cores() > 0 {
+        let core = format!("core {}", config.dla_core);
+        let hover = "The DLA core of this engine; one per engine";
+        choice(ui, "DLA core", &core, hover, |ui| {
+            for n in 0..state.dla_cores() {
+                pick(ui, n == config.dla_core, format!("core {n}"), Command::Core(n), out);
+            }
+        });
+        let fallback = if config.gpu_fallback { "fallback" } else { "strict" };
+        let hover = "What happens to ops the DLA refuses";
+        choice(ui, "GPU fallback", fallback, hover, |ui| {
+            pick(ui, config.gpu_fallback, "fallback   run on the GPU", Command::GpuFallback(true), out);
+            pick(ui, !config.gpu_fallback, "strict   the build fails", Command::GpuFallback(false), out);
+        });
+    }
+    let default = state.doc.placement().default;
+    let text = format!("default {default}");
+    let hover = "Where everything runs that nothing was said about";
+    choice(ui, "Default device", &text, hover, |ui| {
+        for d in [Device::Gpu, Device::Dla] {
+            pick(ui, d == default, d.as_str(), Command::Default(d), out);
+        }
+    });
+}
+
+fn command_button(ui: &mut Ui, state: &State, text: &str, command: Command, out: &mut Vec<Command>) {
+    let why = command.unavailable(state);
+    let response = ui.add_enabled(why.is_none(), Button::new(text));
+    let hover = hover_text(ui, &command);
+    let response = response
+        .on_hover_text(hover)
+        .on_disabled_hover_text(why.unwrap_or_default());
+    if response.clicked() {
+        out.push(command);
+    }
+}
+
+fn hover_text(ui: &Ui, command: &Command) -> String {
+    let keys = command
+        .shortcut()
+        .map(|s| format!("   {}", ui.ctx().format_shortcut(&s)))
+        .unwrap_or_default();
+    let text = match command.tooltip() {
+        "" => command.text(),
+        tip => tip.to_owned(),
+    };
+    format!("{text}{keys}")
+}
+
+fn icon(
+    ui: &mut Ui,
+    state: &State,
+    icon: Icon,
+    command: Command,
+    what: Option<&str>,
+    out: &mut Vec<Command>,
+) {
+    let enabled = command.unavailable(state).is_none();
+    let hover = match what {
+        Some(what) => format!("{}: {what}", hover_text(ui, &command)),
+        None => command.unavailable(state).unwrap_or_default(),
+    };
+    if widgets::icon_button(ui, icon, &command.text(), &hover, enabled).clicked() {
+        out.push(command);
+    }
+}
+
+/// A line of a menu with its keys; disabled with the reason where it cannot be done.
+pub fn menu_item(ui: &mut Ui, state: &State, command: Command, out: &mut Vec<Command>) {
+    let why = command.unavailable(state);
+    let keys = command
+        .shortcut()
+        .map(|s| ui.ctx().format_shortcut(&s))
+        .unwrap_or_default();
+    let button = Button::new(command.text()).shortcut_text(keys);
+    let mut response = ui.add_enabled(why.is_none(), button);
+    if !command.tooltip().is_empty() {
+        response = response.on_hover_text(command.tooltip());
+    }
+    if response
+        .on_disabled_hover_text(why.unwrap_or_default())
+        .clicked()
+    {
+        out.push(command);
+        ui.close();
+    }
+}
+
+fn export_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    if ExportKind::ALL.is_empty() {
+        return;
+    }
+    ui.menu_button("Export", |ui| {
+        ui.set_min_width(230.0);
+        for kind in ExportKind::ALL {
+            menu_item(ui, state, Command::Export(kind), out);
+        }
+        ui.separator();
+        for kind in ExportKind::ALL {
+            if kind.copies() {
+                menu_item(ui, state, Command::CopyExport(kind), out);
+            }
+        }
+    });
+}
+
+fn more_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    let button = widgets::icon_button(ui, Icon::More, "More", "", true);
+    egui::Popup::menu(&button).show(|ui| {
+        ui.set_min_width(230.0);
+        for command in [
+            Command::Palette,
+            Command::All(Device::Gpu),
+            Command::All(Device::Dla),
+            Command::ExpandAll,
+            Command::CollapseAll,
+            Command::ToggleInspector,
+            Command::Messages,
+            Command::Shortcuts,
+        ] {
+            menu_item(ui, state, command, out);
+        }
+        ui.separator();
+        for theme in ThemeChoice::ALL {
+            if ui.radio(state.theme == theme, Command::Theme(theme).text()).clicked() {
+                out.push(Command::Theme(theme));
+                ui.close();
+            }
+        }
+        ui.separator();
+        menu_item(ui, state, Command::Quit, out);
+    });
+}
+
+/// Cut in the middle, where long names differ least.
+pub fn short(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(most / 2).collect();
+    let tail: String = text.chars().skip(count - (most - most / 2 - 1)).collect();
+    format!("{head}…{tail}")
+}

@@ -1,0 +1,420 @@
+//! The tree of modules and ops, only the visible rows of it.
+
+use egui::text::{LayoutJob, TextFormat, TextWrapping};
+use egui::{Align, CornerRadius, Pos2, Rect, Role, ScrollArea, Sense, TextEdit, Ui, Vec2, WidgetInfo};
+
+use crate::model::Model;
+use crate::placement::Device;
+
+use super::super::command::{Command, Pick};
+use super::super::explain;
+use super::super::filter::Property;
+use super::super::state::{Open, State};
+use super::super::theme::{self, INDENT, PAD, ROW, Tokens};
+use super::super::tree_view::{Chip, Node, Row, Said};
+use super::super::widgets::{self, Icon};
+
+/// Where the columns of a row are, measured from its right end.
+struct Columns {
+    name: Rect,
+    gpu: Rect,
+    dla: Rect,
+    mark: Rect,
+    chip: Rect,
+}
+
+impl Columns {
+    fn of(rect: Rect) -> Self {
+        let mut right = rect.right() - 10.0;
+        let mut take = |width: f32, gap: f32| {
+            let column = Rect::from_min_max(
+                Pos2::new(right - width, rect.top()),
+                Pos2::new(right, rect.bottom()),
+            );
+            right -= width + gap;
+            column
+        };
+        let chip = take(widgets::CHIP.x, 5.0);
+        let mark = take(8.0, 9.0);
+        let dla = take(46.0, 8.0);
+        let gpu = take(46.0, 8.0);
+        Self {
+            name: Rect::from_min_max(rect.left_top(), Pos2::new(right, rect.bottom())),
+            gpu,
+            dla,
+            mark,
+            chip,
+        }
+    }
+}
+
+/// Draws the panel.
+pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    filter_box(ui, state, &t, out);
+    header(ui, &t);
+    let Some(open) = &state.open else {
+        ui.centered_and_justified(|ui| {
+            ui.label(egui::RichText::new("Reading the model…").color(t.dim));
+        });
+        return;
+    };
+    ui.spacing_mut().item_spacing.y = 0.0;
+    let rows = &state.view.rows;
+    let mut area = ScrollArea::vertical()
+        .id_salt("tree")
+        .auto_shrink([false, false]);
+    if let Some(at) = state.reveal.and_then(|node| state.view.position(node)) {
+        let top = at as f32 * ROW;
+        let height = ui.available_height();
+        let id = ui.make_persistent_id(egui::Id::unique("tree"));
+        let offset = egui::scroll_area::State::load(ui.ctx(), id)
+            .map_or(0.0, |s| s.unclamped_offset().y);
+        if top < offset {
+            area = area.vertical_scroll_offset(top);
+        } else if top + ROW > offset + height {
+            area = area.vertical_scroll_offset((top + ROW - height).max(0.0));
+        }
+    }
+    let drawn = area.show_rows(ui, ROW, rows.len(), |ui, range| {
+        for row in &rows[range] {
+            draw_row(ui, state, open, row, &t, out);
+        }
+    });
+    if rows.len() <= 1 && !state.filter.is_empty() {
+        let at = drawn.inner_rect.center_top() + Vec2::new(0.0, 60.0);
+        ui.painter().text(
+            at,
+            egui::Align2::CENTER_CENTER,
+            "Nothing matches the filter",
+            theme::body(),
+            t.dim,
+        );
+    }
+}
+
+fn filter_box(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    ui.add_space(8.0);
+    ui.horizontal(|ui| {
+        ui.add_space(PAD);
+        let mut text = state.filter.text().to_owned();
+        let width = ui.available_width() - PAD;
+        let edit = TextEdit::singleline(&mut text)
+            .id(egui::Id::unique("filter"))
+            .desired_width(width)
+            .margin(egui::Margin {
+                left: 26,
+                right: 60,
+                top: 4,
+                bottom: 4,
+            })
+            .hint_text(egui::RichText::new("Filter by name, type, is:fallback…").color(t.faint));
+        let response = ui.add(edit);
+        response.widget_info(|| {
+            let mut info = WidgetInfo::text_edit(true, "", state.filter.text(), "");
+            info.label = Some("Filter".into());
+            info
+        });
+        widgets::draw_icon(
+            ui.painter(),
+            Icon::Search,
+            response.rect.left_center() + Vec2::new(14.0, 0.0),
+            t.faint,
+        );
+        if let Some(matches) = state.view.matches {
+            let rect = response.rect.with_max_x(response.rect.right() - 26.0);
+            let text = format!("{matches}");
+            widgets::text_in(ui.painter(), rect, &text, theme::mono(), t.dim, Align::Max);
+            let close = Rect::from_center_size(
+                response.rect.right_center() - Vec2::new(13.0, 0.0),
+                Vec2::splat(18.0),
+            );
+            let clear = ui.interact(close, egui::Id::unique("clear filter"), Sense::click());
+            let color = if clear.hovered() { t.strong } else { t.dim };
+            widgets::draw_icon(ui.painter(), Icon::Close, close.center(), color);
+            clear.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Clear filter"));
+            if clear.clicked() {
+                out.push(Command::Filter(String::new()));
+            }
+        }
+        if state.focus_filter {
+            response.request_focus();
+        }
+        let response = response.on_hover_ui(|ui| {
+            ui.label("Words match paths, op types and classes; all must match.");
+            for (name, _, meaning) in Property::ALL {
+                ui.horizontal(|ui| {
+                    ui.label(egui::RichText::new(format!("is:{name}")).font(theme::mono()));
+                    ui.label(egui::RichText::new(meaning).color(t.dim));
+                });
+            }
+        });
+        if response.changed() {
+            out.push(Command::Filter(text));
+        }
+    });
+    ui.add_space(4.0);
+}
+
+fn header(ui: &mut Ui, t: &Tokens) {
+    let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 20.0), Sense::hover());
+    let columns = Columns::of(rect);
+    let painter = ui.painter();
+    let head = |rect: Rect, text: &str, align: Align| {
+        widgets::text_in(painter, rect, text, theme::small(), t.faint, align);
+    };
+    head(columns.name.with_min_x(rect.left() + 24.0), "Module or op", Align::Min);
+    head(columns.gpu, "GPU ms", Align::Max);
+    head(columns.dla, "DLA ms", Align::Max);
+    head(columns.chip.expand2(Vec2::new(2.0, 0.0)), "Device", Align::Max);
+    painter.hline(rect.x_range(), rect.bottom(), egui::Stroke::new(1.0, t.line));
+}
+
+fn draw_row(ui: &mut Ui, state: &State, open: &Open, row: &Row, t: &Tokens, out: &mut Vec<Command>) {
+    let model = &*open.model;
+    let size = Vec2::new(ui.available_width(), ROW);
+    let (_, rect) = ui.allocate_space(size);
+    let selected = state.selection.nodes.contains(&row.node);
+    let response = ui.interact(rect, egui::Id::unique(("row", row.node)), Sense::click());
+    let fill = match (selected, response.hovered()) {
+        (true, _) => Some(t.selected),
+        (false, true) => Some(t.hover),
+        (false, false) => None,
+    };
+    let painter = ui.painter().clone();
+    if let Some(fill) = fill {
+        painter.rect_filled(rect, CornerRadius::ZERO, fill);
+    }
+    if selected && state.selection.cursor == Some(row.node) {
+        let edge = rect.with_max_x(rect.left() + 2.0);
+        painter.rect_filled(edge, CornerRadius::ZERO, t.accent);
+    }
+    let columns = Columns::of(rect);
+    draw_band(&painter, t, rect, row);
+    draw_name(&painter, state, model, row, t, &columns);
+    if let (Some(open_now), Node::Module(id)) = (row.twig, row.node) {
+        let center = Pos2::new(twig_x(&columns, row), rect.center().y);
+        widgets::draw_twig(&painter, center, open_now, t.dim);
+        let hit = Rect::from_center_size(center, Vec2::new(16.0, ROW));
+        let twig = ui.interact(hit, egui::Id::unique(("twig", row.node)), Sense::click());
+        twig.widget_info(|| {
+            let verb = if open_now { "Close" } else { "Open" };
+            WidgetInfo::labeled(
+                Role::DisclosureTriangle,
+                true,
+                format!("{verb} {}", row.node.title(model)),
+            )
+        });
+        if twig.clicked() {
+            let deep = ui.input(|i| i.modifiers.alt);
+            out.push(if deep {
+                Command::ToggleDeep(id)
+            } else {
+                Command::Toggle(id)
+            });
+        }
+    }
+    draw_costs(&painter, state, row, t, &columns);
+    if let Some(chip) = &row.chip {
+        draw_device(ui, &painter, state, open, row, chip, t, &columns, out);
+    }
+    response.widget_info(|| {
+        WidgetInfo::selected(Role::TreeItem, true, selected, row.node.title(model))
+    });
+    if response.clicked() {
+        let modifiers = ui.input(|i| i.modifiers);
+        let pick = if modifiers.shift {
+            Pick::Range
+        } else if modifiers.command {
+            Pick::Toggle
+        } else {
+            Pick::Only
+        };
+        out.push(Command::Select(row.node, pick));
+    }
+    if response.double_clicked()
+        && let (Some(_), Node::Module(id)) = (row.twig, row.node)
+    {
+        out.push(Command::Toggle(id));
+    }
+    response.context_menu(|ui| context_menu(ui, state, row, out));
+}
+
+fn twig_x(columns: &Columns, row: &Row) -> f32 {
+    columns.name.left() + 14.0 + (row.depth.saturating_sub(1)) as f32 * INDENT
+}
+
+/// The band of the DLA subgraph along the left edge.
+fn draw_band(painter: &egui::Painter, t: &Tokens, rect: Rect, row: &Row) {
+    let Some(subgraph) = row.sums.subgraph else {
+        return;
+    };
+    let band = Rect::from_min_max(
+        rect.left_top() + Vec2::new(2.0, 0.0),
+        Pos2::new(rect.left() + 5.0, rect.bottom()),
+    );
+    if row.sums.many_subgraphs {
+        widgets::hatch(painter, band, t.dla, 4.0);
+    } else {
+        let whole = row.sums.dla == row.sums.ops;
+        let color = t.subgraph(subgraph);
+        let color = if whole { color } else { color.gamma_multiply(0.4) };
+        painter.rect_filled(band, CornerRadius::ZERO, color);
+    }
+}
+
+fn draw_name(
+    painter: &egui::Painter,
+    state: &State,
+    model: &Model,
+    row: &Row,
+    t: &Tokens,
+    columns: &Columns,
+) {
+    let x = twig_x(columns, row) + 10.0;
+    let rect = columns.name.with_min_x(x);
+    if rect.width() < 8.0 {
+        return;
+    }
+    let (name, class, own_op) = explain::name_and_class(model, row.node);
+    let nothing = row.sums.ops == 0;
+    let color = match (nothing || row.context, own_op) {
+        (true, _) => t.faint,
+        (false, true) => t.dim,
+        (false, false) => t.text,
+    };
+    let font = if row.twig.is_some() || row.depth == 0 {
+        theme::strong()
+    } else {
+        theme::body()
+    };
+    let plain = TextFormat::simple(font, color);
+    let mut job = LayoutJob::default();
+    match state.filter.highlight(&name) {
+        Some(range) if name.is_char_boundary(range.start) && name.is_char_boundary(range.end) => {
+            let mut marked = plain.clone();
+            marked.background = t.mark;
+            marked.color = t.strong;
+            job.append(&name[..range.start], 0.0, plain.clone());
+            job.append(&name[range.clone()], 0.0, marked);
+            job.append(&name[range.end..], 0.0, plain);
+        }
+        _ => job.append(&name, 0.0, plain),
+    }
+    let note = if nothing { "no layers" } else { &*class };
+    if !note.is_empty() {
+        job.append(note, 7.0, TextFormat::simple(theme::small(), t.faint));
+    }
+    if let Some(Chip {
+        said: Said::On(at), ..
+    }) = row.chip
+        && row.node.parent(model) == Some(at)
+        && row.chip.is_some_and(|c| c.device == Device::Dla)
+        && row.twig.is_some()
+    {
+        let from = format!("from {}", Node::Module(at).title(model));
+        job.append(&from, 7.0, TextFormat::simple(theme::small(), t.dla.gamma_multiply(0.8)));
+    }
+    job.wrap = TextWrapping::truncate_at_width(rect.width());
+    let galley = painter.layout_job(job);
+    let y = rect.center().y - galley.size().y / 2.0;
+    painter.galley(Pos2::new(rect.left(), y), galley, color);
+}
+
+fn draw_costs(painter: &egui::Painter, state: &State, row: &Row, t: &Tokens, columns: &Columns) {
+    if state.ground.is_none() || row.sums.ops == 0 {
+        return;
+    }
+    let cell = |rect: Rect, known: bool, value: f64, share: f32, color| {
+        if known {
+            widgets::draw_bar_cell(painter, t, rect, &widgets::ms(value), share, color);
+        } else {
+            widgets::text_in(painter, rect, "–", theme::mono(), t.faint, Align::Max);
+        }
+    };
+    cell(columns.gpu, row.sums.gpu_ms > 0.0, row.sums.gpu_ms, row.gpu_share, t.gpu);
+    cell(columns.dla, row.sums.dla_known > 0, row.sums.dla_ms, row.dla_share, t.dla);
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of one row's drawing context")]
+fn draw_device(
+    ui: &Ui,
+    painter: &egui::Painter,
+    state: &State,
+    open: &Open,
+    row: &Row,
+    chip: &Chip,
+    t: &Tokens,
+    columns: &Columns,
+    out: &mut Vec<Command>,
+) {
+    let model = &*open.model;
+    let mark = columns.mark.center();
+    match (row.sums.dla, row.sums.ops) {
+        (0, _) => painter.circle_filled(mark, 3.0, t.gpu),
+        (dla, all) if dla == all => painter.circle_filled(mark, 3.0, t.dla),
+        _ => {
+            painter.circle_filled(mark, 3.0, t.dla);
+            let left = Rect::from_min_max(
+                mark - Vec2::splat(4.0),
+                Pos2::new(mark.x, mark.y + 4.0),
+            );
+            painter
+                .with_clip_rect(left.intersect(painter.clip_rect()))
+                .circle_filled(mark, 3.0, t.gpu)
+        }
+    };
+    let rect = Rect::from_center_size(columns.chip.center(), widgets::CHIP);
+    let response = ui.interact(
+        rect.expand2(Vec2::new(2.0, 3.0)),
+        egui::Id::unique(("chip", row.node)),
+        Sense::click(),
+    );
+    widgets::draw_chip(painter, t, rect, chip, response.hovered());
+    response.widget_info(|| {
+        WidgetInfo::labeled(
+            Role::Button,
+            true,
+            format!("{} {}", chip.device, row.node.title(model)),
+        )
+    });
+    if response.clicked() {
+        out.push(Command::Cycle(row.node));
+    }
+    response.on_hover_ui(|ui| {
+        for line in explain::chip(state, open, row, chip) {
+            ui.label(line);
+        }
+        let hint = "Click for the other device, again to say it here, again to inherit";
+        ui.label(egui::RichText::new(hint).font(theme::small()).color(t.dim));
+    });
+}
+
+fn context_menu(ui: &mut Ui, state: &State, row: &Row, out: &mut Vec<Command>) {
+    let whole = state.selection.nodes.contains(&row.node) && state.selection.nodes.len() > 1;
+    let mut item = |ui: &mut Ui, text: String, command: Command| {
+        if ui.button(text).clicked() {
+            out.push(command);
+            ui.close();
+        }
+    };
+    for device in [Device::Gpu, Device::Dla] {
+        let command = if whole {
+            Command::Assign(device)
+        } else {
+            Command::AssignNode(row.node, device)
+        };
+        item(ui, command.text(), command);
+    }
+    let inherit = if whole {
+        Command::Inherit
+    } else {
+        Command::InheritNode(row.node)
+    };
+    item(ui, inherit.text(), inherit);
+    if let (Some(_), Node::Module(id)) = (row.twig, row.node) {
+        ui.separator();
+        let command = Command::ToggleDeep(id);
+        item(ui, command.text(), command);
+    }
+}

@@ -1,0 +1,612 @@
+//! Everything the window knows. Changed only by `apply` and by finished work; drawn by `panels`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Model, ModuleId, OpId};
+use crate::placement::{Device, Document, EngineConfig, Placement, Site};
+use crate::target::Target;
+
+use super::Options;
+use super::command::Command;
+use super::dialogs::{Dialog, Picker};
+use super::filter::Filter;
+use super::jobs::{Jobs, Waker};
+use super::judge::{Answer, Died, Ground, Judge, Judgement, WhatIf};
+use super::kept::Kept;
+use super::message::{Message, Messages};
+use super::ribbon::Ribbon;
+use super::session::{Session, Store};
+use super::tree_view::{Node, TreeIndex, TreeInput, TreeView, tree_view};
+
+/// Which appearance the user chose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub enum ThemeChoice {
+    System,
+    #[default]
+    Dark,
+    Light,
+}
+
+impl ThemeChoice {
+    /// In menu order.
+    pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::System];
+
+    /// For menus.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::System => "as the desktop",
+            Self::Dark => "dark",
+            Self::Light => "light",
+        }
+    }
+}
+
+/// Which chart is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChartTab {
+    /// FPS per placement.
+    #[default]
+    Bars,
+    /// FPS against the share of multiply-accumulates on the DLA.
+    Scatter,
+    /// Aggregate FPS of engines running at the same time.
+    Concurrent,
+}
+
+impl ChartTab {
+    /// In tab order.
+    pub const ALL: [Self; 3] = [Self::Bars, Self::Scatter, Self::Concurrent];
+
+    /// For the tab.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Bars => "FPS per placement",
+            Self::Scatter => "FPS against DLA share",
+            Self::Concurrent => "Engines at the same time",
+        }
+    }
+}
+
+/// An open model.
+pub struct Open {
+    /// The network.
+    pub model: Arc<Model>,
+    /// Its layout in the tree.
+    pub index: TreeIndex,
+    /// The file or bundled name it came from.
+    pub path: PathBuf,
+    /// Input dims the user gave.
+    pub inputs: BTreeMap<String, Vec<u64>>,
+}
+
+/// What is selected in the tree.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    /// The nodes.
+    pub nodes: BTreeSet<Node>,
+    /// Where a range starts.
+    pub anchor: Option<Node>,
+    /// Where the keyboard is.
+    pub cursor: Option<Node>,
+}
+
+/// Loads a bundled model or a file; what a window does before anything can be planned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ViewKey {
+    model: usize,
+    shape: u64,
+    judged: Option<u64>,
+    ground: bool,
+}
+
+/// The palette's own state.
+#[derive(Clone, Debug, Default)]
+pub struct Palette {
+    /// As typed.
+    pub query: String,
+    /// Which line is chosen.
+    pub chosen: usize,
+}
+
+/// The whole window.
+pub struct State {
+    /// The model, once read.
+    pub open: Option<Open>,
+    /// The placement under edit.
+    pub doc: Document,
+    /// Where it would run.
+    pub target: Target,
+    /// How it would be built.
+    pub config: EngineConfig,
+    /// Counts every change that a plan depends on.
+    pub revision: u64,
+    judge: Option<Judge>,
+    asked: Option<u64>,
+    /// The costs and rules in force.
+    pub ground: Option<Arc<Ground>>,
+    /// The newest judgement; its revision tells how new.
+    pub judged: Option<Arc<Judgement>>,
+    what_if_asked: Option<u64>,
+    what_if_key: u64,
+    /// The selection on the GPU, on the DLA, and inheriting.
+    pub what_if: Option<(u64, Vec<Option<WhatIf>>)>,
+
+    /// What is selected.
+    pub selection: Selection,
+    /// Open modules.
+    pub expanded: BTreeSet<ModuleId>,
+    /// The filter.
+    pub filter: Filter,
+    /// Counts every change of the tree's shape.
+    pub shape: u64,
+    /// The rows.
+    pub view: TreeView,
+    view_key: Option<ViewKey>,
+    /// The execution ribbon of the newest judgement.
+    pub ribbon: Ribbon,
+    ribbon_key: Option<(u64, bool)>,
+    /// A row the tree must bring into sight.
+    pub reveal: Option<Node>,
+    /// The filter box must take the keyboard.
+    pub focus_filter: bool,
+
+    /// Kept placements of this model, oldest first.
+    pub kept: Vec<Kept>,
+    /// Which chart.
+    pub chart: ChartTab,
+    /// The inspector is shown.
+    pub inspector: bool,
+    /// The appearance.
+    pub theme: ThemeChoice,
+    /// Files opened before, newest first.
+    pub recent: Vec<PathBuf>,
+
+    /// The dialog, if one is open.
+    pub dialog: Option<Dialog>,
+    /// The palette, if it is open.
+    pub palette: Option<Palette>,
+    /// Cards and the list of messages.
+    pub messages: Messages,
+    /// Background work.
+    pub jobs: Jobs,
+    /// The desktop's dialogs.
+    pub picker: Arc<dyn Picker>,
+    /// Where sessions, settings and kept placements live.
+    pub store: Store,
+    /// What the clipboard should hold, for the shell to take.
+    pub clipboard: Option<String>,
+    /// The shell should end the program.
+    pub quit: bool,
+    /// How long a frame waits for a new plan before it shows the old one.
+    pub patience: Duration,
+    wake: Waker,
+}
+
+/// What a window needs from outside.
+pub struct Env {
+    /// Where sessions, settings and kept placements live.
+    pub data_dir: PathBuf,
+    /// Asks for another frame.
+    pub wake: Waker,
+    /// The desktop's dialogs.
+    pub picker: Arc<dyn Picker>,
+    /// How long a frame waits for a new plan before it shows the old one.
+    pub patience: Duration,
+}
+
+impl State {
+    /// A window about to open what the options or the last session say.
+    pub fn new(options: Options, env: Env) -> Self {
+        let mut messages = Messages::default();
+        let (store, settings, found) = Store::open(&env.data_dir, &mut messages);
+        let Options {
+            model,
+            inputs,
+            target,
+            config,
+            placement,
+        } = options;
+        let mut state = Self {
+            open: None,
+            doc: Document::new(Placement::default()),
+            target,
+            config,
+            revision: 0,
+            judge: None,
+            asked: None,
+            ground: None,
+            judged: None,
+            what_if_asked: None,
+            what_if_key: 0,
+            what_if: None,
+            selection: Selection::default(),
+            expanded: BTreeSet::new(),
+            filter: Filter::default(),
+            shape: 0,
+            view: TreeView::default(),
+            view_key: None,
+            ribbon: Ribbon::default(),
+            ribbon_key: None,
+            reveal: None,
+            focus_filter: false,
+            kept: Vec::new(),
+            chart: ChartTab::default(),
+            inspector: true,
+            theme: settings.theme,
+            recent: settings.recent,
+            dialog: None,
+            palette: None,
+            messages,
+            jobs: Jobs::new(Arc::clone(&env.wake)),
+            picker: env.picker,
+            store,
+            clipboard: None,
+            quit: false,
+            patience: env.patience,
+            wake: env.wake,
+        };
+        match (model, found) {
+            (Some(path), found) => {
+                if let Some(found) = found.filter(|f| f.crashed && !f.session.is_plain()) {
+                    state.messages.push(Message::info(
+                        format!("Unsaved work on {} was kept", found.session.title()),
+                        "The last session ended unexpectedly.",
+                    ).with_action("Restore", Command::OpenPath(found.path)));
+                }
+                state.doc = Document::new(placement.unwrap_or_default());
+                state.load(path, inputs);
+            }
+            (None, Some(found)) => {
+                if found.crashed {
+                    state.messages.push(Message::info(
+                        "Your work was restored".into(),
+                        "The last session ended unexpectedly; nothing was lost.",
+                    ));
+                }
+                state.restore(found.session);
+            }
+            (None, None) => {
+                state.doc = Document::new(placement.unwrap_or_default());
+                state.load(super::first_model(), inputs);
+            }
+        }
+        state
+    }
+
+    /// DLA cores TensorRT drives on the target; 0 without any.
+    pub fn dla_cores(&self) -> u32 {
+        self.target.dla_support().cores()
+    }
+
+    /// Why the target has no DLA; empty where it has.
+    pub fn no_dla_reason(&self) -> String {
+        match self.target.dla_support() {
+            crate::target::DlaSupport::Cores(_) => String::new(),
+            crate::target::DlaSupport::None(why) => why,
+        }
+    }
+
+    /// Models that can be opened without a dialog: name and path.
+    pub fn openable(&self) -> Vec<(String, PathBuf)> {
+        let name = |p: &PathBuf| {
+            p.file_name()
+                .map_or_else(|| p.display().to_string(), |n| n.to_string_lossy().into())
+        };
+        super::bundled_models()
+            .into_iter()
+            .chain(self.recent.iter().map(|p| (name(p), p.clone())))
+            .collect()
+    }
+
+    /// The assignment said at a node itself.
+    pub fn explicit(&self, node: Node) -> Option<Device> {
+        let open = self.open.as_ref()?;
+        self.doc
+            .placement()
+            .overrides
+            .get(&self.site(open, node))
+            .copied()
+    }
+
+    /// The device a node has when nothing is said at it.
+    pub fn inherited(&self, node: Node) -> Device {
+        let placement = self.doc.placement();
+        let Some(open) = &self.open else {
+            return placement.default;
+        };
+        // A leaf's own op may be what is assigned; the module itself then is an ancestor.
+        let mut at = match (self.site(open, node), node) {
+            (Site::Op(_), Node::Module(id)) => Some(id),
+            _ => node.parent(&open.model),
+        };
+        while let Some(id) = at {
+            let path = open.model.modules.get(id).path.to_string();
+            if let Some(device) = placement.overrides.get(&Site::Module(path)) {
+                return *device;
+            }
+            at = open.model.modules.get(id).parent;
+        }
+        placement.default
+    }
+
+    /// What an edit at a node's row is said for.
+    pub fn site(&self, open: &Open, node: Node) -> Site {
+        if let (Node::Module(_), Some(op)) = (node, open.index.single_op(&open.model, node)) {
+            let site = Node::Op(op).site(&open.model);
+            if self.doc.placement().overrides.contains_key(&site) {
+                return site;
+            }
+        }
+        node.site(&open.model)
+    }
+
+    /// All selected ops, in execution order.
+    pub fn selected_ops(&self) -> Vec<OpId> {
+        let Some(open) = &self.open else {
+            return Vec::new();
+        };
+        let mut ops: Vec<OpId> = self
+            .selection
+            .nodes
+            .iter()
+            .flat_map(|n| n.ops(&open.model))
+            .collect();
+        ops.sort_unstable();
+        ops.dedup();
+        ops
+    }
+
+    /// The judgement of the state as it is now, not of an older one.
+    pub fn fresh(&self) -> Option<&Judgement> {
+        self.judged
+            .as_deref()
+            .filter(|j| j.revision == self.revision)
+    }
+
+    /// Something a plan depends on has changed; `ground` when it is more than the placement.
+    pub fn touch(&mut self, ground: bool) {
+        self.revision += 1;
+        if ground {
+            self.start_judge();
+        }
+        self.autosave();
+    }
+
+    /// The tree's shape has changed.
+    pub fn reshape(&mut self) {
+        self.shape += 1;
+    }
+
+    /// Starts a judge for the model, target and config in force.
+    fn start_judge(&mut self) {
+        self.judge = None;
+        self.asked = None;
+        self.ground = None;
+        self.what_if = None;
+        self.what_if_asked = None;
+        let Some(open) = &self.open else { return };
+        match Judge::start(
+            Arc::clone(&open.model),
+            self.target,
+            self.config.clone(),
+            Arc::clone(&self.wake),
+        ) {
+            Ok(judge) => self.judge = Some(judge),
+            Err(e) => self.messages.push(Message::error(
+                "No plan: the system gives no thread".into(),
+                &e.to_string(),
+                "Close other programs, then change any setting",
+            )),
+        }
+    }
+
+    /// Takes a model into the window.
+    pub fn install(&mut self, model: Model, path: PathBuf, inputs: BTreeMap<String, Vec<u64>>) {
+        let same = self.open.as_ref().is_some_and(|o| {
+            o.model.source.structure_hash == model.source.structure_hash && o.path == path
+        });
+        let index = TreeIndex::new(&model);
+        let model = Arc::new(model);
+        if !same {
+            self.selection = Selection::default();
+            self.filter = Filter::default();
+            self.expanded = first_levels(&model);
+            self.judged = None;
+        }
+        self.open = Some(Open {
+            model,
+            index,
+            path,
+            inputs,
+        });
+        self.view_key = None;
+        self.reshape();
+        self.load_kept();
+        self.touch(true);
+    }
+
+    /// Writes the session, soon and off this thread.
+    pub fn autosave(&mut self) {
+        if let Some(open) = &self.open {
+            let session = Session::of(open, &self.target, &self.config, self.doc.placement());
+            self.store.autosave(session);
+        }
+    }
+
+    /// Takes in finished work, asks for what is missing, and brings the values that are drawn up
+    /// to date. Once per frame.
+    pub fn refresh(&mut self) {
+        while let Some(done) = self.jobs.poll() {
+            self.finish(done);
+        }
+        self.consult();
+        self.rebuild();
+    }
+
+    /// Talks to the judge.
+    fn consult(&mut self) {
+        let Some(judge) = &self.judge else { return };
+        let fresh = self.fresh().is_some();
+        if !fresh && self.asked != Some(self.revision) && judge.judge(self.revision, self.doc.placement())
+        {
+            self.asked = Some(self.revision);
+        }
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let Some(judge) = &self.judge else { return };
+            let answer = if self.asked == Some(self.revision) && self.fresh().is_none() {
+                judge.wait(deadline)
+            } else {
+                judge.poll()
+            };
+            match answer {
+                Ok(Some(answer)) => self.hear(answer),
+                Ok(None) => break,
+                Err(Died) => {
+                    self.judge = None;
+                    self.messages.push(Message::error(
+                        "Planning stopped".into(),
+                        "This is a bug in dlaplan; your work is saved.",
+                        "Change any setting to plan again, and report the model",
+                    ));
+                    return;
+                }
+            }
+        }
+        self.consider();
+    }
+
+    fn hear(&mut self, answer: Answer) {
+        match answer {
+            Answer::Ground(ground) => self.ground = Some(ground),
+            Answer::Judged(_, Ok(judged)) => {
+                if self.judged.as_ref().is_none_or(|j| j.revision <= judged.revision) {
+                    self.judged = Some(judged);
+                }
+            }
+            Answer::Judged(_, Err(unknown)) => {
+                self.messages.push(Message::error(
+                    "The placement does not fit the model".into(),
+                    &unknown.to_string(),
+                    "The assignment was taken away; undo brings it back",
+                ));
+                self.drop_unknown();
+            }
+            Answer::WhatIf(key, figures) => self.what_if = Some((key, figures)),
+        }
+    }
+
+    /// Asks what other devices for the selection would bring.
+    fn consider(&mut self) {
+        let Some(open) = &self.open else { return };
+        if self.selection.nodes.is_empty() || self.fresh().is_none() {
+            return;
+        }
+        let key = self.what_if_key();
+        if self.what_if_asked == Some(key) {
+            return;
+        }
+        let sites: Vec<Site> = self
+            .selection
+            .nodes
+            .iter()
+            .map(|n| self.site(open, *n))
+            .collect();
+        let now = self.doc.placement();
+        let with = |device: Option<Device>| {
+            let mut next = now.clone();
+            for site in &sites {
+                match device {
+                    Some(d) => {
+                        next.overrides.insert(site.clone(), d);
+                    }
+                    None => {
+                        next.overrides.remove(site);
+                    }
+                }
+            }
+            next
+        };
+        let placements = vec![with(Some(Device::Gpu)), with(Some(Device::Dla)), with(None)];
+        if self.judge.as_ref().is_some_and(|j| j.consider(key, placements)) {
+            self.what_if_asked = Some(key);
+        }
+    }
+
+    /// Counts selections and revisions together.
+    pub fn what_if_key(&self) -> u64 {
+        (self.revision << 20) ^ self.what_if_key
+    }
+
+    /// The selection has changed.
+    pub fn reselect(&mut self) {
+        self.what_if_key += 1;
+    }
+
+    /// Brings the tree and the ribbon up to date.
+    fn rebuild(&mut self) {
+        let Some(open) = &self.open else { return };
+        let key = ViewKey {
+            model: Arc::as_ptr(&open.model) as usize,
+            shape: self.shape,
+            judged: self.judged.as_ref().map(|j| j.revision),
+            ground: self.ground.is_some(),
+        };
+        if self.view_key.as_ref() != Some(&key) {
+            self.view = tree_view(&TreeInput {
+                model: &open.model,
+                index: &open.index,
+                open: &self.expanded,
+                filter: &self.filter,
+                judged: self.judged.as_deref(),
+                ground: self.ground.as_deref(),
+            });
+            self.view_key = Some(key);
+        }
+        if let (Some(judged), Some(ground)) = (&self.judged, &self.ground) {
+            let key = (judged.revision, true);
+            if self.ribbon_key != Some(key) {
+                self.ribbon = Ribbon::of(&open.model, judged, ground);
+                self.ribbon_key = Some(key);
+            }
+        }
+    }
+
+    /// Notes a file as recently opened.
+    pub fn remember(&mut self, path: &Path) {
+        if path.starts_with("bundled:") || path.to_string_lossy().starts_with("bundled:") {
+            return;
+        }
+        self.recent.retain(|p| p != path);
+        self.recent.insert(0, path.to_owned());
+        self.recent.truncate(8);
+        self.save_settings();
+    }
+}
+
+/// Opens the first levels of a new tree, as far as a screen holds.
+fn first_levels(model: &Model) -> BTreeSet<ModuleId> {
+    let mut open = BTreeSet::new();
+    let mut rows = model.modules.root().children.len();
+    for depth in 1..4 {
+        let level: Vec<_> = model
+            .modules
+            .iter()
+            .filter(|(_, m)| m.depth == depth && !m.children.is_empty())
+            .collect();
+        let more: usize = level.iter().map(|(_, m)| m.children.len() + m.ops.len()).sum();
+        if level.is_empty() || rows + more > 40 {
+            break;
+        }
+        rows += more;
+        open.extend(level.into_iter().map(|(id, _)| id));
+    }
+    open
+}

@@ -1,0 +1,350 @@
+//! Taking in what background work brings, and starting it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::onnx::{LoadError, LoadOptions};
+use crate::model::{Dim, Model};
+use crate::placement::{Document, Edit, Placement, Site};
+
+use super::command::Command;
+use super::dialogs::{Dialog, InputField, Purpose};
+use super::jobs::Done;
+use super::message::Message;
+use super::session::{Session, Settings, read_session};
+use super::state::State;
+
+/// A dialog that closes faster than this without an answer was never shown.
+const NEVER_SHOWN: Duration = Duration::from_millis(200);
+
+impl State {
+    /// Reads a model in the background.
+    pub(super) fn load(&mut self, path: PathBuf, inputs: BTreeMap<String, Vec<u64>>) {
+        let title = format!("Reading {}", file_name(&path));
+        let options = LoadOptions { inputs };
+        let started = self.jobs.start(title, true, move |_| {
+            let result = Box::new(super::load_model(&path, &options));
+            Done::Model {
+                path,
+                options,
+                result,
+            }
+        });
+        self.no_thread(started);
+    }
+
+    /// Goes on where a session was.
+    pub(super) fn restore(&mut self, session: Session) {
+        // A target that this version does not know gives way to the default.
+        if let Ok(target) = session.target.parse() {
+            self.target = target;
+        }
+        self.config = session.config;
+        self.doc = Document::new(session.placement);
+        self.load(session.model, session.inputs);
+    }
+
+    /// Opens a model, a placement or a recovered session by its path.
+    pub(super) fn open_path(&mut self, path: PathBuf) {
+        let json = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("json"));
+        if !json {
+            self.put_aside();
+            self.load(path, BTreeMap::new());
+            return;
+        }
+        if let Some(session) = read_session(&path) {
+            self.put_aside();
+            self.restore(session);
+            return;
+        }
+        let title = format!("Reading {}", file_name(&path));
+        let started = self.jobs.start(title, false, move |_| {
+            let result = std::fs::read_to_string(&path);
+            Done::PlacementText { path, result }
+        });
+        self.no_thread(started);
+    }
+
+    /// Asks the desktop for a file, or shows the path field where it has no dialog.
+    pub(super) fn ask_file(&mut self, purpose: Purpose) {
+        if !self.picker.available() {
+            self.path_field(purpose, "This desktop has no file dialog.");
+            return;
+        }
+        let picker = Arc::clone(&self.picker);
+        let folder = self.folder();
+        let name = self.export_name(&purpose);
+        let started = self.jobs.start(purpose.title(), false, move |_| {
+            let begun = Instant::now();
+            let path = picker.pick(&purpose, folder.as_deref(), &name);
+            Done::Picked {
+                purpose,
+                path,
+                took: begun.elapsed(),
+            }
+        });
+        self.no_thread(started);
+    }
+
+    fn path_field(&mut self, purpose: Purpose, note: &str) {
+        let folder = self.folder().unwrap_or_default();
+        let text = match &purpose {
+            Purpose::Save(_) => folder.join(self.export_name(&purpose)),
+            Purpose::OpenModel | Purpose::OpenPlacement => folder.join(""),
+        };
+        self.dialog = Some(Dialog::Path {
+            text: text.display().to_string(),
+            purpose,
+            note: note.to_owned(),
+        });
+    }
+
+    /// The folder dialogs begin in: the model's, else the working one.
+    fn folder(&self) -> Option<PathBuf> {
+        let model = self
+            .open
+            .as_ref()
+            .and_then(|o| o.path.parent())
+            .filter(|p| !p.as_os_str().is_empty());
+        model
+            .map(Path::to_owned)
+            .or_else(|| std::env::current_dir().ok())
+    }
+
+    fn export_name(&self, purpose: &Purpose) -> String {
+        let model = self.open.as_ref().map_or("model", |o| &o.model.name);
+        match purpose {
+            Purpose::Save(kind) => kind.file_name(model),
+            Purpose::OpenModel | Purpose::OpenPlacement => String::new(),
+        }
+    }
+
+    /// What to do with the answer of a dialog.
+    pub(super) fn picked(&mut self, purpose: Purpose, path: PathBuf) -> Command {
+        match purpose {
+            Purpose::OpenModel | Purpose::OpenPlacement => Command::OpenPath(path),
+            Purpose::Save(kind) => Command::ExportTo(kind, path),
+        }
+    }
+
+    fn put_aside(&mut self) {
+        let Some(open) = &self.open else { return };
+        let session = Session::of(open, &self.target, &self.config, self.doc.placement());
+        if session.is_plain() {
+            return;
+        }
+        if let Err(e) = self.store.put_aside(&session) {
+            self.messages.push(Message::error(
+                format!("The placement of {} was not put aside", session.title()),
+                &e.to_string(),
+                "Export it before you open another model",
+            ));
+        }
+    }
+
+    pub(super) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Model {
+                path,
+                options,
+                result,
+            } => match *result {
+                Ok(model) => self.loaded(model, path, options),
+                Err(e) => self.not_loaded(&path, &e),
+            },
+            Done::Picked {
+                purpose,
+                path: Some(path),
+                ..
+            } => {
+                let command = self.picked(purpose, path);
+                self.apply(command);
+            }
+            Done::Picked { purpose, took, .. } => {
+                if took < NEVER_SHOWN {
+                    self.path_field(purpose, "The desktop's file dialog did not open.");
+                }
+            }
+            Done::PlacementText { path, result } => self.placement_read(&path, result),
+            Done::Saved { what, path, result } => match result {
+                Ok(()) => self
+                    .messages
+                    .push(Message::info(format!("Exported {what}"), &path.display().to_string())),
+                Err(why) => self.messages.push(Message::error(
+                    format!("{what} was not exported"),
+                    &why,
+                    "Choose another folder; nothing was overwritten",
+                )),
+            },
+        }
+    }
+
+    fn loaded(&mut self, model: Model, path: PathBuf, options: LoadOptions) {
+        let first = self.open.is_none();
+        let same = self
+            .open
+            .as_ref()
+            .is_some_and(|o| o.model.source.structure_hash == model.source.structure_hash);
+        if !first && !same {
+            let back = self.store.put_back(&model.source.structure_hash);
+            let placement = back.map(|s| s.placement).unwrap_or_default();
+            self.doc = Document::new(placement);
+        }
+        if let Err(unknown) = self.doc.placement().resolve(&model) {
+            self.messages.push(Message::error(
+                format!("The placement does not fit {}", model.name),
+                &unknown.to_string(),
+                "Everything starts on the GPU; the placement file is unchanged",
+            ));
+            self.doc = Document::new(Placement::default());
+        }
+        let fields: Vec<(InputField, usize)> = model
+            .unresolved_inputs()
+            .map(|input| {
+                let guess: Vec<String> = input.declared.iter().map(guess_dim).collect();
+                let field = InputField {
+                    name: model.tensor(input.tensor).name.to_string(),
+                    declared: declared(&input.declared),
+                    text: guess.join("x"),
+                };
+                (field, input.declared.len())
+            })
+            .collect();
+        for note in &model.notes {
+            log::info!("{}: {}", model.name, note.text);
+        }
+        self.remember(&path);
+        self.install(model, path.clone(), options.inputs);
+        if !fields.is_empty() {
+            self.dialog = Some(Dialog::Inputs { path, fields });
+        }
+    }
+
+    fn not_loaded(&mut self, path: &Path, error: &LoadError) {
+        let mut message = Message::error(
+            format!("{} cannot be opened", file_name(path)),
+            &error.to_string(),
+            "",
+        );
+        if self.open.is_none() {
+            // The window must never stay empty; the work that belongs to the file is kept.
+            message.remedy = "A bundled model is shown instead; your work on this file is kept".into();
+            message = message.with_action("Try again", Command::OpenPath(path.to_owned()));
+            self.doc = Document::new(Placement::default());
+            let first = super::first_model();
+            if path != first {
+                self.load(first, BTreeMap::new());
+            }
+        }
+        self.messages.push(message);
+    }
+
+    fn placement_read(&mut self, path: &Path, result: std::io::Result<String>) {
+        let parsed = result
+            .map_err(|e| e.to_string())
+            .and_then(|text| super::export_menu::read_placement(&text, path));
+        match parsed {
+            Ok(placement) => self.load_placement(&file_name(path), placement),
+            Err(why) => self.messages.push(Message::error(
+                format!("{} cannot be opened", file_name(path)),
+                &format!("{}: {why}", path.display()),
+                "The placement is as it was",
+            )),
+        }
+    }
+
+    /// Loads a placement as one step of undo, if it fits the model.
+    pub(super) fn load_placement(&mut self, name: &str, placement: Placement) {
+        let Some(open) = &self.open else { return };
+        if let Err(unknown) = placement.resolve(&open.model) {
+            self.messages.push(Message::error(
+                format!("{name} does not fit {}", open.model.name),
+                &unknown.to_string(),
+                "The placement is as it was",
+            ));
+            return;
+        }
+        self.edit(&Edit::Replace(name.to_owned(), placement));
+    }
+
+    /// Makes an edit; the plan follows.
+    pub(super) fn edit(&mut self, edit: &Edit) {
+        if self.doc.apply(edit) {
+            self.touch(false);
+        }
+    }
+
+    /// Takes assignments away that the model does not know.
+    pub(super) fn drop_unknown(&mut self) {
+        let Some(open) = &self.open else { return };
+        let unknown: Vec<Site> = self
+            .doc
+            .placement()
+            .overrides
+            .keys()
+            .filter(|site| match site {
+                Site::Module(path) => open.model.modules.find(path).is_none(),
+                Site::Op(name) => open.model.find_op(name).is_none(),
+            })
+            .cloned()
+            .collect();
+        self.edit(&Edit::Inherit(unknown));
+    }
+
+    /// Writes what belongs to the user.
+    pub(super) fn save_settings(&mut self) {
+        let settings = Settings {
+            theme: self.theme,
+            recent: self.recent.clone(),
+        };
+        if let Err(e) = self.store.save_settings(&settings) {
+            self.messages.push(Message::error(
+                "Settings cannot be saved".into(),
+                &format!("{}: {e}", self.store.dir().display()),
+                "Free space or fix permissions",
+            ));
+        }
+    }
+
+    fn no_thread(&mut self, started: std::io::Result<()>) {
+        if let Err(e) = started {
+            self.messages.push(Message::error(
+                "The system gives no thread".into(),
+                &e.to_string(),
+                "Close other programs and try again",
+            ));
+        }
+    }
+}
+
+/// Last part of a path, for titles.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |n| n.to_string_lossy().into_owned(),
+    )
+}
+
+/// A first guess for a dim the file leaves open: one image.
+fn guess_dim(dim: &Dim) -> String {
+    match dim {
+        Dim::Fixed(n) => n.to_string(),
+        Dim::Symbolic(_) => "1".into(),
+    }
+}
+
+fn declared(dims: &[Dim]) -> String {
+    let parts: Vec<String> = dims
+        .iter()
+        .map(|d| match d {
+            Dim::Fixed(n) => n.to_string(),
+            Dim::Symbolic(name) if name.is_empty() => "?".into(),
+            Dim::Symbolic(name) => name.clone(),
+        })
+        .collect();
+    parts.join(" × ")
+}

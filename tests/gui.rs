@@ -1,0 +1,163 @@
+//! The window, driven by its accessible labels.
+#![cfg(feature = "gui")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod gui_support;
+
+use dlaplan::placement::{Device, EngineConfig, Placement, Site};
+use dlaplan::plan::plan;
+use dlaplan::target::Target;
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+use gui_support::{Window, window};
+
+/// The placements of the seeds' tables, and the chips to click for each.
+fn seeds() -> [(&'static str, Placement, &'static [&'static str]); 5] {
+    let gpu = || Placement::all(Device::Gpu);
+    [
+        ("gpu", gpu(), &[]),
+        ("dla", Placement::all(Device::Dla), &["GPU the whole network"]),
+        ("dla1", gpu().with_module("layer1", Device::Dla), &["GPU layer1"]),
+        (
+            "dla12",
+            gpu().with_module("layer1", Device::Dla).with_module("layer2", Device::Dla),
+            &["GPU layer1", "GPU layer2"],
+        ),
+        (
+            "dla123",
+            gpu()
+                .with_module("layer1", Device::Dla)
+                .with_module("layer2", Device::Dla)
+                .with_module("layer3", Device::Dla),
+            &["GPU layer1", "GPU layer2", "GPU layer3"],
+        ),
+    ]
+}
+
+fn chip(w: &Window<'_>, label: &str) -> bool {
+    w.query_by_role_and_label(Role::Button, label).is_some()
+}
+
+#[test]
+fn the_seeds_placements_are_clicks_away() {
+    for (name, placement, clicks) in seeds() {
+        let mut w = window();
+        for label in clicks {
+            w.click(label);
+        }
+        let state = w.state();
+        assert_eq!(state.doc.placement(), &placement, "{name}");
+        let model = &state.open.as_ref().unwrap().model;
+        let expected = plan(model, &Target::default(), &EngineConfig::default(), &placement);
+        assert_eq!(state.fresh().unwrap().plan, expected.unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn children_inherit_until_told_otherwise() {
+    let mut w = window();
+    w.click("GPU layer2");
+    assert!(chip(&w, "DLA layer2"));
+    assert!(chip(&w, "DLA layer2.0"), "inherits");
+    w.click("DLA layer2.0");
+    assert!(chip(&w, "GPU layer2.0"), "said here");
+    let overrides = &w.state().doc.placement().overrides;
+    assert_eq!(overrides.get(&Site::Module("layer2.0".into())), Some(&Device::Gpu));
+    w.click("GPU layer2.0");
+    assert!(chip(&w, "DLA layer2.0"), "the same as above, but said here");
+    w.click("DLA layer2.0");
+    assert_eq!(w.state().doc.placement().overrides.len(), 1, "inherits again");
+}
+
+#[test]
+fn undo_and_redo() {
+    let mut w = window();
+    w.click("GPU layer1");
+    w.key(Modifiers::COMMAND, Key::Z);
+    assert!(chip(&w, "GPU layer1"));
+    w.key(Modifiers::COMMAND, Key::Y);
+    assert!(chip(&w, "DLA layer1"));
+    w.click("Undo");
+    assert!(chip(&w, "GPU layer1"));
+}
+
+#[test]
+fn the_filter_finds_paths_types_and_fallbacks() {
+    let mut w = window();
+    w.filter("layer3.1.conv2");
+    assert!(chip(&w, "GPU layer3.1.conv2"));
+    assert!(!chip(&w, "GPU layer2"));
+    w.filter("maxpool");
+    assert!(chip(&w, "GPU maxpool"));
+    w.filter("");
+    w.click("GPU the whole network");
+    w.filter("is:fallback");
+    let falling = w.state().judged.as_ref().unwrap().plan.fallbacks.len();
+    assert_eq!(w.state().view.matches, Some(falling));
+    w.click("Clear filter");
+    assert!(chip(&w, "DLA layer2"));
+}
+
+#[test]
+fn ranges_and_single_rows_are_assigned_together() {
+    let mut w = window();
+    w.row("layer1");
+    w.row_with("layer2", Modifiers::SHIFT);
+    w.key(Modifiers::NONE, Key::D);
+    assert!(chip(&w, "DLA layer1.1") && chip(&w, "DLA layer2"));
+    assert!(chip(&w, "GPU layer3"));
+    w.row_with("layer4", Modifiers::COMMAND);
+    w.key(Modifiers::NONE, Key::G);
+    assert!(chip(&w, "GPU layer1"));
+    w.key(Modifiers::NONE, Key::I);
+    assert!(w.state().doc.placement().overrides.is_empty());
+}
+
+#[test]
+fn the_keyboard_alone_is_enough() {
+    let mut w = window();
+    w.key(Modifiers::NONE, Key::ArrowDown);
+    w.key(Modifiers::NONE, Key::End);
+    w.key(Modifiers::NONE, Key::Home);
+    for _ in 0..4 {
+        w.key(Modifiers::NONE, Key::ArrowDown);
+    }
+    w.key(Modifiers::NONE, Key::ArrowLeft);
+    assert!(!chip(&w, "GPU layer1.0"), "closed");
+    w.key(Modifiers::NONE, Key::ArrowRight);
+    w.key(Modifiers::NONE, Key::Space);
+    assert!(chip(&w, "DLA layer1") && chip(&w, "DLA layer1.0"));
+}
+
+#[test]
+fn the_palette_runs_commands() {
+    let mut w = window();
+    w.key(Modifiers::COMMAND, Key::P);
+    w.type_into("Command", "everything dla");
+    w.key(Modifiers::NONE, Key::Enter);
+    assert_eq!(w.state().doc.placement(), &Placement::all(Device::Dla));
+    assert!(w.state().palette.is_none());
+}
+
+#[test]
+fn the_inspector_names_the_rule() {
+    let mut w = window();
+    w.click("GPU the whole network");
+    w.row("avgpool");
+    let state = w.state();
+    let judged = state.fresh().unwrap();
+    let model = &state.open.as_ref().unwrap().model;
+    let op = model.modules.get(model.modules.find("avgpool").unwrap()).ops[0];
+    assert_eq!(w.query_by_label("Why").is_some(), judged.plan.fallback(op).is_some());
+    assert!(w.query_by_label("Requested").is_some());
+    assert!(w.query_by_label("not measured").is_some());
+}
+
+#[test]
+fn an_idle_window_draws_nothing() {
+    let mut w = window();
+    w.run();
+    assert_ne!(w.repaint_delay(), std::time::Duration::ZERO);
+    assert!(w.repaint_delay() > std::time::Duration::from_secs(3600));
+}
