@@ -17,11 +17,21 @@ fn seeds() -> [(&'static str, Placement, &'static [&'static str]); 5] {
     let gpu = || Placement::all(Device::Gpu);
     [
         ("gpu", gpu(), &[]),
-        ("dla", Placement::all(Device::Dla), &["GPU the whole network"]),
-        ("dla1", gpu().with_module("layer1", Device::Dla), &["GPU layer1"]),
+        (
+            "dla",
+            Placement::all(Device::Dla),
+            &["GPU the whole network"],
+        ),
+        (
+            "dla1",
+            gpu().with_module("layer1", Device::Dla),
+            &["GPU layer1"],
+        ),
         (
             "dla12",
-            gpu().with_module("layer1", Device::Dla).with_module("layer2", Device::Dla),
+            gpu()
+                .with_module("layer1", Device::Dla)
+                .with_module("layer2", Device::Dla),
             &["GPU layer1", "GPU layer2"],
         ),
         (
@@ -49,7 +59,12 @@ fn the_seeds_placements_are_clicks_away() {
         let state = w.state();
         assert_eq!(state.doc.placement(), &placement, "{name}");
         let model = &state.open.as_ref().unwrap().model;
-        let expected = plan(model, &Target::default(), &EngineConfig::default(), &placement);
+        let expected = plan(
+            model,
+            &Target::default(),
+            &EngineConfig::default(),
+            &placement,
+        );
         assert_eq!(state.fresh().unwrap().plan, expected.unwrap(), "{name}");
     }
 }
@@ -63,11 +78,18 @@ fn children_inherit_until_told_otherwise() {
     w.click("DLA layer2.0");
     assert!(chip(&w, "GPU layer2.0"), "said here");
     let overrides = &w.state().doc.placement().overrides;
-    assert_eq!(overrides.get(&Site::Module("layer2.0".into())), Some(&Device::Gpu));
+    assert_eq!(
+        overrides.get(&Site::Module("layer2.0".into())),
+        Some(&Device::Gpu)
+    );
     w.click("GPU layer2.0");
     assert!(chip(&w, "DLA layer2.0"), "the same as above, but said here");
     w.click("DLA layer2.0");
-    assert_eq!(w.state().doc.placement().overrides.len(), 1, "inherits again");
+    assert_eq!(
+        w.state().doc.placement().overrides.len(),
+        1,
+        "inherits again"
+    );
 }
 
 #[test]
@@ -148,8 +170,14 @@ fn the_inspector_names_the_rule() {
     let state = w.state();
     let judged = state.fresh().unwrap();
     let model = &state.open.as_ref().unwrap().model;
-    let op = model.modules.get(model.modules.find("avgpool").unwrap()).ops[0];
-    assert_eq!(w.query_by_label("Why").is_some(), judged.plan.fallback(op).is_some());
+    let op = model
+        .modules
+        .get(model.modules.find("avgpool").unwrap())
+        .ops[0];
+    assert_eq!(
+        w.query_by_label("Why").is_some(),
+        judged.plan.fallback(op).is_some()
+    );
     assert!(w.query_by_label("Requested").is_some());
     assert!(w.query_by_label("not measured").is_some());
 }

@@ -203,7 +203,8 @@ impl State {
                 Edit::Assign(sites, device)
             }
             Some(device) => {
-                next.overrides.extend(sites.into_iter().map(|s| (s, device)));
+                next.overrides
+                    .extend(sites.into_iter().map(|s| (s, device)));
                 Edit::Replace(format!("everything on {device}"), next)
             }
             None => Edit::Inherit(sites),
@@ -270,10 +271,7 @@ impl State {
             return;
         }
         let last = rows.len() - 1;
-        let here = self
-            .selection
-            .cursor
-            .and_then(|c| self.view.position(c));
+        let here = self.selection.cursor.and_then(|c| self.view.position(c));
         let at = here.unwrap_or(0);
         let row = &rows[at];
         let to = match step {
@@ -343,10 +341,7 @@ impl State {
         if !board.tensorrt.contains(&self.target.tensorrt) {
             self.target.tensorrt = *default;
         }
-        self.config.dla_core = self
-            .config
-            .dla_core
-            .min(self.dla_cores().saturating_sub(1));
+        self.config.dla_core = self.config.dla_core.min(self.dla_cores().saturating_sub(1));
         self.touch(true);
     }
 

@@ -278,7 +278,12 @@ impl Command {
             Self::Keep,
         ];
         all.extend(ExportKind::ALL.map(Self::Export));
-        all.extend(ExportKind::ALL.iter().filter(|k| k.copies()).map(|k| Self::CopyExport(*k)));
+        all.extend(
+            ExportKind::ALL
+                .iter()
+                .filter(|k| k.copies())
+                .map(|k| Self::CopyExport(*k)),
+        );
         all.extend([
             Self::FocusFilter,
             Self::Filter("is:fallback".into()),
@@ -292,7 +297,14 @@ impl Command {
         ]);
         all.extend(crate::target::boards().iter().map(|b| Self::Board(b.id)));
         all.extend(state.target.board.modes.iter().map(|m| Self::Mode(m.name)));
-        all.extend(state.target.board.tensorrt.iter().map(|t| Self::TensorRt(*t)));
+        all.extend(
+            state
+                .target
+                .board
+                .tensorrt
+                .iter()
+                .map(|t| Self::TensorRt(*t)),
+        );
         all.extend(Precision::ALL.map(Self::Precision));
         all.extend((0..state.dla_cores()).map(Self::Core));
         all.extend([Self::GpuFallback(true), Self::GpuFallback(false)]);
@@ -304,7 +316,12 @@ impl Command {
             Self::Shortcuts,
             Self::Quit,
         ]);
-        all.extend(state.openable().into_iter().map(|(_, path)| Self::OpenPath(path)));
+        all.extend(
+            state
+                .openable()
+                .into_iter()
+                .map(|(_, path)| Self::OpenPath(path)),
+        );
         all
     }
 

@@ -98,7 +98,10 @@ impl InputField {
         if dims.len() == rank {
             Ok(dims)
         } else {
-            Err(format!("{rank} numbers are needed, as in {}", self.declared))
+            Err(format!(
+                "{rank} numbers are needed, as in {}",
+                self.declared
+            ))
         }
     }
 }

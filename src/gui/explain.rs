@@ -70,7 +70,11 @@ pub fn chip(state: &State, open: &Open, row: &Row, chip: &Chip) -> Vec<String> {
             sums.ops - sums.dla
         ));
     } else {
-        let predicted = if sums.dla > 0 { Device::Dla } else { Device::Gpu };
+        let predicted = if sums.dla > 0 {
+            Device::Dla
+        } else {
+            Device::Gpu
+        };
         lines.push(format!("Predicted: {predicted}"));
     }
     if chip.falling > 0

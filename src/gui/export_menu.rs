@@ -43,7 +43,10 @@ impl ExportKind {
 
     /// Why it cannot be written now, if so.
     pub fn unavailable(self, state: &State) -> Option<String> {
-        state.open.is_none().then(|| "Open a model first".to_owned())
+        state
+            .open
+            .is_none()
+            .then(|| "Open a model first".to_owned())
     }
 }
 

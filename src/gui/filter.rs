@@ -25,7 +25,11 @@ pub enum Property {
 impl Property {
     /// Every property with the word the user types and what it means.
     pub const ALL: [(&'static str, Self, &'static str); 6] = [
-        ("fallback", Self::Fallback, "asks for the DLA and falls back"),
+        (
+            "fallback",
+            Self::Fallback,
+            "asks for the DLA and falls back",
+        ),
         ("dla", Self::Dla, "expected on the DLA"),
         ("gpu", Self::Gpu, "expected on the GPU"),
         ("explicit", Self::Explicit, "assigned here, not inherited"),
@@ -161,9 +165,11 @@ fn word_matches(model: &Model, node: Node, word: &str, leaf: bool) -> bool {
 fn contains(text: &str, word: &str) -> bool {
     let (text, word) = (text.as_bytes(), word.as_bytes());
     word.is_empty()
-        || text
-            .windows(word.len())
-            .any(|w| w.iter().zip(word).all(|(a, b)| a.to_ascii_lowercase() == *b))
+        || text.windows(word.len()).any(|w| {
+            w.iter()
+                .zip(word)
+                .all(|(a, b)| a.to_ascii_lowercase() == *b)
+        })
 }
 
 #[cfg(test)]
@@ -175,10 +181,7 @@ mod tests {
         let f = Filter::parse("layer2.0  is:Fallback");
         assert_eq!(
             f.terms,
-            [
-                Term::Word("layer2.0".into()),
-                Term::Is(Property::Fallback)
-            ]
+            [Term::Word("layer2.0".into()), Term::Is(Property::Fallback)]
         );
         assert_eq!(Filter::parse("is:nonsense").terms, [Term::Unknown]);
         assert!(Filter::parse("  ").is_empty());

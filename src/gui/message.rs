@@ -71,9 +71,8 @@ pub struct Messages {
 impl Messages {
     /// Shows a message; one already on screen is not shown twice.
     pub fn push(&mut self, mut message: Message) {
-        let same = |m: &Message| {
-            !m.dismissed && m.title == message.title && m.detail == message.detail
-        };
+        let same =
+            |m: &Message| !m.dismissed && m.title == message.title && m.detail == message.detail;
         if self.all.iter().any(same) {
             return;
         }

@@ -106,7 +106,12 @@ impl Ribbon {
             };
             crossing.tensors += 1;
             crossing.bytes += transition.bytes;
-            crossing.ms += judged.estimate.per_transition_ms.get(i).copied().unwrap_or(0.0);
+            crossing.ms += judged
+                .estimate
+                .per_transition_ms
+                .get(i)
+                .copied()
+                .unwrap_or(0.0);
         }
         Self::laid_out(segments)
     }
@@ -124,7 +129,11 @@ impl Ribbon {
         let mut start = 0.0;
         for segment in &mut segments {
             segment.start = start;
-            segment.width = if total > 0.0 { weight(segment) / total } else { 0.0 };
+            segment.width = if total > 0.0 {
+                weight(segment) / total
+            } else {
+                0.0
+            };
             start += segment.width;
         }
         Self {

@@ -255,10 +255,13 @@ impl State {
         match (model, found) {
             (Some(path), found) => {
                 if let Some(found) = found.filter(|f| f.crashed && !f.session.is_plain()) {
-                    state.messages.push(Message::info(
-                        format!("Unsaved work on {} was kept", found.session.title()),
-                        "The last session ended unexpectedly.",
-                    ).with_action("Restore", Command::OpenPath(found.path)));
+                    state.messages.push(
+                        Message::info(
+                            format!("Unsaved work on {} was kept", found.session.title()),
+                            "The last session ended unexpectedly.",
+                        )
+                        .with_action("Restore", Command::OpenPath(found.path)),
+                    );
                 }
                 state.doc = Document::new(placement.unwrap_or_default());
                 state.load(path, inputs);
@@ -454,7 +457,9 @@ impl State {
     fn consult(&mut self) {
         let Some(judge) = &self.judge else { return };
         let fresh = self.fresh().is_some();
-        if !fresh && self.asked != Some(self.revision) && judge.judge(self.revision, self.doc.placement())
+        if !fresh
+            && self.asked != Some(self.revision)
+            && judge.judge(self.revision, self.doc.placement())
         {
             self.asked = Some(self.revision);
         }
@@ -487,7 +492,11 @@ impl State {
         match answer {
             Answer::Ground(ground) => self.ground = Some(ground),
             Answer::Judged(_, Ok(judged)) => {
-                if self.judged.as_ref().is_none_or(|j| j.revision <= judged.revision) {
+                if self
+                    .judged
+                    .as_ref()
+                    .is_none_or(|j| j.revision <= judged.revision)
+                {
                     self.judged = Some(judged);
                 }
             }
@@ -535,7 +544,11 @@ impl State {
             next
         };
         let placements = vec![with(Some(Device::Gpu)), with(Some(Device::Dla)), with(None)];
-        if self.judge.as_ref().is_some_and(|j| j.consider(key, placements)) {
+        if self
+            .judge
+            .as_ref()
+            .is_some_and(|j| j.consider(key, placements))
+        {
             self.what_if_asked = Some(key);
         }
     }
@@ -601,7 +614,10 @@ fn first_levels(model: &Model) -> BTreeSet<ModuleId> {
             .iter()
             .filter(|(_, m)| m.depth == depth && !m.children.is_empty())
             .collect();
-        let more: usize = level.iter().map(|(_, m)| m.children.len() + m.ops.len()).sum();
+        let more: usize = level
+            .iter()
+            .map(|(_, m)| m.children.len() + m.ops.len())
+            .sum();
         if level.is_empty() || rows + more > 40 {
             break;
         }

@@ -225,7 +225,9 @@ pub fn fonts(desktop: bool) -> FontDefinitions {
             break;
         }
     }
-    fonts.families.insert(FontFamily::Name(STRONG.into()), strong);
+    fonts
+        .families
+        .insert(FontFamily::Name(STRONG.into()), strong);
     fonts
 }
 

@@ -383,10 +383,9 @@ impl Hits {
             let mut hit_below = modules[i].1;
             for node in below {
                 if let Node::Op(op) = node {
-                    let hit =
-                        input
-                            .filter
-                            .matches(input, *node, &op_sums[op.index()], true);
+                    let hit = input
+                        .filter
+                        .matches(input, *node, &op_sums[op.index()], true);
                     ops[op.index()] = hit;
                     hit_below |= hit;
                     count += usize::from(hit);

@@ -14,7 +14,13 @@ use super::theme::{self, Tokens};
 use super::tree_view::{Chip, Said};
 
 /// Lays one line out, cut with an ellipsis where it is too long.
-pub fn line(painter: &Painter, text: &str, font: FontId, color: Color32, width: f32) -> Arc<Galley> {
+pub fn line(
+    painter: &Painter,
+    text: &str,
+    font: FontId,
+    color: Color32,
+    width: f32,
+) -> Arc<Galley> {
     let mut job = LayoutJob::single_section(text.to_owned(), TextFormat::simple(font, color));
     job.wrap = TextWrapping::truncate_at_width(width.max(0.0));
     painter.layout_job(job)
@@ -74,7 +80,12 @@ pub fn draw_chip(painter: &Painter, t: &Tokens, rect: Rect, chip: &Chip, hovered
     };
     painter.rect_filled(rect, radius, fill);
     if falls {
-        hatch(painter, rect.shrink2(Vec2::new(4.0, 1.0)), t.amber.gamma_multiply(0.55), 5.0);
+        hatch(
+            painter,
+            rect.shrink2(Vec2::new(4.0, 1.0)),
+            t.amber.gamma_multiply(0.55),
+            5.0,
+        );
     }
     if chip.mixed {
         let other = t.device(chip.device.other());
@@ -113,7 +124,14 @@ pub fn draw_chip(painter: &Painter, t: &Tokens, rect: Rect, chip: &Chip, hovered
 }
 
 /// A figure over a bar that shows its share of the parent's.
-pub fn draw_bar_cell(painter: &Painter, t: &Tokens, rect: Rect, text: &str, share: f32, color: Color32) {
+pub fn draw_bar_cell(
+    painter: &Painter,
+    t: &Tokens,
+    rect: Rect,
+    text: &str,
+    share: f32,
+    color: Color32,
+) {
     let track = Rect::from_min_max(
         Pos2::new(rect.left(), rect.bottom() - 5.0),
         Pos2::new(rect.right(), rect.bottom() - 3.0),
@@ -125,7 +143,14 @@ pub fn draw_bar_cell(painter: &Painter, t: &Tokens, rect: Rect, text: &str, shar
         painter.rect_filled(bar, CornerRadius::same(1), color);
     }
     let figure = rect.with_max_y(rect.bottom() - 4.0);
-    text_in(painter, figure, text, theme::mono(), t.dim, egui::Align::Max);
+    text_in(
+        painter,
+        figure,
+        text,
+        theme::mono(),
+        t.dim,
+        egui::Align::Max,
+    );
 }
 
 /// Milliseconds, short: three significant digits.
@@ -226,7 +251,10 @@ pub fn draw_icon(painter: &Painter, icon: Icon, c: Pos2, color: Color32) {
             painter.line(points, s);
             painter.line_segment([p(-4.8 * m, -2.4), p(1.2 * m, -2.4)], s);
             painter.line_segment([p(-0.6 * m, 4.4), p(1.2 * m, 4.4)], s);
-            painter.line(vec![p(-2.2 * m, -5.2), p(-5.0 * m, -2.4), p(-2.2 * m, 0.4)], s);
+            painter.line(
+                vec![p(-2.2 * m, -5.2), p(-5.0 * m, -2.4), p(-2.2 * m, 0.4)],
+                s,
+            );
         }
         Icon::Search => {
             painter.circle_stroke(p(-1.0, -1.0), 3.8, s);
@@ -238,7 +266,14 @@ pub fn draw_icon(painter: &Painter, icon: Icon, c: Pos2, color: Color32) {
         }
         Icon::Pin => {
             painter.line(
-                vec![p(-3.6, -5.4), p(3.6, -5.4), p(3.6, 5.2), p(0.0, 2.0), p(-3.6, 5.2), p(-3.6, -5.4)],
+                vec![
+                    p(-3.6, -5.4),
+                    p(3.6, -5.4),
+                    p(3.6, 5.2),
+                    p(0.0, 2.0),
+                    p(-3.6, 5.2),
+                    p(-3.6, -5.4),
+                ],
                 s,
             );
         }
@@ -253,7 +288,10 @@ pub fn draw_icon(painter: &Painter, icon: Icon, c: Pos2, color: Color32) {
             painter.line_segment([p(2.2, -5.0), p(2.2, 5.0)], s);
         }
         Icon::Warning => {
-            painter.line(vec![p(0.0, -5.4), p(6.0, 5.0), p(-6.0, 5.0), p(0.0, -5.4)], s);
+            painter.line(
+                vec![p(0.0, -5.4), p(6.0, 5.0), p(-6.0, 5.0), p(0.0, -5.4)],
+                s,
+            );
             painter.line_segment([p(0.0, -1.6), p(0.0, 1.8)], s);
             painter.circle_filled(p(0.0, 3.4), 0.8, color);
         }
@@ -279,7 +317,11 @@ pub fn draw_icon(painter: &Painter, icon: Icon, c: Pos2, color: Color32) {
 
 /// A frameless icon button with an accessible name and tooltip.
 pub fn icon_button(ui: &mut Ui, icon: Icon, label: &str, hover: &str, enabled: bool) -> Response {
-    let sense = if enabled { Sense::click() } else { Sense::hover() };
+    let sense = if enabled {
+        Sense::click()
+    } else {
+        Sense::hover()
+    };
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(24.0), sense);
     let t = Tokens::of(ui);
     let color = match (enabled, response.hovered()) {
@@ -288,7 +330,8 @@ pub fn icon_button(ui: &mut Ui, icon: Icon, label: &str, hover: &str, enabled: b
         (true, false) => t.dim,
     };
     if enabled && (response.hovered() || response.has_focus()) {
-        ui.painter().rect_filled(rect, CornerRadius::same(5), t.hover);
+        ui.painter()
+            .rect_filled(rect, CornerRadius::same(5), t.hover);
     }
     draw_icon(ui.painter(), icon, rect.center(), color);
     response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, label));
@@ -303,7 +346,11 @@ pub fn icon_button(ui: &mut Ui, icon: Icon, label: &str, hover: &str, enabled: b
 pub fn heading(ui: &mut Ui, text: &str) {
     let t = Tokens::of(ui);
     ui.add_space(2.0);
-    ui.label(egui::RichText::new(text).font(theme::strong()).color(t.strong));
+    ui.label(
+        egui::RichText::new(text)
+            .font(theme::strong())
+            .color(t.strong),
+    );
 }
 
 /// A filled pill with small text, as wide as its text.

@@ -171,9 +171,10 @@ impl State {
             }
             Done::PlacementText { path, result } => self.placement_read(&path, result),
             Done::Saved { what, path, result } => match result {
-                Ok(()) => self
-                    .messages
-                    .push(Message::info(format!("Exported {what}"), &path.display().to_string())),
+                Ok(()) => self.messages.push(Message::info(
+                    format!("Exported {what}"),
+                    &path.display().to_string(),
+                )),
                 Err(why) => self.messages.push(Message::error(
                     format!("{what} was not exported"),
                     &why,
@@ -232,7 +233,8 @@ impl State {
         );
         if self.open.is_none() {
             // The window must never stay empty; the work that belongs to the file is kept.
-            message.remedy = "A bundled model is shown instead; your work on this file is kept".into();
+            message.remedy =
+                "A bundled model is shown instead; your work on this file is kept".into();
             message = message.with_action("Try again", Command::OpenPath(path.to_owned()));
             self.doc = Document::new(Placement::default());
             let first = super::first_model();

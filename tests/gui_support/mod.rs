@@ -98,7 +98,9 @@ impl Window<'_> {
 
     /// Clicks a button by its label.
     pub fn click(&mut self, label: &str) {
-        self.harness.get_by_role_and_label(Role::Button, label).click();
+        self.harness
+            .get_by_role_and_label(Role::Button, label)
+            .click();
         self.settle();
     }
 

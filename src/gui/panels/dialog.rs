@@ -63,7 +63,8 @@ fn buttons(ui: &mut Ui, ok: &str, enabled: bool, out: &mut Vec<Command>) -> bool
 
 fn primary<'a>(ui: &Ui, text: &'a str) -> egui::Button<'a> {
     let t = Tokens::of(ui);
-    egui::Button::new(RichText::new(text).color(if t.dark { t.base } else { t.panel })).fill(t.accent)
+    egui::Button::new(RichText::new(text).color(if t.dark { t.base } else { t.panel }))
+        .fill(t.accent)
 }
 
 fn focus_first(ui: &Ui, response: &egui::Response) {
@@ -90,14 +91,21 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
     };
     ui.label(RichText::new(drop).color(t.dim));
     ui.add_space(4.0);
-    let edit = ui.add(TextEdit::singleline(text).desired_width(f32::INFINITY).font(theme::mono()).cursor_at_end(true));
+    let edit = ui.add(
+        TextEdit::singleline(text)
+            .desired_width(f32::INFINITY)
+            .font(theme::mono())
+            .cursor_at_end(true),
+    );
     named(&edit, "Path", text);
     focus_first(ui, &edit);
     let file = std::path::Path::new(text.trim());
     let hint = match purpose {
         _ if text.trim().is_empty() => None,
         Purpose::Save(_) => match file.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() && !dir.is_dir() => Some("The folder does not exist"),
+            Some(dir) if !dir.as_os_str().is_empty() && !dir.is_dir() => {
+                Some("The folder does not exist")
+            }
             _ if file.is_dir() => Some("This is a folder; add a file name"),
             _ => None,
         },
@@ -105,7 +113,11 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
         _ if !file.exists() && !text.starts_with("bundled:") => Some("There is no such file"),
         _ => None,
     };
-    ui.label(RichText::new(hint.unwrap_or(" ")).font(theme::small()).color(t.amber));
+    ui.label(
+        RichText::new(hint.unwrap_or(" "))
+            .font(theme::small())
+            .color(t.amber),
+    );
     let ok = match purpose {
         Purpose::Save(_) => "Save",
         _ => "Open",
@@ -147,7 +159,11 @@ fn inputs(
             ui.label(RichText::new(&field.name).font(theme::strong()));
             ui.label(RichText::new(&field.declared).color(t.dim));
         });
-        let edit = ui.add(TextEdit::singleline(&mut field.text).desired_width(f32::INFINITY).font(theme::mono()));
+        let edit = ui.add(
+            TextEdit::singleline(&mut field.text)
+                .desired_width(f32::INFINITY)
+                .font(theme::mono()),
+        );
         named(&edit, &format!("Dims of {}", field.name), &field.text);
         match field.dims(*rank) {
             Ok(numbers) => dims.push((field.name.clone(), numbers)),
@@ -172,7 +188,11 @@ fn name_field(
 ) -> Option<String> {
     ui.set_width(420.0);
     title(ui, heading);
-    let edit = ui.add(TextEdit::singleline(name).desired_width(f32::INFINITY).char_limit(120));
+    let edit = ui.add(
+        TextEdit::singleline(name)
+            .desired_width(f32::INFINITY)
+            .char_limit(120),
+    );
     named(&edit, "Name", name);
     focus_first(ui, &edit);
     let trimmed = name.trim().to_owned();
@@ -208,20 +228,26 @@ fn shortcuts(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         .collect();
     rows.dedup();
     for (text, keys) in [
-        ("Move in the tree", "Up, Down, Home, End, Page Up, Page Down"),
+        (
+            "Move in the tree",
+            "Up, Down, Home, End, Page Up, Page Down",
+        ),
         ("Open and close", "Right, Left"),
         ("Extend the selection", "Shift with any of these"),
     ] {
         rows.push((text.into(), keys.into()));
     }
     ScrollArea::vertical().max_height(440.0).show(ui, |ui| {
-        egui::Grid::new("shortcuts").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
-            for (text, keys) in rows {
-                ui.label(text);
-                ui.label(RichText::new(keys).font(theme::mono()).color(t.dim));
-                ui.end_row();
-            }
-        });
+        egui::Grid::new("shortcuts")
+            .num_columns(2)
+            .spacing([24.0, 4.0])
+            .show(ui, |ui| {
+                for (text, keys) in rows {
+                    ui.label(text);
+                    ui.label(RichText::new(keys).font(theme::mono()).color(t.dim));
+                    ui.end_row();
+                }
+            });
     });
     close(ui, out);
 }

@@ -1,6 +1,9 @@
 //! The inspector: what is selected, why it runs where it runs, what a change would bring.
 
-use egui::{CornerRadius, Frame, Grid, Label, Margin, RichText, Role, ScrollArea, Sense, Stroke, Ui, Vec2, WidgetInfo};
+use egui::{
+    CornerRadius, Frame, Grid, Label, Margin, RichText, Role, ScrollArea, Sense, Stroke, Ui, Vec2,
+    WidgetInfo,
+};
 
 use crate::figure::Figure;
 use crate::model::OpId;
@@ -54,13 +57,16 @@ fn section(ui: &mut Ui, text: &str, t: &Tokens) {
 }
 
 fn facts(ui: &mut Ui, id: &str, t: &Tokens, rows: &[(&str, String)]) {
-    Grid::new(id).num_columns(2).spacing([12.0, 3.0]).show(ui, |ui| {
-        for (name, value) in rows {
-            ui.label(RichText::new(*name).color(t.dim));
-            ui.add(Label::new(value.as_str()).wrap().selectable(true));
-            ui.end_row();
-        }
-    });
+    Grid::new(id)
+        .num_columns(2)
+        .spacing([12.0, 3.0])
+        .show(ui, |ui| {
+            for (name, value) in rows {
+                ui.label(RichText::new(*name).color(t.dim));
+                ui.add(Label::new(value.as_str()).wrap().selectable(true));
+                ui.end_row();
+            }
+        });
 }
 
 fn overview(ui: &mut Ui, state: &State, open: &Open, judged: &Judgement, t: &Tokens) {
@@ -71,7 +77,9 @@ fn overview(ui: &mut Ui, state: &State, open: &Open, judged: &Judgement, t: &Tok
             let text = crate::figure::short(value);
             ui.label(RichText::new(text).font(theme::large()).color(t.strong));
             let band = match &judged.estimate.fps {
-                Figure::Estimated(e) => format!("FPS ±{:.0} %, estimated", e.band.half_width() * 100.0),
+                Figure::Estimated(e) => {
+                    format!("FPS ±{:.0} %, estimated", e.band.half_width() * 100.0)
+                }
                 _ => "FPS".to_owned(),
             };
             ui.label(RichText::new(band).color(t.dim));
@@ -87,18 +95,37 @@ fn overview(ui: &mut Ui, state: &State, open: &Open, judged: &Judgement, t: &Tok
         "placement facts",
         t,
         &[
-            ("On DLA", format!("{} of {} ops", summary.dla_ops, summary.ops)),
+            (
+                "On DLA",
+                format!("{} of {} ops", summary.dla_ops, summary.ops),
+            ),
             ("MACs on DLA", share),
             ("Falling back", judged.plan.fallbacks.len().to_string()),
             (
                 "Subgraphs",
-                format!("{} of {}", summary.subgraphs, state.target.tensorrt.max_loadables()),
+                format!(
+                    "{} of {}",
+                    summary.subgraphs,
+                    state.target.tensorrt.max_loadables()
+                ),
             ),
-            ("Latency", judged.estimate.latency_ms.value().map_or("no estimate".into(), widgets::duration)),
+            (
+                "Latency",
+                judged
+                    .estimate
+                    .latency_ms
+                    .value()
+                    .map_or("no estimate".into(), widgets::duration),
+            ),
         ],
     );
     section(ui, "Model", t);
-    let weights: u64 = model.ops.iter().filter_map(|o| o.cost).map(|c| c.weight_elems).sum();
+    let weights: u64 = model
+        .ops
+        .iter()
+        .filter_map(|o| o.cost)
+        .map(|c| c.weight_elems)
+        .sum();
     let inputs: Vec<String> = model
         .inputs
         .iter()
@@ -127,11 +154,17 @@ fn overview(ui: &mut Ui, state: &State, open: &Open, judged: &Judgement, t: &Tok
     if !judged.plan.fallbacks.is_empty() {
         section(ui, "Falling back to the GPU", t);
         for (why, ops) in judged.plan.fallback_groups(model).iter().take(6) {
-            ui.add(Label::new(RichText::new(format!("{} × {why}", ops.len())).color(t.text)).wrap());
+            ui.add(
+                Label::new(RichText::new(format!("{} × {why}", ops.len())).color(t.text)).wrap(),
+            );
         }
     }
     ui.add_space(10.0);
-    ui.label(RichText::new("Select a row to see why it runs where it runs").font(theme::small()).color(t.faint));
+    ui.label(
+        RichText::new("Select a row to see why it runs where it runs")
+            .font(theme::small())
+            .color(t.faint),
+    );
 }
 
 fn one(
@@ -144,7 +177,15 @@ fn one(
     out: &mut Vec<Command>,
 ) {
     let model = &open.model;
-    ui.add(Label::new(RichText::new(node.title(model)).font(theme::strong()).color(t.strong)).wrap().selectable(true));
+    ui.add(
+        Label::new(
+            RichText::new(node.title(model))
+                .font(theme::strong())
+                .color(t.strong),
+        )
+        .wrap()
+        .selectable(true),
+    );
     let single = open.index.single_op(model, node);
     let ops = node.ops(model);
     let (_, class, own) = explain::name_and_class(model, node);
@@ -162,7 +203,10 @@ fn one(
                 rows.push(("MACs", widgets::count(cost.macs)));
             }
             if cost.weight_elems > 0 {
-                rows.push(("Weights", format!("{} elements", widgets::count(cost.weight_elems))));
+                rows.push((
+                    "Weights",
+                    format!("{} elements", widgets::count(cost.weight_elems)),
+                ));
             }
         }
         if !op.folded.is_empty() {
@@ -170,13 +214,23 @@ fn one(
         }
         facts(ui, "op facts", t, &rows);
     } else {
-        let macs: u64 = ops.iter().filter_map(|o| model.op(*o).cost).map(|c| c.macs).sum();
-        let mut rows = vec![("Ops", ops.len().to_string()), ("MACs", widgets::count(macs))];
+        let macs: u64 = ops
+            .iter()
+            .filter_map(|o| model.op(*o).cost)
+            .map(|c| c.macs)
+            .sum();
+        let mut rows = vec![
+            ("Ops", ops.len().to_string()),
+            ("MACs", widgets::count(macs)),
+        ];
         if !class.is_empty() {
             rows.insert(0, ("Class", class.to_string()));
         }
         if ops.is_empty() {
-            rows = vec![("Ops", "none; it has no layers, so assigning it does nothing".into())];
+            rows = vec![(
+                "Ops",
+                "none; it has no layers, so assigning it does nothing".into(),
+            )];
         }
         facts(ui, "module facts", t, &rows);
     }
@@ -200,8 +254,15 @@ fn many(
 ) {
     widgets::heading(ui, &format!("{n} rows selected"));
     let ops = state.selected_ops();
-    let macs: u64 = ops.iter().filter_map(|o| open.model.op(*o).cost).map(|c| c.macs).sum();
-    let dla = ops.iter().filter(|o| judged.plan.predicted[o.index()] == Device::Dla).count();
+    let macs: u64 = ops
+        .iter()
+        .filter_map(|o| open.model.op(*o).cost)
+        .map(|c| c.macs)
+        .sum();
+    let dla = ops
+        .iter()
+        .filter(|o| judged.plan.predicted[o.index()] == Device::Dla)
+        .count();
     facts(
         ui,
         "many facts",
@@ -209,7 +270,10 @@ fn many(
         &[
             ("Ops", ops.len().to_string()),
             ("MACs", widgets::count(macs)),
-            ("Predicted", format!("{dla} on DLA, {} on GPU", ops.len() - dla)),
+            (
+                "Predicted",
+                format!("{dla} on DLA, {} on GPU", ops.len() - dla),
+            ),
         ],
     );
     why(ui, state, judged, &ops, None, t);
@@ -229,7 +293,10 @@ fn where_it_runs(
 ) {
     section(ui, "Where it runs", t);
     let count = |devices: &[Device]| {
-        let dla = ops.iter().filter(|o| devices[o.index()] == Device::Dla).count();
+        let dla = ops
+            .iter()
+            .filter(|o| devices[o.index()] == Device::Dla)
+            .count();
         match (dla, ops.len() - dla) {
             (0, _) => "GPU".to_owned(),
             (_, 0) => "DLA".to_owned(),
@@ -245,18 +312,28 @@ fn where_it_runs(
         (None, crate::placement::Assigned::Inherited(_, at)) => Said::On(at),
         (None, _) => Said::Default,
     };
-    let subgraphs: std::collections::BTreeSet<u32> =
-        ops.iter().filter_map(|o| judged.plan.subgraph_of[o.index()]).collect();
+    let subgraphs: std::collections::BTreeSet<u32> = ops
+        .iter()
+        .filter_map(|o| judged.plan.subgraph_of[o.index()])
+        .collect();
     let mut rows = vec![
         (
             "Requested",
-            format!("{}, {}", count(&judged.plan.requested), explain::said(&open.model, said)),
+            format!(
+                "{}, {}",
+                count(&judged.plan.requested),
+                explain::said(&open.model, said)
+            ),
         ),
         ("Predicted", count(&judged.plan.predicted)),
         ("Actual", "not measured".to_owned()),
     ];
     if !subgraphs.is_empty() {
-        let list: Vec<String> = subgraphs.iter().take(6).map(|s| (s + 1).to_string()).collect();
+        let list: Vec<String> = subgraphs
+            .iter()
+            .take(6)
+            .map(|s| (s + 1).to_string())
+            .collect();
         let more = if subgraphs.len() > 6 { ", …" } else { "" };
         rows.push(("Subgraph", format!("{}{more}", list.join(", "))));
     }
@@ -345,7 +422,12 @@ fn refusal_card(
         rows.push(("Rule", refusal.rule.id.to_owned()));
         facts(ui, "refusal facts", t, &rows);
         ui.add(
-            Label::new(RichText::new(refusal.rule.source).font(theme::small()).color(t.dim)).wrap(),
+            Label::new(
+                RichText::new(refusal.rule.source)
+                    .font(theme::small())
+                    .color(t.dim),
+            )
+            .wrap(),
         );
     });
 }
@@ -373,7 +455,11 @@ fn note(
 ) {
     card(ui, fill, edge, |ui| {
         ui.add(Label::new(RichText::new(title).font(theme::strong()).color(t.strong)).wrap());
-        ui.add(Label::new(RichText::new(text).color(t.text)).wrap().selectable(true));
+        ui.add(
+            Label::new(RichText::new(text).color(t.text))
+                .wrap()
+                .selectable(true),
+        );
     });
 }
 
@@ -393,7 +479,10 @@ fn costs(ui: &mut Ui, state: &State, ops: &[OpId], t: &Tokens) {
                 Figure::Measured(m) => format!("{} measured", widgets::duration(m.value)),
             };
         }
-        let known: Vec<f64> = ops.iter().filter_map(|o| ground.op_ms(*o, device).value()).collect();
+        let known: Vec<f64> = ops
+            .iter()
+            .filter_map(|o| ground.op_ms(*o, device).value())
+            .collect();
         let sum = widgets::duration(known.iter().sum());
         match (known.len(), ops.len()) {
             (0, _) => "no estimate".into(),
@@ -401,13 +490,16 @@ fn costs(ui: &mut Ui, state: &State, ops: &[OpId], t: &Tokens) {
             (k, n) => format!("{sum} for {k} of {n} ops"),
         }
     };
-    Grid::new("cost facts").num_columns(2).spacing([12.0, 3.0]).show(ui, |ui| {
-        for device in [Device::Gpu, Device::Dla] {
-            ui.label(RichText::new(device.as_str()).color(t.device(device)));
-            ui.add(Label::new(line(device)).wrap());
-            ui.end_row();
-        }
-    });
+    Grid::new("cost facts")
+        .num_columns(2)
+        .spacing([12.0, 3.0])
+        .show(ui, |ui| {
+            for device in [Device::Gpu, Device::Dla] {
+                ui.label(RichText::new(device.as_str()).color(t.device(device)));
+                ui.add(Label::new(line(device)).wrap());
+                ui.end_row();
+            }
+        });
 }
 
 /// What other devices for the selection would bring.
@@ -442,16 +534,38 @@ fn what_if(
         let size = Vec2::new(ui.available_width(), 26.0);
         let (rect, response) = ui.allocate_exact_size(size, Sense::click());
         let edge = if current { t.accent } else { t.line };
-        let fill = if response.hovered() { t.hover } else { t.raised };
+        let fill = if response.hovered() {
+            t.hover
+        } else {
+            t.raised
+        };
         let painter = ui.painter();
-        painter.rect(rect, CornerRadius::same(5), fill, Stroke::new(1.0, edge), egui::StrokeKind::Inside);
+        painter.rect(
+            rect,
+            CornerRadius::same(5),
+            fill,
+            Stroke::new(1.0, edge),
+            egui::StrokeKind::Inside,
+        );
         let inner = rect.shrink2(Vec2::new(9.0, 0.0));
         let ink = device.map_or(t.text, |d| t.device(d));
         let end = widgets::text_in(painter, inner, name, theme::strong(), ink, egui::Align::Min);
         let rest = inner.with_min_x(end + 8.0);
-        widgets::text_in(painter, rest, &text, theme::small(), color, egui::Align::Max);
+        widgets::text_in(
+            painter,
+            rest,
+            &text,
+            theme::small(),
+            color,
+            egui::Align::Max,
+        );
         response.widget_info(|| {
-            WidgetInfo::selected(Role::Button, true, current, format!("Assign {name}: {text}"))
+            WidgetInfo::selected(
+                Role::Button,
+                true,
+                current,
+                format!("Assign {name}: {text}"),
+            )
         });
         if response.on_hover_text(command.tooltip()).clicked() {
             out.push(command);
@@ -477,7 +591,10 @@ fn consequence(judged: &Judgement, answer: Option<&WhatIf>, t: &Tokens) -> (Stri
                 _ => t.dim,
             };
             if percent.abs() < 0.05 {
-                (format!("{} FPS, no change{falls}", crate::figure::short(then)), t.dim)
+                (
+                    format!("{} FPS, no change{falls}", crate::figure::short(then)),
+                    t.dim,
+                )
             } else {
                 let text = format!("{} FPS, {percent:+.1} %{falls}", crate::figure::short(then));
                 (text, color)
@@ -499,7 +616,14 @@ fn lints(ui: &mut Ui, open: &Open, lints: &[Lint], t: &Tokens, out: &mut Vec<Com
         };
         card(ui, fill, edge, |ui| {
             ui.add(Label::new(RichText::new(&lint.hazard).color(t.text)).wrap());
-            ui.add(Label::new(RichText::new(&lint.mitigation).font(theme::small()).color(t.dim)).wrap());
+            ui.add(
+                Label::new(
+                    RichText::new(&lint.mitigation)
+                        .font(theme::small())
+                        .color(t.dim),
+                )
+                .wrap(),
+            );
             if let Some(op) = lint.op {
                 let name = open.model.op(op).name.to_string();
                 if ui.link(super::top::short(&name, 40)).clicked() {

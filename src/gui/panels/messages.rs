@@ -52,18 +52,25 @@ pub fn card(ui: &mut Ui, message: &Message, out: &mut Vec<Command>) {
                 let width = ui.available_width() - 32.0;
                 ui.vertical(|ui| {
                     ui.set_width(width);
-                    ui.add(egui::Label::new(
-                        RichText::new(&message.title).font(theme::strong()).color(t.strong),
-                    ).wrap());
+                    ui.add(
+                        egui::Label::new(
+                            RichText::new(&message.title)
+                                .font(theme::strong())
+                                .color(t.strong),
+                        )
+                        .wrap(),
+                    );
                     if !message.detail.is_empty() {
-                        ui.add(egui::Label::new(RichText::new(&message.detail).color(t.text))
-                            .wrap()
-                            .selectable(true));
+                        ui.add(
+                            egui::Label::new(RichText::new(&message.detail).color(t.text))
+                                .wrap()
+                                .selectable(true),
+                        );
                     }
                     if !message.remedy.is_empty() {
-                        ui.add(egui::Label::new(
-                            RichText::new(&message.remedy).color(t.dim),
-                        ).wrap());
+                        ui.add(
+                            egui::Label::new(RichText::new(&message.remedy).color(t.dim)).wrap(),
+                        );
                     }
                     if let Some((text, command)) = &message.action
                         && ui.button(text).clicked()

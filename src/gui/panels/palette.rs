@@ -1,6 +1,9 @@
 //! The command palette: every command, found by typing.
 
-use egui::{Align2, Area, CornerRadius, Frame, Id, Key, Modifiers, Order, RichText, Role, ScrollArea, Sense, TextEdit, Ui, Vec2, WidgetInfo};
+use egui::{
+    Align2, Area, CornerRadius, Frame, Id, Key, Modifiers, Order, RichText, Role, ScrollArea,
+    Sense, TextEdit, Ui, Vec2, WidgetInfo,
+};
 
 use super::super::command::Command;
 use super::super::state::{Palette, State};
@@ -38,7 +41,8 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
                 draw(ui, state, &mut palette, &commands, out, &mut close);
             });
         });
-    if enter && let Some(command) = commands.get(palette.chosen)
+    if enter
+        && let Some(command) = commands.get(palette.chosen)
         && command.unavailable(state).is_none()
     {
         out.push(command.clone());
@@ -102,8 +106,22 @@ fn draw(
                 (None, Some(keys)) => ui.ctx().format_shortcut(&keys),
                 (None, None) => String::new(),
             };
-            widgets::text_in(ui.painter(), inner, &text, theme::body(), color, egui::Align::Min);
-            widgets::text_in(ui.painter(), inner, &right, theme::small(), t.faint, egui::Align::Max);
+            widgets::text_in(
+                ui.painter(),
+                inner,
+                &text,
+                theme::body(),
+                color,
+                egui::Align::Min,
+            );
+            widgets::text_in(
+                ui.painter(),
+                inner,
+                &right,
+                theme::small(),
+                t.faint,
+                egui::Align::Max,
+            );
             response.widget_info(|| WidgetInfo::labeled(Role::MenuItem, why.is_none(), &text));
             if response.clicked() && why.is_none() {
                 out.push(command.clone());

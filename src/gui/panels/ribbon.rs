@@ -1,6 +1,9 @@
 //! The execution ribbon: a lane per device, DLA subgraphs in it, transitions between.
 
-use egui::{Align, CornerRadius, Pos2, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo};
+use egui::{
+    Align, CornerRadius, Pos2, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
+    WidgetInfo,
+};
 
 use crate::model::Model;
 use crate::placement::Device;
@@ -25,7 +28,9 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     title(ui, state, &t);
     let size = Vec2::new(ui.available_width(), LANE * 2.0 + GAP + 8.0);
     let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
-    let rect = outer.shrink2(Vec2::new(PAD, 2.0)).with_min_x(outer.left() + PAD + LABEL);
+    let rect = outer
+        .shrink2(Vec2::new(PAD, 2.0))
+        .with_min_x(outer.left() + PAD + LABEL);
     let painter = ui.painter().with_clip_rect(outer);
     let lane = |device: Device| {
         let top = match device {
@@ -42,7 +47,14 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             Pos2::new(lane.left() - 6.0, lane.bottom()),
         );
         let color = t.device(device);
-        widgets::text_in(&painter, label, device.as_str(), theme::small(), color, Align::Min);
+        widgets::text_in(
+            &painter,
+            label,
+            device.as_str(),
+            theme::small(),
+            color,
+            Align::Min,
+        );
     }
     let selected = state.selected_ops();
     let mut last_label = f32::NEG_INFINITY;
@@ -64,13 +76,32 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         let hit = selected
             .binary_search_by(|op| op.cmp(&segment.ops[0]))
             .is_ok()
-            || segment.ops.iter().any(|op| selected.binary_search(op).is_ok());
+            || segment
+                .ops
+                .iter()
+                .any(|op| selected.binary_search(op).is_ok());
         let id = egui::Id::unique(("segment", i));
         let response = ui.interact(body.expand2(Vec2::new(0.0, 2.0)), id, Sense::click());
         draw_segment(&painter, &t, body, segment, hit, response.hovered());
         if segment.device == Device::Dla {
-            draw_crossing(&painter, &t, body.left(), rect, &segment.entry, true, &mut last_label);
-            draw_crossing(&painter, &t, body.right(), rect, &segment.exit, false, &mut last_label);
+            draw_crossing(
+                &painter,
+                &t,
+                body.left(),
+                rect,
+                &segment.entry,
+                true,
+                &mut last_label,
+            );
+            draw_crossing(
+                &painter,
+                &t,
+                body.right(),
+                rect,
+                &segment.exit,
+                false,
+                &mut last_label,
+            );
         }
         let name = segment_name(segment);
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
@@ -86,7 +117,11 @@ fn title(ui: &mut Ui, state: &State, t: &Tokens) {
     let estimate = &judged.estimate;
     ui.horizontal(|ui| {
         ui.add_space(PAD);
-        ui.label(RichText::new("Execution").font(theme::strong()).color(t.strong));
+        ui.label(
+            RichText::new("Execution")
+                .font(theme::strong())
+                .color(t.strong),
+        );
         let part = |ui: &mut Ui, text: String, color| {
             ui.label(RichText::new(text).font(theme::small()).color(color));
         };
@@ -105,18 +140,29 @@ fn title(ui: &mut Ui, state: &State, t: &Tokens) {
                 .unwrap_or_default();
             let n = judged.plan.transitions.len();
             let noun = if n == 1 { "transition" } else { "transitions" };
-            part(ui, format!("{n} {noun}{cost}, {}", widgets::bytes(bytes)), t.dim);
+            part(
+                ui,
+                format!("{n} {noun}{cost}, {}", widgets::bytes(bytes)),
+                t.dim,
+            );
         }
         let limit = state.target.tensorrt.max_loadables();
         let used = judged.plan.subgraphs.len();
         if used > 0 {
-            let color = if used * 4 >= limit as usize * 3 { t.amber } else { t.dim };
+            let color = if used * 4 >= limit as usize * 3 {
+                t.amber
+            } else {
+                t.dim
+            };
             part(ui, format!("subgraphs {used}/{limit}"), color);
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(PAD);
             let text = if state.ribbon.timed {
-                format!("one inference, est. {}", widgets::duration(state.ribbon.total_ms))
+                format!(
+                    "one inference, est. {}",
+                    widgets::duration(state.ribbon.total_ms)
+                )
             } else {
                 "widths by number of ops; no estimate".to_owned()
             };
@@ -144,7 +190,11 @@ fn draw_segment(
         Some(s) => t.subgraph(s),
         None => t.gpu,
     };
-    let fill = if hovered || selected { color } else { color.gamma_multiply(0.78) };
+    let fill = if hovered || selected {
+        color
+    } else {
+        color.gamma_multiply(0.78)
+    };
     painter.rect_filled(body, CornerRadius::same(3), fill);
     if selected {
         painter.rect_stroke(
@@ -160,7 +210,14 @@ fn draw_segment(
             None => format!("{} ops", segment.ops.len()),
         };
         let inner = body.shrink2(Vec2::new(5.0, 0.0));
-        widgets::text_in(painter, inner, &text, theme::small(), t.on_device, Align::Center);
+        widgets::text_in(
+            painter,
+            inner,
+            &text,
+            theme::small(),
+            t.on_device,
+            Align::Center,
+        );
     }
 }
 
@@ -184,7 +241,11 @@ fn draw_crossing(
     painter.line_segment([Pos2::new(x - 3.0, tip + dy), Pos2::new(x, tip)], stroke);
     painter.line_segment([Pos2::new(x + 3.0, tip + dy), Pos2::new(x, tip)], stroke);
     let text = if crossing.ms > 0.0 {
-        format!("{} · {}", widgets::duration(crossing.ms), widgets::bytes(crossing.bytes))
+        format!(
+            "{} · {}",
+            widgets::duration(crossing.ms),
+            widgets::bytes(crossing.bytes)
+        )
     } else {
         widgets::bytes(crossing.bytes)
     };
@@ -206,13 +267,20 @@ fn hover(ui: &mut Ui, model: &Model, segment: &Segment, subgraphs: usize, t: &To
     };
     ui.label(RichText::new(head).font(theme::strong()));
     let n = segment.ops.len();
-    let cost = segment.ms.map(|ms| format!(", est. {}", widgets::duration(ms))).unwrap_or_default();
+    let cost = segment
+        .ms
+        .map(|ms| format!(", est. {}", widgets::duration(ms)))
+        .unwrap_or_default();
     ui.label(format!("{n} op{}{cost}", if n == 1 { "" } else { "s" }));
     let (first, last) = (segment.ops[0], segment.ops[n - 1]);
     let place = |op: crate::model::OpId| {
         let op = model.op(op);
         let path = &model.modules.get(op.module).path;
-        if path.is_empty() { op.name.to_string() } else { path.to_string() }
+        if path.is_empty() {
+            op.name.to_string()
+        } else {
+            path.to_string()
+        }
     };
     ui.label(format!("{} … {}", place(first), place(last)));
     for (name, crossing) in [("In", &segment.entry), ("Out", &segment.exit)] {
@@ -230,5 +298,9 @@ fn hover(ui: &mut Ui, model: &Model, segment: &Segment, subgraphs: usize, t: &To
             ));
         }
     }
-    ui.label(RichText::new("Click to select its ops").font(theme::small()).color(t.dim));
+    ui.label(
+        RichText::new("Click to select its ops")
+            .font(theme::small())
+            .color(t.dim),
+    );
 }

@@ -17,8 +17,14 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     ui.horizontal_centered(|ui| {
         ui.add_space(PAD);
         let text = summary(state);
-        let refused = state.judged.as_ref().is_some_and(|j| j.summary.refused.is_some());
-        let falls = state.judged.as_ref().is_some_and(|j| !j.summary.fallbacks.is_empty());
+        let refused = state
+            .judged
+            .as_ref()
+            .is_some_and(|j| j.summary.refused.is_some());
+        let falls = state
+            .judged
+            .as_ref()
+            .is_some_and(|j| !j.summary.fallbacks.is_empty());
         let color = match (refused, state.fresh().is_none()) {
             (true, _) => t.error,
             (false, true) => t.dim,
@@ -78,7 +84,11 @@ fn hover(ui: &mut Ui, state: &State, t: &Tokens) {
     if groups.len() > 8 {
         ui.label(RichText::new(format!("and {} more reasons", groups.len() - 8)).color(t.dim));
     }
-    ui.label(RichText::new(&**judged.estimate.fps.source()).font(theme::small()).color(t.dim));
+    ui.label(
+        RichText::new(&**judged.estimate.fps.source())
+            .font(theme::small())
+            .color(t.dim),
+    );
 }
 
 fn jobs(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {

@@ -26,8 +26,22 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             more_menu(ui, state, out);
             export_menu(ui, state, out);
             command_button(ui, state, "Keep…", Command::Keep, out);
-            icon(ui, state, Icon::Redo, Command::Redo, state.doc.redo_label(), out);
-            icon(ui, state, Icon::Undo, Command::Undo, state.doc.undo_label(), out);
+            icon(
+                ui,
+                state,
+                Icon::Redo,
+                Command::Redo,
+                state.doc.redo_label(),
+                out,
+            );
+            icon(
+                ui,
+                state,
+                Icon::Undo,
+                Command::Undo,
+                state.doc.undo_label(),
+                out,
+            );
         });
     });
 }
@@ -35,18 +49,13 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
 fn separator(ui: &mut Ui, t: &Tokens) {
     ui.add_space(3.0);
     let (rect, _) = ui.allocate_exact_size(egui::Vec2::new(1.0, 20.0), egui::Sense::hover());
-    ui.painter().rect_filled(rect, egui::CornerRadius::ZERO, t.line);
+    ui.painter()
+        .rect_filled(rect, egui::CornerRadius::ZERO, t.line);
     ui.add_space(3.0);
 }
 
 /// A menu with a small title over its choice.
-fn choice(
-    ui: &mut Ui,
-    label: &str,
-    selected: &str,
-    hover: &str,
-    content: impl FnOnce(&mut Ui),
-) {
+fn choice(ui: &mut Ui, label: &str, selected: &str, hover: &str, content: impl FnOnce(&mut Ui)) {
     let inner = ComboBox::from_id_salt(label)
         .selected_text(selected)
         .width(30.0)
@@ -65,7 +74,13 @@ fn choice(
     }
 }
 
-fn pick(ui: &mut Ui, chosen: bool, text: impl Into<String>, command: Command, out: &mut Vec<Command>) {
+fn pick(
+    ui: &mut Ui,
+    chosen: bool,
+    text: impl Into<String>,
+    command: Command,
+    out: &mut Vec<Command>,
+) {
     let text = text.into();
     if ui.selectable_label(chosen, text).clicked() && !chosen {
         out.push(command);
@@ -74,7 +89,9 @@ fn pick(ui: &mut Ui, chosen: bool, text: impl Into<String>, command: Command, ou
 
 fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let name = state.open.as_ref().map_or("No model", |o| &o.model.name);
-    let title = RichText::new(short(name, 28)).font(theme::strong()).color(t.strong);
+    let title = RichText::new(short(name, 28))
+        .font(theme::strong())
+        .color(t.strong);
     let menu = ui.menu_button(title, |ui| {
         ui.set_min_width(220.0);
         for command in [Command::OpenModel, Command::OpenPlacement] {
@@ -125,20 +142,44 @@ fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
 fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let target = &state.target;
     let board = target.board.name.trim_start_matches("Jetson ");
-    choice(ui, "Board", board, "Simulated; no board is needed to plan", |ui| {
-        for b in boards() {
-            pick(ui, b.id == target.board.id, b.name, Command::Board(b.id), out);
-        }
-    });
-    choice(ui, "Power mode", target.mode.name, "nvpmodel's clocks", |ui| {
-        for m in target.board.modes {
-            let text = format!(
-                "{}   GPU {:.0} MHz, DLA {:.0} MHz, {:.0} GB/s",
-                m.name, m.gpu_mhz, m.dla_mhz, m.dram_gbs
-            );
-            pick(ui, m.name == target.mode.name, text, Command::Mode(m.name), out);
-        }
-    });
+    choice(
+        ui,
+        "Board",
+        board,
+        "Simulated; no board is needed to plan",
+        |ui| {
+            for b in boards() {
+                pick(
+                    ui,
+                    b.id == target.board.id,
+                    b.name,
+                    Command::Board(b.id),
+                    out,
+                );
+            }
+        },
+    );
+    choice(
+        ui,
+        "Power mode",
+        target.mode.name,
+        "nvpmodel's clocks",
+        |ui| {
+            for m in target.board.modes {
+                let text = format!(
+                    "{}   GPU {:.0} MHz, DLA {:.0} MHz, {:.0} GB/s",
+                    m.name, m.gpu_mhz, m.dla_mhz, m.dram_gbs
+                );
+                pick(
+                    ui,
+                    m.name == target.mode.name,
+                    text,
+                    Command::Mode(m.name),
+                    out,
+                );
+            }
+        },
+    );
     let version = format!("TensorRT {}", target.tensorrt);
     choice(ui, "TensorRT", &version, target.tensorrt.jetpack(), |ui| {
         for v in target.board.tensorrt {
@@ -154,16 +195,22 @@ fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
 fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let config = &state.config;
     let precision = config.precision.as_str().to_ascii_uppercase();
-    choice(ui, "Precision", &precision, "TensorRT's precision flags", |ui| {
-        for p in Precision::ALL {
-            let text = if p.dla_capable() {
-                p.as_str().to_ascii_uppercase()
-            } else {
-                format!("{}   GPU only", p.as_str().to_ascii_uppercase())
-            };
-            pick(ui, p == config.precision, text, Command::Precision(p), out);
-        }
-    });
+    choice(
+        ui,
+        "Precision",
+        &precision,
+        "TensorRT's precision flags",
+        |ui| {
+            for p in Precision::ALL {
+                let text = if p.dla_capable() {
+                    p.as_str().to_ascii_uppercase()
+                } else {
+                    format!("{}   GPU only", p.as_str().to_ascii_uppercase())
+                };
+                pick(ui, p == config.precision, text, Command::Precision(p), out);
+            }
+        },
+    );
     ui.label(RichText::new("batch").color(t.dim));
     let mut batch = config.batch;
     let drag = ui.add(DragValue::new(&mut batch).range(1..=4096).speed(0.05));
@@ -180,14 +227,36 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
         let hover = "The DLA core of this engine; one per engine";
         choice(ui, "DLA core", &core, hover, |ui| {
             for n in 0..state.dla_cores() {
-                pick(ui, n == config.dla_core, format!("core {n}"), Command::Core(n), out);
+                pick(
+                    ui,
+                    n == config.dla_core,
+                    format!("core {n}"),
+                    Command::Core(n),
+                    out,
+                );
             }
         });
-        let fallback = if config.gpu_fallback { "fallback" } else { "strict" };
+        let fallback = if config.gpu_fallback {
+            "fallback"
+        } else {
+            "strict"
+        };
         let hover = "What happens to ops the DLA refuses";
         choice(ui, "GPU fallback", fallback, hover, |ui| {
-            pick(ui, config.gpu_fallback, "fallback   run on the GPU", Command::GpuFallback(true), out);
-            pick(ui, !config.gpu_fallback, "strict   the build fails", Command::GpuFallback(false), out);
+            pick(
+                ui,
+                config.gpu_fallback,
+                "fallback   run on the GPU",
+                Command::GpuFallback(true),
+                out,
+            );
+            pick(
+                ui,
+                !config.gpu_fallback,
+                "strict   the build fails",
+                Command::GpuFallback(false),
+                out,
+            );
         });
     }
     let default = state.doc.placement().default;
@@ -200,7 +269,13 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     });
 }
 
-fn command_button(ui: &mut Ui, state: &State, text: &str, command: Command, out: &mut Vec<Command>) {
+fn command_button(
+    ui: &mut Ui,
+    state: &State,
+    text: &str,
+    command: Command,
+    out: &mut Vec<Command>,
+) {
     let why = command.unavailable(state);
     let response = ui.add_enabled(why.is_none(), Button::new(text));
     let hover = hover_text(ui, &command);
@@ -299,7 +374,10 @@ fn more_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         }
         ui.separator();
         for theme in ThemeChoice::ALL {
-            if ui.radio(state.theme == theme, Command::Theme(theme).text()).clicked() {
+            if ui
+                .radio(state.theme == theme, Command::Theme(theme).text())
+                .clicked()
+            {
                 out.push(Command::Theme(theme));
                 ui.close();
             }

@@ -1,7 +1,9 @@
 //! The tree of modules and ops, only the visible rows of it.
 
 use egui::text::{LayoutJob, TextFormat, TextWrapping};
-use egui::{Align, CornerRadius, Pos2, Rect, Role, ScrollArea, Sense, TextEdit, Ui, Vec2, WidgetInfo};
+use egui::{
+    Align, CornerRadius, Pos2, Rect, Role, ScrollArea, Sense, TextEdit, Ui, Vec2, WidgetInfo,
+};
 
 use crate::model::Model;
 use crate::placement::Device;
@@ -68,8 +70,8 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         let top = at as f32 * ROW;
         let height = ui.available_height();
         let id = ui.make_persistent_id(egui::Id::unique("tree"));
-        let offset = egui::scroll_area::State::load(ui.ctx(), id)
-            .map_or(0.0, |s| s.unclamped_offset().y);
+        let offset =
+            egui::scroll_area::State::load(ui.ctx(), id).map_or(0.0, |s| s.unclamped_offset().y);
         if top < offset {
             area = area.vertical_scroll_offset(top);
         } else if top + ROW > offset + height {
@@ -163,14 +165,33 @@ fn header(ui: &mut Ui, t: &Tokens) {
     let head = |rect: Rect, text: &str, align: Align| {
         widgets::text_in(painter, rect, text, theme::small(), t.faint, align);
     };
-    head(columns.name.with_min_x(rect.left() + 24.0), "Module or op", Align::Min);
+    head(
+        columns.name.with_min_x(rect.left() + 24.0),
+        "Module or op",
+        Align::Min,
+    );
     head(columns.gpu, "GPU ms", Align::Max);
     head(columns.dla, "DLA ms", Align::Max);
-    head(columns.chip.expand2(Vec2::new(2.0, 0.0)), "Device", Align::Max);
-    painter.hline(rect.x_range(), rect.bottom(), egui::Stroke::new(1.0, t.line));
+    head(
+        columns.chip.expand2(Vec2::new(2.0, 0.0)),
+        "Device",
+        Align::Max,
+    );
+    painter.hline(
+        rect.x_range(),
+        rect.bottom(),
+        egui::Stroke::new(1.0, t.line),
+    );
 }
 
-fn draw_row(ui: &mut Ui, state: &State, open: &Open, row: &Row, t: &Tokens, out: &mut Vec<Command>) {
+fn draw_row(
+    ui: &mut Ui,
+    state: &State,
+    open: &Open,
+    row: &Row,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
     let model = &*open.model;
     let size = Vec2::new(ui.available_width(), ROW);
     let (_, rect) = ui.allocate_space(size);
@@ -258,7 +279,11 @@ fn draw_band(painter: &egui::Painter, t: &Tokens, rect: Rect, row: &Row) {
     } else {
         let whole = row.sums.dla == row.sums.ops;
         let color = t.subgraph(subgraph);
-        let color = if whole { color } else { color.gamma_multiply(0.4) };
+        let color = if whole {
+            color
+        } else {
+            color.gamma_multiply(0.4)
+        };
         painter.rect_filled(band, CornerRadius::ZERO, color);
     }
 }
@@ -313,7 +338,11 @@ fn draw_name(
         && row.twig.is_some()
     {
         let from = format!("from {}", Node::Module(at).title(model));
-        job.append(&from, 7.0, TextFormat::simple(theme::small(), t.dla.gamma_multiply(0.8)));
+        job.append(
+            &from,
+            7.0,
+            TextFormat::simple(theme::small(), t.dla.gamma_multiply(0.8)),
+        );
     }
     job.wrap = TextWrapping::truncate_at_width(rect.width());
     let galley = painter.layout_job(job);
@@ -332,11 +361,26 @@ fn draw_costs(painter: &egui::Painter, state: &State, row: &Row, t: &Tokens, col
             widgets::text_in(painter, rect, "–", theme::mono(), t.faint, Align::Max);
         }
     };
-    cell(columns.gpu, row.sums.gpu_ms > 0.0, row.sums.gpu_ms, row.gpu_share, t.gpu);
-    cell(columns.dla, row.sums.dla_known > 0, row.sums.dla_ms, row.dla_share, t.dla);
+    cell(
+        columns.gpu,
+        row.sums.gpu_ms > 0.0,
+        row.sums.gpu_ms,
+        row.gpu_share,
+        t.gpu,
+    );
+    cell(
+        columns.dla,
+        row.sums.dla_known > 0,
+        row.sums.dla_ms,
+        row.dla_share,
+        t.dla,
+    );
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of one row's drawing context")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of one row's drawing context"
+)]
 fn draw_device(
     ui: &Ui,
     painter: &egui::Painter,
@@ -355,10 +399,7 @@ fn draw_device(
         (dla, all) if dla == all => painter.circle_filled(mark, 3.0, t.dla),
         _ => {
             painter.circle_filled(mark, 3.0, t.dla);
-            let left = Rect::from_min_max(
-                mark - Vec2::splat(4.0),
-                Pos2::new(mark.x, mark.y + 4.0),
-            );
+            let left = Rect::from_min_max(mark - Vec2::splat(4.0), Pos2::new(mark.x, mark.y + 4.0));
             painter
                 .with_clip_rect(left.intersect(painter.clip_rect()))
                 .circle_filled(mark, 3.0, t.gpu)
