@@ -56,6 +56,7 @@ fn problem(n: usize, seed: u64, edges: impl Fn(usize, &mut Rng) -> Vec<usize>) -
             .map(|i| Atom {
                 gpu_ms: 0.02 + 0.1 * r.unit(),
                 dla_ms: 0.02 + 0.1 * r.unit(),
+                left_ms: 0.0,
                 macs: 1,
                 weight_bytes: 1000,
                 choice: Some(i as u32),

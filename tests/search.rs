@@ -67,6 +67,7 @@ fn problem(seed: u64, shape: Shape) -> Problem {
         atoms.push(Atom {
             gpu_ms: r.ms(1.0),
             dla_ms: r.ms(1.0),
+            left_ms: if r.chance(10) { r.ms(0.5) } else { 0.0 },
             macs: r.below(1000),
             weight_bytes: r.below(100),
             choice,

@@ -126,6 +126,11 @@ impl<'m> Planner<'m> {
         self.tensor_bytes[tensor.index()]
     }
 
+    /// Bytes of an op's weights on the DLA; 0 if the shape is unknown.
+    pub fn weight_bytes(&self, op: OpId) -> u64 {
+        self.weight_bytes[op.index()]
+    }
+
     /// The plan of a placement, with lints.
     ///
     /// # Errors

@@ -34,7 +34,11 @@ impl<'p> Chain<'p> {
         if total > problem.max_subgraph_bytes {
             return None;
         }
-        let mut work: Vec<[f64; 2]> = problem.atoms.iter().map(|a| [a.gpu_ms, a.dla_ms]).collect();
+        let mut work: Vec<[f64; 2]> = problem
+            .atoms
+            .iter()
+            .map(|a| [a.gpu_ms, a.dla_ms + a.left_ms])
+            .collect();
         let mut enter = vec![[0.0; 2]; n];
         let mut linked = vec![false; n];
         for f in &problem.flows {

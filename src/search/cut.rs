@@ -85,7 +85,7 @@ impl<'p> Network<'p> {
             let a = &problem.atoms[i];
             let side = net.side(i as u32);
             net.pay(side, Device::Gpu, units(a.gpu_ms));
-            net.pay(side, Device::Dla, units(a.dla_ms));
+            net.pay(side, Device::Dla, units(a.dla_ms + a.left_ms));
         }
         for flow in 0..problem.flows.len() {
             net.flow(flow);

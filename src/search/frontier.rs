@@ -234,8 +234,8 @@ impl<'p> Frontier<'p> {
                 .map_or(Allowed::Gpu, |c| problem.choices[c as usize]);
             let (latency, gpu) = match allowed {
                 Allowed::Gpu => (a.gpu_ms, a.gpu_ms),
-                Allowed::Dla => (a.dla_ms, 0.0),
-                Allowed::Both => (a.gpu_ms.min(a.dla_ms), 0.0),
+                Allowed::Dla => (a.dla_ms + a.left_ms, a.left_ms),
+                Allowed::Both => (a.gpu_ms.min(a.dla_ms + a.left_ms), a.gpu_ms.min(a.left_ms)),
             };
             rest[i] = [rest[i + 1][0] + latency, rest[i + 1][1] + gpu];
         }
@@ -543,8 +543,8 @@ impl Run<'_, '_> {
         let dla = device == Device::Dla;
         let mut cost = [0.0; 3];
         let mut subgraphs = 0;
-        cost[LATENCY] = if dla { atom.dla_ms } else { atom.gpu_ms };
-        cost[GPU] = if dla { 0.0 } else { atom.gpu_ms };
+        cost[GPU] = if dla { atom.left_ms } else { atom.gpu_ms };
+        cost[LATENCY] = cost[GPU] + if dla { atom.dla_ms } else { 0.0 };
         let mut live = state.live.clone();
         let mut shared = state.shared.clone();
         let mut bytes = state.bytes.clone();

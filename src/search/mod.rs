@@ -7,3 +7,4 @@ pub mod overrides;
 pub mod pipeline;
 pub mod problem;
 pub mod solve;
+pub mod space;

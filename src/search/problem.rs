@@ -11,6 +11,9 @@ pub struct Atom {
     pub gpu_ms: f64,
     /// Time on the DLA, ms; meaningless when `choice` is `None`.
     pub dla_ms: f64,
+    /// GPU work left behind when it goes to the DLA, ms: what the DLA refuses of the same kernel.
+    #[serde(default)]
+    pub left_ms: f64,
     /// Multiply-accumulates at the engine's batch.
     pub macs: u64,
     /// Bytes of weights at the DLA's precision.
@@ -160,6 +163,7 @@ impl Problem {
             cost(&|| format!("atom {i}"), a.gpu_ms)?;
             if let Some(c) = a.choice {
                 cost(&|| format!("atom {i}"), a.dla_ms)?;
+                cost(&|| format!("atom {i}"), a.left_ms)?;
                 if c as usize >= self.choices.len() {
                     return Err(ProblemError::OutOfRange {
                         at: format!("atom {i}"),
@@ -282,6 +286,7 @@ impl<'p> Scorer<'p> {
                 continue;
             }
             s.dla_ms += atom.dla_ms;
+            s.gpu_ms += atom.left_ms;
             s.dla_macs += atom.macs;
             self.bytes[i] = atom.weight_bytes;
             s.subgraphs += 1;

@@ -361,6 +361,7 @@ pub fn scaled(problem: &Problem, gpu: f64, rest: f64) -> Problem {
     let mut p = problem.clone();
     for a in &mut p.atoms {
         a.gpu_ms *= gpu;
+        a.left_ms *= gpu;
         a.dla_ms *= rest;
     }
     for f in &mut p.flows {
@@ -388,8 +389,8 @@ fn suffix_bounds(problem: &Problem) -> Vec<f64> {
             .map_or(Allowed::Gpu, |c| problem.choices[c as usize])
         {
             Allowed::Gpu => a.gpu_ms,
-            Allowed::Dla => a.dla_ms,
-            Allowed::Both => a.gpu_ms.min(a.dla_ms),
+            Allowed::Dla => a.dla_ms + a.left_ms,
+            Allowed::Both => a.gpu_ms.min(a.dla_ms + a.left_ms),
         };
         rest[i] = rest[i + 1] + least;
         if places > 0 && i > 0 && i % n.div_ceil(places) == 0 {
@@ -456,6 +457,7 @@ pub fn compressed(problem: &Problem) -> Problem {
             let into = &mut atoms[number[i] as usize];
             into.gpu_ms += a.gpu_ms;
             into.dla_ms += a.dla_ms;
+            into.left_ms += a.left_ms;
             into.macs += a.macs;
             into.weight_bytes = into.weight_bytes.saturating_add(a.weight_bytes);
         }
