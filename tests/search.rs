@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use dlaplan::placement::Device;
+use dlaplan::search::deployment::{Engines, Member, Pooled, best_deployments};
 use dlaplan::search::frontier::{Ask, Frontier};
 use dlaplan::search::pipeline::{Limits, best_pipeline, between};
 use dlaplan::search::problem::{Allowed, Atom, Flow, Problem, Score, Scorer};
@@ -356,4 +357,99 @@ proptest! {
             None => prop_assert!(best.is_infinite()),
         }
     }
+}
+
+/// A time-sliced machine: what an engine gets of a device is inversely what all ask of it.
+fn sliced(pool: &[Pooled], members: &[Member]) -> f64 {
+    let ask = |core: Option<u32>| -> f64 {
+        members
+            .iter()
+            .map(|m| {
+                let s = &pool[m.placement].score;
+                match core {
+                    None => (s.gpu_ms + s.transition_ms) / s.latency_ms,
+                    Some(_) if m.core == core => s.dla_ms / s.latency_ms,
+                    Some(_) => 0.0,
+                }
+            })
+            .sum::<f64>()
+            .max(1.0)
+    };
+    let gpu = ask(None);
+    members
+        .iter()
+        .map(|m| {
+            let s = &pool[m.placement].score;
+            let core = if m.core.is_some() { ask(m.core) } else { 1.0 };
+            1000.0 / ((s.gpu_ms + s.transition_ms) * gpu + s.dla_ms * core)
+        })
+        .sum()
+}
+
+#[test]
+fn deployments_come_close_to_brute_force() {
+    let (mut worst, mut sum, mut count) = (1.0f64, 0.0, 0);
+    for seed in 0..60 {
+        let shape = Shape {
+            atoms: 7,
+            reach: 2,
+            chain: false,
+            shared_choices: true,
+        };
+        let mut p = problem(seed, shape);
+        p.max_subgraphs = 16;
+        p.max_subgraph_bytes = u64::MAX;
+        if p.choices.is_empty() {
+            continue;
+        }
+        for a in &mut p.atoms {
+            // Each atom takes some time, so that no engine is infinitely fast.
+            a.gpu_ms += 0.05;
+            a.dla_ms += 0.05;
+        }
+        let engines = Engines {
+            most: 2,
+            least: 1,
+            cores: 1,
+            loadables: 16,
+        };
+        let (pool, found, exhaustive) = best_deployments(
+            &p,
+            engines,
+            &mut |pool, members| Some(sliced(pool, members)),
+            &mut || ControlFlow::Continue(()),
+        );
+        assert!(exhaustive);
+        let best = found.first().unwrap();
+        assert!(close(best.fps, sliced(&pool, &best.members)));
+        let every: Vec<Pooled> = all(&p)
+            .into_iter()
+            .map(|(chosen, score)| Pooled {
+                chosen,
+                score,
+                weight: 1.0,
+            })
+            .collect();
+        let member = |i: usize| Member {
+            placement: i,
+            core: (every[i].score.subgraphs > 0).then_some(0),
+        };
+        let mut truth = 0.0f64;
+        for i in 0..every.len() {
+            truth = truth.max(sliced(&every, &[member(i)]));
+            for j in i..every.len() {
+                truth = truth.max(sliced(&every, &[member(i), member(j)]));
+            }
+        }
+        let ratio = best.fps / truth;
+        assert!(ratio <= 1.0 + 1e-9);
+        worst = worst.min(ratio);
+        sum += ratio;
+        count += 1;
+    }
+    let mean = sum / f64::from(count);
+    assert!(
+        worst > 0.9 && mean > 0.99,
+        "worst {worst:.3}, mean {mean:.4}"
+    );
 }

@@ -72,6 +72,9 @@ pub struct Constraints {
     pub pinned: Vec<(Site, Device)>,
     /// Most DLA subgraphs, where fewer than the core holds are wanted.
     pub max_subgraphs: Option<u32>,
+    /// Size of the DLA's global DRAM pool, bytes, where it is less than TensorRT's own: the
+    /// weights of a loadable lie there.
+    pub dla_global_dram: Option<u64>,
 }
 
 /// Constraints that cannot hold.
@@ -207,7 +210,11 @@ impl Space {
                 flows: flows(model, costs),
                 subgraph_ms: costs.subgraph_ms,
                 max_subgraphs: constraints.max_subgraphs.map_or(limit, |k| k.min(limit)),
-                max_subgraph_bytes: dla_rules::MAX_LOADABLE_WEIGHT_BYTES,
+                max_subgraph_bytes: constraints
+                    .dla_global_dram
+                    .map_or(dla_rules::MAX_LOADABLE_WEIGHT_BYTES, |b| {
+                        b.min(dla_rules::MAX_LOADABLE_WEIGHT_BYTES)
+                    }),
             },
             fixed_ms: costs.fixed_ms,
             choice_of,
