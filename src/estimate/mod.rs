@@ -1,11 +1,31 @@
 //! How fast a plan should be, with an honest error band. Knows nothing of measuring.
+//!
+//! Physical first, fitted second: [`unit`] says what fuses and what each kernel has to do,
+//! [`cost`] what that takes on a board, [`params`] the few numbers no data sheet gives,
+//! [`calibration`] where those come from.
+
+pub mod board;
+pub mod calibration;
+mod cost;
+pub mod nvdla;
+pub mod params;
+mod table;
+mod unit;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::figure::Figure;
+use crate::figure::{Band, Figure};
 use crate::model::OpId;
 use crate::placement::Device;
-use crate::plan::{Plan, Planner};
+use crate::plan::{Buildable, Plan, Planner};
+
+use board::{BoardFile, Mix};
+use cost::CostModel;
+use unit::{Part, Unit, Work};
+
+pub use table::{CostTable, TransitionCost, UnitCost};
 
 /// Predicted figures of one engine running alone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,7 +36,7 @@ pub struct Estimate {
     pub fps: Figure,
     /// GPU work of one inference, ms, reformats excluded.
     pub gpu_ms: Figure,
-    /// DLA work of one inference, ms.
+    /// DLA work of one inference, ms, submission included.
     pub dla_ms: Figure,
     /// Transitions and reformats of one inference, ms.
     pub transition_ms: Figure,
@@ -26,36 +46,461 @@ pub struct Estimate {
     pub per_transition_ms: Vec<f64>,
 }
 
+/// A unit on one device or the other, worked out once.
+#[derive(Debug)]
+struct Costed {
+    unit: Unit,
+    gpu_ms: f64,
+    dla_ms: f64,
+}
+
 /// Everything about the cost of a planner's model on its target that no placement changes.
 #[derive(Debug)]
 pub struct Estimator<'p, 'm> {
     planner: &'p Planner<'m>,
+    state: Result<Ready, Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Ready {
+    costs: CostModel,
+    units: Vec<Costed>,
+    /// Ops of all units in a row, and where each unit's begin.
+    ops: Vec<u32>,
+    starts: Vec<u32>,
+    unit_of: Vec<u32>,
+    /// Elements per tensor at the engine's batch.
+    elems: Vec<f64>,
+    scale: f64,
+    bands: [Band; 3],
+    source: Arc<str>,
 }
 
 impl<'p, 'm> Estimator<'p, 'm> {
-    /// Costs every op on both devices.
+    /// Costs every op on both devices, with the board's shipped calibration.
     pub fn new(planner: &'p Planner<'m>) -> Self {
-        Self { planner }
+        Self::with_board(planner, &board::shipped(planner.target().board.id))
     }
 
-    /// Predicts a plan of the same planner.
+    /// The same with another calibration: one that was refitted to the user's own runs.
+    pub fn with_board(planner: &'p Planner<'m>, board: &BoardFile) -> Self {
+        Self {
+            planner,
+            state: Ready::new(planner, board).map_err(Arc::from),
+        }
+    }
+
+    /// The planner it was made for.
+    pub fn planner(&self) -> &'p Planner<'m> {
+        self.planner
+    }
+
+    /// Predicts a plan of the same planner. Linear in the plan.
     pub fn estimate(&self, plan: &Plan) -> Estimate {
-        let none = || Figure::none("no cost model yet");
-        Estimate {
-            latency_ms: none(),
-            fps: none(),
-            gpu_ms: none(),
-            dla_ms: none(),
-            transition_ms: none(),
-            subgraph_ms: plan.subgraphs.iter().map(|_| none()).collect(),
+        let none = |reason: &Arc<str>| Estimate {
+            latency_ms: Figure::none(Arc::clone(reason)),
+            fps: Figure::none(Arc::clone(reason)),
+            gpu_ms: Figure::none(Arc::clone(reason)),
+            dla_ms: Figure::none(Arc::clone(reason)),
+            transition_ms: Figure::none(Arc::clone(reason)),
+            subgraph_ms: vec![Figure::none(Arc::clone(reason)); plan.subgraphs.len()],
             per_transition_ms: vec![0.0; plan.transitions.len()],
+        };
+        let ready = match &self.state {
+            Ok(ready) => ready,
+            Err(reason) => return none(reason),
+        };
+        if let Buildable::No { reasons } = &plan.buildable {
+            let why = reasons.first().map_or("", String::as_str);
+            return none(&format!("it does not build: {why}").into());
+        }
+        let (times, per_transition_ms) = ready.times(self.planner, plan);
+        let mix = Mix::of(times.gpu > 0.0, !plan.subgraphs.is_empty());
+        let band = ready.bands[mix as usize];
+        let figure = |value: f64| Figure::estimated(value, band, Arc::clone(&ready.source));
+        let latency = times.latency();
+        let batch = f64::from(self.planner.config().batch);
+        Estimate {
+            latency_ms: figure(latency),
+            fps: if latency > 0.0 {
+                figure(batch * 1000.0 / latency)
+            } else {
+                Figure::none("the model has no work")
+            },
+            gpu_ms: figure(times.gpu),
+            dla_ms: figure(times.subgraphs.iter().sum()),
+            transition_ms: figure(times.transition),
+            subgraph_ms: times.subgraphs.iter().map(|ms| figure(*ms)).collect(),
+            per_transition_ms,
         }
     }
 
     /// Time of one op alone on a device, ms, at the engine's batch and precision, its share of a
     /// fused kernel where it fuses. For the DLA even where the rules refuse it: no estimate.
     pub fn op_ms(&self, op: OpId, device: Device) -> Figure {
-        let _ = (op, device, self.planner);
-        Figure::none("no cost model yet")
+        let ready = match &self.state {
+            Ok(ready) => ready,
+            Err(reason) => return Figure::none(Arc::clone(reason)),
+        };
+        if device == Device::Dla && !self.planner.may_run_on_dla(op) {
+            return Figure::none("the DLA does not take this op");
+        }
+        let costed = &ready.units[ready.unit_of[op.index()] as usize];
+        let Some(part) = costed.unit.parts.iter().find(|p| p.ops.contains(&op)) else {
+            return Figure::none("the op belongs to no kernel");
+        };
+        let (mix, unit_ms) = match device {
+            Device::Gpu => (Mix::Gpu, costed.gpu_ms * ready.share_of_merge(costed, part)),
+            Device::Dla => (Mix::Dla, ready.costs.dla_ms(&part.work)),
+        };
+        // A fused op costs what the kernel would save without it; the main op bears the rest.
+        let model = self.planner.model();
+        let marginal = |op: OpId| -> f64 {
+            let rest: Vec<OpId> = part.ops.iter().copied().filter(|o| *o != op).collect();
+            let without = unit::work_of(model, &rest, ready.scale).map_or(unit_ms, |w| {
+                match device {
+                    Device::Gpu => ready.costs.gpu_ms(&[w]),
+                    Device::Dla => ready.costs.dla_ms(&w),
+                }
+            });
+            let with = match device {
+                Device::Gpu => ready.costs.gpu_ms(&[part.work]),
+                Device::Dla => unit_ms,
+            };
+            (with - without).clamp(0.0, unit_ms)
+        };
+        let ms = if part.ops.first() == Some(&op) {
+            let fused: f64 = part.ops[1..].iter().map(|o| marginal(*o)).sum();
+            (unit_ms - fused).max(0.0)
+        } else {
+            marginal(op)
+        };
+        Figure::estimated(ms, ready.bands[mix as usize], Arc::clone(&ready.source))
+    }
+}
+
+/// Times of one inference, ms.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Times {
+    gpu: f64,
+    transition: f64,
+    /// Per subgraph, submission included.
+    subgraphs: Vec<f64>,
+}
+
+impl Times {
+    fn latency(&self) -> f64 {
+        self.gpu + self.transition + self.subgraphs.iter().sum::<f64>()
+    }
+}
+
+impl Ready {
+    fn new(planner: &Planner<'_>, board: &BoardFile) -> Result<Self, String> {
+        let model = planner.model();
+        let config = planner.config();
+        if let Some(input) = model.unresolved_inputs().next() {
+            return Err(format!(
+                "input {:?} has no fixed dims",
+                model.tensor(input.tensor).name
+            ));
+        }
+        let costs = CostModel::new(planner.target(), config, board.parameters.clone())?;
+        let units: Vec<Costed> = unit::units(model, config.batch)
+            .map_err(|e| e.0)?
+            .into_iter()
+            .map(|unit| {
+                let works: Vec<Work> = unit.parts.iter().map(|p| p.work).collect();
+                Costed {
+                    gpu_ms: costs.gpu_ms(&works),
+                    dla_ms: works.iter().map(|w| costs.dla_ms(w)).sum(),
+                    unit,
+                }
+            })
+            .collect();
+        let mut unit_of = vec![0; model.ops.len()];
+        let mut ops = Vec::with_capacity(model.ops.len());
+        let mut starts = Vec::with_capacity(units.len() + 1);
+        for (i, costed) in units.iter().enumerate() {
+            starts.push(ops.len() as u32);
+            for op in costed.unit.ops() {
+                unit_of[op.index()] = i as u32;
+                ops.push(op.0);
+            }
+        }
+        starts.push(ops.len() as u32);
+        let scale = unit::scale(model, config.batch);
+        Ok(Self {
+            elems: model
+                .tensors
+                .iter()
+                .map(|t| t.elements().unwrap_or(0) as f64 * scale)
+                .collect(),
+            bands: [Mix::Gpu, Mix::Dla, Mix::Both].map(|mix| board.band(config.precision, mix)),
+            source: board.source.as_str().into(),
+            costs,
+            units,
+            ops,
+            starts,
+            unit_of,
+            scale,
+        })
+    }
+
+    /// One part's share of a kernel of merged convolutions, by its work.
+    fn share_of_merge(&self, costed: &Costed, part: &Part) -> f64 {
+        let all: f64 = costed.unit.parts.iter().map(|p| p.work.macs).sum();
+        if costed.unit.parts.len() > 1 && all > 0.0 {
+            part.work.macs / all
+        } else {
+            1.0
+        }
+    }
+
+    fn times(&self, planner: &Planner<'_>, plan: &Plan) -> (Times, Vec<f64>) {
+        let mut times = Times {
+            subgraphs: vec![self.costs.submit_ms(); plan.subgraphs.len()],
+            ..Times::default()
+        };
+        for (i, costed) in self.units.iter().enumerate() {
+            let ops = &self.ops[self.starts[i] as usize..self.starts[i + 1] as usize];
+            let home = plan.subgraph_of[ops[0] as usize];
+            if ops[1..]
+                .iter()
+                .all(|op| plan.subgraph_of[*op as usize] == home)
+            {
+                match home {
+                    None => times.gpu += costed.gpu_ms,
+                    Some(s) => times.subgraphs[s as usize] += costed.dla_ms,
+                }
+            } else {
+                self.cut(planner, plan, costed, &mut times);
+            }
+        }
+        let per_transition: Vec<f64> = plan
+            .transitions
+            .iter()
+            .map(|t| {
+                self.costs
+                    .transition_ms(self.elems[t.tensor.index()], t.boundary)
+            })
+            .collect();
+        times.transition = per_transition.iter().sum();
+        (times, per_transition)
+    }
+
+    /// A unit whose ops the placement separates: each side runs what it has as its own kernel.
+    fn cut(&self, planner: &Planner<'_>, plan: &Plan, costed: &Costed, times: &mut Times) {
+        let model = planner.model();
+        let mut whole_on_gpu: Vec<Work> = Vec::new();
+        for part in &costed.unit.parts {
+            let home = |op: &OpId| plan.subgraph_of[op.index()];
+            let first = part.ops.first().and_then(home);
+            if part.ops.iter().all(|op| home(op) == first) {
+                match first {
+                    None => whole_on_gpu.push(part.work),
+                    Some(s) => times.subgraphs[s as usize] += self.costs.dla_ms(&part.work),
+                }
+                continue;
+            }
+            // Runs of ops that stay together, in execution order.
+            let mut at = 0;
+            while at < part.ops.len() {
+                let here = home(&part.ops[at]);
+                let mut end = at + 1;
+                while end < part.ops.len() && home(&part.ops[end]) == here {
+                    end += 1;
+                }
+                if let Ok(work) = unit::work_of(model, &part.ops[at..end], self.scale) {
+                    match here {
+                        None => times.gpu += self.costs.gpu_ms(&[work]),
+                        Some(s) => times.subgraphs[s as usize] += self.costs.dla_ms(&work),
+                    }
+                }
+                at = end;
+            }
+        }
+        times.gpu += self.costs.gpu_ms(&whole_on_gpu);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a missing figure is the failure")]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use crate::placement::{EngineConfig, Placement, Precision};
+    use crate::target::{Board, Target};
+
+    fn target(board: &str) -> Target {
+        let board = Board::find(board).unwrap();
+        Target {
+            board,
+            mode: &board.modes[0],
+            tensorrt: board.tensorrt[0],
+        }
+    }
+
+    fn network(name: &str) -> Model {
+        calibration::networks::network(name).unwrap()
+    }
+
+    fn config(precision: Precision, batch: u32) -> EngineConfig {
+        EngineConfig {
+            precision,
+            batch,
+            ..EngineConfig::default()
+        }
+    }
+
+    fn dla_stages(stages: u32) -> Placement {
+        (1..=stages).fold(Placement::all(Device::Gpu), |p, i| {
+            p.with_module(&format!("layer{i}"), Device::Dla)
+        })
+    }
+
+    #[test]
+    fn an_estimate_is_the_sum_of_its_parts() {
+        let model = network("resnet18");
+        let planner = Planner::new(&model, &target("xavier-nx"), &config(Precision::FP16, 1));
+        let estimator = Estimator::new(&planner);
+        for placement in [
+            Placement::all(Device::Gpu),
+            Placement::all(Device::Dla),
+            dla_stages(1),
+            dla_stages(3),
+        ] {
+            let plan = planner.plan_placement(&placement).unwrap();
+            let e = estimator.estimate(&plan);
+            let value = |f: &Figure| f.value().unwrap();
+            let sum = value(&e.gpu_ms) + value(&e.dla_ms) + value(&e.transition_ms);
+            assert!((sum - value(&e.latency_ms)).abs() < 1e-9);
+            assert!((1000.0 / sum - value(&e.fps)).abs() < 1e-6);
+            let subgraphs: f64 = e.subgraph_ms.iter().map(value).sum();
+            assert!((subgraphs - value(&e.dla_ms)).abs() < 1e-9);
+            assert_eq!(e.per_transition_ms.len(), plan.transitions.len());
+        }
+    }
+
+    /// Every op on the GPU or the DLA, by any placement that keeps units whole.
+    #[test]
+    fn the_cost_table_adds_up_to_the_estimate() {
+        for (name, modules) in [
+            ("resnet18", &["layer1", "layer3", "layer4.1"][..]),
+            ("googlenet_caffe", &["inception_4a/1x1", "pool2/3x3_s2"]),
+        ] {
+            let model = network(name);
+            let planner = Planner::new(&model, &target("agx-xavier"), &config(Precision::INT8, 2));
+            let estimator = Estimator::new(&planner);
+            let table = estimator.cost_table().unwrap();
+            for mask in 0..(1 << modules.len()) {
+                let mut placement = Placement::all(Device::Gpu);
+                for (i, m) in modules.iter().enumerate() {
+                    if mask & (1 << i) != 0 {
+                        placement = placement.with_module(m, Device::Dla);
+                    }
+                }
+                let plan = planner.plan_placement(&placement).unwrap();
+                let whole = table.units.iter().all(|u| {
+                    u.ops
+                        .iter()
+                        .all(|o| plan.subgraph_of[o.index()] == plan.subgraph_of[u.ops[0].index()])
+                });
+                if !whole {
+                    continue;
+                }
+                let units: f64 = table
+                    .units
+                    .iter()
+                    .map(|u| match plan.subgraph_of[u.ops[0].index()] {
+                        None => u.gpu_ms,
+                        Some(_) => u.dla_ms.unwrap(),
+                    })
+                    .sum();
+                let transitions: f64 = plan
+                    .transitions
+                    .iter()
+                    .map(|t| {
+                        let cost = table.transition(t.tensor);
+                        match (t.boundary, t.from, t.to) {
+                            (true, ..) => cost.boundary_ms,
+                            (_, Device::Gpu, _) => cost.to_dla_ms,
+                            (_, _, Device::Gpu) => cost.to_gpu_ms,
+                            _ => cost.dla_to_dla_ms,
+                        }
+                    })
+                    .sum();
+                let sum = units + transitions + table.subgraph_ms * plan.subgraphs.len() as f64;
+                let latency = estimator.estimate(&plan).latency_ms.value().unwrap();
+                assert!((sum - latency).abs() < 1e-9, "{name} {mask}: {sum} {latency}");
+            }
+        }
+    }
+
+    #[test]
+    fn cutting_a_kernel_costs_and_counts_every_op() {
+        let model = network("resnet18");
+        let planner = Planner::new(&model, &target("xavier-nx"), &config(Precision::FP16, 1));
+        let estimator = Estimator::new(&planner);
+        let whole = estimator.estimate(&planner.plan(vec![Device::Gpu; model.ops.len()]));
+        let mut devices = vec![Device::Gpu; model.ops.len()];
+        // The activation behind the first convolution alone.
+        devices[1] = Device::Dla;
+        let cut = estimator.estimate(&planner.plan(devices));
+        assert!(cut.dla_ms.value().unwrap() > 0.0);
+        assert!(cut.latency_ms.value().unwrap() > whole.latency_ms.value().unwrap());
+    }
+
+    #[test]
+    fn op_shares_add_up_to_the_gpu_time() {
+        for name in ["resnet18", "googlenet_caffe", "mobilenet_v2"] {
+            let model = network(name);
+            let planner = Planner::new(&model, &target("agx-xavier"), &config(Precision::FP16, 1));
+            let estimator = Estimator::new(&planner);
+            let sum: f64 = model
+                .op_ids()
+                .map(|op| estimator.op_ms(op, Device::Gpu).value().unwrap())
+                .sum();
+            let plan = planner.plan(vec![Device::Gpu; model.ops.len()]);
+            let whole = estimator.estimate(&plan).gpu_ms.value().unwrap();
+            assert!((sum / whole - 1.0).abs() < 1e-6, "{name}: {sum} {whole}");
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_range_has_no_figure() {
+        let model = network("resnet18");
+        let all = vec![Device::Dla; model.ops.len()];
+        for (board, precision) in [
+            ("thor", Precision::FP16),
+            ("nano", Precision::INT8),
+            ("xavier-nx", Precision::FP32),
+        ] {
+            let planner = Planner::new(&model, &target(board), &config(precision, 1));
+            let e = Estimator::new(&planner).estimate(&planner.plan(all.clone()));
+            assert_eq!(e.fps.value(), None, "{board} {precision}");
+            assert!(!e.fps.source().is_empty());
+        }
+    }
+
+    #[test]
+    fn more_work_takes_longer_and_slower_clocks_too() {
+        let model = network("resnet50");
+        let ms = |target: &Target, batch| {
+            let planner = Planner::new(&model, target, &config(Precision::FP16, batch));
+            let plan = planner.plan(vec![Device::Dla; model.ops.len()]);
+            Estimator::new(&planner)
+                .estimate(&plan)
+                .latency_ms
+                .value()
+                .unwrap()
+        };
+        let nx = target("xavier-nx");
+        assert!(ms(&nx, 8) > 4.0 * ms(&nx, 1));
+        let slow = Target {
+            mode: nx.board.mode("10W").unwrap(),
+            ..nx
+        };
+        assert!(ms(&slow, 1) > ms(&nx, 1));
+        assert!(ms(&target("agx-xavier"), 1) < ms(&nx, 1));
     }
 }

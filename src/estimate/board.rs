@@ -1,0 +1,147 @@
+//! One readable calibration file per board: the parameters in force, what they were fitted on, and
+//! how far off estimates were on rows held out of the fit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::figure::Band;
+use crate::placement::Precision;
+
+use super::params::Parameters;
+
+/// Which devices a plan uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mix {
+    /// GPU only.
+    Gpu,
+    /// DLA only.
+    Dla,
+    /// Both.
+    Both,
+}
+
+impl Mix {
+    /// From what a plan has.
+    pub fn of(gpu: bool, dla: bool) -> Self {
+        match (gpu, dla) {
+            (_, false) => Self::Gpu,
+            (false, true) => Self::Dla,
+            (true, true) => Self::Both,
+        }
+    }
+}
+
+/// How far off estimates of one kind were on rows held out of the fit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldOut {
+    /// Precision flags (`fp16`).
+    pub precision: String,
+    /// Devices.
+    pub mix: Mix,
+    /// Half width of the band shown, as a fraction: nine of ten held-out rows are inside, and
+    /// never less than the figure has digits for.
+    pub band: f64,
+    /// Held-out rows it stands on; 0 where the board has none and the band comes from others.
+    pub rows: u32,
+    /// Where the band comes from, in words.
+    pub basis: String,
+}
+
+/// A board's calibration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoardFile {
+    /// Version of this format.
+    pub schema: u32,
+    /// Board id.
+    pub board: String,
+    /// One line for hovers and reports.
+    pub source: String,
+    /// The parameters in force.
+    pub parameters: Parameters,
+    /// Ids of the measurement rows the parameters were fitted on.
+    pub rows: Vec<String>,
+    /// Bands by precision and devices.
+    pub bands: Vec<HeldOut>,
+}
+
+/// Band where nothing was measured at all: two out of three.
+const UNMEASURED_BAND: f64 = 0.6;
+
+impl BoardFile {
+    /// The format this program reads and writes.
+    pub const SCHEMA: u32 = 1;
+
+    /// Parameters at their priors, for a board no row is about.
+    pub fn prior(board: &str) -> Self {
+        Self {
+            schema: Self::SCHEMA,
+            board: board.to_owned(),
+            source: "physical model with expected parameters; no measurement of this board".into(),
+            parameters: Parameters::default(),
+            rows: Vec::new(),
+            bands: Vec::new(),
+        }
+    }
+
+    /// The band for a precision and device mix: the exact one, else the widest of the same
+    /// devices, else the widest of all, else [`UNMEASURED_BAND`].
+    pub fn band(&self, precision: Precision, mix: Mix) -> Band {
+        let widest = |keep: &dyn Fn(&HeldOut) -> bool| {
+            self.bands
+                .iter()
+                .filter(|b| keep(b))
+                .map(|b| b.band)
+                .reduce(f64::max)
+        };
+        let name = precision.as_str();
+        let half = widest(&|b| b.precision == name && b.mix == mix)
+            .or_else(|| widest(&|b| b.mix == mix))
+            .or_else(|| widest(&|_| true))
+            .unwrap_or(UNMEASURED_BAND);
+        Band::symmetric(half)
+    }
+}
+
+/// The shipped files.
+const FILES: &[(&str, &str)] = &[
+    ("xavier-nx", include_str!("../../assets/calibration/xavier-nx.json")),
+    ("agx-xavier", include_str!("../../assets/calibration/agx-xavier.json")),
+    ("orin-nx-8", include_str!("../../assets/calibration/orin-nx-8.json")),
+    ("orin-nx-16", include_str!("../../assets/calibration/orin-nx-16.json")),
+    ("agx-orin-32", include_str!("../../assets/calibration/agx-orin-32.json")),
+    ("agx-orin-64", include_str!("../../assets/calibration/agx-orin-64.json")),
+    ("orin-nano-4", include_str!("../../assets/calibration/orin-nano-4.json")),
+    ("orin-nano-8", include_str!("../../assets/calibration/orin-nano-8.json")),
+    ("nano", include_str!("../../assets/calibration/nano.json")),
+];
+
+/// Ids of the boards with a shipped file.
+pub fn shipped_boards() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(id, _)| *id)
+}
+
+/// The calibration shipped for a board; priors where there is none.
+pub fn shipped(board: &str) -> BoardFile {
+    FILES
+        .iter()
+        .find(|(id, _)| *id == board)
+        .and_then(|(_, text)| serde_json::from_str(text).ok())
+        .unwrap_or_else(|| BoardFile::prior(board))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_file_reads_and_names_its_board() {
+        for (id, text) in FILES {
+            let file: BoardFile = serde_json::from_str(text).expect(id);
+            assert_eq!(file.board, *id);
+            assert_eq!(file.schema, BoardFile::SCHEMA);
+            assert!(!file.bands.is_empty(), "{id} has no bands");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Time of one kernel, one DLA layer, one transition: the physics. Everything in ms.
+
+use crate::placement::{EngineConfig, Precision};
+use crate::target::{DlaGeneration, DlaSpec, GpuArch, Target};
+
+use super::params::Parameters;
+use super::unit::{ConvDims, Main, Work};
+
+/// Tile sizes of TensorRT's implicit matrix products (rows, columns).
+const TILES: [(f64, f64); 4] = [(64.0, 64.0), (128.0, 64.0), (64.0, 128.0), (128.0, 128.0)];
+
+/// Step of the summed length inside a tile.
+const TILE_DEPTH: f64 = 32.0;
+
+/// Channels a first layer's input is padded to.
+const LEAST_INPUT_CHANNELS: f64 = 4.0;
+
+/// Fewer channels per group than this run on the CUDA cores.
+const TENSOR_CORE_CHANNELS: f64 = 8.0;
+
+/// Multiply-accumulates per clock and SM.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct GpuRates {
+    fp32: f64,
+    fp16: f64,
+    int8: Option<f64>,
+}
+
+/// Peak rates of an architecture, or why there are none.
+///
+/// Volta: 8 tensor cores x 64 FP16 multiply-adds, INT8 twice that (22 TOPS of 32 on AGX Xavier are
+/// the GPU's). Ampere of Orin: 170 sparse INT8 TOPS at 1.3 GHz and 16 SMs = 2048 dense INT8 per SM,
+/// FP16 half. Maxwell and Pascal of Tegra: FP16 at twice FP32, no INT8 dot product.
+fn rates(arch: GpuArch, cuda_cores: f64) -> Result<GpuRates, &'static str> {
+    match arch {
+        GpuArch::Maxwell | GpuArch::Pascal => Ok(GpuRates {
+            fp32: cuda_cores,
+            fp16: 2.0 * cuda_cores,
+            int8: None,
+        }),
+        GpuArch::Volta => Ok(GpuRates {
+            fp32: cuda_cores,
+            fp16: 512.0,
+            int8: Some(1024.0),
+        }),
+        GpuArch::Ampere => Ok(GpuRates {
+            fp32: cuda_cores,
+            fp16: 1024.0,
+            int8: Some(2048.0),
+        }),
+        GpuArch::Blackwell => Err("no measurement of this GPU generation is known"),
+    }
+}
+
+/// How numbers are stored and multiplied in one kernel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Number {
+    Fp32,
+    Fp16,
+    Int8,
+}
+
+impl Number {
+    fn bytes(self) -> f64 {
+        match self {
+            Self::Fp32 => 4.0,
+            Self::Fp16 => 2.0,
+            Self::Int8 => 1.0,
+        }
+    }
+}
+
+/// The physics of one target under one engine config.
+#[derive(Clone, Debug)]
+pub(crate) struct CostModel {
+    params: Parameters,
+    precision: Precision,
+    rates: GpuRates,
+    sms: f64,
+    /// GPU cycles per ms.
+    gpu_clock: f64,
+    /// DRAM bytes per ms.
+    dram: f64,
+    dla: Option<Dla>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dla {
+    spec: DlaSpec,
+    /// Cycles per ms.
+    clock: f64,
+}
+
+impl CostModel {
+    /// The model, or why there is none for this target.
+    pub fn new(
+        target: &Target,
+        config: &EngineConfig,
+        params: Parameters,
+    ) -> Result<Self, &'static str> {
+        let gpu = &target.board.gpu;
+        let rates = rates(gpu.arch, f64::from(gpu.cuda_cores_per_sm))?;
+        if config.precision.int8 && rates.int8.is_none() {
+            return Err("this GPU has no INT8 arithmetic; choose FP16");
+        }
+        let clock = target.mode.dla_core_mhz(config.dla_core) * 1e3;
+        Ok(Self {
+            precision: config.precision,
+            rates,
+            sms: f64::from(target.mode.sms),
+            gpu_clock: target.mode.gpu_mhz * 1e3,
+            dram: target.mode.dram_gbs * 1e6,
+            dla: target
+                .board
+                .dla
+                .filter(|_| clock > 0.0)
+                .map(|spec| Dla { spec, clock }),
+            params,
+        })
+    }
+
+    /// DRAM bytes per ms at the data sheet's rate.
+    pub fn dram(&self) -> f64 {
+        self.dram
+    }
+
+    /// The parameters in force.
+    pub fn params(&self) -> &Parameters {
+        &self.params
+    }
+
+    /// What a GPU kernel computes in: INT8 where a kernel for it exists, else what the engine's
+    /// flags leave (INT8 alone does not imply FP16).
+    fn gpu_number(&self, int8: bool) -> Number {
+        if self.precision.int8 && int8 {
+            Number::Int8
+        } else if self.precision.fp16 {
+            Number::Fp16
+        } else {
+            Number::Fp32
+        }
+    }
+
+    fn dla_number(&self) -> Number {
+        if self.precision.int8 {
+            Number::Int8
+        } else {
+            Number::Fp16
+        }
+    }
+
+    /// Bytes a GPU kernel moves to and from DRAM.
+    pub fn gpu_bytes(&self, parts: &[Work]) -> f64 {
+        let Some(first) = parts.first() else {
+            return 0.0;
+        };
+        if first.main == Main::Free {
+            return 0.0;
+        }
+        let number = self.gpu_number(parts.iter().all(|w| w.int8));
+        let rest: f64 = parts.iter().map(|w| w.residual + w.weights + w.output).sum();
+        (first.input + rest) * number.bytes()
+    }
+
+    /// One kernel made of equal convolutions (or a single part).
+    pub fn gpu_ms(&self, parts: &[Work]) -> f64 {
+        let Some(first) = parts.first() else {
+            return 0.0;
+        };
+        let p = &self.params.gpu;
+        let number = self.gpu_number(parts.iter().all(|w| w.int8));
+        let memory = self.gpu_bytes(parts) / (self.dram * p.bandwidth);
+        let ms = |cycles: f64| cycles / self.gpu_clock;
+        match first.main {
+            Main::Free => 0.0,
+            Main::Conv(d) | Main::Deconv(d)
+                if d.groups > 1.0 && d.c / d.groups < TENSOR_CORE_CHANNELS =>
+            {
+                let rate = self.rates.fp32 * self.sms * p.depthwise_efficiency;
+                ms(p.depthwise_cycles) + ms(first.macs / rate).max(memory)
+            }
+            Main::Conv(d) => {
+                let kernels: f64 = parts.iter().map(|w| columns(w)).sum();
+                let math = self.matrix_cycles(
+                    d.p * d.q * d.batch,
+                    kernels / d.groups,
+                    (d.c / d.groups).max(LEAST_INPUT_CHANNELS) * d.r * d.s,
+                    number,
+                ) * d.groups;
+                ms(p.matrix_cycles) + ms(math).max(memory)
+            }
+            Main::Deconv(d) => {
+                let math = self.matrix_cycles(
+                    d.h * d.w * d.batch,
+                    d.k / d.groups * d.r * d.s,
+                    d.c / d.groups,
+                    number,
+                ) * d.groups;
+                ms(p.matrix_cycles) + ms(math).max(memory)
+            }
+            Main::MatMul { m, n, k, count } => {
+                let math = self.matrix_cycles(m * count, n, k, number);
+                ms(p.matrix_cycles) + ms(math).max(memory)
+            }
+            Main::Pool { .. } => ms(p.stream_cycles) + memory * p.pool_passes,
+            Main::Lrn => ms(p.stream_cycles) + memory * p.lrn_passes,
+            Main::Pointwise => ms(p.stream_cycles) + memory,
+            Main::Reduction => ms(p.stream_cycles) + 2.0 * memory,
+            Main::Copy { kernels } => ms(p.copy_cycles) * kernels + memory,
+        }
+    }
+
+    /// Cycles of an `m x n` product over `k` on all SMs: whole tiles, whole waves, the best tile.
+    fn matrix_cycles(&self, m: f64, n: f64, k: f64, number: Number) -> f64 {
+        let p = &self.params.gpu;
+        let rate = match number {
+            Number::Fp32 => self.rates.fp32,
+            Number::Fp16 => self.rates.fp16,
+            Number::Int8 => self.rates.int8.unwrap_or(self.rates.fp32),
+        };
+        let depth = (k / TILE_DEPTH).ceil() * TILE_DEPTH;
+        TILES
+            .iter()
+            .map(|(rows, columns)| {
+                let tiles = (m / rows).ceil() * (n / columns).ceil();
+                let waves = (tiles / self.sms).ceil();
+                let area = rows * columns;
+                let efficiency =
+                    (p.tile_efficiency * (area / 4096.0).powf(p.tile_growth)).min(1.0);
+                let lone = if tiles <= self.sms { p.lone_tile } else { 1.0 };
+                waves * area * depth / (rate * efficiency) * lone
+            })
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    /// Bytes one DLA layer moves to and from DRAM.
+    pub fn dla_bytes(&self, work: &Work) -> f64 {
+        if work.main == Main::Free {
+            return 0.0;
+        }
+        let activations = work.input + work.residual + work.output;
+        (work.weights + self.params.dla.activation_traffic * activations)
+            * self.dla_number().bytes()
+    }
+
+    /// One DLA layer; infinite where the target has no DLA.
+    pub fn dla_ms(&self, work: &Work) -> f64 {
+        let Some(dla) = &self.dla else {
+            return f64::INFINITY;
+        };
+        let p = &self.params.dla;
+        let number = self.dla_number();
+        let ms = |cycles: f64| cycles / dla.clock;
+        let bandwidth = (p.bytes_per_cycle * dla.clock).min(p.dram_share * self.dram);
+        let memory = self.dla_bytes(work) / bandwidth;
+        let plane = |elems: f64| ms(elems * number.bytes() / p.plane_bytes_per_cycle);
+        match work.main {
+            Main::Free => 0.0,
+            Main::Copy { .. } if work.macs == 0.0 => ms(p.layer_cycles) + memory,
+            Main::Conv(d) | Main::Deconv(d) => {
+                let cycles = conv_cycles(&d, &dla.spec, number, p);
+                ms(p.layer_cycles) + ms(cycles).max(memory)
+            }
+            Main::MatMul { .. } => {
+                let rate = dla.spec.int8_macs_per_clock as f64 * p.int8_efficiency;
+                ms(p.layer_cycles) + ms(work.macs / rate).max(memory)
+            }
+            Main::Pool { .. } | Main::Lrn => {
+                ms(p.layer_cycles) + plane(work.input.max(work.output)).max(memory)
+            }
+            Main::Pointwise | Main::Reduction | Main::Copy { .. } => {
+                ms(p.layer_cycles) + memory
+            }
+        }
+    }
+
+    /// Submitting one DLA subgraph.
+    pub fn submit_ms(&self) -> f64 {
+        self.params.transition.submit_ms
+    }
+
+    /// Moving a tensor of `elems` elements into or out of a DLA subgraph. `boundary`: to or from
+    /// the caller, in FP32.
+    pub fn transition_ms(&self, elems: f64, boundary: bool) -> f64 {
+        let p = &self.params.transition;
+        let inner = self.dla_number().bytes();
+        let outer = if boundary {
+            Number::Fp32.bytes()
+        } else {
+            inner
+        };
+        let moved = elems * (inner + outer) / (self.dram * p.reformat_bandwidth);
+        let fixed = p.reformat_cycles / self.gpu_clock;
+        let int8 = if self.precision.int8 && !boundary {
+            p.int8_ms
+        } else {
+            0.0
+        };
+        fixed + moved + int8
+    }
+}
+
+fn columns(work: &Work) -> f64 {
+    match work.main {
+        Main::Conv(d) => d.k,
+        _ => 0.0,
+    }
+}
+
+/// Cycles of a convolution on one DLA core, after NVDLA: the array takes 64 bytes of channels and
+/// a group of kernels per clock; each pass over a stripe of output pixels has a start; a first
+/// layer of few channels folds the stride into channels.
+fn conv_cycles(
+    d: &ConvDims,
+    spec: &DlaSpec,
+    number: Number,
+    p: &super::params::DlaParameters,
+) -> f64 {
+    let (peak, efficiency) = match (number, spec.generation) {
+        (Number::Int8, _) => (f64::from(spec.int8_macs_per_clock), p.int8_efficiency),
+        (_, DlaGeneration::V1) => (
+            f64::from(spec.fp16_macs_per_clock.unwrap_or(spec.int8_macs_per_clock / 2)),
+            p.fp16_efficiency,
+        ),
+        // Orin's FP16 path is a separate, slower one; its share of the INT8 peak is fitted.
+        (_, DlaGeneration::V2) => (f64::from(spec.int8_macs_per_clock), p.fp16_efficiency),
+    };
+    let pixels = d.p * d.q * d.batch + p.stripe_start;
+    let channels = d.c / d.groups;
+    if channels <= LEAST_INPUT_CHANNELS && d.groups == 1.0 {
+        let fold = d.stride_h * d.stride_w;
+        let folded = (d.c * fold / 16.0).ceil() * 16.0;
+        let macs = folded * d.k * pixels * d.r * d.s / fold;
+        return macs / (peak * efficiency * p.image_efficiency);
+    }
+    channels.max(p.least_channels) * d.k * d.r * d.s * pixels / (peak * efficiency)
+}

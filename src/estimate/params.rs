@@ -1,0 +1,163 @@
+//! The cost models' parameters: few, physical, each with a unit and a prior.
+
+use serde::{Deserialize, Serialize};
+
+/// One parameter's name, unit and what is known about it before any measurement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spec {
+    /// Field name in the files.
+    pub name: &'static str,
+    /// Expected value.
+    pub prior: f64,
+    /// Expected relative spread around the prior (standard deviation of its logarithm); the fit
+    /// pays for leaving it.
+    pub spread: f64,
+    /// Smallest physical value.
+    pub min: f64,
+    /// Largest physical value.
+    pub max: f64,
+}
+
+/// A struct of `f64` fields with a [`Spec`] each, also seen as a list.
+macro_rules! parameters {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident {
+            $($(#[$field_doc:meta])* $field:ident: $prior:expr, $spread:expr, $min:expr, $max:expr;)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: f64,)*
+        }
+
+        impl $name {
+            /// What is known of each parameter, in field order.
+            pub const SPECS: &'static [Spec] = &[$(Spec {
+                name: stringify!($field),
+                prior: $prior,
+                spread: $spread,
+                min: $min,
+                max: $max,
+            }),*];
+
+            /// The values, in field order.
+            pub fn to_vec(&self) -> Vec<f64> {
+                vec![$(self.$field),*]
+            }
+
+            /// From values in field order; missing ones take their prior.
+            pub fn from_slice(values: &[f64]) -> Self {
+                let mut values = values.iter().copied();
+                Self { $($field: values.next().unwrap_or($prior),)* }
+            }
+        }
+
+        impl Default for $name {
+            /// The priors.
+            fn default() -> Self {
+                Self::from_slice(&[])
+            }
+        }
+    };
+}
+
+parameters! {
+    /// GPU kernels. Cycles are of the GPU clock, so that power modes scale them.
+    pub struct GpuParameters {
+        /// Share of peak a 64x64 tile reaches.
+        tile_efficiency: 0.5, 0.3, 0.1, 1.0;
+        /// How efficiency grows with tile area: (area / 4096)^this.
+        tile_growth: 0.2, 0.5, 0.01, 0.6;
+        /// Slowdown of a kernel with at most one tile per SM: nothing hides its latency.
+        lone_tile: 1.2, 0.3, 1.0, 3.0;
+        /// Share of DRAM bandwidth a kernel reaches.
+        bandwidth: 0.79, 0.1, 0.4, 0.95;
+        /// Fixed cycles of a convolution or matrix kernel (launch, prologue, tail).
+        matrix_cycles: 16000.0, 0.4, 1000.0, 60000.0;
+        /// Fixed cycles of a streaming kernel.
+        stream_cycles: 7000.0, 0.4, 500.0, 40000.0;
+        /// Fixed cycles of a kernel that moves data (transpose, slice, concatenation copy).
+        copy_cycles: 12000.0, 0.5, 500.0, 60000.0;
+        /// Fixed cycles of a depthwise convolution.
+        depthwise_cycles: 20000.0, 0.5, 1000.0, 80000.0;
+        /// Share of the CUDA cores' FP32 peak a depthwise convolution reaches.
+        depthwise_efficiency: 0.4, 0.5, 0.02, 2.0;
+        /// Passes over the data of a local response normalisation, its reformats included.
+        lrn_passes: 2.5, 0.4, 1.0, 8.0;
+        /// Passes over the data of a pooling.
+        pool_passes: 1.2, 0.3, 1.0, 5.0;
+    }
+}
+
+parameters! {
+    /// One DLA core. Cycles are of the DLA clock.
+    pub struct DlaParameters {
+        /// Share of peak a convolution reaches in INT8.
+        int8_efficiency: 0.75, 0.25, 0.1, 1.0;
+        /// Share of peak (Xavier) or of the INT8 peak (Orin) a convolution reaches in FP16.
+        /// Above 1 where Winograd saves multiplications.
+        fp16_efficiency: 0.8, 0.3, 0.005, 1.3;
+        /// Share of that which a first layer of few channels reaches.
+        image_efficiency: 0.6, 0.4, 0.05, 1.0;
+        /// Bytes per clock between core and memory.
+        bytes_per_cycle: 32.0, 0.25, 8.0, 128.0;
+        /// Share of the board's DRAM bandwidth one core can take.
+        dram_share: 0.5, 0.3, 0.1, 0.9;
+        /// Share of activation traffic that leaves the core's SRAM.
+        activation_traffic: 0.5, 0.5, 0.05, 1.5;
+        /// Output pixels added to every pass over a kernel's weights (stripe start).
+        stripe_start: 16.0, 0.6, 1.0, 200.0;
+        /// Bytes per clock of pooling and normalisation.
+        plane_bytes_per_cycle: 8.0, 0.3, 2.0, 128.0;
+        /// Fixed cycles per layer.
+        layer_cycles: 14000.0, 0.5, 200.0, 60000.0;
+        /// Channels a convolution of one channel per group works on (depthwise waste).
+        least_channels: 16.0, 0.4, 4.0, 64.0;
+    }
+}
+
+parameters! {
+    /// What it takes to enter and leave a DLA subgraph.
+    pub struct TransitionParameters {
+        /// Submitting one subgraph and waiting for it, ms.
+        submit_ms: 0.1, 0.4, 0.01, 0.6;
+        /// One reformat kernel, cycles of the GPU clock.
+        reformat_cycles: 12000.0, 0.4, 1000.0, 60000.0;
+        /// Share of DRAM bandwidth a reformat reaches, reading and writing.
+        reformat_bandwidth: 0.2, 0.4, 0.02, 0.9;
+        /// Extra time per tensor between GPU and DLA in INT8, ms: requantising and the formats
+        /// that neither side shares.
+        int8_ms: 0.1, 0.8, 0.001, 0.6;
+    }
+}
+
+parameters! {
+    /// What engines running at the same time do to each other.
+    pub struct ContentionParameters {
+        /// Share of GPU time lost to switching between processes.
+        gpu_switch_share: 0.15, 0.4, 0.0, 0.5;
+        /// Time a DLA engine waits for the GPU per visit while other processes use it, ms.
+        visit_wait_ms: 0.2, 0.5, 0.0, 2.0;
+        /// The same while another engine keeps the GPU busy, ms more.
+        busy_wait_ms: 0.1, 0.7, 0.0, 2.0;
+        /// Slowdown per share of the DRAM's saturated bandwidth that others take.
+        dram_slowdown: 0.5, 0.5, 0.0, 3.0;
+    }
+}
+
+/// Everything the cost models need that no data sheet says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// GPU kernels.
+    pub gpu: GpuParameters,
+    /// DLA layers.
+    pub dla: DlaParameters,
+    /// Subgraph and transition costs.
+    pub transition: TransitionParameters,
+    /// Concurrent engines.
+    pub contention: ContentionParameters,
+}
