@@ -106,14 +106,38 @@ impl BoardFile {
 
 /// The shipped files.
 const FILES: &[(&str, &str)] = &[
-    ("xavier-nx", include_str!("../../assets/calibration/xavier-nx.json")),
-    ("agx-xavier", include_str!("../../assets/calibration/agx-xavier.json")),
-    ("orin-nx-8", include_str!("../../assets/calibration/orin-nx-8.json")),
-    ("orin-nx-16", include_str!("../../assets/calibration/orin-nx-16.json")),
-    ("agx-orin-32", include_str!("../../assets/calibration/agx-orin-32.json")),
-    ("agx-orin-64", include_str!("../../assets/calibration/agx-orin-64.json")),
-    ("orin-nano-4", include_str!("../../assets/calibration/orin-nano-4.json")),
-    ("orin-nano-8", include_str!("../../assets/calibration/orin-nano-8.json")),
+    (
+        "xavier-nx",
+        include_str!("../../assets/calibration/xavier-nx.json"),
+    ),
+    (
+        "agx-xavier",
+        include_str!("../../assets/calibration/agx-xavier.json"),
+    ),
+    (
+        "orin-nx-8",
+        include_str!("../../assets/calibration/orin-nx-8.json"),
+    ),
+    (
+        "orin-nx-16",
+        include_str!("../../assets/calibration/orin-nx-16.json"),
+    ),
+    (
+        "agx-orin-32",
+        include_str!("../../assets/calibration/agx-orin-32.json"),
+    ),
+    (
+        "agx-orin-64",
+        include_str!("../../assets/calibration/agx-orin-64.json"),
+    ),
+    (
+        "orin-nano-4",
+        include_str!("../../assets/calibration/orin-nano-4.json"),
+    ),
+    (
+        "orin-nano-8",
+        include_str!("../../assets/calibration/orin-nano-8.json"),
+    ),
     ("nano", include_str!("../../assets/calibration/nano.json")),
 ];
 

@@ -158,7 +158,10 @@ impl CostModel {
             return 0.0;
         }
         let number = self.gpu_number(parts.iter().all(|w| w.int8));
-        let rest: f64 = parts.iter().map(|w| w.residual + w.weights + w.output).sum();
+        let rest: f64 = parts
+            .iter()
+            .map(|w| w.residual + w.weights + w.output)
+            .sum();
         (first.input + rest) * number.bytes()
     }
 
@@ -225,8 +228,7 @@ impl CostModel {
                 let tiles = (m / rows).ceil() * (n / columns).ceil();
                 let waves = (tiles / self.sms).ceil();
                 let area = rows * columns;
-                let efficiency =
-                    (p.tile_efficiency * (area / 4096.0).powf(p.tile_growth)).min(1.0);
+                let efficiency = (p.tile_efficiency * (area / 4096.0).powf(p.tile_growth)).min(1.0);
                 let lone = if tiles <= self.sms { p.lone_tile } else { 1.0 };
                 waves * area * depth / (rate * efficiency) * lone
             })
@@ -268,9 +270,7 @@ impl CostModel {
             Main::Pool { .. } | Main::Lrn => {
                 ms(p.layer_cycles) + plane(work.input.max(work.output)).max(memory)
             }
-            Main::Pointwise | Main::Reduction | Main::Copy { .. } => {
-                ms(p.layer_cycles) + memory
-            }
+            Main::Pointwise | Main::Reduction | Main::Copy { .. } => ms(p.layer_cycles) + memory,
         }
     }
 
@@ -319,7 +319,10 @@ fn conv_cycles(
     let (peak, efficiency) = match (number, spec.generation) {
         (Number::Int8, _) => (f64::from(spec.int8_macs_per_clock), p.int8_efficiency),
         (_, DlaGeneration::V1) => (
-            f64::from(spec.fp16_macs_per_clock.unwrap_or(spec.int8_macs_per_clock / 2)),
+            f64::from(
+                spec.fp16_macs_per_clock
+                    .unwrap_or(spec.int8_macs_per_clock / 2),
+            ),
             p.fp16_efficiency,
         ),
         // Orin's FP16 path is a separate, slower one; its share of the INT8 peak is fitted.

@@ -157,12 +157,11 @@ impl<'p, 'm> Estimator<'p, 'm> {
         let model = self.planner.model();
         let marginal = |op: OpId| -> f64 {
             let rest: Vec<OpId> = part.ops.iter().copied().filter(|o| *o != op).collect();
-            let without = unit::work_of(model, &rest, ready.scale).map_or(unit_ms, |w| {
-                match device {
+            let without =
+                unit::work_of(model, &rest, ready.scale).map_or(unit_ms, |w| match device {
                     Device::Gpu => ready.costs.gpu_ms(&[w]),
                     Device::Dla => ready.costs.dla_ms(&w),
-                }
-            });
+                });
             let with = match device {
                 Device::Gpu => ready.costs.gpu_ms(&[part.work]),
                 Device::Dla => unit_ms,
@@ -431,7 +430,10 @@ mod tests {
                     .sum();
                 let sum = units + transitions + table.subgraph_ms * plan.subgraphs.len() as f64;
                 let latency = estimator.estimate(&plan).latency_ms.value().unwrap();
-                assert!((sum - latency).abs() < 1e-9, "{name} {mask}: {sum} {latency}");
+                assert!(
+                    (sum - latency).abs() < 1e-9,
+                    "{name} {mask}: {sum} {latency}"
+                );
             }
         }
     }

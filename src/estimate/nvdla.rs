@@ -31,7 +31,11 @@ pub fn mac_cycles(conv: &Convolution, macs: u64) -> f64 {
     let [r, s] = conv.kernel;
     let fold = (sx * sy) as f64;
     let extent = |size: u64, kernel: u64, stride: u64| {
-        let reach = if conv.padded { size } else { (size + 1).saturating_sub(kernel) };
+        let reach = if conv.padded {
+            size
+        } else {
+            (size + 1).saturating_sub(kernel)
+        };
         reach.div_ceil(stride) as f64
     };
     let [h, w] = conv.input;

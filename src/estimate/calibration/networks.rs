@@ -280,10 +280,24 @@ impl Net {
             count_include_pad: true,
             ceil_mode: ceil,
         });
-        self.op(path, op_type, pool, &[x], &[vec![n, c, out(h), out(w)]], (0, 0))[0]
+        self.op(
+            path,
+            op_type,
+            pool,
+            &[x],
+            &[vec![n, c, out(h), out(w)]],
+            (0, 0),
+        )[0]
     }
 
-    fn max_pool(&mut self, path: &str, x: TensorId, window: u64, stride: u64, pad: u64) -> TensorId {
+    fn max_pool(
+        &mut self,
+        path: &str,
+        x: TensorId,
+        window: u64,
+        stride: u64,
+        pad: u64,
+    ) -> TensorId {
         self.pool(path, x, PoolKind::Max, (window, stride, pad, false))
     }
 
@@ -337,7 +351,14 @@ impl Net {
             scales: vec![1.0, 1.0, 2.0, 2.0],
             by_size: false,
         });
-        self.op(path, "Resize", kind, &[x], &[vec![n, c, 2 * h, 2 * w]], (0, 0))[0]
+        self.op(
+            path,
+            "Resize",
+            kind,
+            &[x],
+            &[vec![n, c, 2 * h, 2 * w]],
+            (0, 0),
+        )[0]
     }
 
     /// Two halves of the channels.
@@ -357,7 +378,14 @@ impl Net {
         let y = self.op(path, "Reshape", reshape(), &[x], &[split], (0, 0))[0];
         let transpose = OpKind::Shuffle(ShuffleKind::Transpose(vec![0, 2, 1, 3, 4]));
         let y = self.op(path, "Transpose", transpose, &[y], &[swapped], (0, 0))[0];
-        self.op(path, "Reshape", reshape(), &[y], &[vec![n, c, h, w]], (0, 0))[0]
+        self.op(
+            path,
+            "Reshape",
+            reshape(),
+            &[y],
+            &[vec![n, c, h, w]],
+            (0, 0),
+        )[0]
     }
 
     fn finish(mut self, outputs: &[TensorId]) -> Model {
@@ -535,7 +563,11 @@ fn googlenet_caffe() -> Model {
 }
 
 fn squeezenet(v1_1: bool) -> Model {
-    let name = if v1_1 { "squeezenet1_1" } else { "squeezenet1_0" };
+    let name = if v1_1 {
+        "squeezenet1_1"
+    } else {
+        "squeezenet1_0"
+    };
     let (mut n, mut x) = Net::new(name, &IMAGENET);
     let (k, r) = if v1_1 { (64, 3) } else { (96, 7) };
     x = n.conv_g("features.0", x, k, (r, r, 2, 0), 1);
