@@ -1,10 +1,12 @@
 //! dlaplan: see, judge, measure and export which parts of a network run on the GPU and which on
 //! the DLA of a Jetson. `ARCHITECTURE.md` has the house in one page.
 
+pub mod engine;
 pub mod estimate;
 pub mod figure;
 #[cfg(feature = "gui")]
 pub mod gui;
+pub mod history;
 pub mod model;
 pub mod placement;
 pub mod plan;

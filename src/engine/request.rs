@@ -1,0 +1,279 @@
+//! What is asked of a worker: one engine to build and measure.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::placement::{EngineConfig, Placement};
+
+/// One engine to build and measure. Paths are those of the machine the worker runs on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// Dims per input, for inputs that the file declares symbolic or to override the file's.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Vec<u64>>,
+    /// Where each op is asked to run.
+    pub placement: Placement,
+    /// Precision, batch, core, fallback.
+    pub config: EngineConfig,
+    /// INT8 ranges; read only when the precision has INT8.
+    #[serde(default)]
+    pub calibration: Calibration,
+    /// Builder memory pools.
+    #[serde(default)]
+    pub pools: MemoryPools,
+    /// How to measure.
+    #[serde(default)]
+    pub timing: Timing,
+    /// Per-layer times from a separate, profiled run.
+    pub per_layer: bool,
+    /// What the outputs are compared with.
+    #[serde(default)]
+    pub numeric: NumericReference,
+    /// Engine and timing caches; none are kept when absent.
+    #[serde(default)]
+    pub cache_dir: Option<PathBuf>,
+    /// Writes the serialised engine here as well.
+    #[serde(default)]
+    pub save_engine: Option<PathBuf>,
+    /// Measures this serialised engine instead of building one. Engines are trusted code: load
+    /// only your own.
+    #[serde(default)]
+    pub load_engine: Option<PathBuf>,
+}
+
+/// Where INT8 ranges come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Calibration {
+    /// Made-up ranges: timing is right, outputs are meaningless, and the Run says so.
+    #[default]
+    Dummy,
+    /// A calibration cache that TensorRT wrote.
+    Cache {
+        /// The cache file.
+        path: PathBuf,
+    },
+    /// Entropy calibration over batches.
+    Folder {
+        /// Folder of .npy files (one input) or .npz files (arrays named as the inputs), each one
+        /// batch.
+        path: PathBuf,
+        /// Where to write the calibration cache.
+        save: Option<PathBuf>,
+    },
+}
+
+/// Builder memory pools in bytes; `None` leaves TensorRT's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MemoryPools {
+    /// `MemoryPoolType::kWORKSPACE`.
+    pub workspace: Option<u64>,
+    /// `kDLA_MANAGED_SRAM`, per loadable; a power of two of at least 4 KiB.
+    pub dla_sram: Option<u64>,
+    /// `kDLA_LOCAL_DRAM`, likewise.
+    pub dla_local_dram: Option<u64>,
+    /// `kDLA_GLOBAL_DRAM`, likewise.
+    pub dla_global_dram: Option<u64>,
+}
+
+/// How an engine is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Warm-up before the first repeat, ms.
+    pub warm_up_ms: u64,
+    /// Length of one repeat, ms.
+    pub duration_ms: u64,
+    /// Repeats, at least 5; the FPS is their median.
+    pub repeats: u32,
+    /// Inferences timed one by one for the latency percentiles.
+    pub latency_samples: u32,
+    /// Launches through a CUDA graph. Never with DLA, where TensorRT does not support it.
+    pub cuda_graph: bool,
+    /// Busy-waits for the GPU instead of sleeping; steadier, at the price of a CPU core.
+    pub spin_wait: bool,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            warm_up_ms: 500,
+            duration_ms: 1000,
+            repeats: 7,
+            latency_samples: 300,
+            cuda_graph: false,
+            spin_wait: false,
+        }
+    }
+}
+
+/// What a run's outputs are compared with: an engine all on the GPU, on the same inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NumericReference {
+    /// An FP32 engine.
+    #[default]
+    Fp32,
+    /// An FP16 engine; quicker to build.
+    Fp16,
+    /// No check.
+    None,
+}
+
+/// A request that cannot be carried out, found before anything is built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// A DLA pool TensorRT would refuse.
+    #[error(
+        "memory pool {pool}: {bytes} bytes is not a power of two of at least 4096; TensorRT takes \
+         no other size for the DLA's pools"
+    )]
+    Pool {
+        /// Pool name.
+        pool: &'static str,
+        /// As asked.
+        bytes: u64,
+    },
+    /// A length outside the range that makes sense.
+    #[error("{what} {value} is outside {low}-{high}")]
+    Range {
+        /// Which value.
+        what: &'static str,
+        /// As asked.
+        value: u64,
+        /// Smallest.
+        low: u64,
+        /// Largest.
+        high: u64,
+    },
+}
+
+impl Request {
+    /// A request with the defaults around a model, placement and config.
+    pub fn new(model: PathBuf, placement: Placement, config: EngineConfig) -> Self {
+        Self {
+            model,
+            inputs: BTreeMap::new(),
+            placement,
+            config,
+            calibration: Calibration::default(),
+            pools: MemoryPools::default(),
+            timing: Timing::default(),
+            per_layer: true,
+            numeric: NumericReference::default(),
+            cache_dir: None,
+            save_engine: None,
+            load_engine: None,
+        }
+    }
+
+    /// Checks what needs no device.
+    ///
+    /// # Errors
+    /// The first thing wrong, with the range that is right.
+    pub fn check(&self) -> Result<(), RequestError> {
+        let pools = [
+            ("dlaSRAM", self.pools.dla_sram),
+            ("dlaLocalDRAM", self.pools.dla_local_dram),
+            ("dlaGlobalDRAM", self.pools.dla_global_dram),
+        ];
+        for (pool, bytes) in pools {
+            if let Some(bytes) = bytes
+                && (bytes < 4096 || !bytes.is_power_of_two())
+            {
+                return Err(RequestError::Pool { pool, bytes });
+            }
+        }
+        let ranges = [
+            ("repeats", u64::from(self.timing.repeats), 5, 1000),
+            ("duration (ms)", self.timing.duration_ms, 10, 600_000),
+            ("warm-up (ms)", self.timing.warm_up_ms, 0, 600_000),
+            (
+                "latency samples",
+                u64::from(self.timing.latency_samples),
+                10,
+                1_000_000,
+            ),
+            ("batch", u64::from(self.config.batch), 1, 4096),
+        ];
+        for (what, value, low, high) in ranges {
+            if !(low..=high).contains(&value) {
+                return Err(RequestError::Range {
+                    what,
+                    value,
+                    low,
+                    high,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of `4096`, `512K`, `1M`, `2G` (powers of 1024).
+///
+/// # Errors
+/// Says what a size looks like.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let bad = || format!("{text:?} is not a size such as 4096, 512K, 1M or 2G");
+    let (digits, unit) = match text.trim().strip_suffix(['K', 'M', 'G', 'k', 'm', 'g']) {
+        Some(digits) => {
+            let unit = match text.trim().chars().last().map(|c| c.to_ascii_uppercase()) {
+                Some('K') => 1 << 10,
+                Some('M') => 1 << 20,
+                _ => 1 << 30,
+            };
+            (digits, unit)
+        }
+        None => (text.trim(), 1),
+    };
+    let number: u64 = digits.parse().map_err(|e| format!("{}: {e}", bad()))?;
+    number.checked_mul(unit).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn requests_are_checked_and_round_trip() {
+        let mut r = Request::new(
+            "m.onnx".into(),
+            Placement::default(),
+            EngineConfig::default(),
+        );
+        assert_eq!(r.check(), Ok(()));
+        let json = serde_json::to_string(&r).unwrap();
+        assert_eq!(serde_json::from_str::<Request>(&json).unwrap(), r);
+        r.pools.dla_sram = Some(5000);
+        assert!(r.check().unwrap_err().to_string().contains("dlaSRAM: 5000"));
+        r.pools.dla_sram = Some(1 << 20);
+        r.timing.repeats = 3;
+        assert!(r.check().is_err());
+        r.timing.repeats = 5;
+        r.timing.duration_ms = 1;
+        assert!(r.check().unwrap_err().to_string().contains("10-600000"));
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("1M"), Ok(1 << 20));
+        assert_eq!(parse_size(" 4096 "), Ok(4096));
+        assert_eq!(parse_size("2g"), Ok(2 << 30));
+        for bad in [
+            "",
+            "M",
+            "-1",
+            "1T",
+            "99999999999999999999",
+            "18446744073709551615K",
+        ] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,551 @@
+//! What a measurement is: figures with samples and provenance, or why there are none.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::figure::Measured;
+use crate::placement::Device;
+
+use super::log::LogLine;
+use super::request::Request;
+
+/// One attempt to build and measure one engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Version of this layout.
+    pub schema: u32,
+    /// When it began, ms since 1970 (UTC).
+    pub started_ms: u64,
+    /// How long all of it took, s.
+    pub wall_s: f64,
+    /// What was measured.
+    pub model: ModelRef,
+    /// What was asked.
+    pub request: Request,
+    /// Where it ran.
+    pub environment: Environment,
+    /// Its part in a deployment, if it ran beside others.
+    #[serde(default)]
+    pub deployment: Option<DeploymentShare>,
+    /// Requested against predicted against actual, where a plan was at hand.
+    #[serde(default)]
+    pub comparison: Option<Comparison>,
+    /// Figures, or why there are none.
+    pub outcome: Outcome,
+    /// The end of the log.
+    #[serde(default)]
+    pub log: Vec<LogLine>,
+}
+
+impl Run {
+    /// Version of the layout that this program writes.
+    pub const SCHEMA: u32 = 1;
+
+    /// The figures, if there are any.
+    pub fn measurement(&self) -> Option<&Measurement> {
+        match &self.outcome {
+            Outcome::Finished(m) => Some(m),
+            Outcome::Failed(_) => None,
+        }
+    }
+
+    /// Images per second, if measured.
+    pub fn fps(&self) -> Option<&Measured> {
+        self.measurement().map(|m| &m.fps)
+    }
+
+    /// Whether the figures may stand for the placement that was asked: measured, and no op left
+    /// the DLA without the plan having said so.
+    pub fn stands_for_placement(&self) -> bool {
+        self.measurement().is_some()
+            && self
+                .comparison
+                .as_ref()
+                .is_none_or(|c| c.silent_fallbacks.is_empty())
+    }
+}
+
+/// The model of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRef {
+    /// Short name.
+    pub name: String,
+    /// [`crate::model::Source::structure_hash`].
+    pub structure_hash: String,
+    /// The file has no weights; random ones were used, so that only the timing means anything.
+    pub timing_only: bool,
+}
+
+/// Where a run happened, as read before it began. Nothing here was changed by it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Environment {
+    /// Host name.
+    pub host: String,
+    /// Board, from the device tree or DMI.
+    pub board: Option<String>,
+    /// First line of `/etc/nv_tegra_release`.
+    pub l4t: Option<String>,
+    /// TensorRT the worker opened, `8.5.2`.
+    pub tensorrt: Option<String>,
+    /// CUDA driver API version, `12.2`.
+    pub cuda_driver: Option<String>,
+    /// GPU name.
+    pub gpu: Option<String>,
+    /// Compute capability, `7.2`.
+    pub compute_capability: Option<String>,
+    /// DLA cores TensorRT reports.
+    pub dla_cores: Option<u32>,
+    /// nvpmodel's mode, as `/var/lib/nvpmodel/status` names it.
+    pub power_mode: Option<String>,
+    /// Clocks in MHz by name, sorted (`gpu`, `emc`, `dla0`, `cpu0`).
+    pub clocks_mhz: Vec<(String, f64)>,
+    /// Temperatures in °C by thermal zone, sorted.
+    pub temperatures_c: Vec<(String, f64)>,
+    /// This program's version.
+    pub dlaplan: String,
+}
+
+impl Environment {
+    /// One line for provenance: board, versions, power mode.
+    pub fn summary(&self) -> String {
+        let machine = self.board.as_ref().or(self.gpu.as_ref());
+        let mut parts = vec![machine.cloned().unwrap_or_else(|| self.host.clone())];
+        if self.board.is_some()
+            && let Some(gpu) = &self.gpu
+        {
+            parts.push(gpu.clone());
+        }
+        parts.extend(self.power_mode.clone());
+        parts.extend(self.tensorrt.as_ref().map(|v| format!("TensorRT {v}")));
+        parts.join(", ")
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum Outcome {
+    /// Measured.
+    Finished(Box<Measurement>),
+    /// No figures.
+    Failed(Failure),
+}
+
+/// The stages of a run, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Starting the worker.
+    Start,
+    /// Reading the model and checking the request.
+    Check,
+    /// Reading ONNX into TensorRT.
+    Parse,
+    /// Calibrating INT8.
+    Calibrate,
+    /// Building the engine.
+    Build,
+    /// Building the reference engine for the numeric check.
+    Reference,
+    /// Comparing outputs.
+    Numeric,
+    /// Warming up.
+    Warmup,
+    /// Waiting for the other engines of a deployment.
+    Barrier,
+    /// Timing.
+    Timing,
+    /// Timing per layer.
+    Layers,
+}
+
+impl Stage {
+    /// All stages in order.
+    pub const ALL: [Self; 11] = [
+        Self::Start,
+        Self::Check,
+        Self::Parse,
+        Self::Calibrate,
+        Self::Build,
+        Self::Reference,
+        Self::Numeric,
+        Self::Warmup,
+        Self::Barrier,
+        Self::Timing,
+        Self::Layers,
+    ];
+
+    /// What the progress bar says.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Start => "starting the worker",
+            Self::Check => "checking",
+            Self::Parse => "reading the network",
+            Self::Calibrate => "calibrating INT8",
+            Self::Build => "building the engine",
+            Self::Reference => "building the reference engine",
+            Self::Numeric => "comparing outputs",
+            Self::Warmup => "warming up",
+            Self::Barrier => "waiting for the other engines",
+            Self::Timing => "timing",
+            Self::Layers => "timing layers",
+        }
+    }
+}
+
+/// Why a run has no figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of end.
+    pub kind: ErrorKind,
+    /// How far it got.
+    pub stage: Stage,
+    /// What happened and what to do about it.
+    pub message: String,
+}
+
+/// Kinds of failure that a program may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The user cancelled.
+    Cancelled,
+    /// The request makes no sense, or the machine cannot do it (no DLA, no TensorRT).
+    Refused,
+    /// TensorRT would not parse or build the network.
+    Build,
+    /// The engine did not run.
+    Execution,
+    /// The worker died, with its exit code or signal in the message.
+    Crashed,
+    /// The worker was silent for too long or the build took too long.
+    TimedOut,
+    /// The worker spoke something that is not the protocol.
+    Protocol,
+}
+
+/// The figures of one engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Images per second: iterations / wall time x batch, one value per repeat.
+    pub fps: Measured,
+    /// The repeats behind [`Self::fps`], in order.
+    pub fps_samples: Vec<f64>,
+    /// Time of one inference by CUDA events.
+    pub latency: Latency,
+    /// Latency samples in ms, in order.
+    #[serde(default)]
+    pub latency_samples_ms: Vec<f64>,
+    /// Launched through a CUDA graph.
+    pub cuda_graph: bool,
+    /// Why there is no graph though one was asked for.
+    #[serde(default)]
+    pub cuda_graph_refused: Option<String>,
+    /// CPU time of this process per iteration of the timed loop, µs.
+    pub cpu_us_per_iteration: f64,
+    /// Time to build the engine, s; 0 when it came from the cache.
+    pub build_s: f64,
+    /// The engine came from the cache or from a file.
+    pub cached: bool,
+    /// Size of the serialised engine, bytes.
+    pub engine_bytes: u64,
+    /// Device memory the engine needs besides weights, bytes.
+    pub device_memory_bytes: u64,
+    /// Where each op really ran.
+    pub actual: Actual,
+    /// Rows of the profiled run, averaged; empty when not asked for.
+    pub layers: Vec<LayerTime>,
+    /// How much of the profile's time found its op or module.
+    pub attribution: Option<Attribution>,
+    /// Outputs against the GPU reference.
+    pub numeric: Option<NumericCheck>,
+    /// Whether the outputs mean anything: `None`, or why not (dummy ranges, random weights).
+    #[serde(default)]
+    pub timing_only: Option<String>,
+    /// The engine inspector's JSON, when the engine has detailed verbosity.
+    #[serde(default)]
+    pub inspector: Option<Arc<str>>,
+}
+
+/// Percentiles of one inference, ms, by CUDA events around each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "percentiles of their names")]
+pub struct Latency {
+    pub min: f64,
+    pub mean: f64,
+    pub median: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Latency {
+    /// Percentiles as trtexec takes them: `sorted[n - 1 - floor((1 - p) n)]`.
+    pub fn of(samples: &[f64]) -> Option<Self> {
+        let mut sorted: Vec<f64> = samples.iter().copied().filter(|s| s.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        let at = |p: f64| {
+            let skip = ((1.0 - p) * n as f64) as usize;
+            sorted.get(n.checked_sub(1 + skip.min(n - 1))?).copied()
+        };
+        Some(Self {
+            min: *sorted.first()?,
+            mean: sorted.iter().sum::<f64>() / n as f64,
+            median: median(&sorted)?,
+            p90: at(0.90)?,
+            p95: at(0.95)?,
+            p99: at(0.99)?,
+            max: *sorted.last()?,
+        })
+    }
+}
+
+/// Where the ops of a built engine run, as the engine itself says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Actual {
+    /// Per op of the model, in execution order.
+    pub ops: Vec<ActualOp>,
+    /// DLA subgraphs of the engine: the layer's name and its ops.
+    pub subgraphs: Vec<(String, Vec<String>)>,
+    /// TensorRT layers that were not matched with an op.
+    pub unmatched_layers: Vec<String>,
+}
+
+/// What became of one op.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActualOp {
+    /// The op's name.
+    pub op: String,
+    /// Where it runs; `None` when the engine does not show it (folded away).
+    pub device: Option<Device>,
+    /// What `canRunOnDLA` said before building; `None` where it was not asked.
+    #[serde(default)]
+    pub can_run_on_dla: Option<bool>,
+    /// The engine layer that runs it.
+    #[serde(default)]
+    pub layer: Option<String>,
+}
+
+/// What part of the engine a row of the profile is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "site", rename_all = "snake_case")]
+pub enum RowSite {
+    /// Ops of the model; several when they were fused.
+    Ops {
+        /// Their names.
+        ops: Vec<String>,
+    },
+    /// A DLA subgraph, by its number in [`Actual::subgraphs`].
+    Subgraph {
+        /// The number.
+        subgraph: u32,
+    },
+    /// A reformat or copy that feeds or follows ops (`Reformatting CopyNode ... to X`).
+    Reformat {
+        /// The ops it serves.
+        ops: Vec<String>,
+    },
+    /// Constants and shuffles of the parser around an op.
+    Helper {
+        /// The ops it serves.
+        ops: Vec<String>,
+    },
+    /// No op found.
+    Unknown,
+}
+
+/// A row of the profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerTime {
+    /// As the engine names it.
+    pub name: String,
+    /// Mean time of one inference, ms.
+    pub mean_ms: f64,
+    /// Median time, ms.
+    pub median_ms: f64,
+    /// What it is.
+    pub site: RowSite,
+    /// The device.
+    pub device: Device,
+    /// The module that encloses all its ops; "" is the root, `None` when unknown.
+    #[serde(default)]
+    pub module: Option<String>,
+}
+
+/// How much of the profile's time was understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Attribution {
+    /// Sum of all rows, ms.
+    pub total_ms: f64,
+    /// Sum of the rows that found ops or a subgraph, ms.
+    pub attributed_ms: f64,
+}
+
+impl Attribution {
+    /// Share understood, 0-1; 1 for an empty profile.
+    pub fn share(self) -> f64 {
+        if self.total_ms > 0.0 {
+            self.attributed_ms / self.total_ms
+        } else {
+            1.0
+        }
+    }
+}
+
+/// Outputs of the measured engine against the reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NumericCheck {
+    /// `fp32` or `fp16`.
+    pub reference: String,
+    /// Smallest cosine similarity over the outputs.
+    pub cosine: f64,
+    /// Largest absolute difference over the outputs.
+    pub max_abs_error: f64,
+    /// Largest absolute value in the reference's outputs, to judge the error by.
+    pub max_abs_reference: f64,
+    /// Elements that are not a number in one and are in the other.
+    pub non_finite: u64,
+    /// Whether it passes: cosine at or above the threshold and nothing non-finite.
+    pub passed: bool,
+    /// The threshold that was applied to the cosine.
+    pub threshold: f64,
+}
+
+/// Requested, predicted and actual, where they differ.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Ops asked onto the DLA that the plan put there and the engine did not.
+    pub silent_fallbacks: Vec<String>,
+    /// Ops asked onto the DLA that the plan already expected on the GPU, and that are there.
+    pub expected_fallbacks: Vec<String>,
+    /// Predictions that the engine contradicts, in either direction.
+    pub contradictions: Vec<Contradiction>,
+    /// Ops the engine does not show.
+    pub not_shown: u32,
+}
+
+/// A prediction the engine contradicts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contradiction {
+    /// The op.
+    pub op: String,
+    /// As planned.
+    pub predicted: Device,
+    /// As built.
+    pub actual: Device,
+    /// What the prediction stood on: a rule's reason, or that no rule objected.
+    pub because: String,
+}
+
+/// A run's part in a deployment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentShare {
+    /// Same for all members.
+    pub group: String,
+    /// Its number, from 0.
+    pub member: u32,
+    /// How many there are.
+    pub members: u32,
+    /// All members together, images per second, over the time in which all were running.
+    pub total_fps: Option<Measured>,
+    /// Length of that time, s.
+    pub overlap_s: f64,
+}
+
+/// A one-line account of samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named for what they hold")]
+pub struct Summary {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+/// Median and extremes; `None` without samples.
+pub fn summarise(samples: &[f64]) -> Option<Summary> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    Some(Summary {
+        median: median(&sorted)?,
+        min: *sorted.first()?,
+        max: *sorted.last()?,
+    })
+}
+
+/// The middle of sorted samples; the mean of both when there are two.
+pub fn median(sorted: &[f64]) -> Option<f64> {
+    let n = sorted.len();
+    let upper = *sorted.get(n / 2)?;
+    if n % 2 == 1 {
+        return Some(upper);
+    }
+    Some(f64::midpoint(*sorted.get(n / 2 - 1)?, upper))
+}
+
+impl Measurement {
+    /// A [`Measured`] of samples with their source.
+    pub fn measured(samples: &[f64], source: impl Into<Arc<str>>) -> Option<Measured> {
+        let s = summarise(samples)?;
+        Some(Measured {
+            value: s.median,
+            min: s.min,
+            max: s.max,
+            repeats: samples.len() as u32,
+            source: source.into(),
+        })
+    }
+
+    /// Time of the rows that serve a set of ops, ms; a fused row is shared out equally. DLA
+    /// subgraphs are never shared out.
+    pub fn op_ms(&self, op: &str) -> Option<f64> {
+        let mut found = None;
+        for row in &self.layers {
+            if let RowSite::Ops { ops } | RowSite::Reformat { ops } | RowSite::Helper { ops } =
+                &row.site
+                && ops.iter().any(|o| o == op)
+            {
+                *found.get_or_insert(0.0) += row.mean_ms / ops.len() as f64;
+            }
+        }
+        found
+    }
+}
+
+/// Now, ms since 1970 (UTC); 0 on a clock before that.
+pub fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn percentiles_are_trtexecs() {
+        let samples: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        let l = Latency::of(&samples).unwrap();
+        assert_eq!((l.min, l.max, l.mean, l.median), (1.0, 100.0, 50.5, 50.5));
+        // sorted[99 - int(0.1 * 100)], where 0.1 is a hair below in binary.
+        assert!(l.p90 == 90.0 || l.p90 == 91.0, "{}", l.p90);
+        assert!(l.p99 == 99.0 || l.p99 == 100.0);
+        assert_eq!(Latency::of(&[]), None);
+        assert_eq!(Latency::of(&[2.0]).unwrap().p99, 2.0);
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[1.0, 2.0]), Some(1.5));
+        let s = summarise(&[3.0, 1.0, 2.0]).unwrap();
+        assert_eq!((s.median, s.min, s.max), (2.0, 1.0, 3.0));
+    }
+}
