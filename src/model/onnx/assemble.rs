@@ -249,38 +249,35 @@ fn input_dims(
             }
         };
         let mut overridden = false;
-        let dims = match options.inputs.get(value.name) {
-            Some(given) => {
-                if shape.is_some() && given.len() != declared.len() {
-                    let why = format!(
-                        "the file declares {} dims ({})",
-                        declared.len(),
-                        shown(&declared)
-                    );
-                    return Err(bad(given, why));
-                }
-                if given.contains(&0) || !small(given) {
-                    let why = "every dim must be at least 1 and the tensor below 2^40 elements";
-                    return Err(bad(given, why.into()));
-                }
-                overridden = declared
-                    .iter()
-                    .zip(given)
-                    .any(|(d, g)| matches!(d, Dim::Fixed(n) if n != g));
-                Some(given.clone())
+        let dims = if let Some(given) = options.inputs.get(value.name) {
+            if shape.is_some() && given.len() != declared.len() {
+                let why = format!(
+                    "the file declares {} dims ({})",
+                    declared.len(),
+                    shown(&declared)
+                );
+                return Err(bad(given, why));
             }
-            None => {
-                if let Some(dims) = &fixed
-                    && !small(dims)
-                {
-                    return Err(LoadError::BadDims {
-                        path: path.to_owned(),
-                        tensor: Quoted::new(value.name),
-                        what: "the input is declared larger than 2^40 elements".into(),
-                    });
-                }
-                fixed.filter(|_| shape.is_some())
+            if given.contains(&0) || !small(given) {
+                let why = "every dim must be at least 1 and the tensor below 2^40 elements";
+                return Err(bad(given, why.into()));
             }
+            overridden = declared
+                .iter()
+                .zip(given)
+                .any(|(d, g)| matches!(d, Dim::Fixed(n) if n != g));
+            Some(given.clone())
+        } else {
+            if let Some(dims) = &fixed
+                && !small(dims)
+            {
+                return Err(LoadError::BadDims {
+                    path: path.to_owned(),
+                    tensor: Quoted::new(value.name),
+                    what: "the input is declared larger than 2^40 elements".into(),
+                });
+            }
+            fixed.filter(|_| shape.is_some())
         };
         inputs.push(Input {
             declared,
@@ -504,7 +501,9 @@ fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
             owner[*v] = Some(owner[*v].map_or(op, |o| o.min(op)));
         }
     }
-    folded.iter_mut().for_each(|f| f.reverse());
+    for f in &mut folded {
+        f.reverse();
+    }
     Roles {
         ops,
         op_of,

@@ -74,8 +74,7 @@ impl Site<'_> {
         let norm = |n| Ok(OpKind::Norm(n));
         let shuffle = |s| Ok(OpKind::Shuffle(s));
         match self.call.op {
-            "Conv" => self.conv(1, false),
-            "ConvInteger" => self.conv(1, false),
+            "Conv" | "ConvInteger" => self.conv(1, false),
             "QLinearConv" => self.conv(3, false),
             "ConvTranspose" => self.conv(1, true),
             "MaxPool" => self.pool(PoolKind::Max),
@@ -378,7 +377,7 @@ impl Site<'_> {
         let by_size = self.call.input(3).is_some();
         let given = if by_size { None } else { self.call.scales() };
         let input = self.call.input(0).and_then(Fact::shape);
-        let output = self.output().and_then(|o| o.shape());
+        let output = self.output().and_then(Fact::shape);
         let worked_out = || {
             let (i, o) = input.as_ref().zip(output.as_ref())?;
             let ratio = |(i, o): (&u64, &u64)| if *i == 0 { 1.0 } else { *o as f32 / *i as f32 };

@@ -315,7 +315,12 @@ impl<'a> Call<'a> {
         self.input(i)?.ints()
     }
 
-    /// Axes: an attribute in old opsets, an input later. Outer `None`: given but unknown.
+    /// Axes: an attribute in old opsets, an input later. Outer `None`: given but unknown; inner:
+    /// not given.
+    #[expect(
+        clippy::option_option,
+        reason = "unknown and absent are different answers"
+    )]
     pub fn axes(&self, input: usize) -> Option<Option<Vec<i64>>> {
         if let Some(axes) = self.attrs.ints("axes") {
             return Some(Some(axes.to_vec()));
@@ -584,21 +589,28 @@ impl<'a> Call<'a> {
             }
             "Transpose" => {
                 let dims = self.dims(0)?;
-                let out: Option<Dims> = match self.attrs.ints("perm") {
+                let perm: Vec<usize> = match self.attrs.ints("perm") {
                     Some(perm) if !perm.is_empty() => {
-                        if perm.len() != dims.len() {
-                            return None;
-                        }
-                        perm.iter()
-                            .map(|p| dims.get(usize::try_from(*p).ok()?).copied())
-                            .collect()
+                        let perm = perm.iter().map(|p| usize::try_from(*p).ok());
+                        perm.collect::<Option<_>>()?
                     }
-                    _ => Some(dims.iter().rev().copied().collect()),
+                    _ => (0..dims.len()).rev().collect(),
                 };
-                if dims.len() <= 1 {
-                    return Some(self.same_data(out?));
+                if perm.len() != dims.len() {
+                    return None;
                 }
-                Fact::new(t, Some(out?))
+                let out: Dims = perm
+                    .iter()
+                    .map(|p| dims.get(*p).copied())
+                    .collect::<Option<_>>()?;
+                let data = self.input(0)?.rearranged(&out, |at| {
+                    let mut source = vec![0; at.len()];
+                    for (a, p) in at.into_iter().zip(&perm) {
+                        *source.get_mut(*p)? = a;
+                    }
+                    Some(source)
+                });
+                Fact::with(t, out, data)
             }
             "DepthToSpace" | "SpaceToDepth" => {
                 let b = u64::try_from(self.attrs.int("blocksize")?)
@@ -639,11 +651,7 @@ impl<'a> Call<'a> {
                 };
                 let size: Dims = size.collect();
                 let dims = broadcast(&[self.dims(0)?, &size])?;
-                let filled = match self.input(0)?.data.as_deref() {
-                    Some(data) if data.len() == 1 => fill(data, &dims),
-                    Some(data) if self.dims(0) == Some(&dims) => Some(data.clone()),
-                    _ => None,
-                };
+                let filled = self.input(0)?.rearranged(&dims, Some);
                 Fact::with(t, dims, filled)
             }
             "Tile" => {
@@ -822,25 +830,15 @@ impl<'a> Call<'a> {
         let Some(dims) = broadcast(&[a, b]) else {
             return Fact::new(t, None);
         };
-        let data = self.binary_data();
+        let data = self.binary_data(&dims);
         Fact::with(t, dims, data)
     }
 
-    /// Element-wise on vectors of equal length or with a single element on one side.
-    fn binary_data(&self) -> Option<Data> {
-        let (fa, fb) = (self.input(0)?, self.input(1)?);
-        if fa.rank()? > 1 || fb.rank()? > 1 {
-            return None;
-        }
-        let (a, b) = (fa.data.as_ref()?, fb.data.as_ref()?);
-        let n = match (a.len(), b.len()) {
-            (x, y) if x == y => x,
-            (1, y) => y,
-            (x, 1) => x,
-            _ => return None,
-        };
-        let pick = |len: usize, i: usize| if len == 1 { 0 } else { i };
-        if let (Data::Int(x), Data::Int(y)) = (&**a, &**b) {
+    /// Element-wise on small tensors.
+    fn binary_data(&self, dims: &[Option<u64>]) -> Option<Data> {
+        let a = self.input(0)?.rearranged(dims, Some)?;
+        let b = self.input(1)?.rearranged(dims, Some)?;
+        if let (Data::Int(x), Data::Int(y)) = (&a, &b) {
             let f = |p: i64, q: i64| -> Option<i64> {
                 match self.op {
                     "Add" => p.checked_add(q),
@@ -867,10 +865,8 @@ impl<'a> Call<'a> {
                     _ => None,
                 }
             };
-            let one = |i: usize| -> Option<i64> {
-                f((*x.get(pick(x.len(), i))?)?, (*y.get(pick(y.len(), i))?)?)
-            };
-            return Some(Data::Int((0..n).map(one).collect()));
+            let one = |(p, q): (&Option<i64>, &Option<i64>)| f((*p)?, (*q)?);
+            return Some(Data::Int(x.iter().zip(y).map(one).collect()));
         }
         let (x, y) = (a.floats()?, b.floats()?);
         let f = |p: f64, q: f64| {
@@ -883,8 +879,8 @@ impl<'a> Call<'a> {
                 _ => return None,
             })
         };
-        let one = |i: usize| f(*x.get(pick(x.len(), i))?, *y.get(pick(y.len(), i))?);
-        Some(Data::Float((0..n).map(one).collect::<Option<_>>()?))
+        let all: Option<_> = x.into_iter().zip(y).map(|(p, q)| f(p, q)).collect();
+        all.map(Data::Float)
     }
 
     fn variadic(&self, t: DType) -> Option<Fact> {
@@ -908,24 +904,17 @@ impl<'a> Call<'a> {
 
     fn select(&self) -> Option<Fact> {
         let dims = broadcast(&[self.dims(0)?, self.dims(1)?, self.dims(2)?])?;
+        let ints = |i: usize| match self.input(i)?.rearranged(&dims, Some)? {
+            Data::Int(v) => Some(v),
+            Data::Float(_) => None,
+        };
         let data = || {
-            if dims.len() > 1 {
-                return None;
-            }
-            let pick = |v: &[Option<i64>], i: usize| *v.get(if v.len() == 1 { 0 } else { i })?;
-            let ints = |i: usize| match &**self.input(i)?.data.as_ref()? {
-                Data::Int(v) => Some(v.clone()),
-                Data::Float(_) => None,
-            };
             let (c, x, y) = (ints(0)?, ints(1)?, ints(2)?);
-            let n = usize::try_from(elements(&dims)?)
-                .ok()
-                .filter(|n| *n <= MAX_VALUES)?;
-            let one = |i| match pick(&c, i)? {
-                0 => pick(&y, i),
-                _ => pick(&x, i),
+            let pick = |((c, x), y): ((Option<i64>, Option<i64>), Option<i64>)| match c? {
+                0 => y,
+                _ => x,
             };
-            Some(Data::Int((0..n).map(one).collect()))
+            Some(Data::Int(c.into_iter().zip(x).zip(y).map(pick).collect()))
         };
         let data = data();
         Some(Fact::with(self.input(1)?.dtype, dims, data))
@@ -1072,7 +1061,7 @@ impl<'a> Call<'a> {
             }
             Some(Data::Float(v))
         };
-        let data = if out.len() == 1 {
+        let data = if at == 0 {
             joined().or_else(floats)
         } else {
             None
@@ -1130,31 +1119,16 @@ impl<'a> Call<'a> {
                 None => None,
             };
         }
-        let data = || {
-            let [(start, end, _, step)] = params[..] else {
-                return None;
-            };
-            let source = self.input(0)?.data.as_ref()?;
-            if dims.len() != 1 {
-                return None;
+        let data = self.input(0)?.rearranged(&out, |mut at| {
+            for &(start, end, axis_of, step) in &params {
+                let i = axis(axis_of, dims.len())?;
+                let (first, _) = sliced((*dims.get(i)?)?, start, end, step)?;
+                let a = at.get_mut(i)?;
+                let moved = first.checked_add(i64::try_from(*a).ok()?.checked_mul(step)?)?;
+                *a = u64::try_from(moved).ok()?;
             }
-            let (first, count) = sliced(source.len() as u64, start, end, step)?;
-            let at = |i: u64| {
-                let offset = i64::try_from(i).ok()?.checked_mul(step)?;
-                usize::try_from(first.checked_add(offset)?).ok()
-            };
-            match &**source {
-                Data::Int(v) => {
-                    let v: Option<_> = (0..count).map(|i| v.get(at(i)?).copied()).collect();
-                    v.map(Data::Int)
-                }
-                Data::Float(v) => {
-                    let v: Option<_> = (0..count).map(|i| v.get(at(i)?).copied()).collect();
-                    v.map(Data::Float)
-                }
-            }
-        };
-        let data = data();
+            Some(at)
+        });
         Some(Fact::with(self.first_dtype(), out, data))
     }
 
@@ -1164,26 +1138,22 @@ impl<'a> Call<'a> {
         let mut out: Dims = x.get(..axis)?.to_vec();
         out.extend_from_slice(at);
         out.extend_from_slice(x.get(axis + 1..)?);
-        let data = || {
-            let indices = self.ints(1)?;
-            if x.len() != 1 {
-                return None;
-            }
-            let source = self.input(0)?.data.as_ref()?;
-            let n = source.len() as i64;
-            let index = |i: i64| usize::try_from(if i < 0 { i.checked_add(n)? } else { i }).ok();
-            match &**source {
-                Data::Int(v) => {
-                    let v: Option<_> = indices.iter().map(|i| v.get(index(*i)?).copied()).collect();
-                    v.map(Data::Int)
-                }
-                Data::Float(v) => {
-                    let v: Option<_> = indices.iter().map(|i| v.get(index(*i)?).copied()).collect();
-                    v.map(Data::Float)
-                }
-            }
-        };
-        let data = data();
+        let indices = self.ints(1);
+        let data = self.input(0)?.rearranged(&out, |position| {
+            let wanted = position.get(axis..axis + at.len())?;
+            let index_dims: Option<Vec<u64>> = at.iter().copied().collect();
+            let index = *indices.as_ref()?.get(offset(wanted, &index_dims?)?)?;
+            let size = i64::try_from((*x.get(axis)?)?).ok()?;
+            let index = if index < 0 {
+                index.checked_add(size)?
+            } else {
+                index
+            };
+            let mut source = position.get(..axis)?.to_vec();
+            source.push(u64::try_from(index).ok()?);
+            source.extend_from_slice(position.get(axis + at.len()..)?);
+            Some(source)
+        });
         Some(Fact::with(self.first_dtype(), out, data))
     }
 
@@ -1413,7 +1383,7 @@ impl<'a> Call<'a> {
             return Some(Fact::new(t, Some(vec![None])));
         };
         let n = ((limit - start) / step).ceil().max(0.0);
-        if !(n <= MAX_DIM as f64) {
+        if n.is_nan() || n > MAX_DIM as f64 {
             return None;
         }
         let n = n as u64;
@@ -1430,22 +1400,82 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Position in every dim of the elements of a small tensor, in order.
+fn positions(dims: &[u64]) -> impl Iterator<Item = Vec<u64>> + '_ {
+    let count = dims
+        .iter()
+        .try_fold(1u64, |n, d| n.checked_mul(*d))
+        .unwrap_or(0);
+    (0..count.min(MAX_VALUES as u64 + 1)).map(move |mut flat| {
+        let mut at = vec![0; dims.len()];
+        for (a, d) in at.iter_mut().zip(dims).rev() {
+            *a = flat % d;
+            flat /= d;
+        }
+        at
+    })
+}
+
+/// Offset of a position; dims of size 1 are broadcast and leading positions ignored.
+fn offset(at: &[u64], dims: &[u64]) -> Option<usize> {
+    let at = at.get(at.len().checked_sub(dims.len())?..)?;
+    let mut flat = 0u64;
+    for (a, d) in at.iter().zip(dims) {
+        let a = if *d == 1 { 0 } else { *a };
+        if a >= *d {
+            return None;
+        }
+        flat = flat.checked_mul(*d)?.checked_add(a)?;
+    }
+    usize::try_from(flat).ok()
+}
+
+impl Fact {
+    /// A small tensor made of this one's elements: `source` maps a position to one here.
+    fn rearranged(
+        &self,
+        dims: &[Option<u64>],
+        source: impl Fn(Vec<u64>) -> Option<Vec<u64>>,
+    ) -> Option<Data> {
+        let data = self.data.as_deref()?;
+        let (own, dims) = (
+            self.shape()?,
+            dims.iter().copied().collect::<Option<Vec<_>>>()?,
+        );
+        if dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d))? > MAX_VALUES as u64 {
+            return None;
+        }
+        let offsets = positions(&dims).map(|at| offset(&source(at)?, &own));
+        match data {
+            Data::Int(v) => offsets
+                .map(|o| v.get(o?).copied())
+                .collect::<Option<_>>()
+                .map(Data::Int),
+            Data::Float(v) => offsets
+                .map(|o| v.get(o?).copied())
+                .collect::<Option<_>>()
+                .map(Data::Float),
+        }
+    }
+}
+
 /// First index and number of elements of `start:end:step` over `size` elements.
 fn sliced(size: u64, start: i64, end: i64, step: i64) -> Option<(i64, u64)> {
     let size = i64::try_from(size).ok()?;
     let wrap = |v: i64| if v < 0 { v.saturating_add(size) } else { v };
     let (start, end) = (wrap(start), wrap(end));
-    let (start, span) = if step > 0 {
-        let (s, e) = (start.clamp(0, size), end.clamp(0, size));
-        (s, e - s)
-    } else if step < 0 {
-        let (s, e) = (
-            start.clamp(0, (size - 1).max(0)),
-            end.clamp(-1, (size - 1).max(-1)),
-        );
-        (s, if size == 0 { 0 } else { s - e })
-    } else {
-        return None;
+    let last = size - 1;
+    let (start, span) = match step.signum() {
+        1 => {
+            let (s, e) = (start.clamp(0, size), end.clamp(0, size));
+            (s, e - s)
+        }
+        -1 if size > 0 => {
+            let (s, e) = (start.clamp(0, last), end.clamp(-1, last));
+            (s, s - e)
+        }
+        -1 => (0, 0),
+        _ => return None,
     };
     let count = (span.max(0) as u64).div_ceil(step.unsigned_abs());
     Some((start, count))
@@ -1532,13 +1562,12 @@ pub(super) fn einsum_sizes(call: &Call<'_>) -> Option<Einsum> {
         }
     }
     let size = |label: char| sizes.iter().find(|(l, ..)| *l == label).map(|(_, s, _)| *s);
-    let output: Option<Dims> = match right {
-        Some(right) => right.chars().map(size).collect(),
-        None => {
-            let mut once: Vec<_> = sizes.iter().filter(|(_, _, uses)| *uses == 1).collect();
-            once.sort_by_key(|(l, ..)| *l);
-            Some(once.into_iter().map(|(_, s, _)| *s).collect())
-        }
+    let output: Option<Dims> = if let Some(right) = right {
+        right.chars().map(size).collect()
+    } else {
+        let mut once: Vec<_> = sizes.iter().filter(|(_, _, uses)| *uses == 1).collect();
+        once.sort_by_key(|(l, ..)| *l);
+        Some(once.into_iter().map(|(_, s, _)| *s).collect())
     };
     let all: Dims = sizes.iter().map(|(_, s, _)| *s).collect();
     Some(Einsum {

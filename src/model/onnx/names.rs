@@ -1,6 +1,6 @@
 //! Which module runs an op, read from the names that exporters leave.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::proto;
 use crate::model::Exporter;
@@ -29,7 +29,7 @@ pub(super) struct Naming {
     /// Modules that need not have ops, with their class where known.
     pub modules: BTreeMap<String, Option<String>>,
     /// Modules whose `forward` the trace went through; empty if no trace was left.
-    pub called: HashSet<String>,
+    pub called: BTreeSet<String>,
     /// No names were usable: the caller should cut blocks.
     pub nameless: bool,
 }
@@ -56,7 +56,7 @@ pub(super) fn read(model: &proto::Model, ops: &[Named<'_>]) -> Naming {
         exporter: exporter(model, ops),
         paths: Vec::new(),
         modules,
-        called: HashSet::new(),
+        called: BTreeSet::new(),
         nameless: false,
     };
     let own: Vec<Option<String>> = match naming.exporter {

@@ -70,14 +70,17 @@ enum Field {
 fn field(msg: Msg, number: u64) -> Field {
     use Field::{Any, Bytes, Chunks, Fixed32, Fixed32s, Message, Text, Varint, Varints};
     match (msg, number) {
-        (Msg::Model, 1) | (Msg::Attribute, 3 | 20) | (Msg::Tensor, 2 | 14) => Varint,
-        (Msg::TensorType | Msg::Dimension, 1) | (Msg::OperatorSet, 2) => Varint,
-        (Msg::Model, 2 | 3) | (Msg::Graph, 2) | (Msg::Node, 1..=4 | 7) => Text,
-        (Msg::Attribute | Msg::ValueInfo | Msg::Entry | Msg::OperatorSet, 1) => Text,
-        (Msg::Tensor, 8) | (Msg::Dimension, 2) => Text,
+        (Msg::Model | Msg::TensorType | Msg::Dimension, 1)
+        | (Msg::Attribute, 3 | 20)
+        | (Msg::Tensor, 2 | 14)
+        | (Msg::OperatorSet, 2) => Varint,
+        (Msg::Model, 2 | 3)
+        | (Msg::Graph | Msg::Dimension, 2)
+        | (Msg::Node, 1..=4 | 7)
+        | (Msg::Attribute | Msg::ValueInfo | Msg::Entry | Msg::OperatorSet, 1)
+        | (Msg::Tensor, 8) => Text,
         (Msg::Model, 7) => Message(Msg::Graph, "graph"),
         (Msg::Model, 8) => Message(Msg::OperatorSet, "opset_import"),
-        (Msg::Model, 14) => Message(Msg::Entry, "metadata_props"),
         (Msg::Graph, 1) => Message(Msg::Node, "node"),
         (Msg::Graph, 5) => Message(Msg::Tensor, "initializer"),
         (Msg::Graph, 11) => Message(Msg::ValueInfo, "input"),
@@ -85,7 +88,7 @@ fn field(msg: Msg, number: u64) -> Field {
         (Msg::Graph, 13) => Message(Msg::ValueInfo, "value_info"),
         (Msg::Graph, 15) => Message(Msg::SparseTensor, "sparse_initializer"),
         (Msg::Node, 5) => Message(Msg::Attribute, "attribute"),
-        (Msg::Node, 9) => Message(Msg::Entry, "metadata_props"),
+        (Msg::Model, 14) | (Msg::Node, 9) => Message(Msg::Entry, "metadata_props"),
         (Msg::Attribute, 2) => Fixed32,
         (Msg::Attribute, 4 | 9) | (Msg::Tensor, 9) | (Msg::Entry, 2) => Bytes,
         (Msg::Tensor, 4 | 5 | 7 | 10 | 11) => Chunks,
@@ -258,7 +261,7 @@ impl Scan<'_> {
                 Field::Fixed32s => self.count(at, if wire == 2 { (pos - body) / 4 } else { 1 })?,
                 Field::Varint | Field::Fixed32 | Field::Any => {}
             }
-            if matches!(kind, Field::Fixed32s) && wire == 2 && (pos - body) % 4 != 0 {
+            if matches!(kind, Field::Fixed32s) && wire == 2 && !(pos - body).is_multiple_of(4) {
                 return Err(self.fail(at, Fault::Corrupt("a list of floats is cut")));
             }
             if matches!(kind, Field::Varints) && wire == 2 {
