@@ -12,6 +12,8 @@ mod infer;
 mod names;
 mod proto;
 mod sniff;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -132,7 +134,8 @@ fn framing(path: &Path, data: &[u8], error: wire::Error) -> LoadError {
         fault,
     } = error;
     // ONNX starts with the number ir_version; a file that fails before its graph never was one.
-    if place.is_empty() && !matches!(fault, wire::Fault::Limit { .. }) && data.first() != Some(&8) {
+    let limit = matches!(fault, wire::Fault::Limit { .. });
+    if !place.contains('.') && !limit && data.first() != Some(&8) {
         return LoadError::NotOnnx {
             path,
             looks: "its bytes are not an ONNX model's".to_owned(),

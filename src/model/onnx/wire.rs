@@ -235,17 +235,18 @@ impl Scan<'_> {
                 _ => self.varint(&mut pos, end)?,
             };
             let left = (end - pos) as u64;
+            let body = pos;
+            if let Field::Message(_, label) = kind {
+                let slot = &mut seen[(number & 15) as usize];
+                self.place.push((label, *slot));
+                *slot += 1;
+            }
             if skip > left {
                 return Err(self.past_end(at, end, skip - left));
             }
-            let body = pos;
             pos += skip as usize;
             match kind {
-                Field::Message(child, label) => {
-                    let slot = &mut seen[(number & 15) as usize];
-                    let index = *slot;
-                    *slot += 1;
-                    self.place.push((label, index));
+                Field::Message(child, _) => {
                     self.enter(child, at, body, pos)?;
                     self.place.pop();
                 }
