@@ -39,7 +39,10 @@ fn child(path: &Path) {
     let model = load(path, &LoadOptions::default()).unwrap();
     let ms = start.elapsed().as_secs_f64() * 1e3;
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .unwrap();
     let kib: f64 = peak.trim().trim_end_matches("kB").trim().parse().unwrap();
     println!("{ms} {} {}", kib / 1024.0, model.ops.len());
 }
@@ -75,7 +78,10 @@ fn python() -> Option<PathBuf> {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     if let [flag, path] = &args[..]
         && flag == "--child"
     {

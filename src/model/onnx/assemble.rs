@@ -1,24 +1,22 @@
 //! Decoded file -> [`Model`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::attrs::Attrs;
 use super::blocks;
 use super::decode::{Bad, Site};
 use super::error::{LoadError, Quoted};
-use super::graph::{Graph, Node, NodeId, ValueId, Weight};
-use super::infer::{Call, Fact};
-use super::names::{self, Named, Naming};
+use super::graph::{Graph, NodeId, ValueId};
+use super::hash::structure_hash;
+use super::names::{self, MAX_SEGMENTS, Named, Naming};
+use super::values::{Input, Values, call, infer, standard_op};
 use super::{LoadOptions, proto};
 use crate::model::{
     Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder, Note,
     Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
 };
 
-/// Deepest module path.
-const MAX_SEGMENTS: usize = 64;
 /// Largest tensor an input may be: 2^40 elements.
 const MAX_INPUT: u64 = 1 << 40;
 
@@ -164,14 +162,6 @@ fn shown(dims: &[Dim]) -> String {
     }
 }
 
-/// An input's declared dims and the ones in force.
-struct Input {
-    declared: Vec<Dim>,
-    dims: Option<Vec<u64>>,
-    /// Whether a dim that the file fixes was changed.
-    overridden: bool,
-}
-
 fn input_dims(
     path: &Path,
     graph: &Graph<'_>,
@@ -288,142 +278,6 @@ fn input_dims(
     Ok(inputs)
 }
 
-/// What is known of every value.
-struct Values {
-    facts: Vec<Fact>,
-    /// Depends on the data of a model input.
-    dynamic: Vec<bool>,
-    /// Shapes in `value_info` that contradict the computed ones.
-    disagreements: usize,
-}
-
-fn attributes<'a>(node: &Node<'a>) -> Attrs<'a> {
-    Attrs(&node.proto.attribute)
-}
-
-/// Op type for the standard operators, "" for other domains' and local functions.
-fn standard_op<'a>(node: &Node<'a>) -> &'a str {
-    match node.proto.domain.as_str() {
-        "" | "ai.onnx" => &node.proto.op_type,
-        // TensorRT and ONNX Runtime export these with the standard ones' meaning.
-        "com.microsoft" => match node.proto.op_type.as_str() {
-            op @ ("Gelu" | "QuantizeLinear" | "DequantizeLinear") => op,
-            _ => "",
-        },
-        _ => "",
-    }
-}
-
-fn call<'a>(node: &Node<'a>, facts: &'a [Fact], opset: i64) -> Call<'a> {
-    Call {
-        op: standard_op(node),
-        attrs: attributes(node),
-        opset,
-        inputs: node
-            .inputs
-            .iter()
-            .map(|v| v.and_then(|v| facts.get(v)))
-            .collect(),
-        outputs: node.outputs.len(),
-    }
-}
-
-fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
-    let mut facts: Vec<Fact> = vec![Fact::default(); graph.values.len()];
-    let mut dynamic = vec![false; graph.values.len()];
-    let mut disagreements = 0;
-    for (v, value) in graph.values.iter().enumerate() {
-        match value.weight {
-            Some(Weight::Dense(t)) => facts[v] = Fact::of_tensor(t),
-            Some(Weight::Sparse(_)) => {
-                let w = value.weight.map(|w| (w.dims(), w.data_type()));
-                if let Some((dims, code)) = w {
-                    let dims = dims.iter().map(|d| u64::try_from(*d).ok()).collect();
-                    facts[v] = Fact::new(super::attrs::dtype(code), Some(dims));
-                }
-            }
-            None => {}
-        }
-    }
-    // Names of symbolic dims that the user's dims settle.
-    let mut named: BTreeMap<&str, u64> = BTreeMap::new();
-    for (&v, input) in graph.inputs.iter().zip(inputs) {
-        dynamic[v] = true;
-        let dtype = graph.values[v].info.map_or(0, |t| t.elem_type);
-        let partial = input.declared.iter().map(|d| match d {
-            Dim::Fixed(n) => Some(*n),
-            Dim::Symbolic(_) => None,
-        });
-        let dims = match &input.dims {
-            Some(dims) => Some(dims.iter().copied().map(Some).collect()),
-            None if input.declared.is_empty() => None,
-            None => Some(partial.collect()),
-        };
-        facts[v] = Fact::new(super::attrs::dtype(dtype), dims);
-        for (d, n) in input.declared.iter().zip(input.dims.iter().flatten()) {
-            if let Dim::Symbolic(name) = d
-                && !name.is_empty()
-            {
-                named.insert(name, *n);
-            }
-        }
-    }
-    let declared_hold = inputs.iter().all(|i| !i.overridden);
-    for node in &graph.nodes {
-        let out = call(node, &facts, opset).infer();
-        // The shape of an activation is fixed, whatever the data.
-        let shape_only = matches!(standard_op(node), "Shape" | "Size" | "EyeLike");
-        let mut used = node.inputs.iter().flatten().chain(&node.captured);
-        let depends = !shape_only && used.any(|v| dynamic[*v]);
-        for (&v, mut fact) in node.outputs.iter().zip(out) {
-            let Some(v) = v else { continue };
-            if let Some(info) = graph.values[v].info
-                && declared_hold
-                && merge(&mut fact, info, &named)
-            {
-                disagreements += 1;
-            }
-            facts[v] = fact;
-            dynamic[v] = depends;
-        }
-    }
-    Values {
-        facts,
-        dynamic,
-        disagreements,
-    }
-}
-
-/// Fills what inference left open from the file's `value_info`; true if they contradict.
-fn merge(fact: &mut Fact, info: &proto::TensorType, named: &BTreeMap<&str, u64>) -> bool {
-    let mut declared = Fact::of_type(info);
-    if fact.dtype == crate::model::DType::Other {
-        fact.dtype = declared.dtype;
-    }
-    if let (Some(dims), Some(shape)) = (&mut declared.dims, &info.shape) {
-        for (d, proto) in dims.iter_mut().zip(&shape.dim) {
-            let name = proto.dim_param.as_deref();
-            *d = d.or_else(|| named.get(name?).copied());
-        }
-    }
-    match (&mut fact.dims, declared.dims) {
-        (None, declared) => {
-            fact.dims = declared;
-            false
-        }
-        (Some(_), None) => false,
-        (Some(own), Some(declared)) if own.len() == declared.len() => {
-            let mut clash = false;
-            for (o, d) in own.iter_mut().zip(declared) {
-                clash |= matches!((*o, d), (Some(a), Some(b)) if a != b);
-                *o = o.or(d);
-            }
-            clash
-        }
-        (Some(_), Some(_)) => true,
-    }
-}
-
 /// What becomes of each node.
 struct Roles {
     /// Nodes that are ops, in execution order.
@@ -465,7 +319,7 @@ fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
         if !works {
             continue;
         }
-        if matches!(standard_op(node), "Identity" | "Dropout")
+        if matches!(standard_op(node.proto), "Identity" | "Dropout")
             && let (Some(Some(input)), Some(Some(output))) =
                 (node.inputs.first(), node.outputs.first())
             && !graph.values[*output].is_output
@@ -738,87 +592,4 @@ fn check_path(path: &Path, module: &str) -> Result<(), LoadError> {
         what: format!("{segments} levels, {} bytes", module.len()),
         limit: MAX_SEGMENTS,
     })
-}
-
-/// BLAKE3 of nodes, attributes, and of weights' names, types and dims (with the values of small
-/// integer ones, which are shapes).
-fn structure_hash(graph: &proto::Graph) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hash_graph(&mut hasher, graph);
-    hasher.finalize().to_hex().to_string()
-}
-
-fn hash_text(hasher: &mut blake3::Hasher, text: &[u8]) {
-    hasher.update(&(text.len() as u64).to_le_bytes());
-    hasher.update(text);
-}
-
-fn hash_tensor(hasher: &mut blake3::Hasher, tensor: &proto::Tensor) {
-    hash_text(hasher, tensor.name.as_bytes());
-    hasher.update(&tensor.data_type.to_le_bytes());
-    hasher.update(&(tensor.dims.len() as u64).to_le_bytes());
-    for d in &tensor.dims {
-        hasher.update(&d.to_le_bytes());
-    }
-    if let Some(ints) = super::attrs::tensor_data(tensor).and_then(|d| d.ints()) {
-        for i in ints {
-            hasher.update(&i.to_le_bytes());
-        }
-    }
-}
-
-fn hash_graph(hasher: &mut blake3::Hasher, graph: &proto::Graph) {
-    for count in [graph.node.len(), graph.initializer.len(), graph.input.len()] {
-        hasher.update(&(count as u64).to_le_bytes());
-    }
-    for node in &graph.node {
-        for text in [&node.op_type, &node.domain, &node.name] {
-            hash_text(hasher, text.as_bytes());
-        }
-        for list in [&node.input, &node.output] {
-            hasher.update(&(list.len() as u64).to_le_bytes());
-            for name in list {
-                hash_text(hasher, name.as_bytes());
-            }
-        }
-        for a in &node.attribute {
-            hash_text(hasher, a.name.as_bytes());
-            hasher.update(&a.i.unwrap_or(0).to_le_bytes());
-            hasher.update(&a.f.unwrap_or(0.0).to_le_bytes());
-            hash_text(hasher, a.s.as_deref().unwrap_or_default());
-            hasher.update(&(a.ints.len() as u64).to_le_bytes());
-            for i in &a.ints {
-                hasher.update(&i.to_le_bytes());
-            }
-            for f in &a.floats {
-                hasher.update(&f.to_le_bytes());
-            }
-            for s in &a.strings {
-                hash_text(hasher, s);
-            }
-            for t in a.t.iter().map(|t| &**t).chain(&a.tensors) {
-                hash_tensor(hasher, t);
-            }
-            for g in a.g.iter().map(|g| &**g).chain(&a.graphs) {
-                hash_graph(hasher, g);
-            }
-        }
-    }
-    for tensor in &graph.initializer {
-        hash_tensor(hasher, tensor);
-    }
-    for info in &graph.input {
-        hash_text(hasher, info.name.as_bytes());
-        let Some(t) = super::graph::tensor_type(info) else {
-            continue;
-        };
-        hasher.update(&t.elem_type.to_le_bytes());
-        for d in t.shape.iter().flat_map(|s| &s.dim) {
-            hasher.update(&d.dim_value.unwrap_or(-1).to_le_bytes());
-            hash_text(
-                hasher,
-                d.dim_param.as_deref().unwrap_or_default().as_bytes(),
-            );
-        }
-    }
 }

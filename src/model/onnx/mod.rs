@@ -1,5 +1,5 @@
 //! Reads ONNX files, which are untrusted input: framing ([`wire`]), names resolved ([`graph`]),
-//! shapes ([`infer`]), op kinds and costs ([`decode`]), modules ([`names`], [`blocks`]).
+//! shapes ([`values`], [`infer`]), op kinds and costs ([`decode`]), modules ([`names`], [`blocks`]).
 
 mod assemble;
 mod attrs;
@@ -8,12 +8,14 @@ mod bundled;
 mod decode;
 mod error;
 mod graph;
+mod hash;
 mod infer;
 mod names;
 mod proto;
 mod sniff;
 #[cfg(test)]
 mod tests;
+mod values;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::proto;
 use crate::model::Exporter;
 
+/// Deepest module path.
+pub(super) const MAX_SEGMENTS: usize = 64;
 /// Metadata key of a module's class, written by `scripts/dlaplan_export.py`.
 const CLASS_KEY: &str = "dlaplan.class:";
 const SCOPES_KEY: &str = "pkg.torch.onnx.name_scopes";
@@ -83,6 +85,9 @@ fn exporter(model: &proto::Model, ops: &[Named<'_>]) -> Exporter {
 
 fn add_with_ancestors(set: &mut HashSet<String>, path: &str) {
     let mut path = path;
+    if path.split('.').count() > MAX_SEGMENTS {
+        return;
+    }
     while !path.is_empty() && set.insert(path.to_owned()) {
         path = parent(path);
     }
@@ -302,6 +307,11 @@ fn torchscript(
             own.push(owner.map(str::to_owned));
             continue;
         };
+        if segments.len() > MAX_SEGMENTS {
+            // Refused later; decoding it would only take long.
+            own.push(Some(segments.join(".")));
+            continue;
+        }
         let mut path = String::new();
         for segment in segments {
             path = decoder.step(&path, segment);

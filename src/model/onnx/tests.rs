@@ -469,6 +469,7 @@ fn bodies_count_as_readers() {
     check_invariants(&model);
     assert_eq!(model.ops[0].kind, OpKind::ControlFlow);
     assert_eq!(&*model.tensor(model.ops[0].inputs[0]).name, "x");
+    assert_eq!(shape_of(&model, "y").unwrap(), [1, 3, 8, 8]);
 }
 
 #[test]

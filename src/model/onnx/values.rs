@@ -1,0 +1,253 @@
+//! What is known of every value of a graph: inference, the file's own claims, and the user's dims.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::attrs::{Attrs, Data, dtype};
+use super::graph::{Graph, Node, Weight};
+use super::infer::{Call, Fact};
+use super::proto;
+use crate::model::{DType, Dim};
+
+/// Most elements of small constants worked out in all; real models stay far below. Beyond, shapes
+/// that depend on arithmetic stay unknown.
+const MAX_WORK: usize = 4_000_000;
+
+/// An input's declared dims and the ones in force.
+pub(super) struct Input {
+    pub declared: Vec<Dim>,
+    pub dims: Option<Vec<u64>>,
+    /// Whether a dim that the file fixes was changed.
+    pub overridden: bool,
+}
+
+/// What is known of every value.
+pub(super) struct Values {
+    pub facts: Vec<Fact>,
+    /// Depends on the data of a model input.
+    pub dynamic: Vec<bool>,
+    /// Shapes in `value_info` that contradict the computed ones.
+    pub disagreements: usize,
+}
+
+/// Op type for the standard operators, "" for other domains' and local functions.
+pub(super) fn standard_op(node: &proto::Node) -> &str {
+    match (node.domain.as_str(), node.op_type.as_str()) {
+        // TensorRT and ONNX Runtime give the three of com.microsoft the standard ones' meaning.
+        ("" | "ai.onnx", op)
+        | ("com.microsoft", op @ ("Gelu" | "QuantizeLinear" | "DequantizeLinear")) => op,
+        _ => "",
+    }
+}
+
+/// A node with its inputs' facts.
+pub(super) fn call<'a>(node: &Node<'a>, facts: &'a [Fact], opset: i64) -> Call<'a> {
+    Call {
+        op: standard_op(node.proto),
+        attrs: Attrs(&node.proto.attribute),
+        opset,
+        inputs: node
+            .inputs
+            .iter()
+            .map(|v| v.and_then(|v| facts.get(v)))
+            .collect(),
+        outputs: node.outputs.len(),
+    }
+}
+
+pub(super) fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
+    let mut facts: Vec<Fact> = vec![Fact::default(); graph.values.len()];
+    let mut dynamic = vec![false; graph.values.len()];
+    let mut disagreements = 0;
+    for (v, value) in graph.values.iter().enumerate() {
+        match value.weight {
+            Some(Weight::Dense(t)) => facts[v] = Fact::of_tensor(t),
+            Some(Weight::Sparse(_)) => {
+                let w = value.weight.map(|w| (w.dims(), w.data_type()));
+                if let Some((dims, code)) = w {
+                    let dims = dims.iter().map(|d| u64::try_from(*d).ok()).collect();
+                    facts[v] = Fact::new(dtype(code), Some(dims));
+                }
+            }
+            None => {}
+        }
+    }
+    // Names of symbolic dims that the user's dims settle.
+    let mut named: BTreeMap<&str, u64> = BTreeMap::new();
+    for (&v, input) in graph.inputs.iter().zip(inputs) {
+        dynamic[v] = true;
+        let code = graph.values[v].info.map_or(0, |t| t.elem_type);
+        let partial = input.declared.iter().map(|d| match d {
+            Dim::Fixed(n) => Some(*n),
+            Dim::Symbolic(_) => None,
+        });
+        let dims = match &input.dims {
+            Some(dims) => Some(dims.iter().copied().map(Some).collect()),
+            None if input.declared.is_empty() => None,
+            None => Some(partial.collect()),
+        };
+        facts[v] = Fact::new(dtype(code), dims);
+        for (d, n) in input.declared.iter().zip(input.dims.iter().flatten()) {
+            if let Dim::Symbolic(name) = d
+                && !name.is_empty()
+            {
+                named.insert(name, *n);
+            }
+        }
+    }
+    let mut work = 0;
+    let declared_hold = inputs.iter().all(|i| !i.overridden);
+    for node in &graph.nodes {
+        let mut out = if standard_op(node.proto) == "If" {
+            let named = |v: &usize| Some((graph.values.get(*v)?.name, facts.get(*v)?.clone()));
+            let mut scope: Scope<'_> = node.captured.iter().filter_map(named).collect();
+            let condition = node.inputs.first().and_then(|v| facts.get((*v)?));
+            branches(node.proto, condition, opset, &mut scope)
+        } else {
+            call(node, &facts, opset).infer()
+        };
+        let exhausted = work > MAX_WORK;
+        work += out
+            .iter()
+            .filter_map(|f| f.data.as_ref())
+            .map(|d| d.len())
+            .sum::<usize>();
+        if work > MAX_WORK {
+            if !exhausted {
+                for fact in &mut facts {
+                    fact.data = None;
+                }
+            }
+            for fact in &mut out {
+                fact.data = None;
+            }
+        }
+        // The shape of an activation is fixed, whatever the data.
+        let shape_only = matches!(standard_op(node.proto), "Shape" | "Size" | "EyeLike");
+        let mut used = node.inputs.iter().flatten().chain(&node.captured);
+        let depends = !shape_only && used.any(|v| dynamic[*v]);
+        for (&v, mut fact) in node.outputs.iter().zip(out) {
+            let Some(v) = v else { continue };
+            if let Some(info) = graph.values[v].info
+                && declared_hold
+                && merge(&mut fact, info, &named)
+            {
+                disagreements += 1;
+            }
+            facts[v] = fact;
+            dynamic[v] = depends;
+        }
+    }
+    Values {
+        facts,
+        dynamic,
+        disagreements,
+    }
+}
+
+/// Fills what inference left open from the file's `value_info`; true if they contradict.
+fn merge(fact: &mut Fact, info: &proto::TensorType, named: &BTreeMap<&str, u64>) -> bool {
+    let mut declared = Fact::of_type(info);
+    if fact.dtype == DType::Other {
+        fact.dtype = declared.dtype;
+    }
+    if let (Some(dims), Some(shape)) = (&mut declared.dims, &info.shape) {
+        for (d, proto) in dims.iter_mut().zip(&shape.dim) {
+            let name = proto.dim_param.as_deref();
+            *d = d.or_else(|| named.get(name?).copied());
+        }
+    }
+    match (&mut fact.dims, declared.dims) {
+        (None, declared) => {
+            fact.dims = declared;
+            false
+        }
+        (Some(_), None) => false,
+        (Some(own), Some(declared)) if own.len() == declared.len() => {
+            let mut clash = false;
+            for (o, d) in own.iter_mut().zip(declared) {
+                clash |= matches!((*o, d), (Some(a), Some(b)) if a != b);
+                *o = o.or(d);
+            }
+            clash
+        }
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// Facts by name, inside a body.
+type Scope<'a> = HashMap<&'a str, Fact>;
+
+/// Outputs of an If: the taken branch's if the condition is known, else what both agree on.
+fn branches<'a>(
+    node: &'a proto::Node,
+    condition: Option<&Fact>,
+    opset: i64,
+    scope: &mut Scope<'a>,
+) -> Vec<Fact> {
+    let attrs = Attrs(&node.attribute);
+    let mut run = |name| {
+        let body = attrs.get(name)?.g.as_deref()?;
+        Some(body_outputs(body, opset, scope))
+    };
+    let taken = condition.and_then(|c| c.data.as_deref().and_then(Data::first_int));
+    let mut facts = match taken {
+        Some(0) => run("else_branch").unwrap_or_default(),
+        Some(_) => run("then_branch").unwrap_or_default(),
+        None => {
+            let (a, b) = (run("then_branch"), run("else_branch"));
+            let pairs = a.unwrap_or_default().into_iter().zip(b.unwrap_or_default());
+            pairs.map(|(a, b)| agreed(a, b)).collect()
+        }
+    };
+    facts.resize_with(node.output.len(), Fact::default);
+    facts
+}
+
+fn agreed(a: Fact, b: Fact) -> Fact {
+    let dims = a.dims.zip(b.dims).filter(|(a, b)| a.len() == b.len());
+    let dims = dims.map(|(a, b)| {
+        let same = |(a, b): (Option<u64>, Option<u64>)| a.filter(|a| Some(*a) == b);
+        a.into_iter().zip(b).map(same).collect()
+    });
+    Fact::new(
+        if a.dtype == b.dtype {
+            a.dtype
+        } else {
+            DType::Other
+        },
+        dims,
+    )
+}
+
+fn body_outputs<'a>(body: &'a proto::Graph, opset: i64, scope: &mut Scope<'a>) -> Vec<Fact> {
+    for tensor in &body.initializer {
+        scope.insert(&tensor.name, Fact::of_tensor(tensor));
+    }
+    for node in &body.node {
+        let facts = if standard_op(node) == "If" {
+            let condition = node
+                .input
+                .first()
+                .and_then(|n| scope.get(n.as_str()))
+                .cloned();
+            branches(node, condition.as_ref(), opset, scope)
+        } else {
+            let call = Call {
+                op: standard_op(node),
+                attrs: Attrs(&node.attribute),
+                opset,
+                inputs: node.input.iter().map(|n| scope.get(n.as_str())).collect(),
+                outputs: node.output.len(),
+            };
+            call.infer()
+        };
+        for (name, fact) in node.output.iter().zip(facts) {
+            scope.insert(name, fact);
+        }
+    }
+    let outputs = body
+        .output
+        .iter()
+        .map(|o| scope.get(o.name.as_str()).cloned());
+    outputs.map(Option::unwrap_or_default).collect()
+}
