@@ -64,6 +64,8 @@ pub struct BoardFile {
     pub rows: Vec<String>,
     /// Bands by precision and devices.
     pub bands: Vec<HeldOut>,
+    /// What running beside other engines adds to a band, as a fraction.
+    pub contention_band: f64,
 }
 
 /// Band where nothing was measured at all: two out of three.
@@ -82,6 +84,7 @@ impl BoardFile {
             parameters: Parameters::default(),
             rows: Vec::new(),
             bands: Vec::new(),
+            contention_band: 0.3,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Time of one kernel, one DLA layer, one transition: the physics. Everything in ms.
 
-use crate::placement::{EngineConfig, Precision};
+use crate::placement::{Device, EngineConfig, Precision};
 use crate::target::{DlaGeneration, DlaSpec, GpuArch, Target};
 
 use super::params::Parameters;
@@ -12,8 +12,8 @@ const TILES: [(f64, f64); 4] = [(64.0, 64.0), (128.0, 64.0), (64.0, 128.0), (128
 /// Step of the summed length inside a tile.
 const TILE_DEPTH: f64 = 32.0;
 
-/// Channels a first layer's input is padded to.
-const LEAST_INPUT_CHANNELS: f64 = 4.0;
+/// A first layer has at most this many channels (RGB with alpha).
+const IMAGE_CHANNELS: f64 = 4.0;
 
 /// Fewer channels per group than this run on the CUDA cores.
 const TENSOR_CORE_CHANNELS: f64 = 8.0;
@@ -119,6 +119,15 @@ impl CostModel {
         })
     }
 
+    /// The same with the DLA's clock scaled, for rows measured at another clock.
+    #[must_use]
+    pub fn with_dla_clock(mut self, scale: f64) -> Self {
+        if let Some(dla) = &mut self.dla {
+            dla.clock *= scale;
+        }
+        self
+    }
+
     /// DRAM bytes per ms at the data sheet's rate.
     pub fn dram(&self) -> f64 {
         self.dram
@@ -165,8 +174,18 @@ impl CostModel {
         (first.input + rest) * number.bytes()
     }
 
-    /// One kernel made of equal convolutions (or a single part).
+    /// One kernel made of equal convolutions (or a single part), as part of an engine.
     pub fn gpu_ms(&self, parts: &[Work]) -> f64 {
+        let kernels = match parts.first().map(|w| w.main) {
+            None | Some(Main::Free) => return 0.0,
+            Some(Main::Copy { kernels }) => kernels,
+            Some(_) => 1.0,
+        };
+        self.kernel_ms(parts) + kernels * self.params.gpu.gap_cycles / self.gpu_clock
+    }
+
+    /// The same as a layer profile shows it: without the gap to the next kernel.
+    pub fn kernel_ms(&self, parts: &[Work]) -> f64 {
         let Some(first) = parts.first() else {
             return 0.0;
         };
@@ -183,11 +202,11 @@ impl CostModel {
                 ms(p.depthwise_cycles) + ms(first.macs / rate).max(memory)
             }
             Main::Conv(d) => {
-                let kernels: f64 = parts.iter().map(|w| columns(w)).sum();
+                let kernels: f64 = parts.iter().map(columns).sum();
                 let math = self.matrix_cycles(
                     d.p * d.q * d.batch,
                     kernels / d.groups,
-                    (d.c / d.groups).max(LEAST_INPUT_CHANNELS) * d.r * d.s,
+                    (d.c / d.groups).max(p.input_channels) * d.r * d.s,
                     number,
                 ) * d.groups;
                 ms(p.matrix_cycles) + ms(math).max(memory)
@@ -279,9 +298,9 @@ impl CostModel {
         self.params.transition.submit_ms
     }
 
-    /// Moving a tensor of `elems` elements into or out of a DLA subgraph. `boundary`: to or from
-    /// the caller, in FP32.
-    pub fn transition_ms(&self, elems: f64, boundary: bool) -> f64 {
+    /// Moving a tensor of `elems` elements into (`to` the DLA) or out of a DLA subgraph.
+    /// `boundary`: from or to the caller, in FP32.
+    pub fn transition_ms(&self, elems: f64, to: Device, boundary: bool) -> f64 {
         let p = &self.params.transition;
         let inner = self.dla_number().bytes();
         let outer = if boundary {
@@ -291,8 +310,8 @@ impl CostModel {
         };
         let moved = elems * (inner + outer) / (self.dram * p.reformat_bandwidth);
         let fixed = p.reformat_cycles / self.gpu_clock;
-        let int8 = if self.precision.int8 && !boundary {
-            p.int8_ms
+        let int8 = if self.precision.int8 && !boundary && to == Device::Dla {
+            elems * p.int8_entry_ns * 1e-6
         } else {
             0.0
         };
@@ -330,7 +349,7 @@ fn conv_cycles(
     };
     let pixels = d.p * d.q * d.batch + p.stripe_start;
     let channels = d.c / d.groups;
-    if channels <= LEAST_INPUT_CHANNELS && d.groups == 1.0 {
+    if channels <= IMAGE_CHANNELS && d.groups == 1.0 {
         let fold = d.stride_h * d.stride_w;
         let folded = (d.c * fold / 16.0).ceil() * 16.0;
         let macs = folded * d.k * pixels * d.r * d.s / fold;

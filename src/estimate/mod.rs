@@ -7,6 +7,8 @@
 pub mod board;
 pub mod calibration;
 mod cost;
+pub mod deployment;
+pub mod fidelity;
 pub mod nvdla;
 pub mod params;
 mod table;
@@ -54,6 +56,18 @@ struct Costed {
     dla_ms: f64,
 }
 
+impl Costed {
+    /// One part's share of a kernel of merged convolutions, by its work.
+    fn share(&self, part: &Part) -> f64 {
+        let all: f64 = self.unit.parts.iter().map(|p| p.work.macs).sum();
+        if self.unit.parts.len() > 1 && all > 0.0 {
+            part.work.macs / all
+        } else {
+            1.0
+        }
+    }
+}
+
 /// Everything about the cost of a planner's model on its target that no placement changes.
 #[derive(Debug)]
 pub struct Estimator<'p, 'm> {
@@ -73,6 +87,7 @@ struct Ready {
     elems: Vec<f64>,
     scale: f64,
     bands: [Band; 3],
+    contention_band: Band,
     source: Arc<str>,
 }
 
@@ -150,7 +165,7 @@ impl<'p, 'm> Estimator<'p, 'm> {
             return Figure::none("the op belongs to no kernel");
         };
         let (mix, unit_ms) = match device {
-            Device::Gpu => (Mix::Gpu, costed.gpu_ms * ready.share_of_merge(costed, part)),
+            Device::Gpu => (Mix::Gpu, costed.gpu_ms * costed.share(part)),
             Device::Dla => (Mix::Dla, ready.costs.dla_ms(&part.work)),
         };
         // A fused op costs what the kernel would save without it; the main op bears the rest.
@@ -235,6 +250,7 @@ impl Ready {
                 .map(|t| t.elements().unwrap_or(0) as f64 * scale)
                 .collect(),
             bands: [Mix::Gpu, Mix::Dla, Mix::Both].map(|mix| board.band(config.precision, mix)),
+            contention_band: Band::symmetric(board.contention_band),
             source: board.source.as_str().into(),
             costs,
             units,
@@ -243,16 +259,6 @@ impl Ready {
             unit_of,
             scale,
         })
-    }
-
-    /// One part's share of a kernel of merged convolutions, by its work.
-    fn share_of_merge(&self, costed: &Costed, part: &Part) -> f64 {
-        let all: f64 = costed.unit.parts.iter().map(|p| p.work.macs).sum();
-        if costed.unit.parts.len() > 1 && all > 0.0 {
-            part.work.macs / all
-        } else {
-            1.0
-        }
     }
 
     fn times(&self, planner: &Planner<'_>, plan: &Plan) -> (Times, Vec<f64>) {
@@ -280,7 +286,7 @@ impl Ready {
             .iter()
             .map(|t| {
                 self.costs
-                    .transition_ms(self.elems[t.tensor.index()], t.boundary)
+                    .transition_ms(self.elems[t.tensor.index()], t.to, t.boundary)
             })
             .collect();
         times.transition = per_transition.iter().sum();
@@ -323,7 +329,6 @@ impl Ready {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a missing figure is the failure")]
 mod tests {
     use super::*;
     use crate::model::Model;

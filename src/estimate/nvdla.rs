@@ -48,7 +48,6 @@ pub fn mac_cycles(conv: &Convolution, macs: u64) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a malformed row is the failure")]
 mod tests {
     use super::*;
 

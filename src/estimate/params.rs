@@ -67,8 +67,8 @@ macro_rules! parameters {
 parameters! {
     /// GPU kernels. Cycles are of the GPU clock, so that power modes scale them.
     pub struct GpuParameters {
-        /// Share of peak a 64x64 tile reaches.
-        tile_efficiency: 0.5, 0.3, 0.1, 1.0;
+        /// Share of peak a 64x64 tile reaches. Above 1 where Winograd saves multiplications.
+        tile_efficiency: 0.5, 0.3, 0.1, 2.0;
         /// How efficiency grows with tile area: (area / 4096)^this.
         tile_growth: 0.2, 0.5, 0.01, 0.6;
         /// Slowdown of a kernel with at most one tile per SM: nothing hides its latency.
@@ -77,6 +77,11 @@ parameters! {
         bandwidth: 0.79, 0.1, 0.4, 0.95;
         /// Fixed cycles of a convolution or matrix kernel (launch, prologue, tail).
         matrix_cycles: 16000.0, 0.4, 1000.0, 60000.0;
+        /// Cycles between two kernels of an engine, reformats of an ordinary network included;
+        /// layer profiles do not show them.
+        gap_cycles: 4000.0, 0.5, 100.0, 20000.0;
+        /// Channels a first layer's input is padded to.
+        input_channels: 5.0, 0.3, 4.0, 32.0;
         /// Fixed cycles of a streaming kernel.
         stream_cycles: 7000.0, 0.4, 500.0, 40000.0;
         /// Fixed cycles of a kernel that moves data (transpose, slice, concatenation copy).
@@ -95,8 +100,9 @@ parameters! {
 parameters! {
     /// One DLA core. Cycles are of the DLA clock.
     pub struct DlaParameters {
-        /// Share of peak a convolution reaches in INT8.
-        int8_efficiency: 0.75, 0.25, 0.1, 1.0;
+        /// Share of peak a convolution reaches in INT8. Above 1 where Winograd saves
+        /// multiplications.
+        int8_efficiency: 0.75, 0.25, 0.1, 1.3;
         /// Share of peak (Xavier) or of the INT8 peak (Orin) a convolution reaches in FP16.
         /// Above 1 where Winograd saves multiplications.
         fp16_efficiency: 0.8, 0.3, 0.005, 1.3;
@@ -128,9 +134,10 @@ parameters! {
         reformat_cycles: 12000.0, 0.4, 1000.0, 60000.0;
         /// Share of DRAM bandwidth a reformat reaches, reading and writing.
         reformat_bandwidth: 0.2, 0.4, 0.02, 0.9;
-        /// Extra time per tensor between GPU and DLA in INT8, ms: requantising and the formats
-        /// that neither side shares.
-        int8_ms: 0.1, 0.8, 0.001, 0.6;
+        /// Extra time per element that enters a DLA subgraph from the GPU in INT8, ns:
+        /// requantising, formats that the two sides do not share, and the slower kernels TensorRT
+        /// takes beside them.
+        int8_entry_ns: 1.0, 1.0, 0.01, 10.0;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The same costs as a table, for whoever looks for the best placement.
 
 use crate::model::{OpId, TensorId};
+use crate::placement::Device;
 
 use super::Estimator;
 
@@ -70,12 +71,12 @@ impl Estimator<'_, '_> {
             .elems
             .iter()
             .map(|elems| {
-                let inner = ready.costs.transition_ms(*elems, false);
+                let cost = |to, boundary| ready.costs.transition_ms(*elems, to, boundary);
                 TransitionCost {
-                    to_dla_ms: inner,
-                    to_gpu_ms: inner,
-                    dla_to_dla_ms: inner,
-                    boundary_ms: ready.costs.transition_ms(*elems, true),
+                    to_dla_ms: cost(Device::Dla, false),
+                    to_gpu_ms: cost(Device::Gpu, false),
+                    dla_to_dla_ms: cost(Device::Dla, false),
+                    boundary_ms: cost(Device::Dla, true),
                 }
             })
             .collect();

@@ -132,14 +132,13 @@ pub(crate) fn units(model: &Model, batch: u32) -> Result<Vec<Unit>, NoCost> {
         let work = work(model, &ops, scale, &in_place)?;
         let key = merge_key(model, &ops);
         let part = Part { ops, work };
-        match key.as_ref().and_then(|k| mergeable.get(k)) {
-            Some(at) => units[*at].parts.push(part),
-            None => {
-                if let Some(key) = key {
-                    mergeable.insert(key, units.len());
-                }
-                units.push(Unit { parts: vec![part] });
+        if let Some(at) = key.as_ref().and_then(|k| mergeable.get(k)) {
+            units[*at].parts.push(part);
+        } else {
+            if let Some(key) = key {
+                mergeable.insert(key, units.len());
             }
+            units.push(Unit { parts: vec![part] });
         }
     }
     Ok(units)

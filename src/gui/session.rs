@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use crate::placement::{EngineConfig, Placement};
 use crate::target::Target;
 
-use super::jobs::Waker;
 use super::message::{Message, Messages};
 use super::state::{Open, ThemeChoice};
 
@@ -113,11 +112,7 @@ pub struct Store {
 impl Store {
     /// Opens the folder, takes a session file of its own, and looks for work to bring back. What
     /// cannot be read or written becomes a message; the window works without.
-    pub fn open(
-        dir: &Path,
-        wake: &Waker,
-        messages: &mut Messages,
-    ) -> (Self, Settings, Option<Found>) {
+    pub fn open(dir: &Path, messages: &mut Messages) -> (Self, Settings, Option<Found>) {
         let sessions = dir.join("sessions");
         for folder in [&sessions, &dir.join("recovered"), &dir.join("work")] {
             if let Err(e) = fs::create_dir_all(folder) {
@@ -143,10 +138,10 @@ impl Store {
             .filter(|f| f.try_lock().is_ok());
         let slot: Shared = Shared::default();
         let writer = {
-            let (slot, path, wake) = (Arc::clone(&slot), session.clone(), Arc::clone(wake));
+            let (slot, path) = (Arc::clone(&slot), session.clone());
             std::thread::Builder::new()
                 .name("autosave".into())
-                .spawn(move || autosave(&slot, &path, &wake))
+                .spawn(move || autosave(&slot, &path))
                 .ok()
         };
         let settings = read_json(&dir.join("settings.json")).unwrap_or_default();
@@ -242,7 +237,7 @@ impl Drop for Store {
     }
 }
 
-fn autosave(slot: &Shared, path: &Path, wake: &Waker) {
+fn autosave(slot: &Shared, path: &Path) {
     let (slot, bell) = &**slot;
     loop {
         let session = {
@@ -255,7 +250,6 @@ fn autosave(slot: &Shared, path: &Path, wake: &Waker) {
         let Some(session) = session else { return };
         if let Err(e) = write_json(path, &session) {
             slot.lock().unwrap_or_else(PoisonError::into_inner).error = Some(e.to_string());
-            wake();
         }
     }
 }

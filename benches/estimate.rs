@@ -1,0 +1,82 @@
+//! Plans and estimates per second, and how cost grows with the model. Run by hand:
+//! `cargo bench --bench estimate --no-default-features`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a table for a person; a missing network is a bug"
+)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use dlaplan::estimate::Estimator;
+use dlaplan::estimate::calibration::networks::{chain, network};
+use dlaplan::model::Model;
+use dlaplan::placement::{Device, EngineConfig};
+use dlaplan::plan::Planner;
+use dlaplan::target::{Board, Target};
+
+fn target() -> Target {
+    let board = Board::find("xavier-nx").unwrap();
+    Target {
+        board,
+        mode: &board.modes[0],
+        tensorrt: board.tensorrt[0],
+    }
+}
+
+/// Placements per second: every block of eight ops alternates by the bits of a counter.
+fn per_second(model: &Model, budget: Duration) -> f64 {
+    let planner = Planner::new(model, &target(), &EngineConfig::default());
+    let estimator = Estimator::new(&planner);
+    let start = Instant::now();
+    let mut done = 0u64;
+    while start.elapsed() < budget {
+        let devices: Vec<Device> = (0..model.ops.len())
+            .map(|i| {
+                if (done >> (i / 8 % 20)) & 1 == 1 {
+                    Device::Dla
+                } else {
+                    Device::Gpu
+                }
+            })
+            .collect();
+        let plan = planner.plan(devices);
+        black_box(estimator.estimate(&plan));
+        done += 1;
+    }
+    done as f64 / start.elapsed().as_secs_f64()
+}
+
+fn main() {
+    println!(
+        "{:<22} {:>8} {:>14} {:>12}",
+        "model", "ops", "placements/s", "us each"
+    );
+    for name in ["resnet18", "resnet50", "densenet201"] {
+        let model = network(name).unwrap();
+        let rate = per_second(&model, Duration::from_secs(2));
+        println!(
+            "{name:<22} {:>8} {rate:>14.0} {:>12.1}",
+            model.ops.len(),
+            1e6 / rate
+        );
+    }
+    println!();
+    println!(
+        "{:<22} {:>8} {:>14} {:>12}",
+        "chain", "ops", "us each", "ns per op"
+    );
+    for blocks in [500, 5_000, 50_000] {
+        let model = chain(blocks);
+        let rate = per_second(&model, Duration::from_secs(2));
+        let ops = model.ops.len();
+        println!(
+            "{:<22} {ops:>8} {:>14.1} {:>12.1}",
+            "conv + relu",
+            1e6 / rate,
+            1e9 / rate / ops as f64
+        );
+    }
+}

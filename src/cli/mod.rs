@@ -1,0 +1,4 @@
+//! Every capability without a window.
+
+pub mod calibrate;
+pub mod fidelity;
