@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 /// How a PyTorch checkpoint becomes a file that can be read.
 const RECIPE: &str = "Loading it would run code from the file, so dlaplan never does. Export it to \
-    ONNX on the machine that has the model's Python code: `python scripts/dlaplan_export.py`, or \
-    `torch.onnx.export(model.eval(), (example_input,), \"model.onnx\")`";
+    ONNX where the model's Python code is: `python scripts/dlaplan_export.py my_module:make_model \
+    --input 1x3x224x224 -o model.onnx`, or in Python `torch.onnx.export(model.eval(), (example,), \
+    \"model.onnx\")`";
 
 /// A name from the file, escaped and cut to a length that fits a message.
 #[derive(Clone, Debug, PartialEq, Eq)]

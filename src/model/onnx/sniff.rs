@@ -17,12 +17,19 @@ fn not_onnx(path: &Path, looks: impl Into<String>, remedy: &'static str) -> Load
 /// Refuses a PyTorch file by its name, before a byte is read.
 pub(super) fn by_name(path: &Path) -> Option<LoadError> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    let what = match extension.as_str() {
-        "pt" | "pth" | "ckpt" | "pkl" | "pickle" => "a PyTorch checkpoint (pickled Python objects)",
-        "pt2" => "an exported PyTorch program",
-        _ => return None,
-    };
-    Some(LoadError::pytorch(path.to_owned(), what))
+    match extension.as_str() {
+        "pt" | "pth" | "ckpt" | "pkl" | "pickle" => Some(LoadError::pytorch(
+            path.to_owned(),
+            "a PyTorch checkpoint (pickled Python objects)",
+        )),
+        "pt2" => Some(not_onnx(
+            path,
+            "it is a PyTorch exported program",
+            "Make it ONNX with `torch.onnx.export(torch.export.load(\"model.pt2\"), \
+             f=\"model.onnx\", dynamo=True)`",
+        )),
+        _ => None,
+    }
 }
 
 /// Recognises the start of a file that cannot be ONNX.

@@ -548,6 +548,7 @@ fn other_files_are_told_apart() {
         ("f.onnx", b"\x80\x02}q\x00", "pickle"),
         ("g.pt", b"", "scripts/dlaplan_export.py"),
         ("h.PTH", b"", "torch.onnx.export"),
+        ("h.pt2", b"", "torch.export.load"),
         (
             "i.onnx",
             b"version https://git-lfs.github.com/spec/v1",
