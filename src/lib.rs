@@ -1,6 +1,7 @@
 //! dlaplan: see, judge, measure and export which parts of a network run on the GPU and which on
 //! the DLA of a Jetson. `ARCHITECTURE.md` has the house in one page.
 
+pub mod chart;
 pub mod cli;
 pub mod engine;
 pub mod estimate;

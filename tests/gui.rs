@@ -4,7 +4,7 @@
 
 mod gui_support;
 
-use dlaplan::placement::{Device, EngineConfig, Placement, Site};
+use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
 use dlaplan::plan::plan;
 use dlaplan::target::Target;
 use egui::accesskit::Role;
@@ -183,9 +183,74 @@ fn the_inspector_names_the_rule() {
 }
 
 #[test]
+fn the_top_bar_changes_target_and_config() {
+    let mut w = window();
+    w.click("GPU layer1");
+    for (menu, choice) in [
+        ("Precision", "INT8+FP16"),
+        ("Default device", "DLA"),
+        ("DLA core", "core 1"),
+        ("GPU fallback", "strict   the build fails"),
+        ("Board", "Jetson AGX Xavier"),
+    ] {
+        w.get_by_role_and_label(Role::ComboBox, menu).click();
+        w.settle();
+        w.click(choice);
+    }
+    let state = w.state();
+    let config = EngineConfig {
+        precision: Precision::INT8_FP16,
+        batch: 1,
+        dla_core: 1,
+        gpu_fallback: false,
+    };
+    assert_eq!(state.config, config);
+    assert_eq!(state.target.board.id, "agx-xavier");
+    assert_eq!(state.doc.placement().default, Device::Dla);
+    let refused = &state.fresh().unwrap().summary.refused;
+    assert!(
+        refused
+            .as_deref()
+            .is_some_and(|r| r.contains("strict mode")),
+        "{refused:?}"
+    );
+    let status = w.query_all_by_label_contains("does not build: strict mode");
+    assert!(status.count() > 0);
+}
+
+#[test]
+fn a_segment_of_the_ribbon_selects_its_modules() {
+    let mut w = window();
+    w.click("GPU layer2");
+    w.click("GPU layer3");
+    w.click("DLA subgraph 0");
+    let state = w.state();
+    let model = &state.open.as_ref().unwrap().model;
+    let titles: Vec<&str> = state
+        .selection
+        .nodes
+        .iter()
+        .map(|n| n.title(model))
+        .collect();
+    assert_eq!(titles, ["layer2", "layer3"]);
+    w.key(Modifiers::NONE, Key::I);
+    assert!(w.state().doc.placement().overrides.is_empty());
+}
+
+#[test]
+fn the_context_menu_assigns() {
+    let mut w = window();
+    w.get_by_role_and_label(Role::TreeItem, "layer4")
+        .click_secondary();
+    w.settle();
+    w.click("Assign to DLA");
+    assert!(chip(&w, "DLA layer4.1"));
+}
+
+#[test]
 fn an_idle_window_draws_nothing() {
     let mut w = window();
     w.run();
     assert_ne!(w.repaint_delay(), std::time::Duration::ZERO);
-    assert!(w.repaint_delay() > std::time::Duration::from_secs(3600));
+    assert!(w.repaint_delay() > std::time::Duration::from_hours(1));
 }

@@ -128,19 +128,19 @@ impl State {
                 });
             }
             Command::KeepAs(name) => self.keep(&name),
-            Command::LoadKept(id) => self.load_kept_placement(id),
+            Command::Load(name, placement, config) => self.load_point(&name, placement, config),
             Command::AskRename(id) => {
                 if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
                     self.dialog = Some(Dialog::Rename {
                         id,
-                        name: kept.name.clone(),
+                        name: kept.kept.name.clone(),
                     });
                 }
             }
             Command::RenameKept(id, name) => self.rename_kept(id, &name),
             Command::DeleteKept(id) => self.delete_kept(id),
-            Command::LoadReference(at) => self.load_reference(at),
-            Command::Chart(tab) => self.chart = tab,
+            Command::RestoreKept(id) => self.restore_kept(id),
+            Command::Chart(view) => self.view_of_chart = view,
 
             Command::Palette => {
                 self.palette = match self.palette {
@@ -343,6 +343,8 @@ impl State {
         }
         self.config.dla_core = self.config.dla_core.min(self.dla_cores().saturating_sub(1));
         self.touch(true);
+        // Published figures belong to a board.
+        self.load_kept();
     }
 
     /// A name for what is on screen, in the manner of the seeds' tables.
@@ -365,12 +367,23 @@ impl State {
                 Site::Op(op) => op.rsplit('/').next().unwrap_or(op).to_owned(),
             })
             .collect();
+        let on = match other {
+            Device::Gpu => " on GPU",
+            Device::Dla => " on DLA",
+        };
         match &sites[..] {
             [] => {}
             few if few.len() <= 4 => {
-                name += &format!(", {} on {other}", few.join(" "));
+                name.push_str(", ");
+                name.push_str(&few.join(" "));
+                name.push_str(on);
             }
-            many => name += &format!(", {} sites on {other}", many.len()),
+            many => {
+                name.push_str(", ");
+                name.push_str(&many.len().to_string());
+                name.push_str(" sites");
+                name.push_str(on);
+            }
         }
         name
     }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use egui::{Key, KeyboardShortcut, Modifiers};
 
+use crate::chart::View;
 use crate::model::{ModuleId, OpId};
-use crate::placement::{Device, Precision};
+use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::target::TensorRt;
 
 use super::export_menu::ExportKind;
-use super::state::{ChartTab, State, ThemeChoice};
+use super::state::{State, ThemeChoice};
 use super::tree_view::Node;
 
 /// How a click changes the selection.
@@ -120,18 +121,18 @@ pub enum Command {
     Keep,
     /// Keeps the placement under a name.
     KeepAs(String),
-    /// Loads a kept placement.
-    LoadKept(i64),
+    /// Loads a placement and its config from the chart, under its name there.
+    Load(String, Placement, EngineConfig),
     /// Asks for a new name of a kept placement.
     AskRename(i64),
     /// Renames a kept placement.
     RenameKept(i64, String),
     /// Deletes a kept placement.
     DeleteKept(i64),
-    /// Loads the placement behind a reference point.
-    LoadReference(usize),
+    /// Brings a deleted one back.
+    RestoreKept(i64),
     /// Shows another chart.
-    Chart(ChartTab),
+    Chart(View),
 
     /// Opens or closes the palette.
     Palette,
@@ -186,8 +187,11 @@ impl Command {
             Self::Filter(text) if text.is_empty() => "Clear filter".into(),
             Self::Filter(text) => format!("Filter {text}"),
             Self::FocusFilter => "Filter the tree…".into(),
-            Self::Board(id) => format!("Board {id}"),
-            Self::Mode(name) => format!("Power mode {name}"),
+            Self::Board(id) => {
+                let name = crate::target::Board::find(id).map_or(*id, |b| b.name);
+                format!("Board: {name}")
+            }
+            Self::Mode(name) => format!("Power mode: {name}"),
             Self::TensorRt(version) => format!("TensorRT {version}"),
             Self::Precision(p) => format!("Precision {p}"),
             Self::Batch(n) => format!("Batch {n}"),
@@ -196,11 +200,12 @@ impl Command {
             Self::GpuFallback(false) => "Strict, no GPU fallback".into(),
             Self::Keep => "Keep placement…".into(),
             Self::KeepAs(name) => format!("Keep as {name}"),
-            Self::LoadKept(_) | Self::LoadReference(_) => "Load placement".into(),
+            Self::Load(name, ..) => format!("Load {name}"),
             Self::AskRename(_) => "Rename…".into(),
             Self::RenameKept(_, name) => format!("Rename to {name}"),
             Self::DeleteKept(_) => "Delete".into(),
-            Self::Chart(tab) => format!("Chart: {}", tab.text()),
+            Self::RestoreKept(_) => "Bring back".into(),
+            Self::Chart(view) => format!("Chart: {}", super::panels::chart::title(*view)),
             Self::Palette => "Command palette…".into(),
             Self::Theme(t) => format!("Appearance: {}", t.text()),
             Self::Messages => "Show messages".into(),
@@ -308,7 +313,7 @@ impl Command {
         all.extend(Precision::ALL.map(Self::Precision));
         all.extend((0..state.dla_cores()).map(Self::Core));
         all.extend([Self::GpuFallback(true), Self::GpuFallback(false)]);
-        all.extend(ChartTab::ALL.map(Self::Chart));
+        all.extend(super::panels::chart::VIEWS.map(Self::Chart));
         all.extend(ThemeChoice::ALL.map(Self::Theme));
         all.extend([
             Self::ToggleInspector,

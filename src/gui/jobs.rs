@@ -10,6 +10,7 @@ use crate::model::Model;
 use crate::model::onnx::{LoadError, LoadOptions};
 
 use super::dialogs::Purpose;
+use super::keep::{Change, Listing};
 
 /// Asks the window for another frame, from any thread.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -40,6 +41,15 @@ pub enum Done {
         path: PathBuf,
         /// Its text.
         result: std::io::Result<String>,
+    },
+    /// The history was changed or listed.
+    History {
+        /// What was changed.
+        change: Change,
+        /// Of which model.
+        structure_hash: String,
+        /// What it holds now.
+        result: Result<Listing, String>,
     },
     /// A file was written.
     Saved {

@@ -1,17 +1,270 @@
-//! Keeping placements, exporting, and what else needs rooms below the window.
+//! Kept placements and published references. The history file is read and written off the UI
+//! thread, one job at a time; what is kept is on the disk before the chart shows it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::export_menu::ExportKind;
+use crate::chart::{Mark, Point};
+use crate::figure::{Figure, Measured};
+use crate::history::{self, HistoryError, Item, Kept, NewKept, Reference, ReferenceSet};
+use crate::model::Model;
+use crate::placement::{EngineConfig, Placement};
+use crate::plan::Planner;
+
+use super::command::Command;
+use super::jobs::Done;
+use super::message::Message;
 use super::state::State;
 
+/// The history, opened by the first job that needs it.
+#[derive(Clone)]
+pub struct History {
+    path: PathBuf,
+    store: Arc<Mutex<Option<history::Store>>>,
+}
+
+impl History {
+    /// The history of a data folder.
+    pub fn of(data_dir: &Path) -> Self {
+        Self {
+            path: data_dir.join("history.sqlite"),
+            store: Arc::default(),
+        }
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut history::Store) -> Result<T, HistoryError>,
+    ) -> Result<T, HistoryError> {
+        let mut guard = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_none() {
+            *guard = Some(history::Store::open(&self.path)?);
+        }
+        match guard.as_mut() {
+            Some(store) => work(store),
+            None => unreachable!("opened above"),
+        }
+    }
+}
+
+/// One change of the history.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// None; only list what is there.
+    List,
+    /// Keep.
+    Keep(Box<NewKept>),
+    /// Keep again under another name, in place of the old one.
+    Rename(i64, Box<NewKept>),
+    /// Delete, with the name for the message.
+    Delete(i64, String),
+    /// Bring a deleted one back.
+    Restore(i64),
+}
+
+/// What a change left behind.
+pub struct Listing {
+    /// Kept placements of the model, oldest first.
+    pub kept: Vec<Kept>,
+    /// Published figures as points of the chart.
+    pub references: Vec<Point>,
+}
+
 impl State {
-    pub(super) fn load_kept(&mut self) {}
-    pub(super) fn keep(&mut self, _name: &str) {}
-    pub(super) fn load_kept_placement(&mut self, _id: i64) {}
-    pub(super) fn rename_kept(&mut self, _id: i64, _name: &str) {}
-    pub(super) fn delete_kept(&mut self, _id: i64) {}
-    pub(super) fn load_reference(&mut self, _at: usize) {}
-    pub(super) fn export_to(&mut self, _kind: ExportKind, _path: PathBuf) {}
-    pub(super) fn copy_export(&mut self, _kind: ExportKind) {}
+    /// Lists what was kept of the open model.
+    pub(super) fn load_kept(&mut self) {
+        self.kept.clear();
+        self.references.clear();
+        self.kept_changes += 1;
+        self.change_history(Change::List);
+    }
+
+    fn change_history(&mut self, change: Change) {
+        let Some(open) = &self.open else { return };
+        let history = self.history.clone();
+        let model = Arc::clone(&open.model);
+        let target = self.target;
+        let done = change.clone();
+        let started = self.jobs.start("Keeping", false, move |_| {
+            let listing = history.with(|store| {
+                make(store, &change)?;
+                let hash = &model.source.structure_hash;
+                let references = store.references()?;
+                Ok(Listing {
+                    kept: store.kept(Some(hash))?,
+                    references: reference_points(&references, &model, &target),
+                })
+            });
+            Done::History {
+                change: done,
+                structure_hash: model.source.structure_hash.clone(),
+                result: listing.map_err(|e| e.to_string()),
+            }
+        });
+        self.no_thread(started);
+    }
+
+    /// Takes in what the history says.
+    pub(super) fn history_done(
+        &mut self,
+        change: &Change,
+        structure_hash: &str,
+        result: Result<Listing, String>,
+    ) {
+        match result {
+            Ok(listing) => {
+                let same = self
+                    .open
+                    .as_ref()
+                    .is_some_and(|o| o.model.source.structure_hash == structure_hash);
+                if same {
+                    self.kept = listing.kept;
+                    self.references = listing.references;
+                    self.kept_changes += 1;
+                }
+                if let Change::Delete(id, name) = change {
+                    let message = Message::info(format!("Deleted {name}"), "");
+                    self.messages
+                        .push(message.with_action("Undo", Command::RestoreKept(*id)));
+                }
+            }
+            Err(why) => {
+                let title = match change {
+                    Change::List => "Kept placements cannot be read".to_owned(),
+                    Change::Keep(new) => format!("{} was not kept", new.name),
+                    Change::Rename(_, new) => format!("Not renamed to {}", new.name),
+                    Change::Delete(_, name) => format!("{name} was not deleted"),
+                    Change::Restore(_) => "Not brought back".to_owned(),
+                };
+                self.messages.push(Message::error(
+                    title,
+                    &why,
+                    "The placement on screen is safe; export it to have it in a file",
+                ));
+            }
+        }
+    }
+
+    pub(super) fn keep(&mut self, name: &str) {
+        let (Some(open), Some(judged)) = (&self.open, self.fresh()) else {
+            return;
+        };
+        let new = NewKept {
+            name: name.to_owned(),
+            model: open.model.name.clone(),
+            structure_hash: open.model.source.structure_hash.clone(),
+            placement: self.doc.placement().clone(),
+            config: self.config.clone(),
+            target: self.target.id(),
+            fps: judged.estimate.fps.clone(),
+            dla_mac_share: judged.summary.dla_mac_share,
+        };
+        self.change_history(Change::Keep(Box::new(new)));
+    }
+
+    pub(super) fn rename_kept(&mut self, id: i64, name: &str) {
+        if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
+            let mut new = kept.kept.clone();
+            name.clone_into(&mut new.name);
+            self.change_history(Change::Rename(id, Box::new(new)));
+        }
+    }
+
+    pub(super) fn delete_kept(&mut self, id: i64) {
+        if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
+            let name = kept.kept.name.clone();
+            self.change_history(Change::Delete(id, name));
+        }
+    }
+
+    pub(super) fn restore_kept(&mut self, id: i64) {
+        self.change_history(Change::Restore(id));
+    }
+
+    /// Loads what a point of the chart stands for.
+    pub(super) fn load_point(&mut self, name: &str, placement: Placement, config: EngineConfig) {
+        if config != self.config {
+            self.config = config;
+            self.touch(true);
+        }
+        self.load_placement(name, placement);
+    }
+}
+
+fn make(store: &mut history::Store, change: &Change) -> Result<(), HistoryError> {
+    match change {
+        Change::List => {}
+        Change::Keep(new) => {
+            store.keep(new)?;
+        }
+        Change::Rename(id, new) => {
+            store.keep(new)?;
+            store.delete(&[Item::Kept(*id)])?;
+        }
+        Change::Delete(id, _) => {
+            store.delete(&[Item::Kept(*id)])?;
+        }
+        Change::Restore(id) => {
+            store.restore(&[Item::Kept(*id)])?;
+        }
+    }
+    Ok(())
+}
+
+/// Published figures that speak of this model on this board. The share on the DLA is what the
+/// rules of the target expect of the published placement.
+fn reference_points(
+    sets: &[ReferenceSet],
+    model: &Model,
+    target: &crate::target::Target,
+) -> Vec<Point> {
+    let mut points = Vec::new();
+    for set in sets {
+        if set.board != target.board.id || set.model != model.name {
+            continue;
+        }
+        for row in &set.rows {
+            let config = EngineConfig {
+                precision: row.precision,
+                batch: row.batch,
+                dla_core: row.dla_core,
+                gpu_fallback: true,
+            };
+            let share = Planner::new(model, target, &config)
+                .plan_placement(&row.placement)
+                .ok()
+                .and_then(|plan| plan.dla_mac_share(model));
+            points.push(reference_point(set, row, config, share));
+        }
+    }
+    points
+}
+
+fn reference_point(
+    set: &ReferenceSet,
+    row: &Reference,
+    config: EngineConfig,
+    share: Option<f64>,
+) -> Point {
+    Point {
+        label: row.config.clone(),
+        fps: Figure::Measured(Measured {
+            value: row.fps,
+            min: row.fps,
+            max: row.fps,
+            repeats: 1,
+            source: format!("{}; {}", set.source, set.method).into(),
+        }),
+        mark: Mark::Published,
+        dla_mac_share: share,
+        precision: row.precision,
+        deployment: row.deployment.clone(),
+        current: false,
+        load: Some((row.placement.clone(), config)),
+    }
+}
+
+impl State {
+    pub(super) fn export_to(&mut self, _kind: super::export_menu::ExportKind, _path: PathBuf) {}
+    pub(super) fn copy_export(&mut self, _kind: super::export_menu::ExportKind) {}
 }

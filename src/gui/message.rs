@@ -1,5 +1,7 @@
 //! What the window tells the user: cards that stay until dismissed, and a list that keeps all.
 
+use std::time::{Duration, Instant};
+
 use super::command::Command;
 
 /// How bad it is.
@@ -28,6 +30,8 @@ pub struct Message {
     pub action: Option<(String, Command)>,
     /// The user has taken the card away.
     pub dismissed: bool,
+    /// When it came up.
+    pub since: Instant,
 }
 
 impl Message {
@@ -41,6 +45,7 @@ impl Message {
             remedy: String::new(),
             action: None,
             dismissed: false,
+            since: Instant::now(),
         }
     }
 
@@ -61,6 +66,9 @@ impl Message {
     }
 }
 
+/// How long plain news stays on screen; errors and offers stay until dismissed.
+const NEWS: Duration = Duration::from_secs(10);
+
 /// All messages of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Messages {
@@ -71,8 +79,7 @@ pub struct Messages {
 impl Messages {
     /// Shows a message; one already on screen is not shown twice.
     pub fn push(&mut self, mut message: Message) {
-        let same =
-            |m: &Message| !m.dismissed && m.title == message.title && m.detail == message.detail;
+        let same = |m: &Message| !m.dismissed && m.title == message.title;
         if self.all.iter().any(same) {
             return;
         }
@@ -86,6 +93,22 @@ impl Messages {
         if let Some(message) = self.all.iter_mut().find(|m| m.id == id) {
             message.dismissed = true;
         }
+    }
+
+    /// Takes old news off the screen. Returns when the next piece gets old.
+    pub fn tidy(&mut self) -> Option<Duration> {
+        let news =
+            |m: &&mut Message| !m.dismissed && m.severity == Severity::Info && m.action.is_none();
+        let mut next = None;
+        for message in self.all.iter_mut().filter(news) {
+            let left = NEWS.saturating_sub(message.since.elapsed());
+            if left.is_zero() {
+                message.dismissed = true;
+            } else {
+                next = Some(next.map_or(left, |n: Duration| n.min(left)));
+            }
+        }
+        next
     }
 
     /// Cards on screen, oldest first.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod command;
+mod consult;
 mod dialogs;
 mod explain;
 mod export_menu;
@@ -9,10 +10,10 @@ mod filter;
 mod jobs;
 mod judge;
 mod keep;
-mod kept;
 mod keys;
 mod message;
 mod panels;
+mod points;
 mod ribbon;
 mod session;
 mod state;
@@ -38,9 +39,10 @@ pub use dialogs::{DesktopPicker, Dialog, Picker, Purpose};
 pub use export_menu::ExportKind;
 pub use filter::Filter;
 pub use judge::{Ground, Judge, Judgement};
-pub use state::{ChartTab, Env, Open, State, ThemeChoice};
+pub use session::report_panics;
+pub use state::{Env, Open, State, ThemeChoice};
 pub use theme::install as install_theme;
-pub use tree_view::{Node, Row, TreeIndex, TreeInput, TreeView, tree_view};
+pub use tree_view::{Chip, Node, Row, Said, TreeIndex, TreeInput, TreeView, tree_view};
 
 /// What the command line says about the window.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +67,17 @@ const PATIENCE: Duration = Duration::from_millis(12);
 /// # Errors
 /// There is no display, or no OpenGL; or no folder for the user's data.
 pub fn run(options: Options) -> anyhow::Result<()> {
+    run_with(options, |_| {})
+}
+
+/// As [`run`], with a look at the state before each frame.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    options: Options,
+    each_frame: impl FnMut(&mut State) + 'static,
+) -> anyhow::Result<()> {
     let data_dir = session::data_dir()?;
     session::report_panics(&data_dir);
     let native = eframe::NativeOptions {
@@ -72,7 +85,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             .with_title("dlaplan")
             .with_app_id("dlaplan")
             .with_inner_size([1280.0, 720.0])
-            .with_min_inner_size([960.0, 540.0]),
+            .with_min_inner_size([1180.0, 600.0]),
         renderer: eframe::Renderer::Glow,
         ..Default::default()
     };
@@ -91,7 +104,11 @@ pub fn run(options: Options) -> anyhow::Result<()> {
                     patience: PATIENCE,
                 },
             );
-            Ok(Box::new(App { state }))
+            Ok(Box::new(App {
+                state,
+                title: String::new(),
+                each_frame: Box::new(each_frame),
+            }))
         }),
     )
     .map_err(|e| anyhow::anyhow!("the window cannot be opened: {e}"))
@@ -99,11 +116,23 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 
 struct App {
     state: State,
+    title: String,
+    each_frame: Box<dyn FnMut(&mut State)>,
 }
 
 impl eframe::App for App {
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        (self.each_frame)(&mut self.state);
         draw(ui, &mut self.state);
+        let title = match &self.state.open {
+            Some(open) => format!("{} – dlaplan", open.model.name),
+            None => "dlaplan".to_owned(),
+        };
+        if title != self.title {
+            let command = egui::ViewportCommand::Title(title.clone());
+            ui.ctx().send_viewport_cmd(command);
+            self.title = title;
+        }
         if self.state.quit {
             ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
         }
@@ -138,6 +167,7 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     state.refresh();
 
     let t = theme::Tokens::of(ui);
+    let width = ctx.content_rect().width();
     let flat = |fill| Frame::new().fill(fill).inner_margin(Margin::ZERO);
     Panel::top("top")
         .exact_size(40.0)
@@ -148,25 +178,40 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
         .frame(flat(t.panel))
         .show(ui, |ui| panels::status::show(ui, state, &mut out));
     Panel::left("tree")
-        .default_size(430.0)
+        .default_size((width * 0.31).clamp(410.0, 560.0))
         .size_range(300.0..=900.0)
         .frame(flat(t.panel))
-        .show(ui, |ui| panels::tree::show(ui, state, &mut out));
+        .show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            panels::tree::show(ui, state, &mut out);
+        });
     if state.inspector {
         Panel::right("inspector")
-            .default_size(290.0)
+            .default_size((width * 0.2).clamp(270.0, 380.0))
             .size_range(230.0..=520.0)
             .frame(flat(t.panel))
-            .show(ui, |ui| panels::inspector::show(ui, state, &mut out));
+            .show(ui, |ui| {
+                // The panel keeps the width the user gave it, whatever is in it.
+                ui.set_min_size(ui.available_size());
+                panels::inspector::show(ui, state, &mut out);
+            });
     }
     egui::CentralPanel::default()
         .frame(flat(t.panel))
         .show(ui, |ui| {
             panels::ribbon::show(ui, state, &mut out);
+            ui.add_space(8.0);
+            panels::chart::show(ui, state, &mut out);
         });
     state.reveal = None;
     state.focus_filter = false;
+    if let Some(rest) = state.messages.tidy() {
+        ctx.request_repaint_after(rest);
+    }
     panels::messages::show(ui, state, &mut out);
+    if ctx.input(|i| !i.raw.hovered_files.is_empty()) {
+        panels::messages::drop_here(ui);
+    }
     panels::dialog::show(ui, state, &mut out);
     panels::palette::show(ui, state, &mut out);
     if !out.is_empty() {

@@ -44,8 +44,6 @@ pub struct Ribbon {
     pub segments: Vec<Segment>,
     /// Widths follow the estimated time; else the number of ops.
     pub timed: bool,
-    /// All segments' ms.
-    pub total_ms: f64,
 }
 
 impl Ribbon {
@@ -136,10 +134,6 @@ impl Ribbon {
             };
             start += segment.width;
         }
-        Self {
-            segments,
-            timed,
-            total_ms: if timed { total } else { 0.0 },
-        }
+        Self { segments, timed }
     }
 }

@@ -16,8 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::placement::{EngineConfig, Placement};
 use crate::target::Target;
 
+use super::jobs::Waker;
 use super::message::{Message, Messages};
 use super::state::{Open, ThemeChoice};
+
+/// Where a panic leaves its report.
+const PANIC: &str = "panic.txt";
 
 /// Version of the files written here; newer ones are left alone.
 const VERSION: u32 = 1;
@@ -112,7 +116,11 @@ pub struct Store {
 impl Store {
     /// Opens the folder, takes a session file of its own, and looks for work to bring back. What
     /// cannot be read or written becomes a message; the window works without.
-    pub fn open(dir: &Path, messages: &mut Messages) -> (Self, Settings, Option<Found>) {
+    pub fn open(
+        dir: &Path,
+        wake: &Waker,
+        messages: &mut Messages,
+    ) -> (Self, Settings, Option<Found>) {
         let sessions = dir.join("sessions");
         for folder in [&sessions, &dir.join("recovered"), &dir.join("work")] {
             if let Err(e) = fs::create_dir_all(folder) {
@@ -138,10 +146,10 @@ impl Store {
             .filter(|f| f.try_lock().is_ok());
         let slot: Shared = Shared::default();
         let writer = {
-            let (slot, path) = (Arc::clone(&slot), session.clone());
+            let (slot, path, wake) = (Arc::clone(&slot), session.clone(), Arc::clone(wake));
             std::thread::Builder::new()
                 .name("autosave".into())
-                .spawn(move || autosave(&slot, &path))
+                .spawn(move || autosave(&slot, &path, &wake))
                 .ok()
         };
         let settings = read_json(&dir.join("settings.json")).unwrap_or_default();
@@ -158,6 +166,13 @@ impl Store {
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The report of a panic that ended an earlier window, shown once.
+    pub fn panic_report(&self) -> Option<PathBuf> {
+        let seen = self.dir.join("panic-seen.txt");
+        fs::rename(self.dir.join(PANIC), &seen).ok()?;
+        Some(seen)
     }
 
     /// Writes a session soon; only the newest of several is written.
@@ -237,7 +252,7 @@ impl Drop for Store {
     }
 }
 
-fn autosave(slot: &Shared, path: &Path) {
+fn autosave(slot: &Shared, path: &Path, wake: &Waker) {
     let (slot, bell) = &**slot;
     loop {
         let session = {
@@ -250,6 +265,7 @@ fn autosave(slot: &Shared, path: &Path) {
         let Some(session) = session else { return };
         if let Err(e) = write_json(path, &session) {
             slot.lock().unwrap_or_else(PoisonError::into_inner).error = Some(e.to_string());
+            wake();
         }
     }
 }
@@ -329,7 +345,7 @@ pub fn data_dir() -> anyhow::Result<PathBuf> {
 
 /// A panic leaves a report beside the sessions; the session file itself is always up to date.
 pub fn report_panics(data_dir: &Path) {
-    let path = data_dir.join("panic.txt");
+    let path = data_dir.join(PANIC);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let thread = std::thread::current();

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chart::{Point, View};
+use crate::history::Kept;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::{Device, Document, EngineConfig, Placement, Site};
 use crate::target::Target;
@@ -16,9 +18,10 @@ use super::command::Command;
 use super::dialogs::{Dialog, Picker};
 use super::filter::Filter;
 use super::jobs::{Jobs, Waker};
-use super::judge::{Answer, Died, Ground, Judge, Judgement, WhatIf};
-use super::kept::Kept;
+use super::judge::{Ground, Judge, Judgement, WhatIf};
+use super::keep::History;
 use super::message::{Message, Messages};
+use super::points::Points;
 use super::ribbon::Ribbon;
 use super::session::{Session, Store};
 use super::tree_view::{Node, TreeIndex, TreeInput, TreeView, tree_view};
@@ -48,32 +51,6 @@ impl ThemeChoice {
     }
 }
 
-/// Which chart is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ChartTab {
-    /// FPS per placement.
-    #[default]
-    Bars,
-    /// FPS against the share of multiply-accumulates on the DLA.
-    Scatter,
-    /// Aggregate FPS of engines running at the same time.
-    Concurrent,
-}
-
-impl ChartTab {
-    /// In tab order.
-    pub const ALL: [Self; 3] = [Self::Bars, Self::Scatter, Self::Concurrent];
-
-    /// For the tab.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Bars => "FPS per placement",
-            Self::Scatter => "FPS against DLA share",
-            Self::Concurrent => "Engines at the same time",
-        }
-    }
-}
-
 /// An open model.
 pub struct Open {
     /// The network.
@@ -97,7 +74,7 @@ pub struct Selection {
     pub cursor: Option<Node>,
 }
 
-/// Loads a bundled model or a file; what a window does before anything can be planned.
+/// What the rows of the tree were built from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ViewKey {
     model: usize,
@@ -127,14 +104,14 @@ pub struct State {
     pub config: EngineConfig,
     /// Counts every change that a plan depends on.
     pub revision: u64,
-    judge: Option<Judge>,
-    asked: Option<u64>,
+    pub(super) judge: Option<Judge>,
+    pub(super) asked: Option<u64>,
     /// The costs and rules in force.
     pub ground: Option<Arc<Ground>>,
     /// The newest judgement; its revision tells how new.
     pub judged: Option<Arc<Judgement>>,
-    what_if_asked: Option<u64>,
-    what_if_key: u64,
+    pub(super) what_if_asked: Option<u64>,
+    pub(super) what_if_key: u64,
     /// The selection on the GPU, on the DLA, and inheriting.
     pub what_if: Option<(u64, Vec<Option<WhatIf>>)>,
 
@@ -159,8 +136,16 @@ pub struct State {
 
     /// Kept placements of this model, oldest first.
     pub kept: Vec<Kept>,
-    /// Which chart.
-    pub chart: ChartTab,
+    /// Published figures for this model on this board.
+    pub references: Vec<Point>,
+    pub(super) history: History,
+    /// Counts every change of the kept placements.
+    pub kept_changes: u64,
+    /// Which way the chart shows its points.
+    pub view_of_chart: View,
+    /// What the chart shows.
+    pub points: Points,
+    points_key: Option<(u64, u64)>,
     /// The inspector is shown.
     pub inspector: bool,
     /// The appearance.
@@ -186,7 +171,7 @@ pub struct State {
     pub quit: bool,
     /// How long a frame waits for a new plan before it shows the old one.
     pub patience: Duration,
-    wake: Waker,
+    pub(super) wake: Waker,
 }
 
 /// What a window needs from outside.
@@ -205,7 +190,7 @@ impl State {
     /// A window about to open what the options or the last session say.
     pub fn new(options: Options, env: Env) -> Self {
         let mut messages = Messages::default();
-        let (store, settings, found) = Store::open(&env.data_dir, &mut messages);
+        let (store, settings, found) = Store::open(&env.data_dir, &env.wake, &mut messages);
         let Options {
             model,
             inputs,
@@ -237,7 +222,12 @@ impl State {
             reveal: None,
             focus_filter: false,
             kept: Vec::new(),
-            chart: ChartTab::default(),
+            references: Vec::new(),
+            history: History::of(&env.data_dir),
+            kept_changes: 0,
+            view_of_chart: View::default(),
+            points: Points::default(),
+            points_key: None,
             inspector: true,
             theme: settings.theme,
             recent: settings.recent,
@@ -252,6 +242,13 @@ impl State {
             patience: env.patience,
             wake: env.wake,
         };
+        if let Some(report) = state.store.panic_report() {
+            state.messages.push(Message::error(
+                "dlaplan ended because of a bug".into(),
+                &format!("The report is in {}", report.display()),
+                "Send it with the model's structure, if you can",
+            ));
+        }
         match (model, found) {
             (Some(path), found) => {
                 if let Some(found) = found.filter(|f| f.crashed && !f.session.is_plain()) {
@@ -267,7 +264,7 @@ impl State {
                 state.load(path, inputs);
             }
             (None, Some(found)) => {
-                if found.crashed {
+                if found.crashed && !found.session.is_plain() {
                     state.messages.push(Message::info(
                         "Your work was restored".into(),
                         "The last session ended unexpectedly; nothing was lost.",
@@ -387,29 +384,6 @@ impl State {
         self.shape += 1;
     }
 
-    /// Starts a judge for the model, target and config in force.
-    fn start_judge(&mut self) {
-        self.judge = None;
-        self.asked = None;
-        self.ground = None;
-        self.what_if = None;
-        self.what_if_asked = None;
-        let Some(open) = &self.open else { return };
-        match Judge::start(
-            Arc::clone(&open.model),
-            self.target,
-            self.config.clone(),
-            Arc::clone(&self.wake),
-        ) {
-            Ok(judge) => self.judge = Some(judge),
-            Err(e) => self.messages.push(Message::error(
-                "No plan: the system gives no thread".into(),
-                &e.to_string(),
-                "Close other programs, then change any setting",
-            )),
-        }
-    }
-
     /// Takes a model into the window.
     pub fn install(&mut self, model: Model, path: PathBuf, inputs: BTreeMap<String, Vec<u64>>) {
         let same = self.open.as_ref().is_some_and(|o| {
@@ -449,118 +423,11 @@ impl State {
         while let Some(done) = self.jobs.poll() {
             self.finish(done);
         }
+        if let Some(message) = self.store.take_error() {
+            self.messages.push(message);
+        }
         self.consult();
         self.rebuild();
-    }
-
-    /// Talks to the judge.
-    fn consult(&mut self) {
-        let Some(judge) = &self.judge else { return };
-        let fresh = self.fresh().is_some();
-        if !fresh
-            && self.asked != Some(self.revision)
-            && judge.judge(self.revision, self.doc.placement())
-        {
-            self.asked = Some(self.revision);
-        }
-        let deadline = Instant::now() + self.patience;
-        loop {
-            let Some(judge) = &self.judge else { return };
-            let answer = if self.asked == Some(self.revision) && self.fresh().is_none() {
-                judge.wait(deadline)
-            } else {
-                judge.poll()
-            };
-            match answer {
-                Ok(Some(answer)) => self.hear(answer),
-                Ok(None) => break,
-                Err(Died) => {
-                    self.judge = None;
-                    self.messages.push(Message::error(
-                        "Planning stopped".into(),
-                        "This is a bug in dlaplan; your work is saved.",
-                        "Change any setting to plan again, and report the model",
-                    ));
-                    return;
-                }
-            }
-        }
-        self.consider();
-    }
-
-    fn hear(&mut self, answer: Answer) {
-        match answer {
-            Answer::Ground(ground) => self.ground = Some(ground),
-            Answer::Judged(_, Ok(judged)) => {
-                if self
-                    .judged
-                    .as_ref()
-                    .is_none_or(|j| j.revision <= judged.revision)
-                {
-                    self.judged = Some(judged);
-                }
-            }
-            Answer::Judged(_, Err(unknown)) => {
-                self.messages.push(Message::error(
-                    "The placement does not fit the model".into(),
-                    &unknown.to_string(),
-                    "The assignment was taken away; undo brings it back",
-                ));
-                self.drop_unknown();
-            }
-            Answer::WhatIf(key, figures) => self.what_if = Some((key, figures)),
-        }
-    }
-
-    /// Asks what other devices for the selection would bring.
-    fn consider(&mut self) {
-        let Some(open) = &self.open else { return };
-        if self.selection.nodes.is_empty() || self.fresh().is_none() {
-            return;
-        }
-        let key = self.what_if_key();
-        if self.what_if_asked == Some(key) {
-            return;
-        }
-        let sites: Vec<Site> = self
-            .selection
-            .nodes
-            .iter()
-            .map(|n| self.site(open, *n))
-            .collect();
-        let now = self.doc.placement();
-        let with = |device: Option<Device>| {
-            let mut next = now.clone();
-            for site in &sites {
-                match device {
-                    Some(d) => {
-                        next.overrides.insert(site.clone(), d);
-                    }
-                    None => {
-                        next.overrides.remove(site);
-                    }
-                }
-            }
-            next
-        };
-        let placements = vec![with(Some(Device::Gpu)), with(Some(Device::Dla)), with(None)];
-        if self
-            .judge
-            .as_ref()
-            .is_some_and(|j| j.consider(key, placements))
-        {
-            self.what_if_asked = Some(key);
-        }
-    }
-
-    /// Counts selections and revisions together.
-    pub fn what_if_key(&self) -> u64 {
-        (self.revision << 20) ^ self.what_if_key
-    }
-
-    /// The selection has changed.
-    pub fn reselect(&mut self) {
-        self.what_if_key += 1;
     }
 
     /// Brings the tree and the ribbon up to date.
@@ -588,6 +455,11 @@ impl State {
             if self.ribbon_key != Some(key) {
                 self.ribbon = Ribbon::of(&open.model, judged, ground);
                 self.ribbon_key = Some(key);
+            }
+            let key = (judged.revision, self.kept_changes);
+            if self.points_key != Some(key) {
+                self.points = Points::of(self, &open.model, judged);
+                self.points_key = Some(key);
             }
         }
     }

@@ -13,7 +13,6 @@ use crate::placement::Device;
 /// Colours of one appearance. GPU green and DLA violet differ in hue, blue part and lightness,
 /// so that they stay apart in the common colour-vision deficiencies; fallback adds a hatch.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "each is what its name says")]
 pub struct Tokens {
     pub dark: bool,
     /// Behind everything.
@@ -45,6 +44,8 @@ pub struct Tokens {
     pub error_soft: Color32,
     /// Published reference figures.
     pub reference: Color32,
+    /// The placement on screen, in charts.
+    pub current: Color32,
     /// The filter's match.
     pub mark: Color32,
 }
@@ -76,7 +77,8 @@ pub const DARK: Tokens = Tokens {
     amber_soft: rgb(0x3a_2d12),
     error: rgb(0xf4_7067),
     error_soft: rgb(0x3d_1d1f),
-    reference: rgb(0x8b_98aa),
+    reference: rgb(0x7d_8999),
+    current: rgb(0xf2_f5f9),
     mark: rgb(0x5c_4a12),
 };
 
@@ -103,7 +105,8 @@ pub const LIGHT: Tokens = Tokens {
     amber_soft: rgb(0xfd_efd3),
     error: rgb(0xc2_2f2f),
     error_soft: rgb(0xfd_e6e4),
-    reference: rgb(0x6b_7787),
+    reference: rgb(0x8d_98a7),
+    current: rgb(0x0e_1620),
     mark: rgb(0xfd_e68a),
 };
 
@@ -131,15 +134,10 @@ impl Tokens {
 
     /// A colour per DLA subgraph, near the DLA's own, neighbours apart.
     pub fn subgraph(&self, index: u32) -> Color32 {
-        // Seven hues from blue through violet to pink: steps of three visit all of them.
-        const DARK_RAMP: [u32; 7] = [
-            0xa5_8bfa, 0x6e_9bf5, 0xe0_86e8, 0x7b_c4f0, 0xf0_8fc0, 0x86_7bf0, 0xc9_a0ff,
-        ];
-        const LIGHT_RAMP: [u32; 7] = [
-            0x6a_4be0, 0x2f_66d8, 0xab_36b8, 0x1f_86b8, 0xc0_3a86, 0x46_3cc8, 0x8c_55d8,
-        ];
+        const DARK_RAMP: [u32; 5] = [0xa5_8bfa, 0xd4_8bf0, 0x83_98f8, 0xc0_a8ff, 0xe5_92cf];
+        const LIGHT_RAMP: [u32; 5] = [0x6a_4be0, 0xa0_3cc4, 0x3d_5fd6, 0x8a_63e6, 0xbb_3f96];
         let ramp = if self.dark { &DARK_RAMP } else { &LIGHT_RAMP };
-        rgb(ramp[(index as usize * 3) % ramp.len()])
+        rgb(ramp[index as usize % ramp.len()])
     }
 }
 
@@ -160,7 +158,12 @@ pub fn small() -> FontId {
     FontId::proportional(11.5)
 }
 
-/// Figures.
+/// Figures: the text face's own digits are of equal width.
+pub fn figures() -> FontId {
+    FontId::proportional(11.5)
+}
+
+/// Code and paths.
 pub fn mono() -> FontId {
     FontId::monospace(11.5)
 }
@@ -251,7 +254,7 @@ pub fn install(ctx: &egui::Context, desktop: bool) {
         let s = &mut style.spacing;
         s.item_spacing = Vec2::new(6.0, 4.0);
         s.button_padding = Vec2::new(8.0, 3.0);
-        s.menu_margin = Margin::same(4);
+        s.menu_margin = Margin::same(7);
         s.window_margin = Margin::same(14);
         s.interact_size = Vec2::new(24.0, 24.0);
         s.icon_width = 14.0;

@@ -166,6 +166,8 @@ pub struct Sums {
     pub gpu_ms: f64,
     /// ms were everything that may on the DLA; ops that may not count nothing.
     pub dla_ms: f64,
+    /// Ops the GPU has a time for; one that fuses into another has 0 ms.
+    pub gpu_known: u32,
     /// Ops the DLA has a time for.
     pub dla_known: u32,
     /// The one subgraph of all ops expected on the DLA, if it is one.
@@ -182,6 +184,7 @@ impl Sums {
         self.falling += other.falling;
         self.gpu_ms += other.gpu_ms;
         self.dla_ms += other.dla_ms;
+        self.gpu_known += other.gpu_known;
         self.dla_known += other.dla_known;
         self.many_subgraphs |= other.many_subgraphs
             || matches!((self.subgraph, other.subgraph), (Some(a), Some(b)) if a != b);
@@ -326,7 +329,10 @@ fn sums(input: &TreeInput<'_>) -> (Vec<Sums>, Vec<Sums>) {
     ];
     if let Some(ground) = input.ground {
         for ((sums, gpu), dla) in ops.iter_mut().zip(&ground.gpu_ms).zip(&ground.dla_ms) {
-            sums.gpu_ms = gpu.value().unwrap_or(0.0);
+            if let Some(ms) = gpu.value() {
+                sums.gpu_ms = ms;
+                sums.gpu_known = 1;
+            }
             if let Some(ms) = dla.value() {
                 sums.dla_ms = ms;
                 sums.dla_known = 1;

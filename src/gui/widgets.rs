@@ -147,7 +147,7 @@ pub fn draw_bar_cell(
         painter,
         figure,
         text,
-        theme::mono(),
+        theme::figures(),
         t.dim,
         egui::Align::Max,
     );
@@ -159,8 +159,9 @@ pub fn ms(value: f64) -> String {
         v if v >= 100.0 => format!("{v:.0}"),
         v if v >= 10.0 => format!("{v:.1}"),
         v if v >= 1.0 => format!("{v:.2}"),
-        v if v > 0.0 => format!("{v:.3}"),
-        _ => "–".into(),
+        v if v > 0.0005 => format!("{v:.3}"),
+        // Fused into a neighbour, or too small to print.
+        _ => "0".into(),
     }
 }
 
@@ -210,13 +211,11 @@ pub fn draw_twig(painter: &Painter, center: Pos2, open: bool, color: Color32) {
 
 /// Icons, drawn so that they are as sharp as the text at any scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is what its name says")]
 pub enum Icon {
     Undo,
     Redo,
     Search,
     Close,
-    Pin,
     More,
     Sidebar,
     Warning,
@@ -263,19 +262,6 @@ pub fn draw_icon(painter: &Painter, icon: Icon, c: Pos2, color: Color32) {
         Icon::Close => {
             painter.line_segment([p(-3.4, -3.4), p(3.4, 3.4)], s);
             painter.line_segment([p(-3.4, 3.4), p(3.4, -3.4)], s);
-        }
-        Icon::Pin => {
-            painter.line(
-                vec![
-                    p(-3.6, -5.4),
-                    p(3.6, -5.4),
-                    p(3.6, 5.2),
-                    p(0.0, 2.0),
-                    p(-3.6, 5.2),
-                    p(-3.6, -5.4),
-                ],
-                s,
-            );
         }
         Icon::More => {
             for x in [-4.0, 0.0, 4.0] {

@@ -124,10 +124,10 @@ impl State {
     }
 
     /// What to do with the answer of a dialog.
-    pub(super) fn picked(&mut self, purpose: Purpose, path: PathBuf) -> Command {
+    fn picked(purpose: &Purpose, path: PathBuf) -> Command {
         match purpose {
             Purpose::OpenModel | Purpose::OpenPlacement => Command::OpenPath(path),
-            Purpose::Save(kind) => Command::ExportTo(kind, path),
+            Purpose::Save(kind) => Command::ExportTo(*kind, path),
         }
     }
 
@@ -161,7 +161,7 @@ impl State {
                 path: Some(path),
                 ..
             } => {
-                let command = self.picked(purpose, path);
+                let command = Self::picked(&purpose, path);
                 self.apply(command);
             }
             Done::Picked { purpose, took, .. } => {
@@ -170,6 +170,11 @@ impl State {
                 }
             }
             Done::PlacementText { path, result } => self.placement_read(&path, result),
+            Done::History {
+                change,
+                structure_hash,
+                result,
+            } => self.history_done(&change, &structure_hash, result),
             Done::Saved { what, path, result } => match result {
                 Ok(()) => self.messages.push(Message::info(
                     format!("Exported {what}"),
@@ -312,7 +317,7 @@ impl State {
         }
     }
 
-    fn no_thread(&mut self, started: std::io::Result<()>) {
+    pub(super) fn no_thread(&mut self, started: std::io::Result<()>) {
         if let Err(e) = started {
             self.messages.push(Message::error(
                 "The system gives no thread".into(),

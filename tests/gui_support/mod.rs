@@ -82,7 +82,7 @@ impl DerefMut for Window<'_> {
 impl Window<'_> {
     /// Runs until background work and the plan are in.
     pub fn settle(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             self.harness.run();
             let state = self.harness.state();

@@ -13,26 +13,28 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
     let Some(mut dialog) = state.dialog.take() else {
         return;
     };
-    let response = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| match &mut dialog {
-        Dialog::Path {
-            purpose,
-            text,
-            note,
-        } => path(ui, purpose, text, note, out),
-        Dialog::Inputs { path, fields } => inputs(ui, path, fields, out),
-        Dialog::Keep { name } => {
-            if let Some(name) = name_field(ui, "Keep placement", "Keep", name, out) {
-                out.extend([Command::CloseDialog, Command::KeepAs(name)]);
+    let response = Modal::new(Id::unique("dialog"))
+        .frame(egui::Frame::window(ui.style()))
+        .show(ui.ctx(), |ui| match &mut dialog {
+            Dialog::Path {
+                purpose,
+                text,
+                note,
+            } => path(ui, purpose, text, note, out),
+            Dialog::Inputs { path, fields } => inputs(ui, path, fields, out),
+            Dialog::Keep { name } => {
+                if let Some(name) = name_field(ui, "Keep placement", "Keep", name, out) {
+                    out.extend([Command::CloseDialog, Command::KeepAs(name)]);
+                }
             }
-        }
-        Dialog::Rename { id, name } => {
-            if let Some(name) = name_field(ui, "Rename", "Rename", name, out) {
-                out.extend([Command::CloseDialog, Command::RenameKept(*id, name)]);
+            Dialog::Rename { id, name } => {
+                if let Some(name) = name_field(ui, "Rename", "Rename", name, out) {
+                    out.extend([Command::CloseDialog, Command::RenameKept(*id, name)]);
+                }
             }
-        }
-        Dialog::Messages => messages(ui, state, out),
-        Dialog::Shortcuts => shortcuts(ui, state, out),
-    });
+            Dialog::Messages => messages(ui, state, out),
+            Dialog::Shortcuts => shortcuts(ui, state, out),
+        });
     if response.should_close() {
         out.push(Command::CloseDialog);
     }

@@ -88,3 +88,28 @@ pub fn card(ui: &mut Ui, message: &Message, out: &mut Vec<Command>) {
             });
         });
 }
+
+/// Says that a dragged file may be dropped.
+pub fn drop_here(ui: &Ui) {
+    let t = Tokens::of(ui);
+    let painter = ui
+        .ctx()
+        .layer_painter(egui::LayerId::new(Order::Tooltip, Id::unique("drop here")));
+    let rect = ui.ctx().content_rect();
+    painter.rect_filled(rect, CornerRadius::ZERO, t.base.gamma_multiply(0.8));
+    let frame = rect.shrink(24.0);
+    let stroke = Stroke::new(2.0, t.accent);
+    painter.rect_stroke(
+        frame,
+        CornerRadius::same(10),
+        stroke,
+        egui::StrokeKind::Inside,
+    );
+    painter.text(
+        rect.center(),
+        Align2::CENTER_CENTER,
+        "Drop a model (.onnx) or a placement (.json)",
+        theme::large(),
+        t.strong,
+    );
+}

@@ -1,9 +1,12 @@
 //! What is drawn: each panel reads the state and emits commands.
 
+mod change;
+pub mod chart;
 pub mod dialog;
 pub mod inspector;
 pub mod messages;
 pub mod palette;
+mod reasons;
 pub mod ribbon;
 pub mod status;
 pub mod top;

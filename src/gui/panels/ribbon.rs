@@ -57,7 +57,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         );
     }
     let selected = state.selected_ops();
-    let mut last_label = f32::NEG_INFINITY;
+    let mut connectors: Vec<Connector> = Vec::new();
     let mut drawn_to = [f32::NEG_INFINITY; 2];
     for (i, segment) in state.ribbon.segments.iter().enumerate() {
         let lane = lane(segment.device);
@@ -84,24 +84,18 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         let response = ui.interact(body.expand2(Vec2::new(0.0, 2.0)), id, Sense::click());
         draw_segment(&painter, &t, body, segment, hit, response.hovered());
         if segment.device == Device::Dla {
-            draw_crossing(
-                &painter,
-                &t,
-                body.left(),
-                rect,
-                &segment.entry,
-                true,
-                &mut last_label,
-            );
-            draw_crossing(
-                &painter,
-                &t,
-                body.right(),
-                rect,
-                &segment.exit,
-                false,
-                &mut last_label,
-            );
+            connectors.extend([
+                Connector {
+                    x: body.left(),
+                    crossing: segment.entry,
+                    down: true,
+                },
+                Connector {
+                    x: body.right(),
+                    crossing: segment.exit,
+                    down: false,
+                },
+            ]);
         }
         let name = segment_name(segment);
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
@@ -110,6 +104,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         }
         response.on_hover_ui(|ui| hover(ui, &open.model, segment, judged.plan.subgraphs.len(), &t));
     }
+    draw_connectors(&painter, &t, rect, connectors);
 }
 
 fn title(ui: &mut Ui, state: &State, t: &Tokens) {
@@ -158,15 +153,16 @@ fn title(ui: &mut Ui, state: &State, t: &Tokens) {
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(PAD);
-            let text = if state.ribbon.timed {
-                format!(
-                    "one inference, est. {}",
-                    widgets::duration(state.ribbon.total_ms)
-                )
+            let latency = estimate.latency_ms.value();
+            let text = if let (true, Some(ms)) = (state.ribbon.timed, latency) {
+                format!("one inference, est. {}", widgets::duration(ms))
             } else {
                 "widths by number of ops; no estimate".to_owned()
             };
-            part(ui, text, t.faint);
+            let galley = widgets::line(ui.painter(), &text, theme::small(), t.faint, f32::INFINITY);
+            if galley.size().x + 12.0 < ui.available_width() {
+                part(ui, text, t.faint);
+            }
         });
     });
 }
@@ -221,43 +217,65 @@ fn draw_segment(
     }
 }
 
-/// A connector between the lanes, with its cost where there is room.
-fn draw_crossing(
+/// Transitions at one end of a DLA subgraph.
+struct Connector {
+    x: f32,
+    crossing: Crossing,
+    down: bool,
+}
+
+/// Connectors between the lanes, with their cost where there is room.
+fn draw_connectors(
     painter: &egui::Painter,
     t: &Tokens,
-    x: f32,
     rect: Rect,
-    crossing: &Crossing,
-    down: bool,
-    last_label: &mut f32,
+    mut connectors: Vec<Connector>,
 ) {
-    if crossing.tensors == 0 {
-        return;
-    }
+    connectors.retain(|c| c.crossing.tensors > 0);
+    connectors.sort_by(|a, b| a.x.total_cmp(&b.x));
     let (top, bottom) = (rect.top() + LANE, rect.top() + LANE + GAP);
-    let stroke = Stroke::new(1.2, t.dim);
-    painter.vline(x, top..=bottom, stroke);
-    let (tip, dy) = if down { (bottom, -4.0) } else { (top, 4.0) };
-    painter.line_segment([Pos2::new(x - 3.0, tip + dy), Pos2::new(x, tip)], stroke);
-    painter.line_segment([Pos2::new(x + 3.0, tip + dy), Pos2::new(x, tip)], stroke);
-    let text = if crossing.ms > 0.0 {
-        format!(
-            "{} · {}",
-            widgets::duration(crossing.ms),
-            widgets::bytes(crossing.bytes)
-        )
-    } else {
-        widgets::bytes(crossing.bytes)
-    };
-    let galley = widgets::line(painter, &text, theme::small(), t.dim, 160.0);
-    let width = galley.size().x;
-    let at = if down { x + 6.0 } else { x - width - 6.0 };
-    if at < *last_label + 6.0 || at + width > rect.right() + 8.0 || at < rect.left() - 4.0 {
-        return;
+    let mut taken = rect.left() - 4.0;
+    for (i, c) in connectors.iter().enumerate() {
+        let before = i
+            .checked_sub(1)
+            .map_or(f32::NEG_INFINITY, |i| connectors[i].x);
+        let after = connectors.get(i + 1).map_or(f32::INFINITY, |c| c.x);
+        let crowded = c.x - before < 7.0 || after - c.x < 7.0;
+        let stroke = Stroke::new(1.2, if crowded { t.faint } else { t.dim });
+        painter.vline(c.x, top..=bottom, stroke);
+        if crowded {
+            continue;
+        }
+        let (tip, dy) = if c.down { (bottom, -4.0) } else { (top, 4.0) };
+        painter.line_segment(
+            [Pos2::new(c.x - 3.0, tip + dy), Pos2::new(c.x, tip)],
+            stroke,
+        );
+        painter.line_segment(
+            [Pos2::new(c.x + 3.0, tip + dy), Pos2::new(c.x, tip)],
+            stroke,
+        );
+        let bytes = widgets::bytes(c.crossing.bytes);
+        let text = if c.crossing.ms > 0.0 {
+            format!("{} · {bytes}", widgets::duration(c.crossing.ms))
+        } else {
+            bytes
+        };
+        let galley = widgets::line(painter, &text, theme::small(), t.dim, 160.0);
+        let width = galley.size().x;
+        let right = c.x + 6.0;
+        let left = c.x - 6.0 - width;
+        let at = if right + width + 5.0 < after && right + width < rect.right() + 8.0 {
+            right
+        } else if left > before + 5.0 && left > taken {
+            left
+        } else {
+            continue;
+        };
+        taken = at + width + 6.0;
+        let y = f32::midpoint(top, bottom) - galley.size().y / 2.0;
+        painter.galley(Pos2::new(at, y), galley, t.dim);
     }
-    *last_label = at + width;
-    let y = (top + bottom) / 2.0 - galley.size().y / 2.0;
-    painter.galley(Pos2::new(at, y), galley, t.dim);
 }
 
 fn hover(ui: &mut Ui, model: &Model, segment: &Segment, subgraphs: usize, t: &Tokens) {

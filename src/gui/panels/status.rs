@@ -63,10 +63,10 @@ pub fn summary(state: &State) -> String {
                 let figure = fps.to_string();
                 // "est. 398 ±9 %" reads better with its unit after the number.
                 text += "; ";
-                text += &match figure.split_once(" ±") {
-                    Some((value, band)) => format!("{value} FPS ±{band}"),
-                    None => figure,
-                };
+                match figure.split_once(" ±") {
+                    Some((value, band)) => text.extend([value, " FPS ±", band]),
+                    None => text += &figure,
+                }
             }
         }
     }

@@ -24,6 +24,28 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             ui.add_space(PAD - 4.0);
             more_menu(ui, state, out);
+            let sidebar = Command::ToggleInspector;
+            icon(
+                ui,
+                state,
+                Icon::Sidebar,
+                sidebar,
+                Some("what is selected, and why"),
+                out,
+            );
+            let (sun, theme) = if t.dark {
+                (Icon::Sun, ThemeChoice::Light)
+            } else {
+                (Icon::Moon, ThemeChoice::Dark)
+            };
+            icon(
+                ui,
+                state,
+                sun,
+                Command::Theme(theme),
+                Some("for this and later sessions"),
+                out,
+            );
             export_menu(ui, state, out);
             command_button(ui, state, "Keep…", Command::Keep, out);
             icon(
@@ -89,7 +111,7 @@ fn pick(
 
 fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let name = state.open.as_ref().map_or("No model", |o| &o.model.name);
-    let title = RichText::new(short(name, 28))
+    let title = RichText::new(short(name, 24))
         .font(theme::strong())
         .color(t.strong);
     let menu = ui.menu_button(title, |ui| {

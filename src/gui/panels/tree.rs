@@ -126,7 +126,14 @@ fn filter_box(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         if let Some(matches) = state.view.matches {
             let rect = response.rect.with_max_x(response.rect.right() - 26.0);
             let text = format!("{matches}");
-            widgets::text_in(ui.painter(), rect, &text, theme::mono(), t.dim, Align::Max);
+            widgets::text_in(
+                ui.painter(),
+                rect,
+                &text,
+                theme::figures(),
+                t.dim,
+                Align::Max,
+            );
             let close = Rect::from_center_size(
                 response.rect.right_center() - Vec2::new(13.0, 0.0),
                 Vec2::splat(18.0),
@@ -358,12 +365,12 @@ fn draw_costs(painter: &egui::Painter, state: &State, row: &Row, t: &Tokens, col
         if known {
             widgets::draw_bar_cell(painter, t, rect, &widgets::ms(value), share, color);
         } else {
-            widgets::text_in(painter, rect, "–", theme::mono(), t.faint, Align::Max);
+            widgets::text_in(painter, rect, "–", theme::figures(), t.faint, Align::Max);
         }
     };
     cell(
         columns.gpu,
-        row.sums.gpu_ms > 0.0,
+        row.sums.gpu_known > 0,
         row.sums.gpu_ms,
         row.gpu_share,
         t.gpu,
@@ -422,6 +429,7 @@ fn draw_device(
     if response.clicked() {
         out.push(Command::Cycle(row.node));
     }
+    response.context_menu(|ui| context_menu(ui, state, row, out));
     response.on_hover_ui(|ui| {
         for line in explain::chip(state, open, row, chip) {
             ui.label(line);

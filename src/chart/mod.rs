@@ -1,0 +1,245 @@
+//! FPS against placement: data to series once, drawn here as SVG or PNG and interactively in the
+//! window.
+
+use serde::Serialize;
+
+use crate::figure::Figure;
+use crate::placement::{EngineConfig, Placement, Precision};
+
+/// How a point was come by; drawn hollow, solid, or solid in the reference colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// Predicted here.
+    Estimated,
+    /// Measured here.
+    Measured,
+    /// Measured by somebody else and published.
+    Published,
+}
+
+impl Mark {
+    /// For legends.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Estimated => "estimated",
+            Self::Measured => "measured",
+            Self::Published => "published",
+        }
+    }
+}
+
+/// One placement (or one engine of a deployment) on the chart.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// The name the user or the publication gave it.
+    pub label: String,
+    /// Images per second.
+    pub fps: Figure,
+    /// How it was come by.
+    pub mark: Mark,
+    /// Share of the multiply-accumulates on the DLA, 0 to 1, where known.
+    pub dla_mac_share: Option<f64>,
+    /// Precision; bars are grouped by it.
+    pub precision: Precision,
+    /// The deployment it ran in (`1GPU - 1DLA`); `None` alone.
+    pub deployment: Option<String>,
+    /// It is the placement on screen now.
+    pub current: bool,
+    /// What a click loads, where it is known.
+    pub load: Option<(Placement, EngineConfig)>,
+}
+
+/// All points, and what the chart is about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Chart {
+    /// Model and target.
+    pub title: String,
+    /// In the order they are listed.
+    pub points: Vec<Point>,
+}
+
+/// Which way the points are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum View {
+    /// A bar per placement, grouped by precision.
+    #[default]
+    Bars,
+    /// FPS against the share of multiply-accumulates on the DLA.
+    Scatter,
+    /// FPS of engines running at the same time, and their sum.
+    Deployments,
+}
+
+/// Bars that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group<'a> {
+    /// Precision, or precision and deployment.
+    pub title: String,
+    /// Indices into [`Chart::points`] and the points, fastest first within equal marks not
+    /// reordered: the list's own order.
+    pub bars: Vec<(usize, &'a Point)>,
+    /// For deployments: the sum over the engines, where every engine has a figure.
+    pub total_fps: Option<f64>,
+}
+
+impl Chart {
+    /// Single-engine bars by precision, in order of first appearance.
+    pub fn groups(&self) -> Vec<Group<'_>> {
+        self.grouped(|p| p.deployment.is_none().then(|| p.precision.to_string()))
+    }
+
+    /// Engines of deployments, by deployment and precision.
+    pub fn deployments(&self) -> Vec<Group<'_>> {
+        let mut groups = self.grouped(|p| {
+            p.deployment
+                .as_ref()
+                .map(|d| format!("{d}, {}, {}", p.precision, p.mark.text()))
+        });
+        for group in &mut groups {
+            group.total_fps = group.bars.iter().map(|(_, p)| p.fps.value()).sum();
+        }
+        groups
+    }
+
+    fn grouped(&self, key: impl Fn(&Point) -> Option<String>) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for (i, point) in self.points.iter().enumerate() {
+            let Some(title) = key(point) else { continue };
+            match groups.iter_mut().find(|g| g.title == title) {
+                Some(group) => group.bars.push((i, point)),
+                None => groups.push(Group {
+                    title,
+                    bars: vec![(i, point)],
+                    total_fps: None,
+                }),
+            }
+        }
+        groups
+    }
+
+    /// Points of single engines that have both coordinates: index, share on the DLA, FPS.
+    pub fn scatter(&self) -> Vec<(usize, f64, f64)> {
+        let points = self
+            .points
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| p.deployment.is_none());
+        points
+            .filter_map(|(i, p)| Some((i, p.dla_mac_share?, p.fps.value()?)))
+            .collect()
+    }
+
+    /// The Pareto line of the scatter for one precision: no other point has both more work off
+    /// the GPU and more FPS. By growing share.
+    pub fn pareto(&self, precision: Precision) -> Vec<(usize, f64, f64)> {
+        let mut points = self.scatter();
+        points.retain(|(i, _, _)| self.points[*i].precision == precision);
+        points.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.2.total_cmp(&a.2)));
+        let mut best = f64::NEG_INFINITY;
+        points.retain(|(_, _, fps)| {
+            let better = *fps > best;
+            best = best.max(*fps);
+            better
+        });
+        points.reverse();
+        points
+    }
+
+    /// The upper edge of everything drawn in a view, FPS.
+    pub fn max_fps(&self, view: View) -> f64 {
+        let edge = |p: &Point| p.fps.range().map_or(0.0, |(_, high)| high);
+        let top = match view {
+            View::Deployments => self
+                .deployments()
+                .iter()
+                .filter_map(|g| g.total_fps)
+                .fold(0.0, f64::max),
+            View::Bars | View::Scatter => {
+                let alone = self.points.iter().filter(|p| p.deployment.is_none());
+                alone.map(edge).fold(0.0, f64::max)
+            }
+        };
+        if top > 0.0 { top } else { 1.0 }
+    }
+}
+
+/// A label cut to a length in characters, with an ellipsis in the middle: the ends of module
+/// paths tell most.
+pub fn elide(text: &str, max: usize) -> String {
+    let count = text.chars().count();
+    if count <= max || max < 3 {
+        return text.to_owned();
+    }
+    let head = (max - 1) / 2;
+    let tail = max - 1 - head;
+    let start: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(count - tail).collect();
+    format!("{start}…{end}")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::figure::Band;
+
+    pub(crate) fn point(label: &str, share: f64, fps: f64, mark: Mark) -> Point {
+        Point {
+            label: label.into(),
+            fps: Figure::estimated(fps, Band::symmetric(0.1), "test"),
+            mark,
+            dla_mac_share: Some(share),
+            precision: Precision::FP16,
+            deployment: None,
+            current: false,
+            load: None,
+        }
+    }
+
+    pub(crate) fn sample() -> Chart {
+        let mut points = vec![
+            point("resnet18_fp16_gpu", 0.0, 456.3, Mark::Published),
+            point("resnet18_fp16_dla", 1.0, 274.6, Mark::Published),
+            point("resnet18_fp16_gpu_dla1", 0.25, 394.6, Mark::Published),
+            point(
+                "mine <with> a rather long name & signs in it",
+                0.25,
+                380.0,
+                Mark::Estimated,
+            ),
+            point("dominated", 0.2, 300.0, Mark::Measured),
+        ];
+        for fps in [355.9, 209.6] {
+            let mut engine = point("engine", 0.0, fps, Mark::Published);
+            engine.deployment = Some("1GPU - 1DLA".into());
+            points.push(engine);
+        }
+        Chart {
+            title: "resnet18 on Jetson Xavier NX".into(),
+            points,
+        }
+    }
+
+    #[test]
+    fn groups_and_sums() {
+        let chart = sample();
+        assert_eq!(chart.groups().len(), 1);
+        assert_eq!(chart.groups()[0].bars.len(), 5);
+        let deployments = chart.deployments();
+        assert_eq!(deployments.len(), 1);
+        assert!((deployments[0].total_fps.unwrap() - 565.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn pareto_leaves_dominated_points_out() {
+        let line = sample().pareto(Precision::FP16);
+        let indices: Vec<usize> = line.iter().map(|(i, _, _)| *i).collect();
+        assert_eq!(indices, [0, 2, 1]);
+    }
+
+    #[test]
+    fn elision_keeps_both_ends() {
+        assert_eq!(elide("layer1.0.conv1", 9), "laye…onv1");
+        assert_eq!(elide("short", 9), "short");
+    }
+}

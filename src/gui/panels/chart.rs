@@ -1,0 +1,500 @@
+//! The chart: FPS per placement as bars or against the DLA's share, and engines side by side.
+
+use egui::{
+    Align, Color32, CornerRadius, Pos2, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke,
+    StrokeKind, Ui, Vec2, WidgetInfo,
+};
+use egui_plot::{Line, Plot, PlotPoint, PlotPoints};
+
+use crate::chart::{Chart, Group, Mark, Point, View};
+use crate::figure::{Figure, short};
+
+use super::super::command::Command;
+use super::super::points::Origin;
+use super::super::state::State;
+use super::super::theme::{self, PAD, Tokens};
+use super::super::widgets;
+
+const ROW: f32 = 22.0;
+const VALUE: f32 = 92.0;
+
+/// Name of a view on its tab.
+pub fn title(view: View) -> &'static str {
+    match view {
+        View::Bars => "FPS per placement",
+        View::Scatter => "FPS against DLA share",
+        View::Deployments => "Engines side by side",
+    }
+}
+
+/// In tab order.
+pub const VIEWS: [View; 3] = [View::Bars, View::Scatter, View::Deployments];
+
+/// Draws the panel.
+pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    let chart = &state.points.chart;
+    tabs(ui, state, chart, &t, out);
+    match state.view_of_chart {
+        View::Bars => bars(ui, state, &chart.groups(), View::Bars, &t, out),
+        View::Scatter => scatter(ui, state, chart, &t, out),
+        View::Deployments => bars(ui, state, &chart.deployments(), View::Deployments, &t, out),
+    }
+}
+
+fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Command>) {
+    let (line, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 1.0), Sense::hover());
+    ui.painter().rect_filled(line, CornerRadius::ZERO, t.line);
+    ui.horizontal(|ui| {
+        ui.set_height(30.0);
+        ui.add_space(PAD);
+        ui.spacing_mut().item_spacing.x = 16.0;
+        for view in VIEWS {
+            if view == View::Deployments && chart.deployments().is_empty() {
+                continue;
+            }
+            let chosen = state.view_of_chart == view;
+            let color = if chosen { t.strong } else { t.dim };
+            let font = if chosen {
+                theme::strong()
+            } else {
+                theme::body()
+            };
+            let galley = widgets::line(ui.painter(), title(view), font, color, f32::INFINITY);
+            let (rect, response) =
+                ui.allocate_exact_size(Vec2::new(galley.size().x, 30.0), Sense::click());
+            let color = if response.hovered() { t.strong } else { color };
+            let at = rect.left_center() - Vec2::new(0.0, galley.size().y / 2.0);
+            ui.painter()
+                .galley_with_override_text_color(at, galley, color);
+            if chosen {
+                let under = rect.with_min_y(rect.bottom() - 2.0);
+                ui.painter()
+                    .rect_filled(under, CornerRadius::same(1), t.accent);
+            }
+            response.widget_info(|| WidgetInfo::selected(Role::Tab, true, chosen, title(view)));
+            if response.clicked() {
+                out.push(Command::Chart(view));
+            }
+        }
+        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
+            ui.add_space(PAD);
+            ui.spacing_mut().item_spacing.x = 5.0;
+            legend(ui, chart, t);
+        });
+    });
+}
+
+fn legend(ui: &mut Ui, chart: &Chart, t: &Tokens) {
+    if ui.available_width() < 140.0 {
+        return;
+    }
+    for mark in [Mark::Published, Mark::Measured, Mark::Estimated] {
+        if !chart.points.iter().any(|p| p.mark == mark) {
+            continue;
+        }
+        ui.label(RichText::new(mark.text()).font(theme::small()).color(t.dim));
+        let (rect, _) = ui.allocate_exact_size(Vec2::splat(10.0), Sense::hover());
+        let color = if mark == Mark::Published {
+            t.reference
+        } else {
+            t.accent
+        };
+        draw_mark(ui.painter(), rect.center(), mark, color, 4.0, t);
+        ui.add_space(5.0);
+    }
+}
+
+fn draw_mark(painter: &egui::Painter, at: Pos2, mark: Mark, color: Color32, r: f32, t: &Tokens) {
+    match mark {
+        Mark::Estimated => {
+            painter.circle_filled(at, r, t.panel);
+            painter.circle_stroke(at, r, Stroke::new(1.6, color));
+        }
+        Mark::Measured | Mark::Published => {
+            painter.circle_filled(at, r, color);
+        }
+    }
+}
+
+fn color_of(point: &Point, t: &Tokens) -> Color32 {
+    match (point.current, point.mark) {
+        (true, _) => t.current,
+        (false, Mark::Published) => t.reference,
+        (false, _) => t.accent,
+    }
+}
+
+fn bars(
+    ui: &mut Ui,
+    state: &State,
+    groups: &[Group<'_>],
+    view: View,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let top = state.points.chart.max_fps(view);
+    let names = (ui.available_width() * 0.38).clamp(120.0, 260.0);
+    ScrollArea::vertical()
+        .id_salt(("bars", view as u8))
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 0.0;
+            for group in groups {
+                ui.add_space(6.0);
+                ui.horizontal(|ui| {
+                    ui.add_space(PAD);
+                    let text = group.title.to_ascii_uppercase();
+                    let text = if view == View::Bars {
+                        text
+                    } else {
+                        group.title.clone()
+                    };
+                    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+                });
+                for (at, point) in &group.bars {
+                    bar(ui, state, *at, point, names, top, t, out);
+                }
+                if let Some(total) = group.total_fps {
+                    sum_bar(ui, total, names, top, t);
+                }
+            }
+            ui.add_space(8.0);
+            if state.kept.is_empty() && view == View::Bars {
+                ui.horizontal_wrapped(|ui| {
+                    ui.add_space(PAD);
+                    let keys = Command::Keep
+                        .shortcut()
+                        .map(|s| ui.ctx().format_shortcut(&s))
+                        .unwrap_or_default();
+                    let text = format!("Keep a placement with {keys} and it stays here to compare");
+                    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+                });
+            }
+        });
+}
+
+/// Where the name, the bar and the figure of a row are.
+fn columns(rect: Rect, names: f32) -> (Rect, Rect) {
+    let name = Rect::from_min_max(
+        rect.left_top() + Vec2::new(PAD + 16.0, 0.0),
+        Pos2::new(rect.left() + PAD + names, rect.bottom()),
+    );
+    let bar = Rect::from_min_max(
+        Pos2::new(name.right() + 10.0, rect.top() + 4.0),
+        Pos2::new(rect.right() - PAD - VALUE, rect.bottom() - 4.0),
+    );
+    (name, bar)
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of one row's drawing context"
+)]
+fn bar(
+    ui: &mut Ui,
+    state: &State,
+    at: usize,
+    point: &Point,
+    names: f32,
+    top: f64,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let size = Vec2::new(ui.available_width(), ROW);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    if !ui.is_rect_visible(rect) {
+        return;
+    }
+    let painter = ui.painter();
+    if response.hovered() && !point.current {
+        painter.rect_filled(rect, CornerRadius::ZERO, t.hover);
+    }
+    let (name, track) = columns(rect, names);
+    let color = color_of(point, t);
+    draw_share(
+        painter,
+        Pos2::new(rect.left() + PAD + 5.0, rect.center().y),
+        point,
+        t,
+    );
+    let (font, ink) = if point.current {
+        (theme::strong(), t.strong)
+    } else {
+        (theme::body(), t.text)
+    };
+    widgets::text_in(painter, name, &point.label, font, ink, Align::Min);
+    let x = |fps: f64| track.left() + track.width() * (fps / top) as f32;
+    if let Some(fps) = point.fps.value() {
+        let body = track.with_max_x(x(fps).max(track.left() + 1.0));
+        let mut end = body.right();
+        if point.mark == Mark::Estimated {
+            painter.rect_filled(body, CornerRadius::same(2), color.gamma_multiply(0.16));
+            let edge = Stroke::new(1.4, color);
+            painter.rect_stroke(body, CornerRadius::same(2), edge, StrokeKind::Inside);
+        } else {
+            painter.rect_filled(body, CornerRadius::same(2), color.gamma_multiply(0.85));
+        }
+        if let Some((low, high)) = point.fps.range().filter(|(l, h)| h > l) {
+            let (a, b, y) = (x(low), x(high), track.center().y);
+            let ink = Stroke::new(1.2, if t.dark { t.text } else { t.dim });
+            painter.hline(a..=b, y, ink);
+            for edge in [a, b] {
+                painter.vline(edge, y - 3.0..=y + 3.0, ink);
+            }
+            end = end.max(b);
+        }
+        let value = Rect::from_min_max(
+            Pos2::new(end + 7.0, rect.top()),
+            Pos2::new(rect.right() - 4.0, rect.bottom()),
+        );
+        let band = match &point.fps {
+            Figure::Estimated(e) => format!(" ±{:.0} %", e.band.half_width() * 100.0),
+            Figure::Measured(_) | Figure::None { .. } => String::new(),
+        };
+        let end = widgets::text_in(
+            painter,
+            value,
+            &short(fps),
+            theme::figures(),
+            ink,
+            Align::Min,
+        );
+        let rest = value.with_min_x(end);
+        widgets::text_in(painter, rest, &band, theme::small(), t.faint, Align::Min);
+    } else {
+        let rest = track.with_max_x(rect.right() - 6.0);
+        let text = "no estimate";
+        widgets::text_in(painter, rest, text, theme::small(), t.faint, Align::Min);
+    }
+    finish(response, state, at, point, t, out);
+}
+
+/// How much of the work is on the DLA, as a small pie.
+fn draw_share(painter: &egui::Painter, at: Pos2, point: &Point, t: &Tokens) {
+    let Some(share) = point.dla_mac_share else {
+        painter.circle_stroke(at, 4.0, Stroke::new(1.0, t.faint));
+        return;
+    };
+    painter.circle_filled(at, 4.5, t.gpu);
+    if share >= 0.999 {
+        painter.circle_filled(at, 4.5, t.dla);
+    } else if share > 0.001 {
+        // A mesh: the feathered edges of a polygon would stick out of so small a wedge.
+        let steps = (share * 24.0).ceil().max(2.0) as u32;
+        let mut wedge = egui::Mesh::default();
+        wedge.colored_vertex(at, t.dla);
+        for i in 0..=steps {
+            let turn = share as f32 * i as f32 / steps as f32 - 0.25;
+            let a = std::f32::consts::TAU * turn;
+            wedge.colored_vertex(at + Vec2::new(a.cos(), a.sin()) * 4.5, t.dla);
+            if i > 0 {
+                wedge.add_triangle(0, i, i + 1);
+            }
+        }
+        painter.add(wedge);
+    }
+}
+
+fn sum_bar(ui: &mut Ui, total: f64, names: f32, top: f64, t: &Tokens) {
+    let size = Vec2::new(ui.available_width(), ROW);
+    let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+    let (name, track) = columns(rect, names);
+    let painter = ui.painter();
+    widgets::text_in(painter, name, "together", theme::body(), t.dim, Align::Min);
+    let right = track.left() + track.width() * (total / top) as f32;
+    let body = Rect::from_min_max(
+        Pos2::new(track.left(), track.center().y - 2.5),
+        Pos2::new(right, track.center().y + 2.5),
+    );
+    painter.rect_filled(body, CornerRadius::same(1), t.current);
+    let value = rect.with_min_x(right + 7.0);
+    widgets::text_in(
+        painter,
+        value,
+        &short(total),
+        theme::figures(),
+        t.strong,
+        Align::Min,
+    );
+}
+
+/// Name, tooltip, click and menu of a bar or point.
+fn finish(
+    response: Response,
+    state: &State,
+    at: usize,
+    point: &Point,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let value = point.fps.to_string();
+    response.widget_info(|| {
+        WidgetInfo::labeled(
+            Role::Button,
+            true,
+            format!("{} {}: {value}", point.label, point.precision),
+        )
+    });
+    let load = point
+        .load
+        .as_ref()
+        .filter(|_| !point.current)
+        .map(|(placement, config)| {
+            Command::Load(point.label.clone(), placement.clone(), config.clone())
+        });
+    if response.clicked()
+        && let Some(load) = load.clone()
+    {
+        out.push(load);
+    }
+    if let Some(Origin::Kept(id)) = state.points.origins.get(at) {
+        let id = *id;
+        response.context_menu(|ui| {
+            let commands = load
+                .clone()
+                .into_iter()
+                .chain([Command::AskRename(id), Command::DeleteKept(id)]);
+            for command in commands {
+                if ui.button(command.text()).clicked() {
+                    out.push(command);
+                    ui.close();
+                }
+            }
+        });
+    }
+    response.on_hover_ui(|ui| {
+        ui.label(RichText::new(&point.label).font(theme::strong()));
+        let figure = match &point.fps {
+            Figure::Estimated(e) => {
+                format!(
+                    "{} FPS ±{:.0} %",
+                    short(e.value),
+                    e.band.half_width() * 100.0
+                )
+            }
+            Figure::Measured(m) => format!("{} FPS", short(m.value)),
+            Figure::None { .. } => "no estimate".to_owned(),
+        };
+        let precision = point.precision.to_string().to_ascii_uppercase();
+        ui.label(format!("{figure}, {precision}, {}", point.mark.text()));
+        if let Some(share) = point.dla_mac_share {
+            ui.label(format!("{:.0} % of the MACs on DLA", share * 100.0));
+        }
+        let current = state.judged.as_ref().and_then(|j| j.estimate.fps.value());
+        if let (Some(now), Some(then), false) = (current, point.fps.value(), point.current) {
+            let percent = (then / now - 1.0) * 100.0;
+            let delta = then - now;
+            let color = if delta >= 0.0 { t.gpu } else { t.error };
+            let text = format!("{delta:+.1} FPS, {percent:+.1} % against this placement");
+            ui.label(RichText::new(text).color(color));
+        }
+        ui.label(
+            RichText::new(&**point.fps.source())
+                .font(theme::small())
+                .color(t.dim),
+        );
+        if load.is_some() {
+            let hint = "Click to load this placement";
+            ui.label(RichText::new(hint).font(theme::small()).color(t.dim));
+        }
+    });
+}
+
+fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Command>) {
+    let points = chart.scatter();
+    if points.is_empty() {
+        ui.centered_and_justified(|ui| {
+            ui.label(RichText::new("No placement has both an estimate and a share").color(t.dim));
+        });
+        return;
+    }
+    let top = chart.max_fps(View::Scatter) * 1.08;
+    let mut precisions: Vec<_> = chart.points.iter().map(|p| p.precision).collect();
+    precisions.sort_by_key(|p| (p.int8, p.fp16));
+    precisions.dedup();
+    let area = ui.available_rect_before_wrap();
+    let area = Rect::from_min_max(
+        area.min + Vec2::new(PAD, 6.0),
+        area.max - Vec2::new(PAD, 4.0),
+    );
+    let mut inner = ui.new_child(egui::UiBuilder::new().max_rect(area));
+    let small = theme::small();
+    let styles = &mut inner.style_mut().text_styles;
+    for style in [egui::TextStyle::Body, egui::TextStyle::Small] {
+        styles.insert(style, small.clone());
+    }
+    let drawn = Plot::new("scatter")
+        .x_axis_label("share of the MACs on the DLA, %")
+        .y_axis_label("FPS")
+        .default_x_bounds(-4.0, 104.0)
+        .default_y_bounds(0.0, top)
+        .allow_boxed_zoom(false)
+        .show_crosshair(false)
+        .label_formatter(|_| None)
+        .grid_color(t.line)
+        .show_background(false)
+        .x_grid_spacer(egui_plot::uniform_grid_spacer(|_| [100.0, 50.0, 10.0]))
+        .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
+        .show(&mut inner, |plot| {
+            for precision in &precisions {
+                let line: Vec<[f64; 2]> = chart
+                    .pareto(*precision)
+                    .iter()
+                    .map(|(_, share, fps)| [share * 100.0, *fps])
+                    .collect();
+                if line.len() > 1 {
+                    plot.line(
+                        Line::new(format!("front {precision}"), PlotPoints::from(line))
+                            .color(t.amber.gamma_multiply(0.55))
+                            .width(1.5)
+                            .allow_hover(false),
+                    );
+                }
+            }
+        });
+    let frame = *drawn.transform.frame();
+    let painter = ui.painter().with_clip_rect(frame);
+    for precision in &precisions {
+        // The front's left end names its precision.
+        if let [(_, share, fps), _, ..] = chart.pareto(*precision)[..] {
+            let at = PlotPoint::new(share * 100.0, fps);
+            let at = drawn.transform.position_from_point(&at) + Vec2::new(10.0, -12.0);
+            let text = precision.to_string().to_ascii_uppercase();
+            painter.text(at, egui::Align2::LEFT_CENTER, text, theme::small(), t.dim);
+        }
+    }
+    // The current placement last, over the others.
+    let (current, others): (Vec<_>, Vec<_>) = points
+        .into_iter()
+        .partition(|(i, ..)| chart.points[*i].current);
+    for (i, share, fps) in others.into_iter().chain(current) {
+        let point = &chart.points[i];
+        let color = color_of(point, t);
+        let place = |y: f64| {
+            drawn
+                .transform
+                .position_from_point(&PlotPoint::new(share * 100.0, y))
+        };
+        let at = place(fps);
+        if !frame.contains(at) {
+            continue;
+        }
+        if let Some((low, high)) = point.fps.range().filter(|(l, h)| h > l) {
+            painter.vline(
+                at.x,
+                place(high).y..=place(low).y,
+                Stroke::new(1.2, color.gamma_multiply(0.6)),
+            );
+        }
+        let hit = Rect::from_center_size(at, Vec2::splat(14.0));
+        let response = ui.interact(hit, egui::Id::unique(("point", i)), Sense::click());
+        let r = if response.hovered() || point.current {
+            6.0
+        } else {
+            4.5
+        };
+        draw_mark(&painter, at, point.mark, color, r, t);
+        finish(response, state, i, point, t, out);
+    }
+}

@@ -1,0 +1,186 @@
+//! Parts of the inspector: why ops fall back, and hazards of the plan.
+
+use egui::{Color32, CornerRadius, Frame, Grid, Label, Margin, RichText, Sense, Stroke, Ui, Vec2};
+
+use crate::model::OpId;
+use crate::plan::{Fallback, Lint, Severity};
+use crate::target::dla_rules::{Refusal, Verdict};
+
+use super::super::command::Command;
+use super::super::judge::Judgement;
+use super::super::state::{Open, State};
+use super::super::theme::{self, Tokens};
+
+/// A quiet heading with a line under it.
+pub fn section(ui: &mut Ui, text: &str, t: &Tokens) {
+    ui.add_space(12.0);
+    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+    let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 1.0), Sense::hover());
+    ui.painter().rect_filled(rect, CornerRadius::ZERO, t.line);
+    ui.add_space(2.0);
+}
+
+/// Names and values in two columns.
+pub fn facts(ui: &mut Ui, id: &str, t: &Tokens, rows: &[(&str, String)]) {
+    Grid::new(id)
+        .num_columns(2)
+        .spacing([12.0, 3.0])
+        .show(ui, |ui| {
+            for (name, value) in rows {
+                ui.label(RichText::new(*name).color(t.dim));
+                ui.add(Label::new(value.as_str()).wrap().selectable(true));
+                ui.end_row();
+            }
+        });
+}
+
+/// Why ops fall back, or would if they were asked onto the DLA.
+pub fn why(
+    ui: &mut Ui,
+    state: &State,
+    judged: &Judgement,
+    ops: &[OpId],
+    single: Option<OpId>,
+    t: &Tokens,
+) {
+    let falling: Vec<(OpId, &Fallback)> = judged
+        .plan
+        .fallbacks
+        .iter()
+        .filter(|(op, _)| ops.binary_search(op).is_ok())
+        .map(|(op, why)| (*op, why))
+        .collect();
+    let Some(open) = &state.open else { return };
+    if let Some((op, first)) = falling.first() {
+        let title = if falling.len() == 1 {
+            format!("{} falls back to the GPU", open.model.op(*op).op_type)
+        } else {
+            format!("{} ops fall back to the GPU", falling.len())
+        };
+        section(ui, "Why", t);
+        match first {
+            Fallback::Rule(refusal) if single.is_some() || falling.len() == 1 => {
+                refusal_card(ui, &title, refusal, t.amber_soft, t.amber, t);
+            }
+            _ => {
+                let mut reasons: Vec<String> = Vec::new();
+                for (op, why) in &falling {
+                    let line = format!("{}: {}", open.model.op(*op).op_type, why.sentence());
+                    if !reasons.contains(&line) {
+                        reasons.push(line);
+                    }
+                }
+                reasons.truncate(5);
+                note(ui, t.amber_soft, t.amber, &title, &reasons.join("\n"), t);
+            }
+        }
+        return;
+    }
+    let Some(ground) = &state.ground else { return };
+    let refused: Vec<OpId> = ops
+        .iter()
+        .copied()
+        .filter(|op| !matches!(ground.verdicts[op.index()], Verdict::Allowed))
+        .collect();
+    let Some(op) = refused.first() else { return };
+    section(ui, "On the DLA", t);
+    let title = if refused.len() == 1 {
+        format!("{} would fall back", open.model.op(*op).op_type)
+    } else {
+        format!("{} of {} ops would fall back", refused.len(), ops.len())
+    };
+    match &ground.verdicts[op.index()] {
+        Verdict::Refused(refusal) => refusal_card(ui, &title, refusal, t.raised, t.line, t),
+        Verdict::Unknown(why) => note(ui, t.raised, t.line, &title, why, t),
+        Verdict::Allowed => {}
+    }
+}
+
+fn refusal_card(
+    ui: &mut Ui,
+    title: &str,
+    refusal: &Refusal,
+    fill: Color32,
+    edge: Color32,
+    t: &Tokens,
+) {
+    card(ui, fill, edge, |ui| {
+        ui.add(Label::new(RichText::new(title).font(theme::strong()).color(t.strong)).wrap());
+        let mut rows = vec![
+            ("Found", refusal.offending.clone()),
+            ("Allowed", refusal.rule.allowed.to_owned()),
+        ];
+        if let Some(fix) = &refusal.fix {
+            rows.push(("Fix", fix.to_string()));
+        }
+        rows.push(("Rule", refusal.rule.id.to_owned()));
+        facts(ui, "refusal facts", t, &rows);
+        ui.add(
+            Label::new(
+                RichText::new(refusal.rule.source)
+                    .font(theme::small())
+                    .color(t.dim),
+            )
+            .wrap(),
+        );
+    });
+}
+
+fn card(ui: &mut Ui, fill: Color32, edge: Color32, content: impl FnOnce(&mut Ui)) {
+    ui.add_space(4.0);
+    Frame::new()
+        .fill(fill)
+        .stroke(Stroke::new(1.0, edge.gamma_multiply(0.6)))
+        .corner_radius(CornerRadius::same(6))
+        .inner_margin(Margin::symmetric(9, 7))
+        .show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            content(ui);
+        });
+}
+
+/// A card with a title and a text.
+pub fn note(ui: &mut Ui, fill: Color32, edge: Color32, title: &str, text: &str, t: &Tokens) {
+    card(ui, fill, edge, |ui| {
+        ui.add(Label::new(RichText::new(title).font(theme::strong()).color(t.strong)).wrap());
+        ui.add(
+            Label::new(RichText::new(text).color(t.text))
+                .wrap()
+                .selectable(true),
+        );
+    });
+}
+
+/// Hazards, each with its mitigation.
+pub fn lints(ui: &mut Ui, open: &Open, lints: &[Lint], t: &Tokens, out: &mut Vec<Command>) {
+    if lints.is_empty() {
+        return;
+    }
+    section(ui, &format!("Hazards ({})", lints.len()), t);
+    for lint in lints.iter().take(20) {
+        let (fill, edge) = match lint.severity {
+            Severity::Warning => (t.amber_soft, t.amber),
+            Severity::Info => (t.raised, t.line),
+        };
+        card(ui, fill, edge, |ui| {
+            ui.add(Label::new(RichText::new(&lint.hazard).color(t.text)).wrap());
+            ui.add(
+                Label::new(
+                    RichText::new(&lint.mitigation)
+                        .font(theme::small())
+                        .color(t.dim),
+                )
+                .wrap(),
+            );
+            if let Some(op) = lint.op {
+                let name = open.model.op(op).name.to_string();
+                if ui.link(super::top::short(&name, 40)).clicked() {
+                    out.push(Command::SelectOps(vec![op]));
+                }
+            }
+        });
+    }
+    if lints.len() > 20 {
+        ui.label(RichText::new(format!("and {} more", lints.len() - 20)).color(t.dim));
+    }
+}

@@ -1,0 +1,371 @@
+//! Files, errors, and work that must outlive the window.
+#![cfg(feature = "gui")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod gui_support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dlaplan::gui::{Command, Dialog, Options};
+use dlaplan::placement::{Device, Placement, Precision};
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+use gui_support::{NoDialogs, Window, open, open_on, window};
+
+fn on_layer1() -> Placement {
+    Placement::all(Device::Gpu).with_module("layer1", Device::Dla)
+}
+
+fn again(data: &Arc<tempfile::TempDir>) -> Window<'static> {
+    open(Options::default(), Arc::clone(data))
+}
+
+#[test]
+fn a_crash_loses_nothing() {
+    let mut w = window();
+    w.click("GPU layer1");
+    w.state_mut().apply(Command::Precision(Precision::INT8));
+    w.settle();
+    let data = Arc::clone(&w.data);
+    // Dropped, not closed: what a crash leaves behind.
+    drop(w);
+    let w = again(&data);
+    assert_eq!(w.state().doc.placement(), &on_layer1());
+    assert_eq!(w.state().config.precision, Precision::INT8);
+    assert!(w.query_by_label("Your work was restored").is_some());
+}
+
+#[test]
+fn a_second_crash_loses_nothing_either() {
+    let mut w = window();
+    w.click("GPU layer1");
+    let data = Arc::clone(&w.data);
+    drop(w);
+    drop(again(&data));
+    assert_eq!(again(&data).state().doc.placement(), &on_layer1());
+}
+
+#[test]
+fn closing_goes_on_where_it_was_without_a_word() {
+    let mut w = window();
+    w.click("GPU layer1");
+    let data = Arc::clone(&w.data);
+    w.state_mut().store.close();
+    drop(w);
+    let w = again(&data);
+    assert_eq!(w.state().doc.placement(), &on_layer1());
+    assert!(w.query_by_label("Your work was restored").is_none());
+}
+
+#[test]
+fn a_window_beside_another_takes_nothing_from_it() {
+    let mut first = window();
+    first.click("GPU layer1");
+    let data = Arc::clone(&first.data);
+    let second = again(&data);
+    assert_eq!(second.state().doc.placement(), &Placement::default());
+    drop(second);
+    first.click("GPU layer2");
+    assert_eq!(first.state().doc.placement().overrides.len(), 2);
+}
+
+#[test]
+fn damaged_and_newer_sessions_are_left_alone() {
+    for text in ["{", "{\"version\": 99}", ""] {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        std::fs::File::create(data.path().join("last.json"))
+            .and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes()))
+            .unwrap();
+        let w = again(&data);
+        assert_eq!(w.state().doc.placement(), &Placement::default(), "{text:?}");
+        assert!(w.state().open.is_some());
+    }
+}
+
+#[test]
+fn another_model_and_back_keeps_the_placement() {
+    let mut w = window();
+    w.click("GPU layer1");
+    w.state_mut()
+        .apply(Command::OpenPath("bundled:mobilenet_v2".into()));
+    w.settle();
+    assert_eq!(w.state().doc.placement(), &Placement::default());
+    w.state_mut()
+        .apply(Command::OpenPath("bundled:resnet18".into()));
+    w.settle();
+    assert_eq!(w.state().doc.placement(), &on_layer1());
+}
+
+#[test]
+fn a_file_that_is_no_model_is_a_card() {
+    let mut w = window();
+    let file = w.data.path().join("broken.onnx");
+    std::fs::File::create(&file)
+        .and_then(|mut f| std::io::Write::write_all(&mut f, b"\x08\x07not a model"))
+        .unwrap();
+    w.state_mut().apply(Command::OpenPath(file.clone()));
+    w.settle();
+    assert!(w.query_by_label("broken.onnx cannot be opened").is_some());
+    let path = file.display().to_string();
+    assert!(w.query_by_label_contains(&path).is_some(), "names the file");
+    assert_eq!(
+        w.state().open.as_ref().unwrap().model.name,
+        "resnet18",
+        "the model stays"
+    );
+    w.click("Dismiss broken.onnx cannot be opened");
+    assert!(w.query_by_label("broken.onnx cannot be opened").is_none());
+    assert_eq!(w.state().messages.all().len(), 1, "the list keeps it");
+}
+
+#[test]
+fn a_missing_file_at_the_start_still_gives_a_window() {
+    let options = Options {
+        model: Some("/nowhere/net.onnx".into()),
+        ..Options::default()
+    };
+    let w = open(options, Arc::new(tempfile::tempdir().unwrap()));
+    assert_eq!(w.state().open.as_ref().unwrap().model.name, "resnet18");
+    assert!(w.query_by_label("net.onnx cannot be opened").is_some());
+}
+
+#[test]
+fn without_file_dialogs_there_is_a_path_field() {
+    for available in [false, true] {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        let mut w = open_on(Options::default(), data, NoDialogs { available });
+        w.key(Modifiers::COMMAND, Key::O);
+        w.settle();
+        assert!(
+            matches!(w.state().dialog, Some(Dialog::Path { .. })),
+            "{available}"
+        );
+        w.key(Modifiers::COMMAND, Key::A);
+        w.type_into("Path", "/nowhere/at/all.onnx");
+        assert!(w.query_by_label("There is no such file").is_some());
+        w.click("Cancel");
+        assert!(w.state().dialog.is_none());
+    }
+}
+
+#[test]
+fn the_path_field_opens_a_model() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/googlenet.onnx");
+    let mut w = window();
+    w.key(Modifiers::COMMAND, Key::O);
+    w.key(Modifiers::COMMAND, Key::A);
+    w.type_into("Path", model);
+    w.click("Open");
+    w.settle();
+    assert_eq!(w.state().open.as_ref().unwrap().model.name, "googlenet");
+    assert_eq!(w.state().recent, [Path::new(model)]);
+}
+
+#[derive(Debug)]
+struct Dropped(&'static str);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        Path::new(self.0)
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("dlaplan reads the file itself".into())
+    }
+}
+
+#[test]
+fn a_dropped_file_is_opened() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/detector.onnx");
+    let mut w = window();
+    w.input_mut().dropped_files.push(Arc::new(Dropped(model)));
+    w.settle();
+    assert_eq!(w.state().open.as_ref().unwrap().model.name, "detector");
+}
+
+#[test]
+fn settings_outlive_the_window() {
+    use dlaplan::gui::ThemeChoice;
+    let mut w = window();
+    w.state_mut().apply(Command::Theme(ThemeChoice::Light));
+    let data = Arc::clone(&w.data);
+    drop(w);
+    assert_eq!(again(&data).state().theme, ThemeChoice::Light);
+}
+
+#[test]
+fn a_target_without_dla_says_why() {
+    let mut w = window();
+    w.state_mut().apply(Command::Board("thor"));
+    w.settle();
+    w.click("GPU layer1");
+    let state = w.state();
+    assert_eq!(state.dla_cores(), 0);
+    assert!(!state.no_dla_reason().is_empty());
+    assert_eq!(state.fresh().unwrap().plan.dla_ops(), 0);
+    assert!(
+        w.query_by_role_and_label(Role::ComboBox, "DLA core")
+            .is_none()
+    );
+}
+
+/// One Relu on an input `x` of N×3×H×8, as protobuf bytes.
+fn symbolic_model() -> Vec<u8> {
+    fn field(number: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![number << 3 | 2, body.len() as u8];
+        bytes.extend_from_slice(body);
+        bytes
+    }
+    let varint = |number: u8, value: u8| vec![number << 3, value];
+    let dims = [field(2, b"N"), varint(1, 3), field(2, b"H"), varint(1, 8)];
+    let shape: Vec<u8> = dims.iter().flat_map(|d| field(1, d)).collect();
+    let tensor = [varint(1, 1), field(2, &shape)].concat();
+    let value = |name: &[u8]| [field(1, name), field(2, &field(1, &tensor))].concat();
+    let node = [
+        field(1, b"x"),
+        field(2, b"y"),
+        field(3, b"relu"),
+        field(4, b"Relu"),
+    ]
+    .concat();
+    let graph = [
+        field(1, &node),
+        field(2, b"g"),
+        field(11, &value(b"x")),
+        field(12, &value(b"y")),
+    ]
+    .concat();
+    [varint(1, 8), field(8, &varint(2, 17)), field(7, &graph)].concat()
+}
+
+#[test]
+fn open_dims_are_asked_for() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let file = data.path().join("open.onnx");
+    std::fs::File::create(&file)
+        .and_then(|mut f| std::io::Write::write_all(&mut f, &symbolic_model()))
+        .unwrap();
+    let options = Options {
+        model: Some(file),
+        ..Options::default()
+    };
+    let mut w = open(options, data);
+    assert!(matches!(w.state().dialog, Some(Dialog::Inputs { .. })));
+    w.get_by_role_and_label(Role::TextInput, "Dims of x")
+        .focus();
+    w.run();
+    w.key(Modifiers::COMMAND, Key::A);
+    w.type_into("Dims of x", "2x3x0x8");
+    assert!(w.query_by_label("\"0\" is not a positive number").is_some());
+    w.key(Modifiers::COMMAND, Key::A);
+    w.type_into("Dims of x", "2x3x16x8");
+    w.click("Set");
+    w.settle();
+    let model = &w.state().open.as_ref().unwrap().model;
+    assert!(w.state().dialog.is_none());
+    assert_eq!(
+        model.tensor(model.inputs[0].tensor).shape.as_deref(),
+        Some(&[2, 3, 16, 8][..])
+    );
+}
+
+#[test]
+fn a_kept_placement_is_on_the_chart_and_survives_a_crash() {
+    let mut w = window();
+    w.click("GPU layer1");
+    w.key(Modifiers::COMMAND, Key::K);
+    w.key(Modifiers::COMMAND, Key::A);
+    w.type_into("Name", "first try");
+    w.key(Modifiers::NONE, Key::Enter);
+    w.settle();
+    let data = Arc::clone(&w.data);
+    // The process could die here: the history is on the disk already.
+    drop(w);
+    let mut w = again(&data);
+    w.click("DLA layer1");
+    w.click("GPU layer1");
+    assert!(w.state().doc.placement().overrides.is_empty());
+    assert!(w.query_by_label_contains("first try fp16").is_some());
+    w.get_by_label_contains("first try fp16").click();
+    w.settle();
+    assert_eq!(w.state().doc.placement(), &on_layer1(), "a click loads it");
+}
+
+#[test]
+fn kept_placements_are_renamed_and_deleted_with_a_way_back() {
+    let mut w = window();
+    w.state_mut().apply(Command::KeepAs("one".into()));
+    w.settle();
+    let id = w.state().kept[0].id;
+    w.state_mut().apply(Command::RenameKept(id, "two".into()));
+    w.settle();
+    let names = |w: &Window<'_>| -> Vec<String> {
+        w.state().kept.iter().map(|k| k.kept.name.clone()).collect()
+    };
+    assert_eq!(names(&w), ["two"]);
+    let id = w.state().kept[0].id;
+    w.state_mut().apply(Command::DeleteKept(id));
+    w.settle();
+    assert!(names(&w).is_empty());
+    // The other one named so is the top bar's.
+    let undo = w.get_all_by_role_and_label(Role::Button, "Undo").last();
+    undo.unwrap().click();
+    w.settle();
+    assert_eq!(names(&w), ["two"]);
+}
+
+#[test]
+fn published_figures_are_there_from_the_start() {
+    let mut w = window();
+    assert!(
+        w.query_by_label_contains("resnet18_fp16_gpu_dla12 fp16")
+            .is_some()
+    );
+    w.get_by_label_contains("resnet18_int8_gpu_dla123 int8")
+        .scroll_to_me();
+    w.settle();
+    w.get_by_label_contains("resnet18_int8_gpu_dla123 int8")
+        .click();
+    w.settle();
+    assert_eq!(w.state().config.precision, Precision::INT8);
+    assert_eq!(w.state().doc.placement().overrides.len(), 3);
+    w.state_mut().apply(Command::Board("agx-orin-64"));
+    w.settle();
+    assert!(
+        w.state().references.is_empty(),
+        "they speak of another board"
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_said_and_the_window_works() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    std::fs::File::create(data.path().join("sessions")).unwrap();
+    let mut w = open(Options::default(), data);
+    assert!(w.query_by_label("Your work cannot be saved").is_some());
+    w.click("GPU layer1");
+    assert_eq!(w.state().doc.placement(), &on_layer1());
+}
+
+#[test]
+fn a_panic_leaves_a_report_that_is_shown_once() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    dlaplan::gui::report_panics(data.path());
+    std::thread::Builder::new()
+        .spawn(|| panic!("on purpose"))
+        .unwrap()
+        .join()
+        .unwrap_err();
+    let w = again(&data);
+    assert!(w.query_by_label("dlaplan ended because of a bug").is_some());
+    let report = std::fs::read_to_string(data.path().join("panic-seen.txt")).unwrap();
+    assert!(report.contains("on purpose"));
+    drop(w);
+    assert!(
+        again(&data)
+            .query_by_label("dlaplan ended because of a bug")
+            .is_none()
+    );
+}
