@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use dlaplan::search::cut::minimum_cut;
+use dlaplan::search::pipeline::{Limits, best_pipelines};
 use dlaplan::search::problem::{Allowed, Atom, Flow, Problem};
 use dlaplan::search::solve::{Aim, minimise};
 
@@ -163,4 +164,20 @@ fn main() {
             .collect()
     };
     run("random, 6,000 atoms", &problem(6_000, 7, random), most);
+    for (name, p) in [
+        ("residual, 150 atoms", problem(150, 8, residual)),
+        ("inception, 150 atoms", problem(150, 9, inception)),
+    ] {
+        let limits = Limits {
+            stages: 4,
+            cores: 2,
+        };
+        let time = median(
+            || {
+                std::hint::black_box(best_pipelines(&p, limits, &mut || false));
+            },
+            3,
+        );
+        println!("pipeline of at most 4 stages, {name}: {time:?}");
+    }
 }

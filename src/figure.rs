@@ -125,6 +125,8 @@ impl Figure {
 
 /// Four significant digits, without an exponent.
 pub fn short(value: f64) -> String {
+    // Empty sums are -0.
+    let value = value + 0.0;
     let digits = match value.abs() {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,

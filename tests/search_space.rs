@@ -36,6 +36,7 @@ fn costs(model: &Model, seed: u64, transition: f64) -> Costs {
                 gpu_ms: at(1, op.index()),
                 dla_ms: at(2, op.index()),
                 left_ms: 0.0,
+                splits: Vec::new(),
             })
             .collect(),
         tensors: (0..model.tensors.len())

@@ -86,6 +86,8 @@ pub fn best_deployments(
         let chosen = problem.uniform(device);
         add(&mut pool, &mut scorer, chosen, weight);
     }
+    // Whole devices first: an answer at once, however little time there is.
+    let (mut found, mut all) = weigh(&pool, engines, judge, &mut || ControlFlow::Continue(()));
     let front = Frontier::new(problem).search(
         &Ask {
             active: [true, true, false],
@@ -100,10 +102,8 @@ pub fn best_deployments(
         add(&mut pool, &mut scorer, chosen, 0.0);
     }
     let mut weights = vec![0.25, 0.5, 1.0, 2.0, 4.0, 16.0];
-    let mut found: Vec<Found> = Vec::new();
-    let mut all = true;
-    for _ in 0..ROUNDS {
-        let before = pool.len();
+    for round in 0..ROUNDS {
+        let before = if round == 0 { 0 } else { pool.len() };
         let mut stopped = false;
         for w in &weights {
             let priced = scaled(problem, *w, 1.0);
@@ -116,10 +116,12 @@ pub fn best_deployments(
                 break;
             }
         }
-        if pool.len() > before || found.is_empty() {
+        if pool.len() > before {
             let (better, exhaustive) = weigh(&pool, engines, judge, tick);
             all = exhaustive;
-            found = better;
+            for f in better {
+                keep(&mut found, &f.members, f.fps);
+            }
         }
         if stopped || tick().is_break() {
             return (pool, found, false);

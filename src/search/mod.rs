@@ -1,13 +1,26 @@
 //! Finds placements: exact where exact is possible, anytime with a proven gap elsewhere.
+//!
+//! [`run`] is the whole of it for a user: a [`Goal`] and [`Constraints`] in, [`Proposal`]s judged by
+//! the estimate out. Below it, [`space`] turns a model into a [`problem`], [`solve`] chooses among
+//! [`chain`], [`cut`] and [`frontier`], [`deployment`] and [`pipeline`] put engines and stages side
+//! by side, and [`overrides`] writes the result as a person would. [`confirm`] measures proposals.
 
 pub mod chain;
 pub mod confirm;
+mod costs;
 pub mod cut;
 pub mod deployment;
-pub mod explain;
+mod explain;
 pub mod frontier;
 pub mod overrides;
 pub mod pipeline;
 pub mod problem;
+mod request;
 pub mod solve;
 pub mod space;
+
+pub use explain::{Move, explain};
+pub use request::{
+    Answer, Goal, Progress, Proposal, ProposedEngine, ProposedStage, Request, SearchError, run,
+};
+pub use space::{Constraints, Costs, Granularity};

@@ -1,8 +1,8 @@
 //! One network in stages that run at the same time, each image passing through all of them.
 //!
-//! Throughput is set by the busiest device: stages on one device share it. Stages are cut at
-//! positions of the execution order, each is an engine of its own, and copies between them are
-//! kernels of the GPU.
+//! Throughput is set by the slowest stage, or by the busiest device where stages share one. Stages
+//! are cut at positions of the execution order, each is an engine of its own, and copies between
+//! them are kernels of the GPU.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,17 +28,8 @@ pub struct Stage {
 pub struct Pipeline {
     /// In execution order.
     pub stages: Vec<Stage>,
-    /// Busy time per image, ms: the GPU, then each DLA core.
-    pub load_ms: Vec<f64>,
-    /// Every position and sequence of stages was weighed.
-    pub exact: bool,
-}
-
-impl Pipeline {
-    /// Busy time of the busiest device, ms: the time from one image to the next.
-    pub fn period_ms(&self) -> f64 {
-        self.load_ms.iter().copied().fold(0.0, f64::max)
-    }
+    /// Time from one image to the next, ms, were it not for contention.
+    pub period_ms: f64,
 }
 
 /// What a pipeline may look like.
@@ -52,123 +43,234 @@ pub struct Limits {
 
 /// Positions weighed at most; beyond that those with the cheapest copies are taken.
 const POSITIONS: usize = 160;
-/// Ways kept per position.
-const WAYS: usize = 4_000;
 
 /// Devices a pipeline can load: the GPU and at most this many DLA cores (Orin and Xavier have 2).
 const RESOURCES: usize = 3;
 
-#[derive(Clone, Copy)]
-struct Way {
-    load: [f64; RESOURCES],
-    stages: u32,
-    last: usize,
-    /// Position index and way there that this one goes on from.
-    before: Option<(usize, usize)>,
-}
+/// Pipelines kept.
+const KEPT: usize = 12;
+/// A sequence of devices is followed while its period may come this close to the best: contention
+/// may favour it.
+const NEAR: f64 = 1.25;
 
-/// The pipeline of the shortest period. `stop` ends the search early with `None`.
-pub fn best_pipeline(
+/// The best pipeline of each sequence of devices, by ascending period, and whether every cut and
+/// sequence was weighed, so that the first is the best. None if pins leave none. `stop` ends the
+/// search with what there is.
+///
+/// Tries one stage, then two, and so on, cutting off what cannot come near the best: a device
+/// over its period, or more work left than the devices have time for.
+pub fn best_pipelines(
     problem: &Problem,
     limits: Limits,
     stop: &mut dyn FnMut() -> bool,
-) -> Option<Pipeline> {
+) -> (Vec<Pipeline>, bool) {
     let (positions, all) = positions(problem);
     let resources = (limits.cores as usize + 1).min(RESOURCES);
-    let mut ways: Vec<Vec<Way>> = vec![Vec::new(); positions.len()];
-    ways[0].push(Way {
-        load: [0.0; RESOURCES],
-        stages: 0,
-        last: usize::MAX,
-        before: None,
-    });
-    let mut exact = all;
-    let last = positions.len() - 1;
-    let mut best = f64::INFINITY;
-    for at in 0..last {
-        if stop() {
-            return None;
+    let mut search = Search {
+        problem,
+        work: Work::new(problem),
+        resources,
+        loads: vec![None; positions.len() * positions.len() * 2],
+        positions,
+        best: f64::INFINITY,
+        limit: f64::INFINITY,
+        stages: Vec::new(),
+        own: None,
+        stop,
+        stopped: false,
+        nodes: 0,
+    };
+    let mut found = Vec::new();
+    let mut sequences: Vec<Vec<usize>> = vec![Vec::new()];
+    for _ in 0..limits.stages {
+        sequences = sequences
+            .iter()
+            .flat_map(|s| longer(s, resources))
+            .collect();
+        for sequence in &sequences {
+            search.limit = search.best * NEAR;
+            search.extend(0, [0.0; RESOURCES], 0.0, sequence);
+            found.extend(search.own.take());
         }
-        exact &= thin(&mut ways[at]);
-        let here = ways[at].clone();
-        // The end first: its result prunes the others.
-        for to in (at + 1..=last).rev() {
-            let part = between(problem, positions[at], positions[to]);
-            let mut scorer = Scorer::new(&part);
-            for device in [Device::Gpu, Device::Dla] {
-                if device == Device::Dla && resources < 2 {
-                    continue;
-                }
-                let chosen = part.uniform(device);
-                if !fits(&part, &chosen, device) {
-                    continue;
-                }
-                let score = scorer.score(&chosen);
-                if !score.feasible {
-                    continue;
-                }
-                let targets = if device == Device::Gpu {
-                    0..1
-                } else {
-                    1..resources
-                };
-                for target in targets {
-                    for (w, way) in here.iter().enumerate() {
-                        // Cores are alike: the second is used only after the first.
-                        let idle = target > 1 && way.load[target - 1] == 0.0;
-                        if way.last == target || way.stages >= limits.stages || idle {
-                            continue;
-                        }
-                        let mut load = way.load;
-                        load[0] += score.gpu_ms + score.transition_ms;
-                        load[target.max(1)] += if target == 0 { 0.0 } else { score.dla_ms };
-                        let period = load.iter().copied().fold(0.0, f64::max);
-                        if period >= best {
-                            continue;
-                        }
-                        if to == last {
-                            best = period;
-                        }
-                        ways[to].push(Way {
-                            load,
-                            stages: way.stages + 1,
-                            last: target,
-                            before: Some((at, w)),
-                        });
-                    }
-                }
+    }
+    let exact = all && !search.stopped;
+    found.sort_by(|a: &Pipeline, b| a.period_ms.total_cmp(&b.period_ms));
+    let simplest = found.iter().position(|p| p.stages.len() == 1);
+    if let Some(at) = simplest.filter(|at| *at >= KEPT) {
+        // Whatever contention does to the others, one stage has none.
+        found.swap(at, KEPT - 1);
+    }
+    found.truncate(KEPT);
+    (found, exact)
+}
+
+/// The sequences one stage longer. Neighbours differ; cores are alike, so the second is used only
+/// after the first.
+fn longer(sequence: &[usize], resources: usize) -> Vec<Vec<usize>> {
+    (0..resources)
+        .filter(|t| sequence.last() != Some(t) && (*t < 2 || sequence.contains(&(t - 1))))
+        .map(|t| {
+            let mut next = sequence.to_vec();
+            next.push(t);
+            next
+        })
+        .collect()
+}
+
+type Load = [f64; RESOURCES];
+
+struct Search<'p, 's> {
+    problem: &'p Problem,
+    work: Work,
+    resources: usize,
+    positions: Vec<u32>,
+    /// Per pair of positions and device: GPU and DLA load as a stage, negative where it cannot
+    /// be one; worked out when first needed.
+    loads: Vec<Option<[f64; 2]>>,
+    /// Shortest period of all.
+    best: f64,
+    /// Periods from here on are of no interest.
+    limit: f64,
+    stages: Vec<Stage>,
+    /// Best of the sequence under search.
+    own: Option<Pipeline>,
+    stop: &'s mut dyn FnMut() -> bool,
+    stopped: bool,
+    nodes: u32,
+}
+
+impl Search<'_, '_> {
+    /// Adds the stages of a sequence, from position `at` on.
+    fn extend(&mut self, at: usize, load: Load, slowest: f64, sequence: &[usize]) {
+        let end = self.positions.len() - 1;
+        let Some((target, rest)) = sequence.split_first() else {
+            return;
+        };
+        let target = *target;
+        // Each later stage needs a position too.
+        let tos = if rest.is_empty() {
+            end..=end
+        } else {
+            at + 1..=end.saturating_sub(rest.len())
+        };
+        let device = if target == 0 {
+            Device::Gpu
+        } else {
+            Device::Dla
+        };
+        for to in tos {
+            self.nodes = self.nodes.wrapping_add(1);
+            if self.nodes.is_multiple_of(1 << 12) {
+                self.stopped |= (self.stop)();
+            }
+            if self.stopped {
+                return;
+            }
+            let span = (self.positions[at], self.positions[to]);
+            let least = if target == 0 {
+                self.work.gpu(span)
+            } else {
+                self.work.dla(span)
+            };
+            if load[target] + least >= self.limit {
+                // Longer spans only take longer.
+                break;
+            }
+            let [gpu, dla] = self.stage_load(at, to, device);
+            if gpu < 0.0 {
+                continue;
+            }
+            let mut next = load;
+            next[0] += gpu;
+            next[target] += dla;
+            let slowest = slowest.max(gpu + dla);
+            let period = next.iter().copied().fold(slowest, f64::max);
+            if period >= self.limit {
+                continue;
+            }
+            let room: f64 = next[..self.resources].iter().map(|l| self.limit - l).sum();
+            if self.work.least((span.1, self.problem.atoms.len() as u32)) > room {
+                continue;
+            }
+            self.stages.push(Stage {
+                from: span.0,
+                to: span.1,
+                device,
+                core: target.saturating_sub(1) as u32,
+            });
+            if rest.is_empty() {
+                self.limit = period;
+                self.best = self.best.min(period);
+                self.own = Some(Pipeline {
+                    stages: self.stages.clone(),
+                    period_ms: period,
+                });
+            } else {
+                self.extend(to, next, slowest, rest);
+            }
+            self.stages.pop();
+        }
+    }
+
+    fn stage_load(&mut self, at: usize, to: usize, device: Device) -> [f64; 2] {
+        let slot = (at * self.positions.len() + to) * 2 + usize::from(device == Device::Dla);
+        if let Some(load) = self.loads[slot] {
+            return load;
+        }
+        let part = between(self.problem, self.positions[at], self.positions[to]);
+        let chosen = part.uniform(device);
+        let mut load = [-1.0, -1.0];
+        if fits(&part, &chosen, device) {
+            let score = Scorer::new(&part).score(&chosen);
+            if score.feasible {
+                load = [score.gpu_ms + score.transition_ms, score.dla_ms];
             }
         }
+        self.loads[slot] = Some(load);
+        load
     }
-    let mut end = ways[last].iter().min_by(|a, b| {
-        let period = |w: &Way| w.load.iter().copied().fold(0.0, f64::max);
-        period(a)
-            .total_cmp(&period(b))
-            .then(a.stages.cmp(&b.stages))
-    })?;
-    let load_ms = end.load[..resources].to_vec();
-    let mut stages = Vec::new();
-    let mut to = positions[last];
-    while let Some((at, w)) = end.before {
-        stages.push(Stage {
-            from: positions[at],
-            to,
-            device: if end.last == 0 {
-                Device::Gpu
-            } else {
-                Device::Dla
-            },
-            core: end.last.saturating_sub(1) as u32,
-        });
-        to = positions[at];
-        end = &ways[at][w];
+}
+
+/// Work of spans, transitions and subgraph prices excluded: a lower bound on their load.
+struct Work {
+    gpu: Vec<f64>,
+    dla: Vec<f64>,
+    /// On the cheaper device of each atom.
+    least: Vec<f64>,
+}
+
+impl Work {
+    fn new(problem: &Problem) -> Self {
+        let sums = |of: &dyn Fn(&super::problem::Atom) -> f64| {
+            let mut sums = vec![0.0];
+            let mut sum = 0.0;
+            for a in &problem.atoms {
+                sum += of(a);
+                sums.push(sum);
+            }
+            sums
+        };
+        Self {
+            gpu: sums(&|a| a.gpu_ms),
+            dla: sums(&|a| if a.choice.is_some() { a.dla_ms } else { 0.0 }),
+            least: sums(&|a| match a.choice {
+                Some(_) => a.gpu_ms.min(a.dla_ms),
+                None => a.gpu_ms,
+            }),
+        }
     }
-    stages.reverse();
-    Some(Pipeline {
-        stages,
-        load_ms,
-        exact,
-    })
+
+    fn gpu(&self, (from, to): (u32, u32)) -> f64 {
+        self.gpu[to as usize] - self.gpu[from as usize]
+    }
+
+    fn dla(&self, (from, to): (u32, u32)) -> f64 {
+        self.dla[to as usize] - self.dla[from as usize]
+    }
+
+    fn least(&self, (from, to): (u32, u32)) -> f64 {
+        (self.least[to as usize] - self.least[from as usize]) * (1.0 - 1e-9)
+    }
 }
 
 /// A stage may run on a device when nothing in it is pinned to the other, and something gains.
@@ -272,35 +374,4 @@ pub fn between(problem: &Problem, from: u32, to: u32) -> Problem {
         flows,
         ..problem.clone()
     }
-}
-
-/// Keeps the ways no other beats; whether nothing else was dropped.
-fn thin(ways: &mut Vec<Way>) -> bool {
-    ways.sort_by(|a, b| {
-        a.load
-            .iter()
-            .zip(&b.load)
-            .map(|(x, y)| x.total_cmp(y))
-            .find(|o| o.is_ne())
-            .unwrap_or_else(|| a.stages.cmp(&b.stages))
-    });
-    let mut kept: Vec<Way> = Vec::new();
-    for w in ways.iter() {
-        let beaten = kept.iter().any(|k| {
-            k.last == w.last
-                && k.stages <= w.stages
-                && k.load.iter().zip(&w.load).all(|(x, y)| x <= y)
-        });
-        if !beaten {
-            kept.push(*w);
-        }
-    }
-    let all = kept.len() <= WAYS;
-    if !all {
-        let period = |w: &Way| w.load.iter().copied().fold(0.0, f64::max);
-        kept.sort_by(|a, b| period(a).total_cmp(&period(b)));
-        kept.truncate(WAYS);
-    }
-    *ways = kept;
-    all
 }

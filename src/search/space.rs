@@ -34,6 +34,9 @@ pub struct Kernel {
     pub dla_ms: f64,
     /// What the DLA refuses of it, on the GPU by itself.
     pub left_ms: f64,
+    /// Ops that also read from other kernels, and so may end up in a later DLA subgraph than the
+    /// op before them: what the DLA then takes longer, the copy excluded.
+    pub splits: Vec<(OpId, f64)>,
 }
 
 /// A tensor that crosses.
@@ -317,6 +320,16 @@ fn atoms(planner: &Planner<'_>, costs: &Costs, choice_of: &[Option<u32>]) -> Vec
 }
 
 fn flows(model: &Model, costs: &Costs) -> Vec<Flow> {
+    let mut kernel_of = vec![usize::MAX; model.ops.len()];
+    let mut split = vec![0.0; model.ops.len()];
+    for (i, k) in costs.kernels.iter().enumerate() {
+        for op in &k.ops {
+            kernel_of[op.index()] = i;
+        }
+        for (op, ms) in &k.splits {
+            split[op.index()] = *ms;
+        }
+    }
     let inputs = model.inputs.iter().map(|i| i.tensor);
     let made = model.ops.iter().flat_map(|o| o.outputs.iter().copied());
     inputs
@@ -331,11 +344,18 @@ fn flows(model: &Model, costs: &Costs) -> Vec<Flow> {
                 TensorRole::Activation => t.producer.map(|p| p.0),
                 TensorRole::Input | TensorRole::Weight => None,
             };
+            // Inside a kernel a copy between subgraphs also means that the kernel is cut.
+            let cut = match (producer, &consumers[..]) {
+                (Some(p), [c]) if kernel_of[p as usize] == kernel_of[*c as usize] => {
+                    split[*c as usize]
+                }
+                _ => 0.0,
+            };
             (t.is_output || !consumers.is_empty()).then_some(Flow {
                 producer,
                 consumers,
                 to_dla_ms: crossing.to_dla_ms,
-                dla_to_dla_ms: crossing.dla_to_dla_ms,
+                dla_to_dla_ms: crossing.dla_to_dla_ms + cut,
                 to_gpu_ms: crossing.to_gpu_ms,
                 to_caller_ms: crossing.to_caller_ms,
                 is_output: t.is_output && producer.is_some(),

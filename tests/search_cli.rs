@@ -1,0 +1,72 @@
+//! `dlaplan search` as a program runs it.
+
+use clap::Parser;
+use dlaplan::cli::search::{SearchArgs, run};
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    args: SearchArgs,
+}
+
+fn search(line: &str) -> anyhow::Result<std::process::ExitCode> {
+    let words = std::iter::once("search").chain(line.split_whitespace());
+    run(&Program::try_parse_from(words)?.args)
+}
+
+#[test]
+fn goals_parse_and_run() {
+    for line in [
+        "bundled:resnet18",
+        "bundled:resnet18 --json --precision fp16 --granularity ops",
+        "bundled:googlenet --goal off-gpu --min-fps 100 --max-subgraphs 2 --proposals 1",
+        "bundled:resnet18 --goal transitions --max-loss 10 --target agx-orin-64@MAXN:8.6",
+        "bundled:resnet18 --goal deployment --engines 2 --pin fc=GPU --strict",
+        "bundled:resnet18 --goal pipeline --stages 2 --granularity blocks:1 --front",
+    ] {
+        search(line).unwrap();
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (line, word) in [
+        ("bundled:resnet19", "resnet19"),
+        ("bundled:resnet18 --goal off-gpu", "--min-fps"),
+        ("bundled:resnet18 --target moon", "moon"),
+        ("bundled:resnet18 --pin layer9=DLA", "layer9"),
+        ("bundled:resnet18 --pin layer1=TPU", "TPU"),
+        ("bundled:resnet18 --granularity halves", "halves"),
+        (
+            "bundled:resnet18 --precision fp32 --goal latency --pin layer1=DLA --strict",
+            "layer1",
+        ),
+        ("bundled:resnet18 --goal deployment --engines 0", "engines"),
+        ("nowhere.onnx", "nowhere.onnx"),
+        ("bundled:resnet18 --from nowhere.json", "nowhere.json"),
+    ] {
+        let error = format!("{:#}", search(line).unwrap_err());
+        assert!(error.contains(word), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_dumped_problem_holds_its_exact_solution() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("problem.json");
+    search(&format!(
+        "bundled:resnet18 --dump-problem {}",
+        path.display()
+    ))
+    .unwrap();
+    let dump: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let problem: dlaplan::search::problem::Problem =
+        serde_json::from_value(dump["problem"].clone()).unwrap();
+    problem.check().unwrap();
+    let chosen = serde_json::from_value(dump["solution"]["chosen"].clone());
+    let chosen: Vec<dlaplan::placement::Device> = chosen.unwrap();
+    let score = dlaplan::search::problem::Scorer::new(&problem).score(&chosen);
+    let value = dump["solution"]["value"].as_f64().unwrap();
+    assert!((score.latency_ms - value).abs() < 1e-9);
+    assert_eq!(dump["solution"]["bound"].as_f64(), Some(value));
+}
