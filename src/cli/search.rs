@@ -1,0 +1,481 @@
+//! `dlaplan search`: finds placements, headless.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::estimate::Estimator;
+use crate::figure::short;
+use crate::model::Model;
+use crate::model::onnx::{LoadOptions, load, load_bundled_with};
+use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
+use crate::plan::Planner;
+use crate::search::problem::Problem;
+use crate::search::solve::{Aim, Solution, minimise};
+use crate::search::space::Space;
+use crate::search::{
+    Answer, Constraints, Costs, Goal, Granularity, Move, Progress, Proposal, Request, explain,
+    run as search,
+};
+use crate::target::Target;
+
+use super::calibrate::save;
+
+/// Find the best placement: exact for one engine, anytime for several.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SearchArgs {
+    /// ONNX file, or `bundled:resnet18` and so on.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Dims of an input the file leaves open, or to override the file's.
+    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
+    pub input: Vec<(String, Vec<u64>)>,
+    /// Where it would run: `board`, `board@mode`, `board:tensorrt` or `board@mode:tensorrt`.
+    #[arg(long, value_name = "TARGET", default_value_t = Target::default().id())]
+    pub target: String,
+    /// fp16, int8, int8+fp16 or fp32.
+    #[arg(long, default_value_t = Precision::INT8_FP16)]
+    pub precision: Precision,
+    /// Images per inference.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// No GPU fallback: never ask the DLA for what it refuses.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// What is wanted.
+    #[arg(long, value_enum, default_value_t = GoalName::Latency)]
+    pub goal: GoalName,
+    /// Floor for `--goal off-gpu`, images per second.
+    #[arg(long, value_name = "FPS", required_if_eq("goal", "off-gpu"))]
+    pub min_fps: Option<f64>,
+    /// For `--goal transitions`: how much slower than the fastest, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    pub max_loss: f64,
+    /// Most engines at the same time, for `--goal deployment`.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub engines: u32,
+    /// Fewest engines at the same time, for `--goal deployment`.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub min_engines: u32,
+    /// Most stages, for `--goal pipeline`.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub stages: u32,
+
+    /// Keep a module on a device ("never touch the head": `--pin head=GPU`).
+    #[arg(long, value_name = "MODULE=DEVICE", value_parser = parse_pin)]
+    pub pin: Vec<(String, Device)>,
+    /// Keep an op on a device.
+    #[arg(long, value_name = "OP=DEVICE", value_parser = parse_pin)]
+    pub pin_op: Vec<(String, Device)>,
+    /// What is decided as one: `ops`, `modules`, or `blocks:N` for whole modules at depth N.
+    #[arg(long, default_value = "modules", value_parser = parse_granularity)]
+    pub granularity: Granularity,
+    /// Most DLA subgraphs per engine.
+    #[arg(long, value_name = "K")]
+    pub max_subgraphs: Option<u32>,
+    /// The DLA's global DRAM pool, MiB, where it is less than TensorRT's own.
+    #[arg(long, value_name = "MIB")]
+    pub dla_global_dram: Option<u64>,
+
+    /// Proposals wanted.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub proposals: usize,
+    /// Also find the front of FPS, GPU work and transitions.
+    #[arg(long)]
+    pub front: bool,
+    /// Ends with the best so far after this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    pub time_limit: f64,
+    /// A placement (JSON) to explain the difference from; all GPU if not given.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// The answer as JSON on stdout, progress as JSON lines on stderr.
+    #[arg(long)]
+    pub json: bool,
+    /// Writes the bare problem, its exact solution and the time that took; another solver can
+    /// read it (scripts/z3_compare.py).
+    #[arg(long, value_name = "FILE")]
+    pub dump_problem: Option<PathBuf>,
+}
+
+/// Names of the goals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum GoalName {
+    /// Least latency of one engine.
+    Latency,
+    /// Least GPU work of one engine that still makes --min-fps.
+    OffGpu,
+    /// Fewest transitions of one engine at most --max-loss slower than the fastest.
+    Transitions,
+    /// Most images per second of up to --engines at the same time.
+    Deployment,
+    /// Most images per second of one network cut into up to --stages.
+    Pipeline,
+}
+
+fn parse_input(text: &str) -> Result<(String, Vec<u64>), String> {
+    let wrong = || format!("{text:?} is not NAME=1x3x224x224");
+    let (name, dims) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let dims: Result<Vec<u64>, _> = dims.split('x').map(str::parse).collect();
+    Ok((
+        name.to_owned(),
+        dims.map_err(|e| format!("{}: {e}", wrong()))?,
+    ))
+}
+
+fn parse_pin(text: &str) -> Result<(String, Device), String> {
+    let (name, device) = text
+        .rsplit_once('=')
+        .ok_or_else(|| format!("{text:?} is not NAME=GPU or NAME=DLA"))?;
+    let device = match device.to_ascii_uppercase().as_str() {
+        "GPU" => Device::Gpu,
+        "DLA" => Device::Dla,
+        other => return Err(format!("device {other:?} is not GPU or DLA")),
+    };
+    Ok((name.to_owned(), device))
+}
+
+fn parse_granularity(text: &str) -> Result<Granularity, String> {
+    match text.split_once(':') {
+        None if text == "ops" => Ok(Granularity::Ops),
+        None if text == "modules" => Ok(Granularity::Modules),
+        Some(("blocks", depth)) => depth
+            .parse()
+            .map(Granularity::Blocks)
+            .map_err(|e| format!("depth {depth:?}: {e}")),
+        _ => Err(format!("{text:?} is not ops, modules or blocks:N")),
+    }
+}
+
+impl SearchArgs {
+    fn goal(&self) -> Result<Goal> {
+        Ok(match self.goal {
+            GoalName::Latency => Goal::Latency,
+            GoalName::OffGpu => match self.min_fps {
+                Some(min_fps) => Goal::OffGpu { min_fps },
+                None => bail!("--goal off-gpu needs a floor: --min-fps 100"),
+            },
+            GoalName::Transitions => Goal::FewestTransitions {
+                max_loss: self.max_loss / 100.0,
+            },
+            GoalName::Deployment => Goal::Deployment {
+                most: self.engines,
+                least: self.min_engines,
+            },
+            GoalName::Pipeline => Goal::Pipeline {
+                stages: self.stages,
+            },
+        })
+    }
+
+    fn constraints(&self) -> Constraints {
+        let module = |(path, device): &(String, Device)| (Site::Module(path.clone()), *device);
+        let op = |(name, device): &(String, Device)| (Site::Op(name.clone()), *device);
+        Constraints {
+            granularity: self.granularity,
+            pinned: self
+                .pin
+                .iter()
+                .map(module)
+                .chain(self.pin_op.iter().map(op))
+                .collect(),
+            max_subgraphs: self.max_subgraphs,
+            dla_global_dram: self.dla_global_dram.map(|mib| mib.saturating_mul(1 << 20)),
+        }
+    }
+
+    fn request(&self) -> Result<Request> {
+        Ok(Request {
+            goal: self.goal()?,
+            constraints: self.constraints(),
+            time_limit: Duration::try_from_secs_f64(self.time_limit)
+                .with_context(|| format!("--time-limit {} is not a time", self.time_limit))?,
+            proposals: self.proposals,
+            front: self.front,
+        })
+    }
+
+    fn load(&self) -> Result<Model> {
+        let options = LoadOptions {
+            inputs: self.input.iter().cloned().collect::<BTreeMap<_, _>>(),
+        };
+        Ok(match self.model.strip_prefix("bundled:") {
+            Some(name) => load_bundled_with(name, &options)?,
+            None => load(Path::new(&self.model), &options)?,
+        })
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    model: &'a str,
+    target: &'a Target,
+    request: &'a Request,
+    #[serde(flatten)]
+    answer: &'a Answer,
+    /// What leads from the placement of `--from`, or all GPU, to the best proposal's engine;
+    /// told for single engines.
+    difference: &'a [Move],
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// An unreadable model or placement, an unknown target, constraints that cannot hold.
+pub fn run(args: &SearchArgs) -> Result<ExitCode> {
+    let model = args.load()?;
+    let target = Target::parse(&args.target)?;
+    let config = EngineConfig {
+        precision: args.precision,
+        batch: args.batch,
+        dla_core: 0,
+        gpu_fallback: !args.strict,
+    };
+    let planner = Planner::new(&model, &target, &config);
+    let estimator = Estimator::new(&planner);
+    let request = args.request()?;
+    if let Some(path) = &args.dump_problem {
+        dump(path, &estimator, &request)?;
+    }
+    let mut watch = Watch::new(args.json);
+    let answer = search(&estimator, &request, &mut |p| watch.see(p));
+    watch.bar.finish_and_clear();
+    let answer = answer?;
+    let difference = difference(args, &estimator, &answer)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let report = Report {
+            schema: 1,
+            model: &model.name,
+            target: &target,
+            request: &request,
+            answer: &answer,
+            difference: &difference,
+        };
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(text(&model, &target, &config, &answer, &difference).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn difference(
+    args: &SearchArgs,
+    estimator: &Estimator<'_, '_>,
+    answer: &Answer,
+) -> Result<Vec<Move>> {
+    let from = match &args.from {
+        None => Placement::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the placement {}", path.display()))?;
+            serde_json::from_str(&text)
+                .with_context(|| format!("{} is not a placement", path.display()))?
+        }
+    };
+    let planner = estimator.planner();
+    let from = planner.plan_placement(&from)?;
+    match answer.proposals.first().map(|p| &p.engines[..]) {
+        Some([engine]) => {
+            let to = planner.plan_placement(&engine.placement)?;
+            Ok(explain(estimator, &from, &to))
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Progress on stderr: a spinner for people, JSON lines for programs.
+struct Watch {
+    bar: ProgressBar,
+    json: bool,
+    last: Option<f64>,
+    stage: &'static str,
+}
+
+impl Watch {
+    fn new(json: bool) -> Self {
+        let bar = if json || !std::io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner())
+        };
+        Self {
+            bar,
+            json,
+            last: None,
+            stage: "",
+        }
+    }
+
+    fn see(&mut self, p: &Progress) -> ControlFlow<()> {
+        if p.best == self.last && p.stage == self.stage {
+            self.bar.tick();
+            return ControlFlow::Continue(());
+        }
+        (self.last, self.stage) = (p.best, p.stage);
+        if self.json {
+            let line = serde_json::json!({
+                "stage": p.stage,
+                "elapsed_ms": p.elapsed.as_secs_f64() * 1e3,
+                "best": p.best,
+                "bound": p.bound,
+            });
+            // Nobody reading progress is no reason to stop.
+            writeln!(std::io::stderr(), "{line}").ok();
+        } else {
+            let best = p.best.map(|b| format!(", best so far {}", short(b)));
+            self.bar
+                .set_message(format!("{}{}", p.stage, best.unwrap_or_default()));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The problem as `--dump-problem` writes it.
+#[derive(Serialize)]
+struct Dump<'a> {
+    name: String,
+    problem: &'a Problem,
+    solution: &'a Solution,
+    /// Median of several solutions from scratch, seconds.
+    solve_seconds: f64,
+}
+
+fn dump(path: &Path, estimator: &Estimator<'_, '_>, request: &Request) -> Result<()> {
+    const TIMES: usize = 9;
+    let costs = Costs::of(estimator).map_err(anyhow::Error::msg)?;
+    let planner = estimator.planner();
+    let space = Space::new(planner, &costs, &request.constraints)?;
+    let mut times = Vec::new();
+    let mut solution = None;
+    for _ in 0..TIMES {
+        let start = Instant::now();
+        let mut go = |_: Option<&Solution>| {
+            if start.elapsed() > request.time_limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let solved = minimise(&space.problem, Aim::Latency, &mut go)?;
+        times.push(start.elapsed());
+        solution = Some(solved);
+    }
+    times.sort_unstable();
+    let Some(solution) = solution else {
+        return Ok(());
+    };
+    let config = planner.config();
+    let dump = Dump {
+        name: format!(
+            "{} {} {} {:?}",
+            planner.model().name,
+            planner.target().board.id,
+            config.precision,
+            request.constraints.granularity
+        ),
+        problem: &space.problem,
+        solution: &solution,
+        solve_seconds: times[TIMES / 2].as_secs_f64(),
+    };
+    save(path, &serde_json::to_vec(&dump)?)
+}
+
+/// The answer for people.
+fn text(
+    model: &Model,
+    target: &Target,
+    config: &EngineConfig,
+    answer: &Answer,
+    difference: &[Move],
+) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    line(format!(
+        "{} on {target}, {}, batch {}",
+        model.name, config.precision, config.batch
+    ));
+    for p in answer.proposals.iter().chain(&answer.baselines) {
+        line(String::new());
+        for l in proposal(p) {
+            line(l);
+        }
+    }
+    if !difference.is_empty() {
+        line(String::new());
+        line("why the first one:".into());
+        for m in difference {
+            line(format!("  {m}"));
+        }
+    }
+    if !answer.front.is_empty() {
+        line(String::new());
+        let kind = if answer.front_complete {
+            "all"
+        } else {
+            "a sample"
+        };
+        line(format!("front ({kind}): FPS, GPU ms, transitions"));
+        for p in &answer.front {
+            let gpu = p.gpu_ms().map_or("?".into(), short);
+            line(format!("  {}, {gpu}, {}", p.fps, p.transitions));
+        }
+    }
+    line(String::new());
+    let gap = match answer.gap {
+        Some(0.0) => "nothing better exists for this estimate".to_owned(),
+        Some(gap) => format!("at most {:.2} % from the best there is", gap * 100.0),
+        None => "no bound known".to_owned(),
+    };
+    let stopped = if answer.stopped {
+        ", stopped early"
+    } else {
+        ""
+    };
+    line(format!(
+        "{gap} ({}; {:.0} ms{stopped})",
+        answer.method,
+        answer.elapsed.as_secs_f64() * 1e3
+    ));
+    out
+}
+
+fn proposal(p: &Proposal) -> Vec<String> {
+    let mut lines = vec![format!("{}: {} FPS", p.name, p.fps)];
+    for e in &p.engines {
+        if p.engines.len() > 1 {
+            lines.push(format!(
+                "  engine on core {}: {} FPS",
+                e.config.dla_core, e.fps
+            ));
+        }
+        lines.push(format!("  {}", e.summary));
+        lines.push(format!(
+            "  GPU {} ms, DLA {} ms, transitions {} ms",
+            e.estimate.gpu_ms, e.estimate.dla_ms, e.estimate.transition_ms
+        ));
+        lines.push(format!("  default {}", e.placement.default));
+        for (site, device) in &e.placement.overrides {
+            lines.push(format!("    {site} = {device}"));
+        }
+    }
+    for s in &p.stages {
+        let core = s.core.map_or(String::new(), |c| c.to_string());
+        lines.push(format!("  stage {} on {}{core}", s.what, s.device));
+    }
+    lines
+}
