@@ -333,10 +333,7 @@ fn published_figures_are_there_from_the_start() {
     assert_eq!(w.state().doc.placement().overrides.len(), 3);
     w.state_mut().apply(Command::Board("agx-orin-64"));
     w.settle();
-    assert!(
-        w.state().references.is_empty(),
-        "they speak of another board"
-    );
+    assert!(w.state().others.is_empty(), "they speak of another board");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What each command does to the state.
 
 use crate::model::{ModuleId, OpId};
-use crate::placement::{Device, Edit, Site};
+use crate::placement::{Device, Edit};
 
 use super::command::{Command, Pick, Step};
 use super::dialogs::{Dialog, Purpose};
+use super::explain::placement_name;
 use super::filter::Filter;
 use super::state::{Open, Palette, State};
 use super::tree_view::Node;
@@ -352,40 +353,12 @@ impl State {
         let Some(open) = &self.open else {
             return String::new();
         };
-        let placement = self.doc.placement();
-        let other = placement.default.other();
-        let mut name = format!(
+        format!(
             "{} {} {}",
-            open.model.name, self.config.precision, placement.default
-        );
-        let sites: Vec<String> = placement
-            .overrides
-            .iter()
-            .filter(|(_, d)| **d == other)
-            .map(|(s, _)| match s {
-                Site::Module(path) => path.clone(),
-                Site::Op(op) => op.rsplit('/').next().unwrap_or(op).to_owned(),
-            })
-            .collect();
-        let on = match other {
-            Device::Gpu => " on GPU",
-            Device::Dla => " on DLA",
-        };
-        match &sites[..] {
-            [] => {}
-            few if few.len() <= 4 => {
-                name.push_str(", ");
-                name.push_str(&few.join(" "));
-                name.push_str(on);
-            }
-            many => {
-                name.push_str(", ");
-                name.push_str(&many.len().to_string());
-                name.push_str(" sites");
-                name.push_str(on);
-            }
-        }
-        name
+            open.model.name,
+            self.config.precision,
+            placement_name(self.doc.placement())
+        )
     }
 }
 

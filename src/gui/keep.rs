@@ -6,15 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::chart::{Mark, Point};
 use crate::figure::{Figure, Measured};
-use crate::history::{self, HistoryError, Item, Kept, NewKept, Reference, ReferenceSet};
+use crate::history::{
+    self, HistoryError, Item, Kept, NewKept, Reference, ReferenceSet, RunFilter, StoredRun,
+};
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::plan::Planner;
+use crate::target::Target;
 
 use super::command::Command;
+use super::explain::placement_name;
 use super::jobs::Done;
 use super::message::Message;
+use super::points::Origin;
 use super::state::State;
+
+/// More runs than this make no chart.
+const MOST_RUNS: u32 = 40;
 
 /// The history, opened by the first job that needs it.
 #[derive(Clone)]
@@ -66,15 +74,15 @@ pub enum Change {
 pub struct Listing {
     /// Kept placements of the model, oldest first.
     pub kept: Vec<Kept>,
-    /// Published figures as points of the chart.
-    pub references: Vec<Point>,
+    /// Published figures and the user's own runs, as points of the chart.
+    pub others: Vec<(Origin, Point)>,
 }
 
 impl State {
     /// Lists what was kept of the open model.
     pub(super) fn load_kept(&mut self) {
         self.kept.clear();
-        self.references.clear();
+        self.others.clear();
         self.kept_changes += 1;
         self.change_history(Change::List);
     }
@@ -89,10 +97,18 @@ impl State {
             let listing = history.with(|store| {
                 make(store, &change)?;
                 let hash = &model.source.structure_hash;
+                let runs = store.runs(&RunFilter {
+                    structure_hash: Some(hash.clone()),
+                    finished: true,
+                    limit: Some(MOST_RUNS),
+                    ..RunFilter::default()
+                })?;
+                let mut others = run_points(&runs, &model, &target);
                 let references = store.references()?;
+                others.extend(reference_points(&references, &model, &target));
                 Ok(Listing {
                     kept: store.kept(Some(hash))?,
-                    references: reference_points(&references, &model, &target),
+                    others,
                 })
             });
             Done::History {
@@ -119,7 +135,7 @@ impl State {
                     .is_some_and(|o| o.model.source.structure_hash == structure_hash);
                 if same {
                     self.kept = listing.kept;
-                    self.references = listing.references;
+                    self.others = listing.others;
                     self.kept_changes += 1;
                 }
                 if let Change::Delete(id, name) = change {
@@ -213,11 +229,7 @@ fn make(store: &mut history::Store, change: &Change) -> Result<(), HistoryError>
 
 /// Published figures that speak of this model on this board. The share on the DLA is what the
 /// rules of the target expect of the published placement.
-fn reference_points(
-    sets: &[ReferenceSet],
-    model: &Model,
-    target: &crate::target::Target,
-) -> Vec<Point> {
+fn reference_points(sets: &[ReferenceSet], model: &Model, target: &Target) -> Vec<(Origin, Point)> {
     let mut points = Vec::new();
     for set in sets {
         if set.board != target.board.id || set.model != model.name {
@@ -230,12 +242,51 @@ fn reference_points(
                 dla_core: row.dla_core,
                 gpu_fallback: true,
             };
-            let share = Planner::new(model, target, &config)
-                .plan_placement(&row.placement)
-                .ok()
-                .and_then(|plan| plan.dla_mac_share(model));
-            points.push(reference_point(set, row, config, share));
+            let share = share(model, target, &config, &row.placement);
+            let point = reference_point(set, row, config, share);
+            points.push((Origin::Reference, point));
         }
+    }
+    points
+}
+
+/// Share of the multiply-accumulates the rules of the target expect on the DLA.
+fn share(
+    model: &Model,
+    target: &Target,
+    config: &EngineConfig,
+    placement: &Placement,
+) -> Option<f64> {
+    let plan = Planner::new(model, target, config)
+        .plan_placement(placement)
+        .ok()?;
+    plan.dla_mac_share(model)
+}
+
+/// The user's own runs. One that did not run as asked says so and loads nothing.
+fn run_points(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<(Origin, Point)> {
+    let mut points = Vec::new();
+    for stored in runs {
+        let run = &stored.run;
+        let Some(fps) = run.fps() else { continue };
+        let (placement, config) = (&run.request.placement, &run.request.config);
+        let as_asked = run.stands_for_placement();
+        let name = placement_name(placement);
+        let point = Point {
+            label: if as_asked {
+                name
+            } else {
+                format!("{name}, not run as asked")
+            },
+            fps: Figure::Measured(fps.clone()),
+            mark: Mark::Measured,
+            dla_mac_share: share(model, target, config, placement).filter(|_| as_asked),
+            precision: config.precision,
+            deployment: run.deployment.as_ref().map(|d| d.group.clone()),
+            current: false,
+            load: as_asked.then(|| (placement.clone(), config.clone())),
+        };
+        points.push((Origin::Run, point));
     }
     points
 }

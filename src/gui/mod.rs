@@ -79,7 +79,7 @@ pub fn run_with(
     each_frame: impl FnMut(&mut State) + 'static,
 ) -> anyhow::Result<()> {
     let data_dir = session::data_dir()?;
-    session::report_panics(&data_dir);
+    report_panics(&data_dir);
     let native = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title("dlaplan")

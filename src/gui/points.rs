@@ -14,6 +14,8 @@ pub enum Origin {
     Current,
     /// Kept by the user.
     Kept(i64),
+    /// Measured by the user.
+    Run,
     /// Published.
     Reference,
 }
@@ -53,8 +55,8 @@ impl Points {
         for kept in &state.kept {
             points.add(Origin::Kept(kept.id), kept_point(kept));
         }
-        for point in &state.references {
-            points.add(Origin::Reference, point.clone());
+        for (origin, point) in &state.others {
+            points.add(*origin, point.clone());
         }
         points
     }

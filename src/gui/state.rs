@@ -21,7 +21,7 @@ use super::jobs::{Jobs, Waker};
 use super::judge::{Ground, Judge, Judgement, WhatIf};
 use super::keep::History;
 use super::message::{Message, Messages};
-use super::points::Points;
+use super::points::{Origin, Points};
 use super::ribbon::Ribbon;
 use super::session::{Session, Store};
 use super::tree_view::{Node, TreeIndex, TreeInput, TreeView, tree_view};
@@ -136,8 +136,8 @@ pub struct State {
 
     /// Kept placements of this model, oldest first.
     pub kept: Vec<Kept>,
-    /// Published figures for this model on this board.
-    pub references: Vec<Point>,
+    /// The user's own runs and published figures for this model on this board.
+    pub others: Vec<(Origin, Point)>,
     pub(super) history: History,
     /// Counts every change of the kept placements.
     pub kept_changes: u64,
@@ -222,7 +222,7 @@ impl State {
             reveal: None,
             focus_filter: false,
             kept: Vec::new(),
-            references: Vec::new(),
+            others: Vec::new(),
             history: History::of(&env.data_dir),
             kept_changes: 0,
             view_of_chart: View::default(),
