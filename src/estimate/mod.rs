@@ -56,6 +56,15 @@ struct Costed {
     dla_ms: f64,
 }
 
+/// What evaluating a plan reads of each unit, apart from the rest so that it stays in the cache.
+#[derive(Clone, Copy, Debug)]
+struct Hot {
+    gpu_ms: f64,
+    dla_ms: f64,
+    /// One past its last op in [`Ready::ops`].
+    end: u32,
+}
+
 impl Costed {
     /// One part's share of a kernel of merged convolutions, by its work.
     fn share(&self, part: &Part) -> f64 {
@@ -79,9 +88,9 @@ pub struct Estimator<'p, 'm> {
 struct Ready {
     costs: CostModel,
     units: Vec<Costed>,
-    /// Ops of all units in a row, and where each unit's begin.
+    hot: Vec<Hot>,
+    /// Ops of all units in a row.
     ops: Vec<u32>,
-    starts: Vec<u32>,
     unit_of: Vec<u32>,
     /// Elements per tensor at the engine's batch.
     elems: Vec<f64>,
@@ -233,15 +242,18 @@ impl Ready {
             .collect();
         let mut unit_of = vec![0; model.ops.len()];
         let mut ops = Vec::with_capacity(model.ops.len());
-        let mut starts = Vec::with_capacity(units.len() + 1);
+        let mut hot = Vec::with_capacity(units.len());
         for (i, costed) in units.iter().enumerate() {
-            starts.push(ops.len() as u32);
             for op in costed.unit.ops() {
                 unit_of[op.index()] = i as u32;
                 ops.push(op.0);
             }
+            hot.push(Hot {
+                gpu_ms: costed.gpu_ms,
+                dla_ms: costed.dla_ms,
+                end: ops.len() as u32,
+            });
         }
-        starts.push(ops.len() as u32);
         let scale = unit::scale(model, config.batch);
         Ok(Self {
             elems: model
@@ -254,8 +266,8 @@ impl Ready {
             source: board.source.as_str().into(),
             costs,
             units,
+            hot,
             ops,
-            starts,
             unit_of,
             scale,
         })
@@ -266,19 +278,21 @@ impl Ready {
             subgraphs: vec![self.costs.submit_ms(); plan.subgraphs.len()],
             ..Times::default()
         };
-        for (i, costed) in self.units.iter().enumerate() {
-            let ops = &self.ops[self.starts[i] as usize..self.starts[i + 1] as usize];
+        let mut begin = 0;
+        for (i, hot) in self.hot.iter().enumerate() {
+            let ops = &self.ops[begin..hot.end as usize];
+            begin = hot.end as usize;
             let home = plan.subgraph_of[ops[0] as usize];
             if ops[1..]
                 .iter()
                 .all(|op| plan.subgraph_of[*op as usize] == home)
             {
                 match home {
-                    None => times.gpu += costed.gpu_ms,
-                    Some(s) => times.subgraphs[s as usize] += costed.dla_ms,
+                    None => times.gpu += hot.gpu_ms,
+                    Some(s) => times.subgraphs[s as usize] += hot.dla_ms,
                 }
             } else {
-                self.cut(planner, plan, costed, &mut times);
+                self.cut(planner, plan, &self.units[i], &mut times);
             }
         }
         let per_transition: Vec<f64> = plan
