@@ -88,9 +88,13 @@ pub fn chart(comparisons: &[Comparison]) -> Result<String> {
         let wrong = |e: &dyn std::fmt::Display| anyhow!("cannot draw the chart: {e}");
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         root.fill(&WHITE).map_err(|e| wrong(&e))?;
-        let span = (0.003_f64..200.0).log_scale();
+        let (low, high) = (0.003_f64, 200.0_f64);
+        let span = (low..high).log_scale();
         let mut chart = ChartBuilder::on(&root)
-            .caption("Predicted against measured time", ("sans-serif", 20))
+            .caption(
+                "Predicted against measured time (hollow: check only; lines: 25 % off)",
+                ("sans-serif", 18),
+            )
             .margin(16)
             .x_label_area_size(44)
             .y_label_area_size(64)
@@ -105,13 +109,16 @@ pub fn chart(comparisons: &[Comparison]) -> Result<String> {
             .draw()
             .map_err(|e| wrong(&e))?;
         for (factor, colour) in [
-            (1.0, RGBColor(70, 70, 70)),
+            (1.0_f64, RGBColor(70, 70, 70)),
             (0.8, RGBColor(170, 170, 170)),
             (1.25, RGBColor(170, 170, 170)),
         ] {
             chart
                 .draw_series(LineSeries::new(
-                    [(0.003, 0.003 * factor), (200.0, 200.0 * factor)],
+                    [
+                        (low / factor.min(1.0), low * factor.max(1.0)),
+                        (high / factor.max(1.0), high * factor.min(1.0)),
+                    ],
                     colour,
                 ))
                 .map_err(|e| wrong(&e))?;
