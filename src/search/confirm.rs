@@ -184,8 +184,13 @@ pub fn confirm(
                         .and_then(Figure::value)
                         .unwrap_or(f64::NEG_INFINITY)
                 };
+                // Single engines teach the estimate what their deployments build on.
+                let simple = |t: &Trial| {
+                    std::cmp::Reverse(if t.baseline { t.setup.engines.len() } else { 0 })
+                };
                 a.baseline
                     .cmp(&b.baseline)
+                    .then_with(|| simple(a).cmp(&simple(b)))
                     .then_with(|| fps(a).total_cmp(&fps(b)))
                     // The earlier of equals.
                     .then_with(|| j.cmp(i))

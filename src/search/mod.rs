@@ -5,6 +5,7 @@
 //! [`chain`], [`cut`] and [`frontier`], [`deployment`] and [`pipeline`] put engines and stages side
 //! by side, and [`overrides`] writes the result as a person would. [`confirm`] measures proposals.
 
+pub mod bench;
 pub mod chain;
 pub mod confirm;
 mod costs;

@@ -142,6 +142,8 @@ pub struct ProposedEngine {
     pub summary: Summary,
     /// Its figures alone.
     pub estimate: Estimate,
+    /// Energy of one inference, mJ, where it can be estimated.
+    pub energy_mj: Figure,
     /// Its images per second beside the others; the same as alone for a single engine.
     pub fps: Figure,
 }
@@ -176,8 +178,23 @@ pub struct Proposal {
     pub transitions: usize,
     /// Share of multiply-accumulates on DLAs, 0 to 1.
     pub dla_mac_share: Option<f64>,
-    /// All GPU or all DLA.
+    /// Whole devices only: all GPU, all DLA, and such engines side by side.
     pub baseline: bool,
+}
+
+impl Answer {
+    /// What there is to measure: baselines first, then proposals, each setup once.
+    pub fn trials(&self) -> Vec<Trial> {
+        let mut trials: Vec<Trial> = Vec::new();
+        for p in self.baselines.iter().chain(&self.proposals) {
+            if let Some(t) = p.trial()
+                && trials.iter().all(|known| known.setup != t.setup)
+            {
+                trials.push(t);
+            }
+        }
+        trials
+    }
 }
 
 impl Proposal {
@@ -186,8 +203,12 @@ impl Proposal {
         self.engines.iter().map(|e| e.estimate.gpu_ms.value()).sum()
     }
 
-    /// As the confirm loop takes it.
-    pub fn trial(&self) -> Trial {
+    /// As the confirm loop takes it; `None` for a pipeline, whose stages no whole engine stands
+    /// for.
+    pub fn trial(&self) -> Option<Trial> {
+        if !self.stages.is_empty() {
+            return None;
+        }
         let engines = self.engines.iter().map(|e| Engine {
             config: e.config.clone(),
             placement: e.placement.clone(),
@@ -195,7 +216,7 @@ impl Proposal {
         let setup = Setup {
             engines: engines.collect(),
         };
-        Trial::new(self.name.clone(), setup, self.baseline)
+        Some(Trial::new(self.name.clone(), setup, self.baseline))
     }
 }
 
@@ -204,7 +225,7 @@ impl Proposal {
 pub struct Answer {
     /// Best first, as the estimate ranks them.
     pub proposals: Vec<Proposal>,
-    /// All GPU, all DLA.
+    /// All GPU, all DLA; for a deployment also such engines side by side.
     pub baselines: Vec<Proposal>,
     /// None beats another in FPS, GPU work and transitions at once; by descending FPS.
     pub front: Vec<Proposal>,
@@ -360,6 +381,9 @@ impl<'m> Search<'_, '_, 'm> {
             Goal::Pipeline { stages } => self.pipeline(stages)?,
         };
         answer.baselines = self.baselines();
+        if let Goal::Deployment { most, .. } = self.request.goal {
+            answer.baselines.extend(self.side_by_side(most));
+        }
         if self.request.front {
             let (front, complete) = self.front(f64::INFINITY);
             answer.front = self.undominated(front);
@@ -506,6 +530,36 @@ impl<'m> Search<'_, '_, 'm> {
         out
     }
 
+    /// Whole devices side by side, at most `most` engines: two GPU processes, GPU and DLA, ...
+    fn side_by_side(&self, most: u32) -> Vec<Proposal> {
+        let cores = self.cores();
+        let gpu = (Placement::all(Device::Gpu), 0);
+        let dla = |core| (Placement::all(Device::Dla), core);
+        let mut sets = vec![vec![gpu.clone(), gpu.clone()]];
+        if cores > 0 {
+            sets.push(vec![gpu.clone(), dla(0)]);
+        }
+        if cores > 1 {
+            sets.push(vec![dla(0), dla(1)]);
+            sets.push(vec![gpu, dla(0), dla(1)]);
+        }
+        sets.into_iter()
+            .filter(|s| s.len() <= most as usize)
+            .map(|s| Proposal {
+                baseline: true,
+                ..self.deployed(s)
+            })
+            .collect()
+    }
+
+    /// DLA cores there are for this engine config.
+    fn cores(&self) -> u32 {
+        match self.planner.engine_refusal() {
+            Some(_) => 0,
+            None => self.planner.target().board.dla_cores(),
+        }
+    }
+
     fn engine(&self, placement: Placement, config: EngineConfig) -> Option<(ProposedEngine, Plan)> {
         // Both the search and the baselines name only what the model has.
         let plan = self.planner.plan_placement(&placement).ok()?;
@@ -515,6 +569,7 @@ impl<'m> Search<'_, '_, 'm> {
             placement,
             summary: plan.summary(self.model()),
             fps: estimate.fps.clone(),
+            energy_mj: self.estimator.energy_mj(&plan),
             estimate,
         };
         Some((engine, plan))
@@ -538,10 +593,7 @@ impl<'m> Search<'_, '_, 'm> {
     }
 
     fn deployment(&mut self, most: u32, least: u32) -> Result<Answer, SearchError> {
-        let cores = match self.planner.engine_refusal() {
-            Some(_) => 0,
-            None => self.planner.target().board.dla_cores(),
-        };
+        let cores = self.cores();
         let engines = Engines {
             most,
             least,
@@ -627,14 +679,23 @@ impl<'m> Search<'_, '_, 'm> {
     }
 
     fn together(&self, pool: &[Pooled], found: &deployment::Found) -> Proposal {
+        let engine = |m: &Member| {
+            let placement = self
+                .space
+                .placement(self.model(), &pool[m.placement].chosen);
+            (placement, m.core.unwrap_or(0))
+        };
+        self.deployed(found.members.iter().map(engine).collect())
+    }
+
+    /// Placements, each with its DLA core, as engines that run at the same time.
+    fn deployed(&self, engines: Vec<(Placement, u32)>) -> Proposal {
         let model = self.model();
-        let made: Vec<(ProposedEngine, Plan)> = found
-            .members
-            .iter()
-            .filter_map(|m| {
-                let placement = self.space.placement(model, &pool[m.placement].chosen);
+        let made: Vec<(ProposedEngine, Plan)> = engines
+            .into_iter()
+            .filter_map(|(placement, dla_core)| {
                 let config = EngineConfig {
-                    dla_core: m.core.unwrap_or(0),
+                    dla_core,
                     ..self.planner.config().clone()
                 };
                 self.engine(placement, config)
@@ -680,10 +741,7 @@ impl<'m> Search<'_, '_, 'm> {
     }
 
     fn pipeline(&mut self, stages: u32) -> Result<Answer, SearchError> {
-        let cores = match self.planner.engine_refusal() {
-            Some(_) => 0,
-            None => self.planner.target().board.dla_cores(),
-        };
+        let cores = self.cores();
         let problem = self.space.problem.clone();
         problem.check().map_err(Unsolved::from)?;
         let limits = pipeline::Limits { stages, cores };
