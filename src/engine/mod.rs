@@ -1,10 +1,23 @@
 //! Building and measuring real engines: what a measurement is, the worker that makes it, and the
 //! client that both the window and the command line use.
 
+pub mod attribution;
+pub mod client;
+mod compare;
+mod deployment;
+pub mod environment;
 mod log;
+pub mod outbox;
+pub mod protocol;
 mod request;
 mod run;
+pub mod tensorrt;
+pub mod trtexec;
+pub mod weights;
+pub mod worker;
 
+pub use compare::compare;
+pub use deployment::deploy;
 pub use log::{Level, LogLine, LogRing, escape};
 pub use request::{
     Calibration, MemoryPools, NumericReference, Request, RequestError, Timing, parse_size,

@@ -25,6 +25,10 @@ pub struct Request {
     /// Builder memory pools.
     #[serde(default)]
     pub pools: MemoryPools,
+    /// `IBuilderConfig::setTacticSources`; `None` takes TensorRT's default without the libraries
+    /// that cannot be opened.
+    #[serde(default)]
+    pub tactic_sources: Option<u32>,
     /// How to measure.
     #[serde(default)]
     pub timing: Timing,
@@ -161,6 +165,7 @@ impl Request {
             config,
             calibration: Calibration::default(),
             pools: MemoryPools::default(),
+            tactic_sources: None,
             timing: Timing::default(),
             per_layer: true,
             numeric: NumericReference::default(),

@@ -1,0 +1,661 @@
+//! The other end of a worker: starts it, listens, and ends it whatever it does.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::ops::ControlFlow;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::model::Model;
+use crate::plan::Plan;
+
+use super::compare::compare;
+use super::log::{Level, LogLine, LogRing};
+use super::protocol::{self, Built, Command, DecodeError, Event, Report};
+use super::request::Request;
+use super::run::{
+    Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms,
+};
+
+/// How to start a worker: a program and its arguments, never a shell line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+impl WorkerCommand {
+    /// This program itself, as a worker on this machine.
+    ///
+    /// # Errors
+    /// The system cannot say where this program is.
+    pub fn local() -> std::io::Result<Self> {
+        Ok(Self {
+            program: std::env::current_exe()?,
+            args: vec!["worker".into()],
+        })
+    }
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For the worker's first word.
+    pub hello: Duration,
+    /// For the build, calibration and reference engine included.
+    pub build: Duration,
+    /// For any sign of life.
+    pub idle: Duration,
+    /// For the worker to end by itself when cancelled, before it is killed.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(60),
+            build: Duration::from_mins(30),
+            idle: Duration::from_mins(5),
+            grace: Duration::from_millis(700),
+        }
+    }
+}
+
+/// Stray lines on the worker's stdout that are forgiven.
+const MAX_GARBAGE: u32 = 10_000;
+/// Log lines that go into a failed run.
+const FAILED_TAIL: usize = 200;
+
+/// What happens on the way.
+#[derive(Debug)]
+pub enum Update {
+    /// Nothing new; comes several times a second.
+    Tick,
+    /// The worker is there.
+    Hello {
+        /// Its machine.
+        environment: Box<Environment>,
+        /// Why it cannot build engines, if so.
+        unavailable: Option<String>,
+    },
+    /// It is at a stage.
+    Progress {
+        /// The stage.
+        stage: Stage,
+        /// Share of the stage done, where known.
+        fraction: Option<f64>,
+        /// What it is at.
+        detail: String,
+    },
+    /// A log line.
+    Log(LogLine),
+    /// It waits for the others.
+    Ready,
+    /// An engine was built; the end of a build.
+    Built(Box<Built>),
+    /// The run is over; the end of a profile, and of anything that fails.
+    Done(Box<Run>),
+}
+
+enum Incoming {
+    Event(Box<Event>),
+    Stray(String),
+    Foreign(DecodeError),
+    TooLong,
+    Stderr(String),
+}
+
+/// A worker at work on one request.
+pub struct Client {
+    child: Child,
+    group: Pid,
+    commands: Option<Sender<String>>,
+    incoming: Receiver<Incoming>,
+    limits: Limits,
+    request: Request,
+    ring: LogRing,
+    environment: Environment,
+    greeted: bool,
+    stage: Stage,
+    started: Instant,
+    started_ms: u64,
+    heard: Instant,
+    garbage: u32,
+    exited: Option<(ExitStatus, Instant)>,
+    over: bool,
+    /// Beats of a deployment's member, once it is done.
+    pub(super) beats: Vec<(u64, u64)>,
+}
+
+impl Client {
+    /// Starts a worker and gives it a request; `barrier` makes it wait for [`Self::go`].
+    ///
+    /// # Errors
+    /// The program cannot be started: a run that failed.
+    pub fn profile(
+        worker: &WorkerCommand,
+        limits: Limits,
+        request: Request,
+        barrier: bool,
+    ) -> Result<Self, Box<Run>> {
+        let command = Command::Profile {
+            request: Box::new(request.clone()),
+            barrier,
+        };
+        Self::start(worker, limits, request, command)
+    }
+
+    /// Starts a worker and lets it build an engine.
+    ///
+    /// # Errors
+    /// The program cannot be started: a run that failed.
+    pub fn build(
+        worker: &WorkerCommand,
+        limits: Limits,
+        request: Request,
+    ) -> Result<Self, Box<Run>> {
+        let command = Command::Build {
+            request: Box::new(request.clone()),
+        };
+        Self::start(worker, limits, request, command)
+    }
+
+    fn start(
+        worker: &WorkerCommand,
+        limits: Limits,
+        request: Request,
+        command: Command,
+    ) -> Result<Self, Box<Run>> {
+        let started_ms = unix_ms();
+        let fail = |kind, message: String| {
+            let failure = Failure {
+                kind,
+                stage: Stage::Start,
+                message,
+            };
+            Box::new(failed_run(&request, started_ms, failure))
+        };
+        if let Err(e) = request.check() {
+            return Err(fail(ErrorKind::Refused, e.to_string()));
+        }
+        let spawned = std::process::Command::new(&worker.program)
+            .args(&worker.args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Its own group, so that ending it ends everything it started.
+            .process_group(0)
+            .spawn();
+        let mut child = spawned.map_err(|e| {
+            let program = worker.program.display();
+            fail(ErrorKind::Crashed, format!("{program} cannot be started: {e}"))
+        })?;
+        let group = Pid::from_raw(child.id() as i32);
+        let (lines, incoming) = sync_channel(256);
+        let wired = wire(&mut child, &lines);
+        let client = Self {
+            group,
+            commands: None,
+            incoming,
+            limits,
+            ring: LogRing::default(),
+            environment: Environment::default(),
+            greeted: false,
+            stage: Stage::Start,
+            started: Instant::now(),
+            started_ms,
+            heard: Instant::now(),
+            garbage: 0,
+            exited: None,
+            over: false,
+            beats: Vec::new(),
+            child,
+            request,
+        };
+        let mut client = client;
+        match wired {
+            Ok(commands) => {
+                client.commands = Some(commands);
+                client.send(command);
+                Ok(client)
+            }
+            Err(e) => {
+                let message = format!("a thread for the worker cannot be started: {e}");
+                Err(Box::new(client.fail(ErrorKind::Crashed, message)))
+            }
+        }
+    }
+
+    fn send(&mut self, command: Command) {
+        if let Some(commands) = &self.commands
+            // The writer is gone when the worker is; its end is noticed elsewhere.
+            && commands.send(protocol::encode(command)).is_err()
+        {
+            self.commands = None;
+        }
+    }
+
+    /// Releases a worker that is [`Update::Ready`].
+    pub fn go(&mut self) {
+        self.heard = Instant::now();
+        self.send(Command::Go);
+    }
+
+    /// The stage it is at.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Waits for the next thing to happen, at most for `wait`. After [`Update::Done`] or
+    /// [`Update::Built`] nothing happens any more and the worker is gone.
+    pub fn poll(&mut self, wait: Duration) -> Update {
+        if self.over {
+            return Update::Tick;
+        }
+        match self.incoming.recv_timeout(wait) {
+            Ok(Incoming::Event(event)) => self.on_event(*event),
+            Ok(Incoming::Stray(line)) => {
+                self.garbage += 1;
+                if self.garbage > MAX_GARBAGE {
+                    let message = format!("the worker wrote {} stray lines", self.garbage);
+                    return self.done_failed(ErrorKind::Protocol, message);
+                }
+                self.log(LogLine::new(Level::Info, &line))
+            }
+            Ok(Incoming::Stderr(line)) => self.log(LogLine::new(Level::Info, &line)),
+            Ok(Incoming::Foreign(e)) => {
+                self.done_failed(ErrorKind::Protocol, format!("the worker cannot be used: {e}"))
+            }
+            Ok(Incoming::TooLong) => {
+                let message = format!("the worker wrote a line of over {} bytes", protocol::MAX_LINE);
+                self.done_failed(ErrorKind::Protocol, message)
+            }
+            Err(RecvTimeoutError::Timeout) => self.watch(),
+            // Both pipes are closed: the worker is gone or about to be.
+            Err(RecvTimeoutError::Disconnected) => {
+                let message = self.death();
+                self.done_failed(ErrorKind::Crashed, message)
+            }
+        }
+    }
+
+    fn log(&mut self, line: LogLine) -> Update {
+        self.ring.push(line.clone());
+        // Chatter must not hide a stalled worker: only its own events count as life.
+        match self.watch() {
+            Update::Tick => Update::Log(line),
+            other => other,
+        }
+    }
+
+    fn on_event(&mut self, event: Event) -> Update {
+        self.heard = Instant::now();
+        match event {
+            Event::Hello {
+                environment,
+                unavailable,
+            } => {
+                self.greeted = true;
+                self.environment = (*environment).clone();
+                Update::Hello {
+                    environment,
+                    unavailable,
+                }
+            }
+            Event::Progress {
+                stage,
+                fraction,
+                detail,
+            } => {
+                self.stage = stage;
+                match self.watch() {
+                    Update::Tick => Update::Progress {
+                        stage,
+                        fraction: fraction.filter(|f| f.is_finite()).map(|f| f.clamp(0.0, 1.0)),
+                        detail: super::log::escape(&detail, 300),
+                    },
+                    other => other,
+                }
+            }
+            Event::Log { line } => self.log(LogLine::new(line.level, &line.text)),
+            Event::Ready => {
+                self.stage = Stage::Barrier;
+                Update::Ready
+            }
+            Event::Built { built } => {
+                self.end(Duration::from_millis(200));
+                Update::Built(built)
+            }
+            Event::Measured { report } => match report.implausible() {
+                Some(why) => self.done_failed(ErrorKind::Protocol, format!("the worker reports {why}")),
+                None => self.done(*report),
+            },
+            Event::Failed { failure, model } => {
+                let mut run = self.fail_with(failure);
+                run.model = model;
+                Update::Done(Box::new(run))
+            }
+        }
+    }
+
+    /// Looks at the clocks.
+    fn watch(&mut self) -> Update {
+        if !self.greeted && self.started.elapsed() > self.limits.hello {
+            let message = format!("the worker said nothing for {} s", self.limits.hello.as_secs());
+            return self.done_failed(ErrorKind::TimedOut, message);
+        }
+        if self.heard.elapsed() > self.limits.idle.max(self.limits.hello) {
+            let message = format!(
+                "the worker gave no sign of life for {} s while {}",
+                self.heard.elapsed().as_secs(),
+                self.stage.label()
+            );
+            return self.done_failed(ErrorKind::TimedOut, message);
+        }
+        let building = self.stage <= Stage::Reference;
+        if building && self.started.elapsed() > self.limits.build {
+            let message = format!(
+                "{} took over {} s; allow more with --build-timeout",
+                self.stage.label(),
+                self.limits.build.as_secs()
+            );
+            return self.done_failed(ErrorKind::TimedOut, message);
+        }
+        // The worker may be gone while something it started holds its pipes open.
+        if self.exited.is_none()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            self.exited = Some((status, Instant::now()));
+        }
+        if let Some((_, when)) = self.exited
+            && when.elapsed() > Duration::from_millis(500)
+        {
+            let message = self.death();
+            return self.done_failed(ErrorKind::Crashed, message);
+        }
+        Update::Tick
+    }
+
+    /// Ends the run because the user says so. Within two seconds nothing of it is left.
+    pub fn cancel(&mut self) -> Box<Run> {
+        self.send(Command::Cancel);
+        let grace = self.limits.grace.min(Duration::from_millis(1500));
+        self.end(grace);
+        Box::new(self.fail(ErrorKind::Cancelled, "cancelled".into()))
+    }
+
+    fn death(&mut self) -> String {
+        self.end(Duration::from_millis(200));
+        match self.exited.map(|(status, _)| status) {
+            Some(s) if s.signal().is_some() => {
+                let number = s.signal().unwrap_or_default();
+                let name = Signal::try_from(number).map_or("unknown signal", Signal::as_str);
+                format!(
+                    "the worker died of signal {number} ({name}) while {}",
+                    self.stage.label()
+                )
+            }
+            Some(s) => format!(
+                "the worker ended with exit code {} and no result while {}",
+                s.code().unwrap_or(-1),
+                self.stage.label()
+            ),
+            None => format!("the worker ended while {}", self.stage.label()),
+        }
+    }
+
+    /// Waits `grace` for the worker to go, then kills its whole group. Always leaves nothing.
+    fn end(&mut self, grace: Duration) {
+        self.commands = None;
+        let deadline = Instant::now() + grace;
+        while self.exited.is_none() && Instant::now() < deadline {
+            match self.child.try_wait() {
+                Ok(Some(status)) => self.exited = Some((status, Instant::now())),
+                _ => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        // Also when the worker itself is gone: whatever else is in its group must not stay.
+        let _gone_already = killpg(self.group, Signal::SIGKILL);
+        if self.exited.is_none()
+            && let Ok(status) = self.child.wait()
+        {
+            self.exited = Some((status, Instant::now()));
+        }
+        self.over = true;
+    }
+
+    fn done_failed(&mut self, kind: ErrorKind, message: String) -> Update {
+        Update::Done(Box::new(self.fail(kind, message)))
+    }
+
+    fn fail(&mut self, kind: ErrorKind, message: String) -> Run {
+        let stage = self.stage;
+        self.fail_with(Failure {
+            kind,
+            stage,
+            message,
+        })
+    }
+
+    fn fail_with(&mut self, failure: Failure) -> Run {
+        if !self.over {
+            self.end(Duration::ZERO);
+        }
+        let failure = Failure {
+            message: super::log::escape(&failure.message, LogLine::MAX_CHARS),
+            ..failure
+        };
+        let mut run = failed_run(&self.request, self.started_ms, failure);
+        run.wall_s = self.started.elapsed().as_secs_f64();
+        run.environment = self.environment.clone();
+        run.log = self.ring.tail(FAILED_TAIL);
+        run
+    }
+
+    fn done(&mut self, report: Report) -> Update {
+        self.end(Duration::from_secs(1));
+        self.beats = report.beats;
+        let mut measurement = report.measurement;
+        measurement.fps.source = self.environment.summary().into();
+        Update::Done(Box::new(Run {
+            schema: Run::SCHEMA,
+            started_ms: self.started_ms,
+            wall_s: self.started.elapsed().as_secs_f64(),
+            model: report.model,
+            request: self.request.clone(),
+            environment: self.environment.clone(),
+            deployment: None,
+            comparison: None,
+            outcome: Outcome::Finished(Box::new(measurement)),
+            log: self.ring.lines().cloned().collect(),
+        }))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !self.over {
+            self.end(Duration::ZERO);
+        }
+    }
+}
+
+fn failed_run(request: &Request, started_ms: u64, failure: Failure) -> Run {
+    let name = request.model.file_stem().unwrap_or_default().to_string_lossy();
+    Run {
+        schema: Run::SCHEMA,
+        started_ms,
+        wall_s: 0.0,
+        model: ModelRef {
+            name: name.into_owned(),
+            ..ModelRef::default()
+        },
+        request: request.clone(),
+        environment: Environment::default(),
+        deployment: None,
+        comparison: None,
+        outcome: Outcome::Failed(failure),
+        log: Vec::new(),
+    }
+}
+
+/// Starts the threads that read and write the worker's pipes.
+fn wire(child: &mut Child, lines: &SyncSender<Incoming>) -> std::io::Result<Sender<String>> {
+    let thread = |name: &str| std::thread::Builder::new().name(name.into());
+    if let Some(stdout) = child.stdout.take() {
+        let lines = lines.clone();
+        thread("worker-stdout").spawn(move || read_events(stdout, &lines))?;
+    }
+    if let Some(stderr) = child.stderr.take() {
+        let lines = lines.clone();
+        thread("worker-stderr").spawn(move || {
+            read_lines(stderr, 64 * 1024, |line| {
+                let line = match line {
+                    Line::Whole(text) | Line::Cut(text) => Incoming::Stderr(text),
+                };
+                lines.send(line).is_ok()
+            });
+        })?;
+    }
+    // Few commands are ever sent, and the writer alone may block on a worker that does not read.
+    #[expect(clippy::disallowed_methods, reason = "a handful of commands per run")]
+    let (commands, queue) = std::sync::mpsc::channel::<String>();
+    if let Some(mut stdin) = child.stdin.take() {
+        thread("worker-stdin").spawn(move || {
+            while let Ok(line) = queue.recv() {
+                if stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()).is_err() {
+                    return;
+                }
+            }
+        })?;
+    }
+    Ok(commands)
+}
+
+enum Line {
+    Whole(String),
+    Cut(String),
+}
+
+/// Lines of at most `max` bytes; longer ones are cut and the rest of them dropped. Ends with the
+/// stream or when `take` says so.
+fn read_lines(stream: impl Read, max: usize, mut take: impl FnMut(Line) -> bool) {
+    let mut stream = BufReader::with_capacity(64 * 1024, stream);
+    let mut line: Vec<u8> = Vec::new();
+    let mut cut = false;
+    loop {
+        let Ok(chunk) = stream.fill_buf() else { return };
+        if chunk.is_empty() {
+            if !line.is_empty() {
+                take(Line::Whole(String::from_utf8_lossy(&line).into_owned()));
+            }
+            return;
+        }
+        let end = chunk.iter().position(|b| *b == b'\n');
+        let part = &chunk[..end.unwrap_or(chunk.len())];
+        if !cut {
+            line.extend_from_slice(&part[..part.len().min(max.saturating_sub(line.len()))]);
+        }
+        let overflow = !cut && line.len() >= max;
+        let used = end.map_or(chunk.len(), |e| e + 1);
+        stream.consume(used);
+        if overflow {
+            cut = true;
+            if !take(Line::Cut(String::from_utf8_lossy(&line).into_owned())) {
+                return;
+            }
+            line = Vec::new();
+        }
+        if end.is_some() {
+            if !cut {
+                let whole = String::from_utf8_lossy(&line).into_owned();
+                if !take(Line::Whole(whole)) {
+                    return;
+                }
+                line.clear();
+            }
+            cut = false;
+        }
+    }
+}
+
+fn read_events(stdout: impl Read, lines: &SyncSender<Incoming>) {
+    read_lines(stdout, protocol::MAX_LINE, |line| {
+        let incoming = match line {
+            Line::Cut(_) => Incoming::TooLong,
+            Line::Whole(text) if text.trim().is_empty() => return true,
+            Line::Whole(text) => match protocol::decode::<Event>(&text) {
+                Ok(event) => Incoming::Event(Box::new(event)),
+                Err(DecodeError::Garbage(_)) => Incoming::Stray(text),
+                Err(version) => Incoming::Foreign(version),
+            },
+        };
+        lines.send(incoming).is_ok()
+    });
+}
+
+/// Builds and measures one engine. `on` hears what happens, at least ten times a second, and
+/// cancels with `Break`. With a plan the run carries the comparison against it.
+pub fn profile(
+    worker: &WorkerCommand,
+    limits: Limits,
+    request: Request,
+    plan: Option<(&Model, &Plan)>,
+    on: &mut dyn FnMut(&Update) -> ControlFlow<()>,
+) -> Run {
+    let mut client = match Client::profile(worker, limits, request, false) {
+        Ok(client) => client,
+        Err(run) => return *run,
+    };
+    loop {
+        let update = client.poll(Duration::from_millis(50));
+        if let Update::Done(mut run) = update {
+            with_comparison(&mut run, plan);
+            return *run;
+        }
+        if on(&update).is_break() {
+            return *client.cancel();
+        }
+    }
+}
+
+/// Adds the comparison of a finished run with its plan.
+pub fn with_comparison(run: &mut Run, plan: Option<(&Model, &Plan)>) {
+    if let Some((model, plan)) = plan
+        && let Some(m) = run.measurement()
+    {
+        run.comparison = Some(compare(model, plan, &m.actual));
+    }
+}
+
+/// Builds one engine; see [`profile`].
+///
+/// # Errors
+/// The run that failed.
+pub fn build(
+    worker: &WorkerCommand,
+    limits: Limits,
+    request: Request,
+    on: &mut dyn FnMut(&Update) -> ControlFlow<()>,
+) -> Result<Box<Built>, Box<Run>> {
+    let mut client = Client::build(worker, limits, request)?;
+    loop {
+        match client.poll(Duration::from_millis(50)) {
+            Update::Done(run) => return Err(run),
+            Update::Built(built) => return Ok(built),
+            update => {
+                if on(&update).is_break() {
+                    return Err(client.cancel());
+                }
+            }
+        }
+    }
+}

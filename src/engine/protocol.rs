@@ -1,0 +1,238 @@
+//! What the client and the worker say to each other: JSON, one message per line, each with the
+//! protocol's version.
+
+use serde::{Deserialize, Serialize};
+
+use super::log::LogLine;
+use super::request::Request;
+use super::run::{Actual, Environment, Failure, Measurement, ModelRef, Stage};
+
+/// Version of the messages.
+pub const PROTOCOL: u32 = 1;
+/// Longest line the client takes, bytes. A result with an engine's inspector output is the
+/// largest message.
+pub const MAX_LINE: usize = 32 << 20;
+
+/// A message with the version it is written in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message<T> {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// What is said.
+    #[serde(flatten)]
+    pub body: T,
+}
+
+/// To the worker. Closing its stdin ends it, whatever it is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// Build an engine, nothing more.
+    Build {
+        /// The engine.
+        request: Box<Request>,
+    },
+    /// Build and measure.
+    Profile {
+        /// The engine.
+        request: Box<Request>,
+        /// Say [`Event::Ready`] before timing and wait for [`Command::Go`].
+        barrier: bool,
+    },
+    /// All engines of the deployment are ready.
+    Go,
+    /// Stop at once.
+    Cancel,
+}
+
+/// From the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// First of all.
+    Hello {
+        /// The machine.
+        environment: Box<Environment>,
+        /// Why engines cannot be built here, if so.
+        unavailable: Option<String>,
+    },
+    /// Where it is.
+    Progress {
+        /// The stage.
+        stage: Stage,
+        /// How much of the stage is done, 0-1, where that is known.
+        fraction: Option<f64>,
+        /// What it is at.
+        detail: String,
+    },
+    /// A line of TensorRT's log.
+    Log {
+        /// The line.
+        #[serde(flatten)]
+        line: LogLine,
+    },
+    /// Warmed up and waiting for [`Command::Go`].
+    Ready,
+    /// The engine of [`Command::Build`].
+    Built {
+        /// The engine.
+        built: Box<Built>,
+    },
+    /// The end of [`Command::Profile`].
+    Measured {
+        /// The figures.
+        report: Box<Report>,
+    },
+    /// The end of either, without figures.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// The model, as far as it was read.
+        model: ModelRef,
+    },
+}
+
+/// An engine that was built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Built {
+    /// The model.
+    pub model: ModelRef,
+    /// Time to build, s.
+    pub build_s: f64,
+    /// It came from the cache.
+    pub cached: bool,
+    /// Size, bytes.
+    pub engine_bytes: u64,
+    /// Where its ops run.
+    pub actual: Actual,
+}
+
+/// What a worker measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The model.
+    pub model: ModelRef,
+    /// The figures.
+    pub measurement: Measurement,
+    /// In a deployment: time on the machine's monotonic clock, ns, and iterations completed by
+    /// then.
+    #[serde(default)]
+    pub beats: Vec<(u64, u64)>,
+}
+
+impl Report {
+    /// Why the figures cannot be true, if so: a worker may lie or be damaged.
+    pub fn implausible(&self) -> Option<String> {
+        let m = &self.measurement;
+        let bad = |v: f64| !v.is_finite() || v < 0.0;
+        if m.fps_samples.is_empty() || m.fps_samples.iter().any(|v| bad(*v) || *v == 0.0) {
+            return Some("FPS samples that are not positive numbers".into());
+        }
+        let known = super::run::summarise(&m.fps_samples)?;
+        let f = &m.fps;
+        let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+        if !same(f.value, known.median) || !same(f.min, known.min) || !same(f.max, known.max) {
+            return Some(format!("an FPS of {} that its own samples do not give", f.value));
+        }
+        let l = &m.latency;
+        let ordered = [l.min, l.median, l.p90, l.p95, l.p99, l.max];
+        if ordered.iter().any(|v| bad(*v)) || !ordered.is_sorted() {
+            return Some("latency percentiles that do not rise".into());
+        }
+        if m.layers.iter().any(|r| bad(r.mean_ms)) {
+            return Some("layer times that are not numbers".into());
+        }
+        if !self.beats.is_sorted() {
+            return Some("a clock that runs backwards".into());
+        }
+        None
+    }
+}
+
+/// A line for the wire, newline included.
+pub fn encode<T: Serialize>(body: T) -> String {
+    let message = Message {
+        protocol: PROTOCOL,
+        body,
+    };
+    // Every message is a tree of strings, numbers and lists: nothing that JSON refuses.
+    let mut line = serde_json::to_string(&message).unwrap_or_default();
+    line.push('\n');
+    line
+}
+
+/// Reads a line.
+///
+/// # Errors
+/// Not a message, or one of another version.
+pub fn decode<T: for<'de> Deserialize<'de>>(line: &str) -> Result<T, DecodeError> {
+    match serde_json::from_str::<Message<T>>(line) {
+        Ok(m) if m.protocol == PROTOCOL => Ok(m.body),
+        Ok(m) => Err(DecodeError::Version(m.protocol)),
+        Err(e) => {
+            #[derive(Deserialize)]
+            struct Version {
+                protocol: u32,
+            }
+            match serde_json::from_str::<Version>(line) {
+                Ok(v) if v.protocol != PROTOCOL => Err(DecodeError::Version(v.protocol)),
+                _ => Err(DecodeError::Garbage(e.to_string())),
+            }
+        }
+    }
+}
+
+/// A line that is no message of this protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Another version.
+    #[error("it speaks protocol {0} and this program speaks {PROTOCOL}; install the same dlaplan on both")]
+    Version(u32),
+    /// Something else.
+    #[error("not a message: {0}")]
+    Garbage(String),
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use crate::engine::log::Level;
+
+    use super::*;
+
+    #[test]
+    fn messages_round_trip() {
+        let events = [
+            Event::Ready,
+            Event::Log {
+                line: LogLine::new(Level::Warning, "text"),
+            },
+            Event::Progress {
+                stage: Stage::Build,
+                fraction: Some(0.5),
+                detail: "/conv1/Conv".into(),
+            },
+            Event::Hello {
+                environment: Box::default(),
+                unavailable: Some("no TensorRT".into()),
+            },
+        ];
+        for event in events {
+            let line = encode(event.clone());
+            assert!(line.starts_with("{\"protocol\":1,\"type\":") && line.ends_with('\n'));
+            assert_eq!(decode::<Event>(&line).unwrap(), event);
+        }
+        let line = encode(Command::Go);
+        assert_eq!(line, "{\"protocol\":1,\"type\":\"go\"}\n");
+    }
+
+    #[test]
+    fn other_versions_and_garbage() {
+        let other = decode::<Event>("{\"protocol\":2,\"type\":\"brand_new\"}");
+        assert_eq!(other, Err(DecodeError::Version(2)));
+        for bad in ["", "hello", "{}", "{\"protocol\":1}", "{\"protocol\":1,\"type\":\"x\"}"] {
+            assert!(matches!(decode::<Event>(bad), Err(DecodeError::Garbage(_))), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! From a request to a serialised engine.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::engine::attribution::{LayerMap, NetworkLayer};
+use crate::engine::log::{Level, LogLine};
+use crate::engine::outbox::Outbox;
+use crate::engine::request::{Calibration, Request};
+use crate::engine::run::{ErrorKind, Stage};
+use crate::engine::weights::{self, Ready};
+use crate::model::Model;
+use crate::placement::Device;
+use crate::target::TensorRt;
+
+use super::cache::{self, BuildRecord, Machine};
+use super::calibrate::{Folder, Input};
+use super::cuda;
+use super::library;
+use super::objects::{self, Builder, BuilderConfig, Calibrator, Flag, Layer, Network, Pool};
+use super::process::Process;
+use super::session::Stop;
+
+/// What `LayerType::kCONSTANT` is.
+const CONSTANT: i32 = 19;
+/// Range of every tensor where there is no calibration; trtexec's own value for outputs.
+const DUMMY_RANGE: f32 = 4.0;
+
+/// The outcome of a build.
+pub struct Made {
+    /// The serialised engine.
+    pub plan: Vec<u8>,
+    /// What the build knew.
+    pub record: BuildRecord,
+    /// It came from the cache.
+    pub cached: bool,
+}
+
+/// What a build works on.
+pub struct Job<'a> {
+    pub request: &'a Request,
+    pub model: &'a Model,
+    /// The ONNX file, with weights.
+    pub onnx: &'a [u8],
+    /// Its place, for weights beside it; `None` for bundled and completed files.
+    pub path: Option<&'a Path>,
+    /// Requested device per op.
+    pub requested: &'a [Device],
+    /// Dims per network input.
+    pub dims: &'a [(String, Vec<i64>)],
+    /// Only FP32 arithmetic, TF32 neither: the numeric reference.
+    pub exact: bool,
+    pub machine: &'a Machine,
+    pub process: &'static Process,
+    pub device: &'a cuda::Device,
+    pub outbox: &'a Outbox,
+}
+
+/// The ONNX file of a request, with weights: bytes, and the values that were made up.
+pub fn weigh(bytes: &[u8], path: Option<&Path>, structure_only: bool) -> Result<(Option<Vec<u8>>, u64), Stop> {
+    match weights::ready(bytes, path, structure_only) {
+        Ok(Ready::AsIs) => Ok((None, 0)),
+        Ok(Ready::Synthesised { onnx, values }) => Ok((Some(onnx), values)),
+        Err(e) => Err(Stop::refused(e.to_string())),
+    }
+}
+
+impl Job<'_> {
+    /// Builds, or takes the engine from the cache.
+    pub fn make(&self, stage: Stage) -> Result<Made, Stop> {
+        let sources = self.request.tactic_sources.unwrap_or_else(available_sources);
+        let model = self.model;
+        let dla_layers = model
+            .op_ids()
+            .filter(|op| self.requested[op.index()] == Device::Dla)
+            .map(|op| &*model.op(op).name)
+            .collect();
+        let key = match &self.request.cache_dir {
+            Some(folder) => {
+                let name = if self.exact { "reference" } else { &model.name };
+                let key = cache::key(
+                    name, self.onnx, self.dims, self.request, dla_layers, sources, self.machine,
+                )
+                .map_err(|e| Stop::refused(format!("calibration data: {e}")))?;
+                if let Some((plan, record)) = cache::load(folder, &key) {
+                    return Ok(Made {
+                        plan,
+                        record,
+                        cached: true,
+                    });
+                }
+                Some((folder, key))
+            }
+            None => None,
+        };
+        let (plan, mut record) = self.build(stage, sources)?;
+        record.engine_hash = blake3::hash(&plan).to_hex().to_string();
+        if let Some((folder, key)) = key
+            && let Err(e) = cache::store(folder, &key, &plan, &record)
+        {
+            let text = format!("{}: the engine cannot be kept: {e}", folder.display());
+            self.outbox.log(LogLine::new(Level::Warning, &text));
+        }
+        Ok(Made {
+            plan,
+            record,
+            cached: false,
+        })
+    }
+
+    fn build(&self, stage: Stage, sources: u32) -> Result<(Vec<u8>, BuildRecord), Stop> {
+        self.outbox.stage(if stage == Stage::Build { Stage::Parse } else { stage });
+        let begun = Instant::now();
+        self.process.take_placement();
+        let builder = self.process.logger.builder()?;
+        let network = builder.network()?;
+        let parser = self.parse(&builder, &network)?;
+        for input in network.inputs() {
+            let name = input.name();
+            if let Some((_, dims)) = self.dims.iter().find(|(n, _)| *n == name) {
+                input.set_dims(dims);
+            }
+            if input.dims().iter().any(|d| *d < 0) {
+                return Err(Stop::refused(format!(
+                    "input {name:?} has no fixed dims; give them (--input {name}=1x3x224x224)"
+                )));
+            }
+        }
+        let layers: Vec<Layer<'_>> = network.layers().collect();
+        let described: Vec<NetworkLayer> = layers.iter().map(|l| describe(*l)).collect();
+        let map = LayerMap::new(self.model, &described);
+        let mut config = builder.config()?;
+        let cores = builder.dla_cores();
+        let can_run_on_dla = self.place(&mut config, &layers, &map, cores);
+        self.configure(&mut config, sources)?;
+        let timing = self.request.cache_dir.as_ref().map(|folder| {
+            let safe: String = format!("{}-{}", self.machine.tensorrt, self.machine.gpu)
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' })
+                .collect();
+            folder.join(format!("timing-{safe}.cache"))
+        });
+        let known = timing.as_ref().and_then(|p| std::fs::read(p).ok()).unwrap_or_default();
+        let mut timing_only = None;
+        let mut calibrator = self.calibrate(&mut config, &network, &layers, &mut timing_only)?;
+        self.outbox.stage(match (&calibrator, stage) {
+            (Some(_), Stage::Build) => Stage::Calibrate,
+            _ => stage,
+        });
+        let timing_cache = config.timing_cache(&known);
+        // The cache borrows nothing that building changes; TensorRT fills it during the build.
+        let plan = builder.build(&network, &config).map_err(|e| self.build_failed(&mut calibrator, &e))?;
+        if let (Some(cache), Some(path)) = (&timing_cache, &timing) {
+            let kept = cache.serialize().map(|m| cache::write(path, m.as_slice()));
+            if let Ok(Err(e)) = kept {
+                let text = format!("{}: the timing cache cannot be kept: {e}", path.display());
+                self.outbox.log(LogLine::new(Level::Warning, &text));
+            }
+        }
+        if let Some(calibrator) = &mut calibrator {
+            self.keep_calibration(calibrator.batches())?;
+        }
+        let plan = plan.as_slice().to_vec();
+        drop(parser);
+        let record = BuildRecord {
+            engine_hash: String::new(),
+            build_s: begun.elapsed().as_secs_f64(),
+            network: described,
+            placement: self.process.take_placement(),
+            can_run_on_dla,
+            timing_only,
+        };
+        Ok((plan, record))
+    }
+
+    fn parse<'n>(
+        &self,
+        builder: &'n Builder<'_>,
+        network: &'n Network<'_>,
+    ) -> Result<objects::Parser<'n>, Stop> {
+        let path = self.path.and_then(|p| CString::new(p.as_os_str().as_bytes()).ok());
+        builder.parse(network, self.onnx, path.as_deref()).map_err(|e| {
+            let version = self.machine.tensorrt.parse::<TensorRt>();
+            let opset = self.model.source.opset;
+            let hint = match version.map(|v| v.max_opset()) {
+                Ok(max) if opset > max => format!(
+                    ". The file has opset {opset} and this parser covers up to {max}: export with \
+                     opset_version={max}"
+                ),
+                _ => String::new(),
+            };
+            Stop::new(ErrorKind::Build, format!("{e}{hint}"))
+        })
+    }
+
+    /// Asks each layer onto its device; what `canRunOnDLA` says, per op.
+    fn place(
+        &self,
+        config: &mut BuilderConfig<'_>,
+        layers: &[Layer<'_>],
+        map: &LayerMap<'_>,
+        cores: u32,
+    ) -> BTreeMap<String, bool> {
+        let mut can = BTreeMap::new();
+        if !self.requested.contains(&Device::Dla) {
+            return can;
+        }
+        config.set_default_device(self.request.placement.default);
+        config.set_dla_core(self.request.config.dla_core);
+        for (i, layer) in layers.iter().enumerate() {
+            let Some(op) = map.op(i) else { continue };
+            let device = self.requested[op.index()];
+            config.set_device(*layer, device);
+            if cores > 0 && device == Device::Dla && layer.kind() != CONSTANT {
+                let runs = config.can_run_on_dla(*layer);
+                let name = self.model.op(op).name.to_string();
+                can.entry(name).and_modify(|all| *all &= runs).or_insert(runs);
+            }
+        }
+        can
+    }
+
+    fn configure(&self, config: &mut BuilderConfig<'_>, sources: u32) -> Result<(), Stop> {
+        let absent = |e: objects::Absent| Stop::refused(e.to_string());
+        let precision = self.request.config.precision;
+        if precision.fp16 {
+            config.set_flag(Flag::Fp16).map_err(absent)?;
+        }
+        if precision.int8 {
+            config.set_flag(Flag::Int8).map_err(absent)?;
+        }
+        if self.exact {
+            config.set_flag(Flag::NoTf32).map_err(absent)?;
+        }
+        if self.requested.contains(&Device::Dla) && self.request.config.gpu_fallback {
+            config.set_flag(Flag::GpuFallback).map_err(absent)?;
+        }
+        let pools = &self.request.pools;
+        for (pool, bytes) in [
+            (Pool::Workspace, pools.workspace),
+            (Pool::DlaManagedSram, pools.dla_sram),
+            (Pool::DlaLocalDram, pools.dla_local_dram),
+            (Pool::DlaGlobalDram, pools.dla_global_dram),
+        ] {
+            if let Some(bytes) = bytes {
+                config.set_pool(pool, bytes);
+            }
+        }
+        config.set_detailed();
+        let wanted = sources & config.tactic_sources() | (sources & self.request.tactic_sources.unwrap_or(0));
+        if wanted != config.tactic_sources() && !config.set_tactic_sources(wanted) {
+            let text = format!("TensorRT does not take the tactic sources {wanted:#x}");
+            self.outbox.log(LogLine::new(Level::Warning, &text));
+        }
+        Ok(())
+    }
+
+    fn calibrate(
+        &self,
+        config: &mut BuilderConfig<'_>,
+        network: &Network<'_>,
+        layers: &[Layer<'_>],
+        timing_only: &mut Option<String>,
+    ) -> Result<Option<Calibrator<Folder<'_>>>, Stop> {
+        if !self.request.config.precision.int8 {
+            return Ok(None);
+        }
+        let folder = match &self.request.calibration {
+            Calibration::Dummy => {
+                let tensors = network.inputs().chain(layers.iter().flat_map(|l| l.outputs()));
+                for tensor in tensors {
+                    tensor
+                        .set_dynamic_range(-DUMMY_RANGE, DUMMY_RANGE)
+                        .map_err(|e| Stop::refused(e.to_string()))?;
+                }
+                *timing_only = Some("INT8 with made-up ranges".into());
+                return Ok(None);
+            }
+            Calibration::Cache { path } => Folder::cached(path),
+            Calibration::Folder { path, .. } => {
+                let inputs = network
+                    .inputs()
+                    .map(|t| Input {
+                        name: t.name(),
+                        elements: t.dims().iter().map(|d| (*d).max(0) as usize).product(),
+                    })
+                    .collect();
+                Folder::open(self.device, path, inputs)
+            }
+        };
+        let folder = folder.map_err(|e| Stop::refused(e.to_string()))?;
+        let calibrator = Calibrator::new(folder).map_err(|e| Stop::refused(e.to_string()))?;
+        config.set_calibrator(&calibrator).map_err(|e| Stop::refused(e.to_string()))?;
+        Ok(Some(calibrator))
+    }
+
+    fn build_failed(
+        &self,
+        calibrator: &mut Option<Calibrator<Folder<'_>>>,
+        error: &library::Unavailable,
+    ) -> Stop {
+        if let Some(e) = calibrator.as_mut().and_then(|c| c.batches().error.take()) {
+            return Stop::refused(e.to_string());
+        }
+        let strict = self.requested.contains(&Device::Dla) && !self.request.config.gpu_fallback;
+        let hint = if strict {
+            ". GPU fallback is off: every layer asked onto the DLA must run there, and the \
+             network's inputs and outputs must have DLA formats"
+        } else {
+            ""
+        };
+        Stop::new(ErrorKind::Build, format!("{error}{hint}"))
+    }
+
+    fn keep_calibration(&self, folder: &mut Folder<'_>) -> Result<(), Stop> {
+        if let Some(e) = folder.error.take() {
+            return Err(Stop::refused(e.to_string()));
+        }
+        if let (Calibration::Folder { save: Some(path), .. }, Some(made)) =
+            (&self.request.calibration, &folder.made)
+        {
+            cache::write(path, made)
+                .map_err(|e| Stop::refused(format!("{}: {e}", path.display())))?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(layer: Layer<'_>) -> NetworkLayer {
+    NetworkLayer {
+        name: layer.name(),
+        metadata: layer.metadata(),
+        inputs: layer.inputs().map(objects::Tensor::name).collect(),
+        outputs: layer.outputs().map(objects::Tensor::name).collect(),
+        constant: layer.kind() == CONSTANT,
+    }
+}
+
+/// All tactic sources but those whose library cannot be opened: TensorRT 8 fails on them.
+fn available_sources() -> u32 {
+    let mut sources = u32::MAX;
+    for (bits, names, symbol) in [
+        (objects::CUBLAS, &["libcublas.so.11", "libcublas.so.12"][..], "cublasCreate_v2"),
+        (objects::CUBLAS_LT, &["libcublasLt.so.11", "libcublasLt.so.12"][..], "cublasLtCreate"),
+        (objects::CUDNN, &["libcudnn.so.8"][..], "cudnnCreate"),
+    ] {
+        if !library::has_symbol(names, symbol) {
+            sources &= !bits;
+        }
+    }
+    sources
+}

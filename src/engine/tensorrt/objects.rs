@@ -1,0 +1,849 @@
+//! TensorRT's objects as safe types. Lifetimes hold TensorRT's order: nothing outlives what made
+//! it, and the logger outlives everything.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use super::calibrate::Batches;
+use super::cuda::Stream;
+use super::ffi::{self, Object};
+use super::library::{Libraries, Unavailable, Version};
+use crate::engine::log::Level;
+use crate::placement::Device;
+
+/// Receives TensorRT's messages, from any thread.
+pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
+
+/// A call that this version of TensorRT does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("TensorRT of this version has no {0}")]
+pub struct Absent(pub &'static str);
+
+fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: TensorRT's strings end in NUL and live as long as their object, which the caller
+    // holds.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
+
+fn refused(what: &str) -> Unavailable {
+    Unavailable::Refused(format!("{what} failed; the log above says why"))
+}
+
+/// The version of the headers this program was compiled with.
+pub fn compiled_version() -> Version {
+    // SAFETY: constants.
+    unsafe {
+        Version {
+            major: ffi::dp_compiled_major() as u32,
+            minor: ffi::dp_compiled_minor() as u32,
+            patch: ffi::dp_compiled_patch() as u32,
+        }
+    }
+}
+
+/// `ILogger`.
+pub struct Logger<'l> {
+    raw: NonNull<c_void>,
+    // Boxed twice: the shim holds the address of the inner box.
+    _sink: Box<Sink>,
+    libraries: &'l Libraries,
+}
+
+// SAFETY: TensorRT calls a logger from any thread, the sink is Send and Sync, and making builders
+// and runtimes with one logger from several threads is allowed.
+unsafe impl Send for Logger<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Logger<'_> {}
+
+extern "C" fn on_log(user: *mut c_void, severity: i32, message: *const c_char) {
+    // SAFETY: `user` is the sink of a live Logger; TensorRT's message ends in NUL.
+    let (sink, message) = unsafe { (&*user.cast::<Sink>(), text(message)) };
+    // A panic must not cross into C++.
+    let _caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        sink(Level::from_severity(severity), &message);
+    }));
+}
+
+impl<'l> Logger<'l> {
+    /// A logger that hands every message to `sink`.
+    pub fn new(libraries: &'l Libraries, sink: Sink) -> Result<Self, Unavailable> {
+        let compiled = compiled_version();
+        let loaded = libraries.version;
+        if loaded.major != compiled.major || loaded < compiled {
+            return Err(Unavailable::Version { loaded, compiled });
+        }
+        let sink = Box::new(sink);
+        // SAFETY: the sink's address is stable and outlives the logger.
+        let raw = unsafe { ffi::dp_logger_new(on_log, (&raw const *sink).cast_mut().cast()) };
+        let logger = Self {
+            raw: NonNull::new(raw).ok_or_else(|| refused("creating the logger"))?,
+            _sink: sink,
+            libraries,
+        };
+        libraries.register_plugins(logger.raw.as_ptr());
+        Ok(logger)
+    }
+
+    /// `createInferBuilder`.
+    pub fn builder(&self) -> Result<Builder<'_>, Unavailable> {
+        // SAFETY: the entry point is libnvinfer's, the logger is live.
+        let raw = unsafe { ffi::dp_builder_new(self.libraries.create_builder(), self.raw.as_ptr()) };
+        Ok(Builder {
+            raw: NonNull::new(raw).ok_or_else(|| refused("creating the builder"))?,
+            logger: self,
+        })
+    }
+
+    /// `createInferRuntime`.
+    pub fn runtime(&self) -> Result<Runtime<'_>, Unavailable> {
+        // SAFETY: the entry point is libnvinfer's, the logger is live.
+        let raw = unsafe { ffi::dp_runtime_new(self.libraries.create_runtime(), self.raw.as_ptr()) };
+        Ok(Runtime {
+            raw: NonNull::new(raw).ok_or_else(|| refused("creating the runtime"))?,
+            _logger: PhantomData,
+        })
+    }
+}
+
+impl Drop for Logger<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made in `new`; everything that uses it borrows from it.
+        unsafe { ffi::dp_logger_delete(self.raw.as_ptr()) }
+    }
+}
+
+macro_rules! owned {
+    ($(#[$doc:meta])* $name:ident, $delete:ident) => {
+        $(#[$doc])*
+        pub struct $name<'a> {
+            raw: NonNull<c_void>,
+            _owner: PhantomData<&'a ()>,
+        }
+
+        impl $name<'_> {
+            fn new(raw: Object, what: &str) -> Result<Self, Unavailable> {
+                Ok(Self {
+                    raw: NonNull::new(raw).ok_or_else(|| refused(what))?,
+                    _owner: PhantomData,
+                })
+            }
+        }
+
+        impl Drop for $name<'_> {
+            fn drop(&mut self) {
+                // SAFETY: owned; deleted once, before what made it.
+                unsafe { ffi::$delete(self.raw.as_ptr()) }
+            }
+        }
+    };
+}
+
+/// `IBuilder`.
+pub struct Builder<'l> {
+    raw: NonNull<c_void>,
+    logger: &'l Logger<'l>,
+}
+
+impl Drop for Builder<'_> {
+    fn drop(&mut self) {
+        // SAFETY: owned; networks and configs borrow from it.
+        unsafe { ffi::dp_builder_delete(self.raw.as_ptr()) }
+    }
+}
+
+impl Builder<'_> {
+    /// `getNbDLACores`.
+    pub fn dla_cores(&self) -> u32 {
+        // SAFETY: live builder.
+        unsafe { ffi::dp_builder_dla_cores(self.raw.as_ptr()) }.max(0) as u32
+    }
+
+    /// `createNetworkV2`: explicit batch, weakly typed where the version has a choice.
+    pub fn network(&self) -> Result<Network<'_>, Unavailable> {
+        // SAFETY: live builder.
+        let raw = unsafe { ffi::dp_builder_network(self.raw.as_ptr(), 0) };
+        Network::new(raw, "creating the network")
+    }
+
+    /// `createBuilderConfig`.
+    pub fn config(&self) -> Result<BuilderConfig<'_>, Unavailable> {
+        // SAFETY: live builder.
+        let raw = unsafe { ffi::dp_builder_config(self.raw.as_ptr()) };
+        BuilderConfig::new(raw, "creating the builder config")
+    }
+
+    /// Reads a serialised ONNX model into a network; the parser must live as long as the network
+    /// is used, since weights stay in its memory.
+    pub fn parse<'n>(
+        &'n self,
+        network: &'n Network<'_>,
+        onnx: &[u8],
+        path: Option<&CStr>,
+    ) -> Result<Parser<'n>, ParseError> {
+        let create = self.logger.libraries.create_parser()?;
+        // SAFETY: network and logger are live.
+        let raw = unsafe { ffi::dp_parser_new(create, network.raw.as_ptr(), self.logger.raw.as_ptr()) };
+        let parser = Parser::new(raw, "creating the ONNX parser")?;
+        let path = path.map_or(std::ptr::null(), CStr::as_ptr);
+        // SAFETY: the bytes live through the call, which copies what it keeps.
+        let ok = unsafe {
+            ffi::dp_parser_parse(parser.raw.as_ptr(), onnx.as_ptr().cast(), onnx.len(), path)
+        };
+        if ok == 1 {
+            return Ok(parser);
+        }
+        // SAFETY: live parser; indexes below the count.
+        let errors = unsafe {
+            (0..ffi::dp_parser_errors(parser.raw.as_ptr()).clamp(0, 20))
+                .map(|i| {
+                    let mut node = -1;
+                    let message = text(ffi::dp_parser_error(parser.raw.as_ptr(), i, &raw mut node));
+                    (node, message)
+                })
+                .collect()
+        };
+        Err(ParseError::Nodes(errors))
+    }
+
+    /// `buildSerializedNetwork`.
+    pub fn build(
+        &self,
+        network: &Network<'_>,
+        config: &BuilderConfig<'_>,
+    ) -> Result<HostMemory<'_>, Unavailable> {
+        // SAFETY: all live, and made by this builder.
+        let raw = unsafe {
+            ffi::dp_builder_build(self.raw.as_ptr(), network.raw.as_ptr(), config.raw.as_ptr())
+        };
+        HostMemory::new(raw, "building the engine")
+    }
+}
+
+/// The ONNX parser's refusal.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// No parser.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Nodes it cannot take: node number (-1 for none) and message.
+    #[error("TensorRT's ONNX parser: {}", list(.0))]
+    Nodes(Vec<(i32, String)>),
+}
+
+fn list(errors: &[(i32, String)]) -> String {
+    let items: Vec<String> = errors
+        .iter()
+        .map(|(node, message)| match node {
+            0.. => format!("node {node}: {message}"),
+            _ => message.clone(),
+        })
+        .collect();
+    if items.is_empty() {
+        "no reason given; the log above says more".to_owned()
+    } else {
+        items.join("; ")
+    }
+}
+
+owned!(
+    /// `IHostMemory`.
+    HostMemory,
+    dp_memory_delete
+);
+owned!(
+    /// `nvonnxparser::IParser`, which keeps the weights of its network.
+    Parser,
+    dp_parser_delete
+);
+owned!(
+    /// `INetworkDefinition`.
+    Network,
+    dp_network_delete
+);
+owned!(
+    /// `IBuilderConfig`.
+    BuilderConfig,
+    dp_config_delete
+);
+owned!(
+    /// `ITimingCache`.
+    TimingCache,
+    dp_timing_cache_delete
+);
+
+impl HostMemory<'_> {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: data and size describe memory that lives as long as the object.
+        unsafe {
+            let data = ffi::dp_memory_data(self.raw.as_ptr());
+            if data.is_null() {
+                return &[];
+            }
+            std::slice::from_raw_parts(data.cast(), ffi::dp_memory_size(self.raw.as_ptr()))
+        }
+    }
+}
+
+/// `ILayer` of a network.
+#[derive(Clone, Copy)]
+pub struct Layer<'n> {
+    raw: Object,
+    _network: PhantomData<&'n ()>,
+}
+
+/// `ITensor` of a network.
+#[derive(Clone, Copy)]
+pub struct Tensor<'n> {
+    raw: Object,
+    _network: PhantomData<&'n ()>,
+}
+
+impl Network<'_> {
+    /// Layers in network order.
+    pub fn layers(&self) -> impl Iterator<Item = Layer<'_>> {
+        // SAFETY: live network; indexes below the count.
+        let count = unsafe { ffi::dp_network_layers(self.raw.as_ptr()) };
+        (0..count)
+            // SAFETY: as above.
+            .map(|i| unsafe { ffi::dp_network_layer(self.raw.as_ptr(), i) })
+            .filter(|raw| !raw.is_null())
+            .map(|raw| Layer {
+                raw,
+                _network: PhantomData,
+            })
+    }
+
+    /// Inputs in network order.
+    pub fn inputs(&self) -> impl Iterator<Item = Tensor<'_>> {
+        // SAFETY: live network; indexes below the count.
+        let count = unsafe { ffi::dp_network_inputs(self.raw.as_ptr()) };
+        (0..count)
+            // SAFETY: as above.
+            .map(|i| unsafe { ffi::dp_network_input(self.raw.as_ptr(), i) })
+            .filter(|raw| !raw.is_null())
+            .map(|raw| Tensor {
+                raw,
+                _network: PhantomData,
+            })
+    }
+}
+
+impl<'n> Layer<'n> {
+    /// `getName`.
+    pub fn name(self) -> String {
+        // SAFETY: the network is live.
+        text(unsafe { ffi::dp_layer_name(self.raw) })
+    }
+
+    /// `getType`, as the number of `LayerType`.
+    pub fn kind(self) -> i32 {
+        // SAFETY: the network is live.
+        unsafe { ffi::dp_layer_type(self.raw) }
+    }
+
+    /// `getMetadata` (8.6 and later), where the parser names the ONNX node; empty before.
+    pub fn metadata(self) -> String {
+        // SAFETY: the network is live.
+        text(unsafe { ffi::dp_layer_metadata(self.raw) })
+    }
+
+    /// Input tensors that are there.
+    pub fn inputs(self) -> impl Iterator<Item = Tensor<'n>> {
+        // SAFETY: the network is live; indexes below the count.
+        let count = unsafe { ffi::dp_layer_inputs(self.raw) };
+        (0..count)
+            // SAFETY: as above.
+            .map(move |i| unsafe { ffi::dp_layer_input(self.raw, i) })
+            .filter(|raw| !raw.is_null())
+            .map(|raw| Tensor {
+                raw,
+                _network: PhantomData,
+            })
+    }
+
+    /// Output tensors.
+    pub fn outputs(self) -> impl Iterator<Item = Tensor<'n>> {
+        // SAFETY: the network is live; indexes below the count.
+        let count = unsafe { ffi::dp_layer_outputs(self.raw) };
+        (0..count)
+            // SAFETY: as above.
+            .map(move |i| unsafe { ffi::dp_layer_output(self.raw, i) })
+            .filter(|raw| !raw.is_null())
+            .map(|raw| Tensor {
+                raw,
+                _network: PhantomData,
+            })
+    }
+}
+
+const MAX_DIMS: usize = 9;
+
+fn dims(read: impl FnOnce(*mut i64, i32) -> i32) -> Vec<i64> {
+    let mut out = [0i64; MAX_DIMS];
+    let count = read(out.as_mut_ptr(), MAX_DIMS as i32);
+    out[..(count.max(0) as usize).min(MAX_DIMS)].to_vec()
+}
+
+impl Tensor<'_> {
+    /// `getName`.
+    pub fn name(self) -> String {
+        // SAFETY: the network is live.
+        text(unsafe { ffi::dp_tensor_name(self.raw) })
+    }
+
+    /// `getDimensions`; -1 where dynamic.
+    pub fn dims(self) -> Vec<i64> {
+        // SAFETY: the network is live; `dims` passes room for `MAX_DIMS`.
+        dims(|out, room| unsafe { ffi::dp_tensor_dims(self.raw, out, room) })
+    }
+
+    /// `setDimensions`, for network inputs.
+    pub fn set_dims(self, dims: &[i64]) {
+        let count = dims.len().min(8);
+        // SAFETY: the network is live; `count` dims are there.
+        unsafe { ffi::dp_tensor_set_dims(self.raw, dims.as_ptr(), count as i32) }
+    }
+
+    /// `setDynamicRange`.
+    pub fn set_dynamic_range(self, low: f32, high: f32) -> Result<bool, Absent> {
+        // SAFETY: the network is live.
+        match unsafe { ffi::dp_tensor_set_range(self.raw, low, high) } {
+            ffi::ABSENT => Err(Absent("dynamic ranges; INT8 comes from Q/DQ nodes in the file")),
+            done => Ok(done == 1),
+        }
+    }
+}
+
+/// `BuilderFlag`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// `kFP16`.
+    Fp16,
+    /// `kINT8`.
+    Int8,
+    /// `kGPU_FALLBACK`.
+    GpuFallback,
+    /// Clears `kTF32`.
+    NoTf32,
+}
+
+/// `MemoryPoolType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "TensorRT's names")]
+pub enum Pool {
+    Workspace = 0,
+    DlaManagedSram = 1,
+    DlaLocalDram = 2,
+    DlaGlobalDram = 3,
+}
+
+/// `TacticSource` bits of libraries that TensorRT opens by itself.
+pub const CUBLAS: u32 = 1;
+/// cuBLASLt.
+pub const CUBLAS_LT: u32 = 1 << 1;
+/// cuDNN.
+pub const CUDNN: u32 = 1 << 2;
+
+impl BuilderConfig<'_> {
+    /// Sets a flag.
+    pub fn set_flag(&mut self, flag: Flag) -> Result<(), Absent> {
+        let number = match flag {
+            Flag::Fp16 => 0,
+            Flag::Int8 => 1,
+            Flag::GpuFallback => 2,
+            Flag::NoTf32 => 3,
+        };
+        // SAFETY: live config.
+        match unsafe { ffi::dp_config_flag(self.raw.as_ptr(), number) } {
+            ffi::ABSENT => Err(Absent(
+                "precision flags: networks are strongly typed, so export the file in the \
+                 precision you want",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// `setDefaultDeviceType`.
+    pub fn set_default_device(&mut self, device: Device) {
+        // SAFETY: live config.
+        unsafe { ffi::dp_config_default_device(self.raw.as_ptr(), i32::from(device == Device::Dla)) }
+    }
+
+    /// `setDeviceType`.
+    pub fn set_device(&mut self, layer: Layer<'_>, device: Device) {
+        // SAFETY: live config and layer.
+        unsafe {
+            ffi::dp_config_device(self.raw.as_ptr(), layer.raw, i32::from(device == Device::Dla));
+        }
+    }
+
+    /// `canRunOnDLA`. Only ask on a machine with DLA cores; elsewhere TensorRT logs an error.
+    pub fn can_run_on_dla(&self, layer: Layer<'_>) -> bool {
+        // SAFETY: live config and layer.
+        unsafe { ffi::dp_config_can_run_on_dla(self.raw.as_ptr(), layer.raw) == 1 }
+    }
+
+    /// `setDLACore`.
+    pub fn set_dla_core(&mut self, core: u32) {
+        // SAFETY: live config.
+        unsafe { ffi::dp_config_dla_core(self.raw.as_ptr(), core as i32) }
+    }
+
+    /// `setMemoryPoolLimit`.
+    pub fn set_pool(&mut self, pool: Pool, bytes: u64) {
+        // SAFETY: live config.
+        unsafe { ffi::dp_config_pool(self.raw.as_ptr(), pool as i32, bytes as usize) }
+    }
+
+    /// `setProfilingVerbosity(kDETAILED)`.
+    pub fn set_detailed(&mut self) {
+        // SAFETY: live config.
+        unsafe { ffi::dp_config_detailed(self.raw.as_ptr()) }
+    }
+
+    /// `getTacticSources`.
+    pub fn tactic_sources(&self) -> u32 {
+        // SAFETY: live config.
+        unsafe { ffi::dp_config_tactic_sources(self.raw.as_ptr()) }
+    }
+
+    /// `setTacticSources`; whether TensorRT took it.
+    pub fn set_tactic_sources(&mut self, sources: u32) -> bool {
+        // SAFETY: live config.
+        unsafe { ffi::dp_config_set_tactic_sources(self.raw.as_ptr(), sources) == 1 }
+    }
+
+    /// Uses a timing cache, empty when `data` is; `None` when TensorRT refuses the bytes.
+    pub fn timing_cache(&self, data: &[u8]) -> Option<TimingCache<'_>> {
+        // SAFETY: live config; the bytes live through the call.
+        let raw = unsafe {
+            ffi::dp_config_timing_cache(self.raw.as_ptr(), data.as_ptr().cast(), data.len())
+        };
+        TimingCache::new(raw, "making the timing cache").ok()
+    }
+
+    /// `setInt8Calibrator`. The calibrator must outlive the build.
+    pub fn set_calibrator<B: Batches>(&mut self, calibrator: &Calibrator<B>) -> Result<(), Absent> {
+        // SAFETY: both live.
+        match unsafe { ffi::dp_config_calibrator(self.raw.as_ptr(), calibrator.raw.as_ptr()) } {
+            ffi::ABSENT => Err(Absent("INT8 calibration; INT8 comes from Q/DQ nodes in the file")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TimingCache<'_> {
+    /// `serialize`.
+    pub fn serialize(&self) -> Result<HostMemory<'_>, Unavailable> {
+        // SAFETY: live cache.
+        let raw = unsafe { ffi::dp_timing_cache_serialize(self.raw.as_ptr()) };
+        HostMemory::new(raw, "serialising the timing cache")
+    }
+}
+
+/// `IInt8EntropyCalibrator2` over [`Batches`].
+pub struct Calibrator<B: Batches> {
+    raw: NonNull<c_void>,
+    // The shim holds its address.
+    batches: Box<B>,
+}
+
+extern "C" fn on_batch<B: Batches>(
+    user: *mut c_void,
+    bindings: *mut *mut c_void,
+    names: *mut *const c_char,
+    count: i32,
+) -> i32 {
+    let count = count.max(0) as usize;
+    // SAFETY: `user` is the calibrator's own box and TensorRT passes `count` names and places.
+    let (batches, bindings, names) = unsafe {
+        (
+            &mut *user.cast::<B>(),
+            std::slice::from_raw_parts_mut(bindings, count),
+            std::slice::from_raw_parts(names, count),
+        )
+    };
+    let names: Vec<String> = names.iter().map(|n| text(*n)).collect();
+    let more = std::panic::AssertUnwindSafe(|| batches.next(&names, bindings));
+    i32::from(std::panic::catch_unwind(more).unwrap_or(false))
+}
+
+extern "C" fn on_read<B: Batches>(user: *mut c_void, length: *mut usize) -> *const c_void {
+    // SAFETY: `user` is the calibrator's own box; `length` is TensorRT's.
+    unsafe {
+        let batches = &mut *user.cast::<B>();
+        let cache = batches.cache().unwrap_or_default();
+        *length = cache.len();
+        if cache.is_empty() {
+            std::ptr::null()
+        } else {
+            cache.as_ptr().cast()
+        }
+    }
+}
+
+extern "C" fn on_write<B: Batches>(user: *mut c_void, data: *const c_void, length: usize) {
+    // SAFETY: `user` is the calibrator's own box; TensorRT's bytes live through the call.
+    let (batches, data) = unsafe {
+        (
+            &mut *user.cast::<B>(),
+            std::slice::from_raw_parts(data.cast::<u8>(), length),
+        )
+    };
+    let keep = std::panic::AssertUnwindSafe(|| batches.keep(data));
+    let _caught = std::panic::catch_unwind(keep);
+}
+
+impl<B: Batches> Calibrator<B> {
+    /// A calibrator over batches.
+    pub fn new(batches: B) -> Result<Self, Absent> {
+        let mut batches = Box::new(batches);
+        let fns = ffi::CalibratorFns {
+            user: (&raw mut *batches).cast(),
+            batch: on_batch::<B>,
+            read: on_read::<B>,
+            write: on_write::<B>,
+        };
+        // SAFETY: the box's address is stable and outlives the calibrator.
+        let raw = unsafe { ffi::dp_calibrator_new(&raw const fns) };
+        let raw = NonNull::new(raw)
+            .ok_or(Absent("INT8 calibration; INT8 comes from Q/DQ nodes in the file"))?;
+        Ok(Self { raw, batches })
+    }
+
+    /// The batches, after the build.
+    pub fn batches(&mut self) -> &mut B {
+        &mut self.batches
+    }
+}
+
+impl<B: Batches> Drop for Calibrator<B> {
+    fn drop(&mut self) {
+        // SAFETY: owned; the build that used it is over.
+        unsafe { ffi::dp_calibrator_delete(self.raw.as_ptr()) }
+    }
+}
+
+/// `IRuntime`.
+pub struct Runtime<'l> {
+    raw: NonNull<c_void>,
+    _logger: PhantomData<&'l ()>,
+}
+
+impl Drop for Runtime<'_> {
+    fn drop(&mut self) {
+        // SAFETY: owned; engines borrow from it.
+        unsafe { ffi::dp_runtime_delete(self.raw.as_ptr()) }
+    }
+}
+
+impl Runtime<'_> {
+    /// `getNbDLACores`.
+    pub fn dla_cores(&self) -> u32 {
+        // SAFETY: live runtime.
+        unsafe { ffi::dp_runtime_dla_cores(self.raw.as_ptr()) }.max(0) as u32
+    }
+
+    /// `setDLACore`: an engine does not remember the core it was built for.
+    pub fn set_dla_core(&mut self, core: u32) {
+        // SAFETY: live runtime.
+        unsafe { ffi::dp_runtime_dla_core(self.raw.as_ptr(), core as i32) }
+    }
+
+    /// `deserializeCudaEngine`.
+    pub fn deserialize(&self, plan: &[u8]) -> Result<Engine<'_>, Unavailable> {
+        // SAFETY: live runtime; TensorRT copies what it keeps.
+        let raw = unsafe {
+            ffi::dp_runtime_deserialize(self.raw.as_ptr(), plan.as_ptr().cast(), plan.len())
+        };
+        Engine::new(raw, "loading the engine")
+    }
+}
+
+owned!(
+    /// `ICudaEngine`.
+    Engine,
+    dp_engine_delete
+);
+owned!(
+    /// `IExecutionContext`.
+    ExecutionContext,
+    dp_context_delete
+);
+
+/// Element type of an engine's tensor: the number of `DataType` and bytes per element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "TensorRT's names")]
+pub enum ElementType {
+    Float,
+    Half,
+    Int8,
+    Int32,
+    Bool,
+    Uint8,
+    Bf16,
+    Int64,
+    Other,
+}
+
+impl ElementType {
+    fn from_number(n: i32) -> Self {
+        match n {
+            0 => Self::Float,
+            1 => Self::Half,
+            2 => Self::Int8,
+            3 => Self::Int32,
+            4 => Self::Bool,
+            5 => Self::Uint8,
+            7 => Self::Bf16,
+            8 => Self::Int64,
+            _ => Self::Other,
+        }
+    }
+
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Int64 => 8,
+            Self::Float | Self::Int32 => 4,
+            Self::Half | Self::Bf16 => 2,
+            Self::Int8 | Self::Bool | Self::Uint8 | Self::Other => 1,
+        }
+    }
+}
+
+/// An input or output of an engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    /// Name, as in the ONNX file.
+    pub name: String,
+    /// Input, or output.
+    pub is_input: bool,
+    /// Element type.
+    pub element: ElementType,
+    /// Dims; all fixed, since engines are built so.
+    pub dims: Vec<i64>,
+    /// Bytes on the device, padding of packed formats included.
+    pub bytes: usize,
+    /// Elements are packed (`kCHW16` and so on), so that values are not in plain order.
+    pub packed: bool,
+}
+
+impl Binding {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.dims.iter().map(|d| (*d).max(0) as usize).product()
+    }
+}
+
+impl Engine<'_> {
+    /// Inputs and outputs.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let raw = self.raw.as_ptr();
+        // SAFETY: live engine; indexes below the count; names end in NUL and live as long.
+        unsafe {
+            (0..ffi::dp_engine_tensors(raw))
+                .map(|i| {
+                    let name = ffi::dp_engine_tensor_name(raw, i);
+                    let element = ElementType::from_number(ffi::dp_engine_tensor_type(raw, name));
+                    let dims = dims(|out, room| ffi::dp_engine_tensor_dims(raw, name, out, room));
+                    let (mut components, mut axis) = (1, -1);
+                    ffi::dp_engine_tensor_packing(raw, name, &raw mut components, &raw mut axis);
+                    let packed = components > 1 && axis >= 0;
+                    let elements = dims.iter().enumerate().fold(1usize, |n, (i, d)| {
+                        let d = (*d).max(0) as usize;
+                        n * if packed && i == axis as usize {
+                            d.next_multiple_of(components as usize)
+                        } else {
+                            d
+                        }
+                    });
+                    Binding {
+                        name: text(name),
+                        is_input: ffi::dp_engine_tensor_is_input(raw, name) == 1,
+                        bytes: elements * element.bytes(),
+                        element,
+                        dims,
+                        packed,
+                    }
+                })
+                .collect()
+        }
+    }
+
+    /// Device memory a context needs, bytes.
+    pub fn device_memory(&self) -> u64 {
+        // SAFETY: live engine.
+        unsafe { ffi::dp_engine_device_memory(self.raw.as_ptr()) }.max(0) as u64
+    }
+
+    /// The engine inspector's JSON.
+    pub fn inspect(&self) -> Option<String> {
+        // SAFETY: live engine; the text is copied before the inspector goes.
+        unsafe {
+            let inspector = NonNull::new(ffi::dp_engine_inspector(self.raw.as_ptr()))?;
+            let json = text(ffi::dp_inspector_json(inspector.as_ptr()));
+            ffi::dp_inspector_delete(inspector.as_ptr());
+            (!json.is_empty()).then_some(json)
+        }
+    }
+
+    /// `createExecutionContext`.
+    pub fn context(&self) -> Result<ExecutionContext<'_>, Unavailable> {
+        // SAFETY: live engine.
+        let raw = unsafe { ffi::dp_engine_context(self.raw.as_ptr()) };
+        ExecutionContext::new(raw, "creating the execution context (device memory?)")
+    }
+}
+
+impl ExecutionContext<'_> {
+    /// `setTensorAddress`. The memory must live while the context runs.
+    ///
+    /// # Safety
+    /// `address` is device memory of at least the binding's size, alive for every later enqueue.
+    pub unsafe fn set_address(&mut self, name: &str, address: *mut c_void) -> Result<(), Unavailable> {
+        let name = CString::new(name).map_err(|e| Unavailable::Refused(e.to_string()))?;
+        // SAFETY: live context; the caller vouches for the address.
+        let ok = unsafe { ffi::dp_context_address(self.raw.as_ptr(), name.as_ptr(), address) };
+        if ok == 1 {
+            Ok(())
+        } else {
+            Err(refused("setTensorAddress"))
+        }
+    }
+
+    /// `enqueueV3`.
+    pub fn enqueue(&self, stream: &Stream<'_>) -> Result<(), Unavailable> {
+        // SAFETY: live context and stream; addresses were set by `set_address`.
+        if unsafe { ffi::dp_context_enqueue(self.raw.as_ptr(), stream.raw()) } == 1 {
+            Ok(())
+        } else {
+            Err(refused("enqueueV3"))
+        }
+    }
+
+    /// Runs `work` with a profiler attached; the times reported, in order of the calls.
+    pub fn profiled<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<(String, f32)>) {
+        let mut rows: Vec<(String, f32)> = Vec::new();
+        // SAFETY: `rows` outlives the profiler, which is detached and deleted before `rows` is
+        // read; enqueue reports from this thread or before synchronising.
+        unsafe {
+            let profiler = ffi::dp_profiler_new(on_layer, (&raw mut rows).cast());
+            ffi::dp_context_profiler(self.raw.as_ptr(), profiler);
+            let done = work();
+            ffi::dp_context_profiler(self.raw.as_ptr(), std::ptr::null_mut());
+            ffi::dp_profiler_delete(profiler);
+            (done, rows)
+        }
+    }
+}
+
+extern "C" fn on_layer(user: *mut c_void, layer: *const c_char, ms: f32) {
+    // SAFETY: `user` is the row list of `profiled`.
+    unsafe { (*user.cast::<Vec<(String, f32)>>()).push((text(layer), ms)) }
+}

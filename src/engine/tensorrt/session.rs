@@ -1,0 +1,536 @@
+//! One request, from the file to the figures.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::engine::attribution::{self, LayerMap};
+use crate::engine::deployment::slices;
+use crate::engine::log::{Level, LogLine};
+use crate::engine::outbox::Outbox;
+use crate::engine::protocol::{Built, Command, Report};
+use crate::engine::request::{NumericReference, Request};
+use crate::engine::run::{
+    Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage,
+};
+use crate::engine::worker::{Refusal, wait_for_go};
+use crate::model::onnx::{self, LoadOptions};
+use crate::model::{DType, Model};
+use crate::placement::{Device, Placement, Precision};
+
+use super::cache::{BuildRecord, Machine};
+use super::cuda::{self, Graph};
+use super::library::Unavailable;
+use super::make::{self, Job, Made};
+use super::process::{Process, process};
+use super::timing::{Bound, RunError, compare};
+
+/// Inferences of the profiled run.
+const PROFILED: usize = 100;
+/// Longest time for them.
+const PROFILE_BUDGET: Duration = Duration::from_secs(5);
+
+/// Why a request ends without figures.
+#[derive(Debug)]
+pub struct Stop {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Stop {
+    /// An end of some kind.
+    pub fn new(kind: ErrorKind, message: String) -> Self {
+        Self { kind, message }
+    }
+
+    /// The request cannot be carried out here.
+    pub fn refused(message: String) -> Self {
+        Self::new(ErrorKind::Refused, message)
+    }
+}
+
+impl From<Unavailable> for Stop {
+    fn from(e: Unavailable) -> Self {
+        Self::new(ErrorKind::Execution, e.to_string())
+    }
+}
+
+impl From<RunError> for Stop {
+    fn from(e: RunError) -> Self {
+        Self::new(ErrorKind::Execution, e.to_string())
+    }
+}
+
+impl From<cuda::CudaError> for Stop {
+    fn from(e: cuda::CudaError) -> Self {
+        Self::new(ErrorKind::Execution, e.to_string())
+    }
+}
+
+/// Everything about a request that needs no engine.
+struct Prepared {
+    model: Model,
+    onnx: Bytes,
+    synthesised: u64,
+    requested: Vec<Device>,
+    dims: Vec<(String, Vec<i64>)>,
+}
+
+/// Builds an engine.
+pub fn build(request: &Request, outbox: &Outbox) -> Result<Built, Refusal> {
+    with_model(request, outbox, |prepared, model_ref| {
+        let opened = Opened::new(request, prepared, outbox)?;
+        let made = opened.main(request, prepared, outbox)?;
+        let runtime = opened.process.logger.runtime()?;
+        let engine = runtime.deserialize(&made.plan)?;
+        let actual = read_engine(prepared, &made.record, engine.inspect().as_deref()).0;
+        Ok(Built {
+            model: model_ref.clone(),
+            build_s: if made.cached { 0.0 } else { made.record.build_s },
+            cached: made.cached,
+            engine_bytes: made.plan.len() as u64,
+            actual,
+        })
+    })
+}
+
+/// Builds and measures an engine. With a barrier it waits there to be released.
+pub fn profile(
+    request: &Request,
+    outbox: &Outbox,
+    barrier: Option<&Receiver<Command>>,
+) -> Result<Report, Refusal> {
+    with_model(request, outbox, |prepared, model_ref| {
+        let opened = Opened::new(request, prepared, outbox)?;
+        let made = opened.main(request, prepared, outbox)?;
+        measure(request, outbox, barrier, prepared, &opened, &made, model_ref)
+    })
+}
+
+fn with_model<T>(
+    request: &Request,
+    outbox: &Outbox,
+    work: impl FnOnce(&Prepared, &ModelRef) -> Result<T, Stop>,
+) -> Result<T, Refusal> {
+    let mut model = ModelRef::default();
+    outbox.stage(Stage::Check);
+    let done = prepare(request).and_then(|prepared| {
+        model = ModelRef {
+            name: prepared.model.name.clone(),
+            structure_hash: prepared.model.source.structure_hash.clone(),
+            timing_only: prepared.synthesised > 0,
+        };
+        if prepared.synthesised > 0 {
+            let text = format!(
+                "the file has no weights; {} random values stand in for them: timing only",
+                prepared.synthesised
+            );
+            outbox.log(LogLine::new(Level::Warning, &text));
+        }
+        work(&prepared, &model)
+    });
+    done.map_err(|stop| Refusal {
+        failure: Failure {
+            kind: stop.kind,
+            stage: outbox.at(),
+            message: stop.message,
+        },
+        model,
+    })
+}
+
+fn prepare(request: &Request) -> Result<Prepared, Stop> {
+    request.check().map_err(|e| Stop::refused(e.to_string()))?;
+    let options = LoadOptions {
+        inputs: request.inputs.clone(),
+    };
+    let refused = |e: &dyn std::fmt::Display| Stop::refused(e.to_string());
+    let path = request.model.to_string_lossy();
+    let (model, bytes, file) = match path.strip_prefix("bundled:") {
+        Some(name) => {
+            let model = onnx::load_bundled_with(name, &options).map_err(|e| refused(&e))?;
+            let bundled = onnx::bundled().iter().find(|b| b.name == name);
+            let bytes = bundled.map(onnx::Bundled::bytes).unwrap_or_default();
+            (model, bytes, None)
+        }
+        None => {
+            let model = onnx::load(&request.model, &options).map_err(|e| refused(&e))?;
+            let bytes = std::fs::read(&request.model)
+                .map_err(|e| Stop::refused(format!("{path}: {e}")))?;
+            (model, Bytes::from(bytes), Some(request.model.as_path()))
+        }
+    };
+    let (weighed, synthesised) = make::weigh(&bytes, file, model.source.structure_only)?;
+    let resolved = request.placement.resolve(&model).map_err(|e| refused(&e))?;
+    let requested = resolved.devices();
+    let dims = dims(&model, request)?;
+    if requested.contains(&Device::Dla) && !request.config.precision.dla_capable() {
+        return Err(Stop::refused(
+            "the DLA computes in FP16 and INT8 only; choose fp16, int8 or int8+fp16".into(),
+        ));
+    }
+    Ok(Prepared {
+        onnx: weighed.map_or(bytes, Bytes::from),
+        model,
+        synthesised,
+        requested,
+        dims,
+    })
+}
+
+/// Dims per input at the request's batch: the first dim scales where it is the model's batch.
+fn dims(model: &Model, request: &Request) -> Result<Vec<(String, Vec<i64>)>, Stop> {
+    let own = model.batch().unwrap_or(1).max(1);
+    let batch = u64::from(request.config.batch);
+    model
+        .inputs
+        .iter()
+        .map(|input| {
+            let tensor = model.tensor(input.tensor);
+            let Some(shape) = &tensor.shape else {
+                return Err(Stop::refused(format!(
+                    "input {0:?} has no fixed dims; give them (--input {0}=1x3x224x224)",
+                    tensor.name
+                )));
+            };
+            let mut dims: Vec<i64> = shape.iter().map(|d| *d as i64).collect();
+            if let Some(first) = dims.first_mut()
+                && *first as u64 == own
+                && tensor.dtype != DType::I64
+            {
+                *first = batch as i64;
+            } else if batch != own {
+                return Err(Stop::refused(format!(
+                    "input {:?} does not begin with the batch of {own}, so batch {batch} cannot \
+                     be set; export the model with that batch",
+                    tensor.name
+                )));
+            }
+            Ok((tensor.name.to_string(), dims))
+        })
+        .collect()
+}
+
+struct Opened {
+    device: cuda::Device,
+    process: &'static Process,
+    machine: Machine,
+}
+
+impl Opened {
+    fn new(request: &Request, prepared: &Prepared, outbox: &Outbox) -> Result<Self, Stop> {
+        let device = cuda::Device::open().map_err(|e| Stop::refused(e.to_string()))?;
+        let process = process().map_err(|e| Stop::refused(e.to_string()))?;
+        process.tell(outbox);
+        let name = device.name()?;
+        let machine = Machine {
+            tensorrt: process.libraries.version.to_string(),
+            gpu: format!("{name} {}", device.compute_capability()?),
+            driver: device.driver_version()?,
+        };
+        let opened = Self {
+            device,
+            process,
+            machine,
+        };
+        if prepared.requested.contains(&Device::Dla) {
+            let cores = process.logger.runtime()?.dla_cores();
+            let core = request.config.dla_core;
+            if cores == 0 {
+                return Err(Stop::refused(format!(
+                    "the placement asks for the DLA, and TensorRT {} finds no DLA core on this \
+                     machine ({name}). TensorRT would build it on the GPU without a word, so \
+                     nothing was built: use a Jetson with a DLA, or place everything on the GPU",
+                    opened.machine.tensorrt
+                )));
+            }
+            if core >= cores {
+                return Err(Stop::refused(format!(
+                    "DLA core {core} does not exist; this machine has cores 0 to {}",
+                    cores - 1
+                )));
+            }
+        }
+        Ok(opened)
+    }
+
+    /// The engine that is asked for.
+    fn main(&self, request: &Request, prepared: &Prepared, outbox: &Outbox) -> Result<Made, Stop> {
+        let made = if let Some(path) = &request.load_engine {
+            let plan = std::fs::read(path)
+                .map_err(|e| Stop::refused(format!("{}: {e}", path.display())))?;
+            Made {
+                plan,
+                record: BuildRecord::default(),
+                cached: true,
+            }
+        } else {
+            self.job(request, prepared, &prepared.requested, false, outbox).make(Stage::Build)?
+        };
+        if let Some(path) = &request.save_engine {
+            super::cache::write(path, &made.plan)
+                .map_err(|e| Stop::refused(format!("{}: {e}", path.display())))?;
+        }
+        Ok(made)
+    }
+
+    fn job<'a>(
+        &'a self,
+        request: &'a Request,
+        prepared: &'a Prepared,
+        requested: &'a [Device],
+        exact: bool,
+        outbox: &'a Outbox,
+    ) -> Job<'a> {
+        let path: Option<&Path> = (prepared.synthesised == 0
+            && !request.model.to_string_lossy().starts_with("bundled:"))
+        .then_some(&request.model);
+        Job {
+            request,
+            model: &prepared.model,
+            onnx: &prepared.onnx,
+            path,
+            requested,
+            dims: &prepared.dims,
+            exact,
+            machine: &self.machine,
+            process: self.process,
+            device: &self.device,
+            outbox,
+        }
+    }
+}
+
+fn read_engine<'m>(
+    prepared: &'m Prepared,
+    record: &BuildRecord,
+    inspector: Option<&str>,
+) -> (Actual, LayerMap<'m>, Vec<attribution::EngineLayer>) {
+    let model = &prepared.model;
+    let map = LayerMap::new(model, &record.network);
+    let layers = inspector.map(attribution::engine_layers).unwrap_or_default();
+    let can: HashMap<_, _> = record
+        .can_run_on_dla
+        .iter()
+        .filter_map(|(name, can)| Some((model.find_op(name)?, *can)))
+        .collect();
+    let actual = attribution::actual(&map, &layers, &prepared.requested, &record.placement, &can);
+    (actual, map, layers)
+}
+
+fn measure(
+    request: &Request,
+    outbox: &Outbox,
+    barrier: Option<&Receiver<Command>>,
+    prepared: &Prepared,
+    opened: &Opened,
+    made: &Made,
+    model_ref: &ModelRef,
+) -> Result<Report, Stop> {
+    let uses_dla = prepared.requested.contains(&Device::Dla);
+    let mut runtime = opened.process.logger.runtime()?;
+    if uses_dla {
+        // An engine does not remember its core.
+        runtime.set_dla_core(request.config.dla_core);
+    }
+    let engine = runtime.deserialize(&made.plan)?;
+    let inspector = engine.inspect();
+    let (actual, map, layers) = read_engine(prepared, &made.record, inspector.as_deref());
+    let timing_only = made.record.timing_only.clone();
+    // Before the engine's own buffers: both engines need not be on the device at once.
+    let reference = match (barrier, &timing_only) {
+        (None, None) => reference(request, outbox, prepared, opened)?,
+        _ => None,
+    };
+    let bound = Bound::new(&opened.device, &engine)?;
+    bound.once()?;
+    let numeric = match reference {
+        Some((outputs, name)) => check(request, outbox, &bound, &outputs, name)?,
+        None => None,
+    };
+    outbox.stage(Stage::Warmup);
+    let (graph, cuda_graph_refused) = capture(request, uses_dla, &bound);
+    let timing = &request.timing;
+    let group = bound.warm_up(graph.as_ref(), timing.warm_up_ms)?;
+    let timed = match barrier {
+        None => alone(request, outbox, &bound, graph.as_ref(), group)?,
+        Some(commands) => together(request, outbox, &bound, graph.as_ref(), group, commands)?,
+    };
+    let source = opened.machine.gpu.clone();
+    let fps = Measurement::measured(&timed.fps, source)
+        .ok_or_else(|| Stop::new(ErrorKind::Execution, "nothing was timed".into()))?;
+    let latency = Latency::of(&timed.latency_ms)
+        .ok_or_else(|| Stop::new(ErrorKind::Execution, "no latency was timed".into()))?;
+    let mut rows = Vec::new();
+    let mut attributed = None;
+    if request.per_layer && barrier.is_none() {
+        outbox.stage(Stage::Layers);
+        let affordable = PROFILE_BUDGET.as_secs_f64() * 1e3 / latency.mean.max(1e-3);
+        let iterations = (affordable as usize).clamp(5, PROFILED);
+        let found = bound.layers(iterations)?;
+        let (times, sum) = attribution::layer_times(&map, &layers, &actual, &found);
+        rows = times;
+        attributed = Some(sum);
+    }
+    Ok(Report {
+        model: model_ref.clone(),
+        measurement: Measurement {
+            fps,
+            fps_samples: timed.fps,
+            latency,
+            latency_samples_ms: timed.latency_ms,
+            cuda_graph: graph.is_some(),
+            cuda_graph_refused,
+            cpu_us_per_iteration: timed.cpu_us,
+            build_s: if made.cached { 0.0 } else { made.record.build_s },
+            cached: made.cached,
+            engine_bytes: made.plan.len() as u64,
+            device_memory_bytes: engine.device_memory(),
+            actual,
+            layers: rows,
+            attribution: attributed,
+            numeric,
+            timing_only,
+            inspector: inspector.map(Into::into),
+        },
+        beats: timed.beats,
+    })
+}
+
+/// Outputs by name; `None` where they cannot be read plainly.
+type Outputs = Vec<(String, Option<Vec<f64>>)>;
+
+/// Outputs of the GPU engine that results are compared with.
+fn reference(
+    request: &Request,
+    outbox: &Outbox,
+    prepared: &Prepared,
+    opened: &Opened,
+) -> Result<Option<(Outputs, &'static str)>, Stop> {
+    let (precision, name) = match request.numeric {
+        NumericReference::None => return Ok(None),
+        NumericReference::Fp32 => (Precision::FP32, "fp32"),
+        NumericReference::Fp16 => (Precision::FP16, "fp16"),
+    };
+    let all_gpu = !prepared.requested.contains(&Device::Dla);
+    if all_gpu && request.config.precision == precision {
+        return Ok(None);
+    }
+    let mut gpu = request.clone();
+    gpu.placement = Placement::all(Device::Gpu);
+    gpu.config.precision = precision;
+    gpu.calibration = crate::engine::request::Calibration::Dummy;
+    gpu.tactic_sources = request.tactic_sources;
+    let requested = vec![Device::Gpu; prepared.requested.len()];
+    let exact = precision == Precision::FP32;
+    let made = opened.job(&gpu, prepared, &requested, exact, outbox).make(Stage::Reference)?;
+    let runtime = opened.process.logger.runtime()?;
+    let engine = runtime.deserialize(&made.plan)?;
+    let outputs = Bound::new(&opened.device, &engine)?.outputs()?;
+    Ok(Some((outputs, name)))
+}
+
+fn check(
+    request: &Request,
+    outbox: &Outbox,
+    bound: &Bound<'_>,
+    reference: &Outputs,
+    name: &str,
+) -> Result<Option<NumericCheck>, Stop> {
+    outbox.stage(Stage::Numeric);
+    // Catches a wrong answer, not a small loss of accuracy.
+    let threshold = if request.config.precision.int8 { 0.90 } else { 0.99 };
+    Ok(compare(&bound.outputs()?, reference, name, threshold))
+}
+
+fn capture<'e>(
+    request: &Request,
+    uses_dla: bool,
+    bound: &Bound<'e>,
+) -> (Option<Graph<'e>>, Option<String>) {
+    if !request.timing.cuda_graph {
+        return (None, None);
+    }
+    if uses_dla {
+        return (None, Some("CUDA graphs and the DLA do not go together".into()));
+    }
+    match bound.graph() {
+        Ok(graph) => (Some(graph), None),
+        Err(e) => (None, Some(e.to_string())),
+    }
+}
+
+struct Timed {
+    fps: Vec<f64>,
+    latency_ms: Vec<f64>,
+    cpu_us: f64,
+    beats: Vec<(u64, u64)>,
+}
+
+fn alone(
+    request: &Request,
+    outbox: &Outbox,
+    bound: &Bound<'_>,
+    graph: Option<&Graph<'_>>,
+    group: u64,
+) -> Result<Timed, Stop> {
+    outbox.stage(Stage::Timing);
+    let timing = &request.timing;
+    let duration = Duration::from_millis(timing.duration_ms);
+    let batch = f64::from(request.config.batch);
+    let (mut fps, mut cpu, mut iterations) = (Vec::new(), 0.0, 0u64);
+    for i in 0..timing.repeats {
+        outbox.progress(Some(f64::from(i) / f64::from(timing.repeats)), String::new());
+        let r = bound.repeat(graph, duration, group, timing.spin_wait, |_, _| {})?;
+        fps.push(r.iterations as f64 / r.wall_s * batch);
+        cpu += r.cpu_s;
+        iterations += r.iterations;
+    }
+    Ok(Timed {
+        fps,
+        latency_ms: bound.latencies(graph, timing)?,
+        cpu_us: cpu * 1e6 / iterations.max(1) as f64,
+        beats: Vec::new(),
+    })
+}
+
+/// Runs beside others: one uninterrupted loop, whose beats tell afterwards what happened while
+/// all were running. Latency is the mean time per inference between beats.
+fn together(
+    request: &Request,
+    outbox: &Outbox,
+    bound: &Bound<'_>,
+    graph: Option<&Graph<'_>>,
+    group: u64,
+    commands: &Receiver<Command>,
+) -> Result<Timed, Stop> {
+    outbox.send(crate::engine::protocol::Event::Ready);
+    if !wait_for_go(commands) {
+        return Err(Stop::new(ErrorKind::Cancelled, "the client is gone".into()));
+    }
+    outbox.stage(Stage::Timing);
+    let timing = &request.timing;
+    let whole = Duration::from_millis(timing.duration_ms.saturating_mul(u64::from(timing.repeats)));
+    let mut beats: Vec<(u64, u64)> = Vec::new();
+    let mut told = Instant::now();
+    let r = bound.repeat(graph, whole, group, timing.spin_wait, |ns, n| {
+        beats.push((ns, n));
+        if told.elapsed() > Duration::from_secs(1) {
+            told = Instant::now();
+            outbox.sign("");
+        }
+    })?;
+    let each = |w: &[(u64, u64)]| match w {
+        [a, b] if b.1 > a.1 => Some((b.0 - a.0) as f64 / 1e6 / (b.1 - a.1) as f64),
+        _ => None,
+    };
+    Ok(Timed {
+        fps: slices(&beats, timing.repeats, request.config.batch),
+        latency_ms: beats.windows(2).filter_map(each).collect(),
+        cpu_us: r.cpu_s * 1e6 / r.iterations.max(1) as f64,
+        beats,
+    })
+}

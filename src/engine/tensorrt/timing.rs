@@ -1,0 +1,353 @@
+//! Running an engine and taking its time.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+use half::{bf16, f16};
+
+use crate::engine::request::Timing;
+use crate::engine::run::NumericCheck;
+use crate::engine::weights::uniform;
+
+use super::cuda::{Buffer, CudaError, Device, Event, Graph, Stream};
+use super::library::Unavailable;
+use super::objects::{Binding, ElementType, Engine, ExecutionContext};
+
+/// Seed of the random inputs.
+const SEED: u64 = 0x1_ea7_f00d;
+/// Events are recorded about this often, so that they cost nothing next to the inferences.
+const GROUP: Duration = Duration::from_millis(2);
+/// Groups in flight: the GPU never waits for the CPU, and the queue stays short.
+const IN_FLIGHT: usize = 3;
+/// Largest group.
+const MAX_GROUP: u64 = 64;
+
+/// Why an engine did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// CUDA.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    /// TensorRT.
+    #[error(transparent)]
+    TensorRt(#[from] Unavailable),
+}
+
+/// An engine with its memory, ready to run.
+pub struct Bound<'e> {
+    context: ExecutionContext<'e>,
+    buffers: Vec<(Binding, Buffer<'e>)>,
+    pub stream: Stream<'e>,
+    device: &'e Device,
+}
+
+/// One timed repeat.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeat {
+    pub iterations: u64,
+    pub wall_s: f64,
+    pub cpu_s: f64,
+}
+
+impl<'e> Bound<'e> {
+    /// Allocates inputs and outputs and fills the inputs with the same random numbers each time:
+    /// uniform in -1..1, zeros for integers.
+    pub fn new(device: &'e Device, engine: &'e Engine<'_>) -> Result<Self, RunError> {
+        let mut context = engine.context()?;
+        let mut buffers = Vec::new();
+        for binding in engine.bindings() {
+            let mut buffer = device.alloc(binding.bytes)?;
+            if binding.is_input {
+                buffer.write(&random(&binding))?;
+            }
+            // SAFETY: the buffer has the binding's size and lives in `Self` beside the context.
+            unsafe { context.set_address(&binding.name, buffer.address())? };
+            buffers.push((binding, buffer));
+        }
+        Ok(Self {
+            context,
+            buffers,
+            stream: device.stream()?,
+            device,
+        })
+    }
+
+    /// One inference, and waits for it.
+    pub fn once(&self) -> Result<(), RunError> {
+        self.context.enqueue(&self.stream)?;
+        Ok(self.stream.synchronize()?)
+    }
+
+    /// The inference as a CUDA graph.
+    pub fn graph(&self) -> Result<Graph<'e>, RunError> {
+        self.stream.capture(|| Ok(self.context.enqueue(&self.stream)?))
+    }
+
+    fn launch(&self, graph: Option<&Graph<'_>>) -> Result<(), RunError> {
+        match graph {
+            Some(graph) => Ok(graph.launch(&self.stream)?),
+            None => Ok(self.context.enqueue(&self.stream)?),
+        }
+    }
+
+    /// Runs for a time; how many inferences per event group keep the cost of events small.
+    pub fn warm_up(&self, graph: Option<&Graph<'_>>, ms: u64) -> Result<u64, RunError> {
+        let begun = Instant::now();
+        let mut iterations = 0u64;
+        while iterations < 10 || begun.elapsed() < Duration::from_millis(ms) {
+            self.launch(graph)?;
+            iterations += 1;
+            if iterations.is_multiple_of(8) {
+                self.stream.synchronize()?;
+            }
+        }
+        self.stream.synchronize()?;
+        let each = begun.elapsed().as_secs_f64() / iterations as f64;
+        Ok(((GROUP.as_secs_f64() / each) as u64).clamp(1, MAX_GROUP))
+    }
+
+    /// Launches back to back for `duration`, a few groups ahead of the GPU, then waits for all.
+    /// `beat` hears the monotonic clock (ns) and the iterations known to be complete.
+    pub fn repeat(
+        &self,
+        graph: Option<&Graph<'_>>,
+        duration: Duration,
+        group: u64,
+        spin: bool,
+        mut beat: impl FnMut(u64, u64),
+    ) -> Result<Repeat, RunError> {
+        let events = (0..IN_FLIGHT)
+            .map(|_| self.device.event(false, spin))
+            .collect::<Result<Vec<Event<'_>>, _>>()?;
+        self.stream.synchronize()?;
+        let cpu = cpu_s();
+        let begun = Instant::now();
+        beat(monotonic_ns(), 0);
+        let mut groups = 0usize;
+        while begun.elapsed() < duration {
+            for _ in 0..group {
+                self.launch(graph)?;
+            }
+            events[groups % IN_FLIGHT].record(&self.stream)?;
+            groups += 1;
+            if groups >= IN_FLIGHT {
+                let oldest = groups - IN_FLIGHT;
+                events[oldest % IN_FLIGHT].synchronize()?;
+                beat(monotonic_ns(), (oldest as u64 + 1) * group);
+            }
+        }
+        self.stream.synchronize()?;
+        let wall_s = begun.elapsed().as_secs_f64();
+        let iterations = groups as u64 * group;
+        beat(monotonic_ns(), iterations);
+        Ok(Repeat {
+            iterations,
+            wall_s,
+            cpu_s: cpu_s() - cpu,
+        })
+    }
+
+    /// Time of single inferences by events, ms.
+    pub fn latencies(
+        &self,
+        graph: Option<&Graph<'_>>,
+        timing: &Timing,
+    ) -> Result<Vec<f64>, RunError> {
+        let before = self.device.event(true, timing.spin_wait)?;
+        let after = self.device.event(true, timing.spin_wait)?;
+        (0..timing.latency_samples)
+            .map(|_| {
+                before.record(&self.stream)?;
+                self.launch(graph)?;
+                after.record(&self.stream)?;
+                after.synchronize()?;
+                Ok(after.ms_since(&before)?)
+            })
+            .collect()
+    }
+
+    /// Time per layer over some inferences, with a profiler attached: rows in engine order.
+    pub fn layers(&self, iterations: usize) -> Result<Vec<(String, Vec<f64>)>, RunError> {
+        const WARM: usize = 3;
+        let (ran, rows) = self.context.profiled(|| {
+            for _ in 0..iterations + WARM {
+                self.once()?;
+            }
+            Ok(())
+        });
+        let () = ran.map_err(|e: RunError| e)?;
+        // Every inference reports every layer once, in the same order.
+        let per = rows.len() / (iterations + WARM);
+        if per > 0 && rows.len() == per * (iterations + WARM) {
+            let mut table: Vec<(String, Vec<f64>)> =
+                rows.iter().take(per).map(|(n, _)| (n.clone(), Vec::new())).collect();
+            let same = rows.iter().enumerate().all(|(i, (n, _))| *n == table[i % per].0);
+            if same {
+                for (i, (_, ms)) in rows.into_iter().enumerate().skip(WARM * per) {
+                    table[i % per].1.push(f64::from(ms));
+                }
+                return Ok(table);
+            }
+        }
+        let mut order: Vec<String> = Vec::new();
+        let mut sums: HashMap<String, f64> = HashMap::new();
+        for (name, ms) in rows {
+            let sum = sums.entry(name.clone()).or_insert_with(|| {
+                order.push(name);
+                0.0
+            });
+            *sum += f64::from(ms);
+        }
+        let count = (iterations + WARM) as f64;
+        Ok(order
+            .into_iter()
+            .map(|n| {
+                let mean = sums.get(&n).copied().unwrap_or(0.0) / count;
+                (n, vec![mean])
+            })
+            .collect())
+    }
+
+    /// Values of the outputs after an inference, by name; `None` for packed formats, whose values
+    /// are not in plain order.
+    pub fn outputs(&self) -> Result<Vec<(String, Option<Vec<f64>>)>, RunError> {
+        self.once()?;
+        let outputs = self.buffers.iter().filter(|(b, _)| !b.is_input);
+        outputs
+            .map(|(binding, buffer)| {
+                let bytes = buffer.read()?;
+                let values = (!binding.packed).then(|| values(binding, &bytes)).flatten();
+                Ok((binding.name.clone(), values))
+            })
+            .collect()
+    }
+}
+
+fn random(binding: &Binding) -> Vec<u8> {
+    let mut state = binding.name.bytes().fold(SEED, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut next = || (2.0 * uniform(&mut state) - 1.0) as f32;
+    let elements = binding.bytes / binding.element.bytes();
+    match binding.element {
+        ElementType::Float => (0..elements).flat_map(|_| next().to_le_bytes()).collect(),
+        ElementType::Half => {
+            (0..elements).flat_map(|_| f16::from_f32(next()).to_le_bytes()).collect()
+        }
+        ElementType::Bf16 => {
+            (0..elements).flat_map(|_| bf16::from_f32(next()).to_le_bytes()).collect()
+        }
+        _ => vec![0; binding.bytes],
+    }
+}
+
+fn values(binding: &Binding, bytes: &[u8]) -> Option<Vec<f64>> {
+    let width = binding.element.bytes();
+    let chunks = bytes.chunks_exact(width).take(binding.elements());
+    let read: fn(&[u8]) -> Option<f64> = match binding.element {
+        ElementType::Float => |b| Some(f64::from(f32::from_le_bytes(b.try_into().ok()?))),
+        ElementType::Half => |b| Some(f16::from_le_bytes(b.try_into().ok()?).to_f64()),
+        ElementType::Bf16 => |b| Some(bf16::from_le_bytes(b.try_into().ok()?).to_f64()),
+        ElementType::Int32 => |b| Some(f64::from(i32::from_le_bytes(b.try_into().ok()?))),
+        ElementType::Int64 => |b| Some(i64::from_le_bytes(b.try_into().ok()?) as f64),
+        ElementType::Int8 => |b| Some(f64::from(b.first()?.cast_signed())),
+        ElementType::Bool | ElementType::Uint8 => |b| Some(f64::from(*b.first()?)),
+        ElementType::Other => return None,
+    };
+    chunks.map(read).collect()
+}
+
+/// Compares outputs with a reference's; `None` when no output can be compared.
+pub fn compare(
+    outputs: &[(String, Option<Vec<f64>>)],
+    reference: &[(String, Option<Vec<f64>>)],
+    name: &str,
+    threshold: f64,
+) -> Option<NumericCheck> {
+    let mut check = NumericCheck {
+        reference: name.to_owned(),
+        cosine: 1.0,
+        max_abs_error: 0.0,
+        max_abs_reference: 0.0,
+        non_finite: 0,
+        passed: false,
+        threshold,
+    };
+    let mut compared = false;
+    for (name, values) in outputs {
+        let theirs = reference.iter().find(|(n, _)| n == name);
+        let (Some(a), Some((_, Some(b)))) = (values, theirs) else {
+            continue;
+        };
+        if a.len() != b.len() {
+            return Some(NumericCheck {
+                cosine: 0.0,
+                ..check
+            });
+        }
+        compared = true;
+        let (mut dot, mut aa, mut bb) = (0.0, 0.0, 0.0);
+        for (x, y) in a.iter().zip(b) {
+            if !(x.is_finite() && y.is_finite()) {
+                check.non_finite += u64::from(x.is_finite() != y.is_finite());
+                continue;
+            }
+            dot += x * y;
+            aa += x * x;
+            bb += y * y;
+            check.max_abs_error = check.max_abs_error.max((x - y).abs());
+            check.max_abs_reference = check.max_abs_reference.max(y.abs());
+        }
+        let cosine = match (aa > 0.0, bb > 0.0) {
+            (true, true) => dot / (aa.sqrt() * bb.sqrt()),
+            (false, false) => 1.0,
+            _ => 0.0,
+        };
+        check.cosine = check.cosine.min(cosine);
+    }
+    check.passed = check.cosine >= threshold && check.non_finite == 0;
+    compared.then_some(check)
+}
+
+fn clock_ns(clock: ClockId) -> u64 {
+    clock_gettime(clock).map_or(0, |t| {
+        (t.tv_sec().max(0) as u64) * 1_000_000_000 + t.tv_nsec().max(0) as u64
+    })
+}
+
+/// The machine's clock that all processes share, ns.
+pub fn monotonic_ns() -> u64 {
+    clock_ns(ClockId::CLOCK_MONOTONIC)
+}
+
+/// CPU time of this process, all threads, s.
+fn cpu_s() -> f64 {
+    clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID) as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn out(values: &[f64]) -> Vec<(String, Option<Vec<f64>>)> {
+        vec![("y".into(), Some(values.to_vec()))]
+    }
+
+    #[test]
+    fn outputs_are_compared() {
+        let same = compare(&out(&[1.0, 2.0]), &out(&[1.0, 2.0]), "fp32", 0.99).unwrap();
+        assert!(same.passed && same.max_abs_error == 0.0 && same.max_abs_reference == 2.0);
+        let wrong = compare(&out(&[-1.0, 2.0]), &out(&[1.0, 2.0]), "fp32", 0.99).unwrap();
+        assert!(!wrong.passed && wrong.max_abs_error == 2.0);
+        let nan = compare(&out(&[f64::NAN, 2.0]), &out(&[1.0, 2.0]), "fp32", 0.5).unwrap();
+        assert!(!nan.passed && nan.non_finite == 1);
+        let dead = compare(&out(&[0.0, 0.0]), &out(&[1.0, 2.0]), "fp32", 0.5).unwrap();
+        assert!(!dead.passed && dead.cosine == 0.0);
+        assert!(!compare(&out(&[1.0]), &out(&[1.0, 2.0]), "fp32", 0.5).unwrap().passed);
+        assert!(compare(&[("y".into(), None)], &out(&[1.0]), "fp32", 0.5).is_none());
+    }
+}

@@ -1,0 +1,486 @@
+//! Getting a file ready for TensorRT's parser: weights for files that carry none, and a look at
+//! where external weights are before anybody opens them.
+//!
+//! Works on the wire format, so that everything it does not touch stays byte for byte.
+
+use std::path::{Component, Path, PathBuf};
+
+use half::f16;
+
+/// Seed of the made-up weights: the same file always gets the same ones.
+const SEED: u64 = 0x5eed_d1a9_1a00_0001;
+/// Protobuf takes no message of 2 GiB or more.
+const MAX_BYTES: usize = 2 << 30;
+
+/// A file that cannot be made ready.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeightsError {
+    /// Not protobuf where it should be.
+    #[error("the file's protobuf is broken at byte {0}; export it again")]
+    Broken(usize),
+    /// With weights it would be too large for one file.
+    #[error("with weights the file would have over 2 GiB, which ONNX cannot hold in one file")]
+    TooLarge,
+    /// Weights in a place that an untrusted file must not name.
+    #[error(
+        "the weights of {tensor:?} are in {location:?}, outside the model's folder; dlaplan opens \
+         only files beside the model"
+    )]
+    Outside {
+        /// The tensor.
+        tensor: String,
+        /// As the file says.
+        location: String,
+    },
+    /// External weights are missing.
+    #[error("the weights of {tensor:?} should be in {}, which is not there; copy it beside the \
+             model", path.display())]
+    Missing {
+        /// The tensor.
+        tensor: String,
+        /// Where they should be.
+        path: PathBuf,
+    },
+}
+
+/// A file ready to parse.
+#[derive(Debug)]
+pub enum Ready {
+    /// As it is.
+    AsIs,
+    /// With made-up weights: this many values.
+    Synthesised {
+        /// The new file.
+        onnx: Vec<u8>,
+        /// Values made up.
+        values: u64,
+    },
+}
+
+/// Makes weights up for a structure-only file, and checks where external weights of any other
+/// file are; `path` is the file's.
+pub fn ready(onnx: &[u8], path: Option<&Path>, structure_only: bool) -> Result<Ready, WeightsError> {
+    if structure_only {
+        let mut values = 0;
+        let onnx = synthesise(onnx, &mut values)?;
+        return Ok(Ready::Synthesised { onnx, values });
+    }
+    if let Some(folder) = path.and_then(Path::parent) {
+        for_each_initializer(onnx, |tensor| check_location(tensor, folder))?;
+    }
+    Ok(Ready::AsIs)
+}
+
+struct Fields<'a> {
+    data: &'a [u8],
+    base: usize,
+    at: usize,
+}
+
+struct Field<'a> {
+    number: u64,
+    /// Header and payload.
+    whole: &'a [u8],
+    value: Value<'a>,
+}
+
+enum Value<'a> {
+    Varint(u64),
+    Bytes(&'a [u8], usize),
+    Other,
+}
+
+impl<'a> Fields<'a> {
+    fn new(data: &'a [u8], base: usize) -> Self {
+        Self { data, base, at: 0 }
+    }
+
+    fn broken(&self) -> WeightsError {
+        WeightsError::Broken(self.base + self.at)
+    }
+
+    fn varint(&mut self) -> Result<u64, WeightsError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.data.get(self.at).ok_or_else(|| self.broken())?;
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(self.broken())
+    }
+
+    fn take(&mut self, n: usize) -> Result<&'a [u8], WeightsError> {
+        let end = self.at.checked_add(n).filter(|e| *e <= self.data.len());
+        let end = end.ok_or_else(|| self.broken())?;
+        let slice = &self.data[self.at..end];
+        self.at = end;
+        Ok(slice)
+    }
+
+    fn next(&mut self) -> Result<Option<Field<'a>>, WeightsError> {
+        if self.at >= self.data.len() {
+            return Ok(None);
+        }
+        let start = self.at;
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => {
+                self.take(8)?;
+                Value::Other
+            }
+            2 => {
+                let n = self.varint()?;
+                let n = usize::try_from(n).map_err(|_wide| self.broken())?;
+                let base = self.base + self.at;
+                Value::Bytes(self.take(n)?, base)
+            }
+            5 => {
+                self.take(4)?;
+                Value::Other
+            }
+            _ => return Err(self.broken()),
+        };
+        Ok(Some(Field {
+            number: key >> 3,
+            whole: &self.data[start..self.at],
+            value,
+        }))
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+    put_varint(out, number << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// `TensorProto`, as far as needed.
+#[derive(Default)]
+struct Tensor<'a> {
+    name: String,
+    dims: Vec<u64>,
+    dtype: u64,
+    has_data: bool,
+    external: bool,
+    location: Option<&'a [u8]>,
+    /// Fields to keep when data is put in.
+    kept: Vec<&'a [u8]>,
+}
+
+impl<'a> Tensor<'a> {
+    fn read(data: &'a [u8], base: usize) -> Result<Self, WeightsError> {
+        let mut fields = Fields::new(data, base);
+        let mut t = Self::default();
+        while let Some(f) = fields.next()? {
+            match (f.number, &f.value) {
+                (1, Value::Varint(d)) => t.dims.push(*d),
+                (1, Value::Bytes(packed, base)) => {
+                    let mut packed = Fields::new(packed, *base);
+                    while packed.at < packed.data.len() {
+                        t.dims.push(packed.varint()?);
+                    }
+                }
+                (2, Value::Varint(d)) => t.dtype = *d,
+                (8, Value::Bytes(name, _)) => t.name = String::from_utf8_lossy(name).into_owned(),
+                (4..=7 | 9..=11, Value::Bytes(bytes, _)) => t.has_data |= !bytes.is_empty(),
+                (4..=7 | 10 | 11, _) => t.has_data = true,
+                (13, Value::Bytes(entry, base)) => {
+                    let mut entry = Fields::new(entry, *base);
+                    let (mut key, mut value) = (&[][..], &[][..]);
+                    while let Some(f) = entry.next()? {
+                        match (f.number, f.value) {
+                            (1, Value::Bytes(k, _)) => key = k,
+                            (2, Value::Bytes(v, _)) => value = v,
+                            _ => {}
+                        }
+                    }
+                    if key == b"location" {
+                        t.location = Some(value);
+                    }
+                }
+                (14, Value::Varint(v)) => t.external = *v == 1,
+                _ => {}
+            }
+            if !matches!(f.number, 4..=7 | 9..=11 | 13 | 14) {
+                t.kept.push(f.whole);
+            }
+        }
+        Ok(t)
+    }
+
+    fn elements(&self) -> Option<usize> {
+        self.dims.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?))
+    }
+}
+
+fn for_each_initializer<'a>(
+    onnx: &'a [u8],
+    mut visit: impl FnMut(&Tensor<'a>) -> Result<(), WeightsError>,
+) -> Result<(), WeightsError> {
+    let mut model = Fields::new(onnx, 0);
+    while let Some(f) = model.next()? {
+        let (7, Value::Bytes(graph, base)) = (f.number, f.value) else {
+            continue;
+        };
+        let mut graph = Fields::new(graph, base);
+        while let Some(f) = graph.next()? {
+            if let (5, Value::Bytes(tensor, base)) = (f.number, f.value) {
+                visit(&Tensor::read(tensor, base)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_location(tensor: &Tensor<'_>, folder: &Path) -> Result<(), WeightsError> {
+    let (true, Some(location)) = (tensor.external, tensor.location) else {
+        return Ok(());
+    };
+    let location = String::from_utf8_lossy(location).into_owned();
+    let outside = || WeightsError::Outside {
+        tensor: tensor.name.clone(),
+        location: location.clone(),
+    };
+    let relative = Path::new(&location);
+    let plain = |c| matches!(c, Component::Normal(_) | Component::CurDir);
+    if location.is_empty() || location.contains('\\') || !relative.components().all(plain) {
+        return Err(outside());
+    }
+    let path = folder.join(relative);
+    let missing = |_e| WeightsError::Missing {
+        tensor: tensor.name.clone(),
+        path: path.clone(),
+    };
+    // Resolved, so that a link cannot lead out.
+    let real = path.canonicalize().map_err(missing)?;
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    if real.starts_with(folder.canonicalize().map_err(missing)?) {
+        Ok(())
+    } else {
+        Err(outside())
+    }
+}
+
+/// Which operand of which op a weight is, by its first reader.
+struct Uses(std::collections::HashMap<Vec<u8>, (Vec<u8>, usize)>);
+
+impl Uses {
+    fn read(graph: &[u8], base: usize) -> Result<Self, WeightsError> {
+        let mut uses = std::collections::HashMap::new();
+        let mut fields = Fields::new(graph, base);
+        while let Some(f) = fields.next()? {
+            let (1, Value::Bytes(node, base)) = (f.number, f.value) else {
+                continue;
+            };
+            let (mut inputs, mut op_type) = (Vec::new(), &[][..]);
+            let mut node = Fields::new(node, base);
+            while let Some(f) = node.next()? {
+                match (f.number, f.value) {
+                    (1, Value::Bytes(name, _)) => inputs.push(name),
+                    (4, Value::Bytes(name, _)) => op_type = name,
+                    _ => {}
+                }
+            }
+            for (i, name) in inputs.into_iter().enumerate() {
+                uses.entry(name.to_vec()).or_insert_with(|| (op_type.to_vec(), i));
+            }
+        }
+        Ok(Self(uses))
+    }
+
+    fn of(&self, tensor: &str) -> (&[u8], usize) {
+        self.0.get(tensor.as_bytes()).map_or((&[], 0), |(op, i)| (op, *i))
+    }
+}
+
+fn synthesise(onnx: &[u8], values: &mut u64) -> Result<Vec<u8>, WeightsError> {
+    let mut out = Vec::with_capacity(onnx.len());
+    let mut model = Fields::new(onnx, 0);
+    while let Some(f) = model.next()? {
+        let (7, Value::Bytes(graph, base)) = (f.number, &f.value) else {
+            out.extend_from_slice(f.whole);
+            continue;
+        };
+        let uses = Uses::read(graph, *base)?;
+        let mut new_graph = Vec::with_capacity(graph.len());
+        let mut fields = Fields::new(graph, *base);
+        while let Some(f) = fields.next()? {
+            let (5, Value::Bytes(bytes, base)) = (f.number, &f.value) else {
+                new_graph.extend_from_slice(f.whole);
+                continue;
+            };
+            let tensor = Tensor::read(bytes, *base)?;
+            let elements = tensor.elements().ok_or(WeightsError::TooLarge)?;
+            if (tensor.has_data && !tensor.external) || elements == 0 {
+                new_graph.extend_from_slice(f.whole);
+                continue;
+            }
+            let (op, operand) = uses.of(&tensor.name);
+            let data = make_up(&tensor, elements, op, operand).ok_or(WeightsError::TooLarge)?;
+            if new_graph.len() + data.len() >= MAX_BYTES {
+                return Err(WeightsError::TooLarge);
+            }
+            *values += elements as u64;
+            let mut new = Vec::with_capacity(data.len() + 64);
+            for kept in &tensor.kept {
+                new.extend_from_slice(kept);
+            }
+            put_bytes(&mut new, 9, &data);
+            put_bytes(&mut new_graph, 5, &new);
+        }
+        put_bytes(&mut out, 7, &new_graph);
+    }
+    Ok(out)
+}
+
+/// Values that keep activations at the size of the inputs: uniform with variance 1 / fan-in for
+/// weights, scales and variances of 1, everything else 0.
+fn make_up(tensor: &Tensor<'_>, elements: usize, op: &[u8], operand: usize) -> Option<Vec<u8>> {
+    // TensorProto.DataType
+    let width = match tensor.dtype {
+        2 | 3 | 9 => 1,
+        10 | 16 | 4 | 5 => 2,
+        1 | 6 | 12 => 4,
+        7 | 11 | 13 => 8,
+        _ => return None,
+    };
+    let bytes = elements.checked_mul(width).filter(|b| *b < MAX_BYTES)?;
+    let rank = tensor.dims.len();
+    let dim = |i: usize| tensor.dims.get(i).copied().unwrap_or(1).max(1) as f64;
+    let constant = match (op, operand) {
+        (b"BatchNormalization", 1 | 4)
+        | (b"LayerNormalization" | b"InstanceNormalization" | b"Mul" | b"Div", 1) => Some(1.0),
+        _ if rank < 2 => Some(0.0),
+        _ => None,
+    };
+    let fan_in = match op {
+        b"MatMul" => dim(rank.saturating_sub(2)),
+        b"ConvTranspose" => dim(0),
+        _ => (elements as f64 / dim(0)).max(1.0),
+    };
+    let half_width = (3.0 / fan_in).sqrt();
+    let mut state = tensor.name.bytes().fold(SEED, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut value = || match constant {
+        Some(c) => c,
+        None => half_width * (2.0 * uniform(&mut state) - 1.0),
+    };
+    let mut data = Vec::with_capacity(bytes);
+    match tensor.dtype {
+        1 => (0..elements).for_each(|_| data.extend((value() as f32).to_le_bytes())),
+        10 => (0..elements).for_each(|_| data.extend(f16::from_f64(value()).to_le_bytes())),
+        16 => (0..elements)
+            .for_each(|_| data.extend(half::bf16::from_f64(value()).to_le_bytes())),
+        11 => (0..elements).for_each(|_| data.extend(value().to_le_bytes())),
+        _ => data.resize(bytes, 0),
+    }
+    Some(data)
+}
+
+/// SplitMix64, as a number in 0..1.
+pub fn uniform(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use crate::model::onnx;
+
+    use super::*;
+
+    #[test]
+    fn bundled_models_get_weights() {
+        for bundled in onnx::bundled() {
+            let bytes = bundled.bytes();
+            let Ready::Synthesised { onnx: full, values } = ready(&bytes, None, true).unwrap() else {
+                panic!("{} is structure only", bundled.name);
+            };
+            assert!(values > 100_000, "{}: {values}", bundled.name);
+            let mut empty = Vec::new();
+            let mut sum = 0.0;
+            for_each_initializer(&full, |t| {
+                if t.elements().unwrap() > 0 && (!t.has_data || t.external) {
+                    empty.push(t.name.clone());
+                }
+                sum += t.dims.len() as f64;
+                Ok(())
+            })
+            .unwrap();
+            assert!(empty.is_empty(), "{}: {empty:?}", bundled.name);
+            // The same file, the same weights.
+            let Ready::Synthesised { onnx: again, .. } = ready(&bytes, None, true).unwrap() else {
+                unreachable!()
+            };
+            assert!(full == again);
+        }
+    }
+
+    fn with_location(location: &str) -> Vec<u8> {
+        let mut entry = Vec::new();
+        put_bytes(&mut entry, 1, b"location");
+        put_bytes(&mut entry, 2, location.as_bytes());
+        let mut tensor = vec![0x08, 2, 0x10, 1];
+        put_bytes(&mut tensor, 8, b"w");
+        put_bytes(&mut tensor, 13, &entry);
+        tensor.extend([14 << 3, 1]);
+        let mut graph = Vec::new();
+        put_bytes(&mut graph, 5, &tensor);
+        let mut model = Vec::new();
+        put_bytes(&mut model, 7, &graph);
+        model
+    }
+
+    #[test]
+    fn external_weights_stay_beside_the_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("m");
+        std::fs::create_dir(&inside).unwrap();
+        for file in [inside.join("w.bin"), dir.path().join("secret")] {
+            std::fs::File::create(file).unwrap();
+        }
+        std::os::unix::fs::symlink("../secret", inside.join("link")).unwrap();
+        std::os::unix::fs::symlink("..", inside.join("up")).unwrap();
+        let path = inside.join("m.onnx");
+        let check = |location: &str| ready(&with_location(location), Some(&path), false);
+        assert!(check("w.bin").is_ok() && check("./w.bin").is_ok());
+        for bad in ["../secret", "/etc/passwd", "link", "up/secret", "C:\\w", "", "a/../../secret"] {
+            let found = check(bad);
+            let refused = matches!(found, Err(WeightsError::Outside { .. } | WeightsError::Missing { .. }));
+            assert!(refused, "{bad}: {found:?}");
+        }
+        assert!(matches!(check("no.bin"), Err(WeightsError::Missing { .. })));
+    }
+
+    #[test]
+    fn broken_files_are_errors() {
+        let model = with_location("w.bin");
+        for cut in 0..model.len() {
+            let _ended = ready(&model[..cut], None, true).is_ok();
+            let _ended = ready(&model[..cut], Some(Path::new("x/m.onnx")), false).is_ok();
+        }
+        assert_eq!(ready(&[0xff; 12], None, true).unwrap_err(), WeightsError::Broken(10));
+    }
+}

@@ -1,0 +1,101 @@
+//! `dlaplan worker`: takes requests on stdin, answers on stdout, one JSON message per line.
+
+use std::fs::File;
+use std::io::BufRead as _;
+use std::os::fd::AsFd as _;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::environment;
+use super::outbox::Outbox;
+use super::protocol::{self, Command, Event};
+use super::run::{ErrorKind, Failure, ModelRef, Stage};
+use super::tensorrt;
+
+/// A request that did not end in figures.
+pub(super) struct Refusal {
+    pub failure: Failure,
+    pub model: ModelRef,
+}
+
+/// Runs until stdin closes or the client cancels.
+///
+/// # Errors
+/// stdout or stdin cannot be used.
+pub fn run() -> std::io::Result<ExitCode> {
+    let outbox = Outbox::new(take_stdout()?);
+    let (sender, commands) = sync_channel(16);
+    std::thread::Builder::new()
+        .name("commands".into())
+        .spawn(move || {
+            for line in std::io::stdin().lock().lines() {
+                match line.map(|l| protocol::decode::<Command>(&l)) {
+                    Ok(Ok(Command::Cancel)) | Err(_) => break,
+                    Ok(Ok(command)) => {
+                        if sender.send(command).is_err() {
+                            break;
+                        }
+                    }
+                    Ok(Err(e)) => log::warn!("command: {e}"),
+                }
+            }
+            // Cancelled, or the client is gone. TensorRT's build cannot be interrupted otherwise.
+            leave();
+        })?;
+    let mut environment = environment::read();
+    let unavailable = tensorrt::describe(&mut environment).err();
+    outbox.send(Event::Hello {
+        environment: Box::new(environment),
+        unavailable: unavailable.clone(),
+    });
+    while let Ok(command) = commands.recv() {
+        let done = match (command, &unavailable) {
+            (Command::Go | Command::Cancel, _) => continue,
+            (_, Some(why)) => Err(Refusal {
+                failure: Failure {
+                    kind: ErrorKind::Refused,
+                    stage: Stage::Check,
+                    message: why.clone(),
+                },
+                model: ModelRef::default(),
+            }),
+            (Command::Build { request }, None) => {
+                tensorrt::build(&request, &outbox).map(|b| Event::Built { built: Box::new(b) })
+            }
+            (Command::Profile { request, barrier }, None) => {
+                let barrier = barrier.then_some(&commands);
+                tensorrt::profile(&request, &outbox, barrier).map(|r| Event::Measured {
+                    report: Box::new(r),
+                })
+            }
+        };
+        outbox.send(done.unwrap_or_else(|refusal| Event::Failed {
+            failure: refusal.failure,
+            model: refusal.model,
+        }));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for [`Command::Go`]; false when the client is gone.
+pub(super) fn wait_for_go(commands: &Receiver<Command>) -> bool {
+    loop {
+        match commands.recv() {
+            Ok(Command::Go) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Takes stdout for messages; what libraries print goes to stderr.
+fn take_stdout() -> std::io::Result<File> {
+    let own = std::io::stdout().as_fd().try_clone_to_owned()?;
+    nix::unistd::dup2_stdout(std::io::stderr())?;
+    Ok(File::from(own))
+}
+
+#[expect(clippy::exit, reason = "TensorRT may be anywhere; the process is the unit of cancelling")]
+fn leave() -> ! {
+    std::process::exit(0)
+}
