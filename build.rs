@@ -20,7 +20,10 @@ fn main() {
     match compile() {
         Ok(include) => {
             println!("cargo::rustc-cfg=dlaplan_tensorrt");
-            note(&format!("built with the TensorRT headers of {}", include.display()));
+            note(&format!(
+                "built with the TensorRT headers of {}",
+                include.display()
+            ));
         }
         Err(reason) if wanted => {
             println!("cargo::error=feature tensorrt: {reason}");
@@ -32,17 +35,23 @@ fn main() {
 
 /// What `dlaplan worker` says about how it was built.
 fn note(text: &str) {
-    println!("cargo::rustc-env=DLAPLAN_TENSORRT_NOTE={}", text.replace('\n', " "));
+    println!(
+        "cargo::rustc-env=DLAPLAN_TENSORRT_NOTE={}",
+        text.replace('\n', " ")
+    );
 }
 
 fn compile() -> Result<PathBuf, String> {
     let include = find()?;
-    let cuda = [env::var_os("CUDA_HOME").map(PathBuf::from), Some("/usr/local/cuda".into())]
-        .into_iter()
-        .flatten()
-        .map(|home| home.join("include"))
-        .find(|dir| dir.join("cuda_runtime_api.h").is_file())
-        .unwrap_or_else(|| Path::new("src/engine/tensorrt/cuda").to_owned());
+    let cuda = [
+        env::var_os("CUDA_HOME").map(PathBuf::from),
+        Some("/usr/local/cuda".into()),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|home| home.join("include"))
+    .find(|dir| dir.join("cuda_runtime_api.h").is_file())
+    .unwrap_or_else(|| Path::new("src/engine/tensorrt/cuda").to_owned());
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -60,7 +69,8 @@ fn compile() -> Result<PathBuf, String> {
 }
 
 fn find() -> Result<PathBuf, String> {
-    let complete = |dir: &Path| dir.join("NvInfer.h").is_file() && dir.join("NvOnnxParser.h").is_file();
+    let complete =
+        |dir: &Path| dir.join("NvInfer.h").is_file() && dir.join("NvOnnxParser.h").is_file();
     if let Some(dir) = env::var_os("TENSORRT_INCLUDE_DIR").map(PathBuf::from) {
         return if complete(&dir) {
             Ok(dir)
@@ -76,8 +86,12 @@ fn find() -> Result<PathBuf, String> {
     let mut places = vec![PathBuf::from(format!("/usr/include/{target}-linux-gnu"))];
     if native {
         places.extend(
-            ["/usr/local/tensorrt/include", "/usr/src/tensorrt/include", "/usr/include"]
-                .map(PathBuf::from),
+            [
+                "/usr/local/tensorrt/include",
+                "/usr/src/tensorrt/include",
+                "/usr/include",
+            ]
+            .map(PathBuf::from),
         );
     }
     match places.iter().find(|dir| complete(dir)) {
@@ -85,7 +99,11 @@ fn find() -> Result<PathBuf, String> {
         None => Err(format!(
             "NvInfer.h and NvOnnxParser.h are not in {}; install libnvinfer-dev and \
              libnvonnxparsers-dev, or set TENSORRT_INCLUDE_DIR",
-            places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+            places
+                .iter()
+                .map(|p| p.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
         )),
     }
 }

@@ -1,5 +1,6 @@
 //! The history file: round trips, undo, later layouts, corrupt files, kill -9.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unreadable_literal, reason = "as published")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -224,6 +225,7 @@ fn truncated_files_do_not_panic() {
 
 const WRITER: &str = "DLAPLAN_TEST_HISTORY";
 
+#[expect(clippy::print_stdout, reason = "how the parent hears of it")]
 /// Not a test of its own: the process that [`survives_kill_9`] kills.
 #[test]
 fn writer() {
@@ -277,7 +279,7 @@ fn kill_a_writer(path: &Path, runs: usize) -> i64 {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let parse = |line: String| Some(line.rsplit_once("stored ")?.1.parse::<i64>().unwrap());
     while seen < runs {
-        let line = lines.next().expect("the writer goes on").unwrap();
+        let line = lines.next().unwrap().unwrap();
         if let Some(id) = parse(line) {
             last = id;
             seen += 1;

@@ -2,4 +2,6 @@
 
 pub mod calibrate;
 pub mod fidelity;
+pub mod profile;
 pub mod search;
+pub mod worker;

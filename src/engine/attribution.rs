@@ -65,16 +65,30 @@ impl<'m> LayerMap<'m> {
         for id in model.op_ids() {
             let op = model.op(id);
             for folded in &op.folded {
-                layers.insert(folded.to_string(), Known { op: id, helper: true });
+                layers.insert(
+                    folded.to_string(),
+                    Known {
+                        op: id,
+                        helper: true,
+                    },
+                );
             }
         }
         for id in model.op_ids() {
             let name = model.op(id).name.to_string();
-            layers.insert(name, Known { op: id, helper: false });
+            layers.insert(
+                name,
+                Known {
+                    op: id,
+                    helper: false,
+                },
+            );
         }
         let mut tensors: HashMap<String, OpId> = HashMap::new();
         for tensor in &model.tensors {
-            let owner = tensor.producer.or_else(|| tensor.consumers.first().copied());
+            let owner = tensor
+                .producer
+                .or_else(|| tensor.consumers.first().copied());
             if let Some(op) = owner {
                 tensors.insert(tensor.name.to_string(), op);
             }
@@ -130,14 +144,18 @@ impl<'m> LayerMap<'m> {
             if start < from {
                 continue;
             }
-            let hit = ends.iter().rev().take_while(|e| **e > start).find_map(|end| {
-                let name = &text[start..*end];
-                let known = self.layers.get(name).copied().or_else(|| {
-                    let op = *self.tensors.get(name)?;
-                    Some(Known { op, helper: true })
-                })?;
-                Some((*end, known))
-            });
+            let hit = ends
+                .iter()
+                .rev()
+                .take_while(|e| **e > start)
+                .find_map(|end| {
+                    let name = &text[start..*end];
+                    let known = self.layers.get(name).copied().or_else(|| {
+                        let op = *self.tensors.get(name)?;
+                        Some(Known { op, helper: true })
+                    })?;
+                    Some((*end, known))
+                });
             if let Some((end, known)) = hit {
                 from = end;
                 let set = if known.helper {
@@ -225,7 +243,11 @@ fn match_by_tensors(
         // A layer that makes a tensor of the model is the end of its op.
         let made = layer.outputs.iter().find_map(|t| {
             let op = *tensors.get(t)?;
-            let makes = model.op(op).outputs.iter().any(|o| *model.tensor(*o).name == **t);
+            let makes = model
+                .op(op)
+                .outputs
+                .iter()
+                .any(|o| *model.tensor(*o).name == **t);
             makes.then_some(op)
         });
         let weight = || layer.constant.then(|| tensors.get(&layer.name).copied())?;
@@ -237,7 +259,10 @@ fn match_by_tensors(
     }
     for i in 0..network.len() {
         if ops[i].is_none() {
-            ops[i] = network[i].inputs.iter().find_map(|t| ops[*makers.get(t.as_str())?]);
+            ops[i] = network[i]
+                .inputs
+                .iter()
+                .find_map(|t| ops[*makers.get(t.as_str())?]);
         }
     }
 }
@@ -289,7 +314,10 @@ pub fn engine_layers(json: &str) -> Vec<EngineLayer> {
                 Some(EngineLayer {
                     name: text(o.get("Name")),
                     kind: text(o.get("LayerType")),
-                    onnx: onnx_names(&metadata).into_iter().map(str::to_owned).collect(),
+                    onnx: onnx_names(&metadata)
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect(),
                     outputs: outputs.unwrap_or_default(),
                 })
             }
@@ -330,7 +358,7 @@ pub fn actual(
     layers: &[EngineLayer],
     requested: &[Device],
     log: &PlacementLog,
-    can_run: &HashMap<OpId, bool>,
+    can_run: &[(OpId, bool)],
 ) -> Actual {
     let model = map.model;
     let in_log: HashSet<&str> = log.dla.iter().map(|n| n.trim_matches(['{', '}'])).collect();
@@ -375,7 +403,10 @@ pub fn actual(
         for op in &ops {
             device[op.index()] = Some((Device::Dla, layer.name.clone()));
         }
-        let names = ops.iter().map(|op| model.op(*op).name.to_string()).collect();
+        let names = ops
+            .iter()
+            .map(|op| model.op(*op).name.to_string())
+            .collect();
         subgraphs.push((layer.name.clone(), names));
     }
     let ops = model
@@ -385,7 +416,10 @@ pub fn actual(
             ActualOp {
                 op: model.op(id).name.to_string(),
                 device: found.as_ref().map(|(d, _)| *d),
-                can_run_on_dla: can_run.get(&id).copied(),
+                can_run_on_dla: can_run
+                    .iter()
+                    .find(|(op, _)| *op == id)
+                    .map(|(_, can)| *can),
                 layer: found.map(|(_, layer)| layer),
             }
         })
@@ -403,12 +437,16 @@ fn is_dla(
     map: &LayerMap<'_>,
     requested: &[Device],
 ) -> bool {
-    if layer.kind.to_ascii_uppercase().contains("DLA") || in_log.contains(layer.name.trim_matches(['{', '}'])) {
+    if layer.kind.to_ascii_uppercase().contains("DLA")
+        || in_log.contains(layer.name.trim_matches(['{', '}']))
+    {
         return true;
     }
     // No word from the build (a loaded engine): a block that is not the GPU compiler's and whose
     // ends were asked onto the DLA.
-    let gpu_compiler = ["myelin", "kgen"].iter().any(|k| layer.kind.to_ascii_lowercase().contains(k));
+    let gpu_compiler = ["myelin", "kgen"]
+        .iter()
+        .any(|k| layer.kind.to_ascii_lowercase().contains(k));
     !gpu_compiler
         && in_log.is_empty()
         && foreign_node(&layer.name).is_some_and(|(first, last)| {
@@ -456,7 +494,11 @@ fn between(
     let mut stack: Vec<OpId> = members.iter().copied().collect();
     while let Some(op) = stack.pop() {
         let makers = model.producers(op);
-        let readers = model.op(op).outputs.iter().flat_map(|t| &model.tensor(*t).consumers);
+        let readers = model
+            .op(op)
+            .outputs
+            .iter()
+            .flat_map(|t| &model.tensor(*t).consumers);
         for next in makers.chain(readers.copied()) {
             if free(next) && members.insert(next) {
                 stack.push(next);
@@ -468,7 +510,9 @@ fn between(
 
 fn is_copy(name: &str) -> bool {
     name.starts_with("Reformatting CopyNode")
-        || [" to nvm", " from nvm", " copy finish"].iter().any(|s| name.ends_with(s))
+        || [" to nvm", " from nvm", " copy finish"]
+            .iter()
+            .any(|s| name.ends_with(s))
         || name.contains(" input reformatter ")
         || name.contains(" output reformatter ")
 }
@@ -483,9 +527,14 @@ pub fn layer_times(
     actual: &Actual,
     rows: &[(String, Vec<f64>)],
 ) -> (Vec<LayerTime>, Attribution) {
-    let by_name: HashMap<&str, &EngineLayer> = layers.iter().map(|l| (l.name.as_str(), l)).collect();
-    let subgraph: HashMap<&str, u32> =
-        actual.subgraphs.iter().zip(0..).map(|((name, _), i)| (name.as_str(), i)).collect();
+    let by_name: HashMap<&str, &EngineLayer> =
+        layers.iter().map(|l| (l.name.as_str(), l)).collect();
+    let subgraph: HashMap<&str, u32> = actual
+        .subgraphs
+        .iter()
+        .zip(0..)
+        .map(|((name, _), i)| (name.as_str(), i))
+        .collect();
     let blank = EngineLayer::default();
     let mut pending: Option<u32> = None;
     let mut times = Vec::with_capacity(rows.len());
@@ -529,7 +578,9 @@ pub fn layer_times(
 fn site(map: &LayerMap<'_>, layer: &EngineLayer, name: &str) -> RowSite {
     let mut found = row_ops(map, layer, name);
     let names = |ops: &BTreeSet<OpId>| {
-        ops.iter().map(|op| map.model.op(*op).name.to_string()).collect::<Vec<String>>()
+        ops.iter()
+            .map(|op| map.model.op(*op).name.to_string())
+            .collect::<Vec<String>>()
     };
     if foreign_node(name).is_some() {
         let free = vec![None; map.model.ops.len()];
@@ -542,7 +593,9 @@ fn site(map: &LayerMap<'_>, layer: &EngineLayer, name: &str) -> RowSite {
             ops => RowSite::Reformat { ops },
         };
     }
-    let shuffle = ["reshape_", "squeeze_", "unsqueeze_", "copied_"].iter().any(|p| name.starts_with(p));
+    let shuffle = ["reshape_", "squeeze_", "unsqueeze_", "copied_"]
+        .iter()
+        .any(|p| name.starts_with(p));
     match (names(&found.ops), names(&found.helpers)) {
         (ops, helpers) if ops.is_empty() && helpers.is_empty() => RowSite::Unknown,
         (ops, mut helpers) if shuffle || ops.is_empty() => {
@@ -561,7 +614,9 @@ fn module(model: &Model, site: &RowSite, actual: &Actual) -> Option<String> {
         RowSite::Unknown => return None,
     };
     let tree = &model.modules;
-    let mut modules = names.iter().filter_map(|n| Some(model.op(model.find_op(n)?).module));
+    let mut modules = names
+        .iter()
+        .filter_map(|n| Some(model.op(model.find_op(n)?).module));
     let first = modules.next()?;
     let common = modules.fold(first, |a, b| {
         tree.ancestors_or_self(a)

@@ -19,9 +19,7 @@ use super::compare::compare;
 use super::log::{Level, LogLine, LogRing};
 use super::protocol::{self, Built, Command, DecodeError, Event, Report};
 use super::request::Request;
-use super::run::{
-    Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms,
-};
+use super::run::{Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms};
 
 /// How to start a worker: a program and its arguments, never a shell line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            hello: Duration::from_secs(60),
+            hello: Duration::from_mins(1),
             build: Duration::from_mins(30),
             idle: Duration::from_mins(5),
             grace: Duration::from_millis(700),
@@ -196,7 +194,10 @@ impl Client {
             .spawn();
         let mut child = spawned.map_err(|e| {
             let program = worker.program.display();
-            fail(ErrorKind::Crashed, format!("{program} cannot be started: {e}"))
+            fail(
+                ErrorKind::Crashed,
+                format!("{program} cannot be started: {e}"),
+            )
         })?;
         let group = Pid::from_raw(child.id() as i32);
         let (lines, incoming) = sync_channel(256);
@@ -271,11 +272,15 @@ impl Client {
                 self.log(LogLine::new(Level::Info, &line))
             }
             Ok(Incoming::Stderr(line)) => self.log(LogLine::new(Level::Info, &line)),
-            Ok(Incoming::Foreign(e)) => {
-                self.done_failed(ErrorKind::Protocol, format!("the worker cannot be used: {e}"))
-            }
+            Ok(Incoming::Foreign(e)) => self.done_failed(
+                ErrorKind::Protocol,
+                format!("the worker cannot be used: {e}"),
+            ),
             Ok(Incoming::TooLong) => {
-                let message = format!("the worker wrote a line of over {} bytes", protocol::MAX_LINE);
+                let message = format!(
+                    "the worker wrote a line of over {} bytes",
+                    protocol::MAX_LINE
+                );
                 self.done_failed(ErrorKind::Protocol, message)
             }
             Err(RecvTimeoutError::Timeout) => self.watch(),
@@ -319,7 +324,9 @@ impl Client {
                 match self.watch() {
                     Update::Tick => Update::Progress {
                         stage,
-                        fraction: fraction.filter(|f| f.is_finite()).map(|f| f.clamp(0.0, 1.0)),
+                        fraction: fraction
+                            .filter(|f| f.is_finite())
+                            .map(|f| f.clamp(0.0, 1.0)),
                         detail: super::log::escape(&detail, 300),
                     },
                     other => other,
@@ -335,12 +342,16 @@ impl Client {
                 Update::Built(built)
             }
             Event::Measured { report } => match report.implausible() {
-                Some(why) => self.done_failed(ErrorKind::Protocol, format!("the worker reports {why}")),
+                Some(why) => {
+                    self.done_failed(ErrorKind::Protocol, format!("the worker reports {why}"))
+                }
                 None => self.done(*report),
             },
             Event::Failed { failure, model } => {
-                let mut run = self.fail_with(failure);
-                run.model = model;
+                let mut run = self.fail_with(&failure);
+                if !model.name.is_empty() {
+                    run.model = model;
+                }
                 Update::Done(Box::new(run))
             }
         }
@@ -349,7 +360,10 @@ impl Client {
     /// Looks at the clocks.
     fn watch(&mut self) -> Update {
         if !self.greeted && self.started.elapsed() > self.limits.hello {
-            let message = format!("the worker said nothing for {} s", self.limits.hello.as_secs());
+            let message = format!(
+                "the worker said nothing for {} s",
+                self.limits.hello.as_secs()
+            );
             return self.done_failed(ErrorKind::TimedOut, message);
         }
         if self.heard.elapsed() > self.limits.idle.max(self.limits.hello) {
@@ -438,20 +452,20 @@ impl Client {
 
     fn fail(&mut self, kind: ErrorKind, message: String) -> Run {
         let stage = self.stage;
-        self.fail_with(Failure {
+        self.fail_with(&Failure {
             kind,
             stage,
             message,
         })
     }
 
-    fn fail_with(&mut self, failure: Failure) -> Run {
+    fn fail_with(&mut self, failure: &Failure) -> Run {
         if !self.over {
             self.end(Duration::ZERO);
         }
         let failure = Failure {
             message: super::log::escape(&failure.message, LogLine::MAX_CHARS),
-            ..failure
+            ..*failure
         };
         let mut run = failed_run(&self.request, self.started_ms, failure);
         run.wall_s = self.started.elapsed().as_secs_f64();
@@ -489,7 +503,11 @@ impl Drop for Client {
 }
 
 fn failed_run(request: &Request, started_ms: u64, failure: Failure) -> Run {
-    let name = request.model.file_stem().unwrap_or_default().to_string_lossy();
+    let name = request
+        .model
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
     Run {
         schema: Run::SCHEMA,
         started_ms,
@@ -531,7 +549,11 @@ fn wire(child: &mut Child, lines: &SyncSender<Incoming>) -> std::io::Result<Send
     if let Some(mut stdin) = child.stdin.take() {
         thread("worker-stdin").spawn(move || {
             while let Ok(line) = queue.recv() {
-                if stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()).is_err() {
+                if stdin
+                    .write_all(line.as_bytes())
+                    .and_then(|()| stdin.flush())
+                    .is_err()
+                {
                     return;
                 }
             }

@@ -9,7 +9,11 @@ use super::run::{Actual, Comparison, Contradiction};
 /// Where the engine differs from the plan it was built for.
 pub fn compare(model: &Model, plan: &Plan, actual: &Actual) -> Comparison {
     let mut out = Comparison::default();
-    let mut by_name = actual.ops.iter().map(|a| (a.op.as_str(), a.device)).collect::<Vec<_>>();
+    let mut by_name = actual
+        .ops
+        .iter()
+        .map(|a| (a.op.as_str(), a.device))
+        .collect::<Vec<_>>();
     by_name.sort_unstable_by_key(|(name, _)| *name);
     for id in model.op_ids() {
         let op = model.op(id);
@@ -36,10 +40,9 @@ pub fn compare(model: &Model, plan: &Plan, actual: &Actual) -> Comparison {
                 op: op.name.to_string(),
                 predicted,
                 actual,
-                because: plan.fallback(id).map_or_else(
-                    || "no rule objected".to_owned(),
-                    Fallback::sentence,
-                ),
+                because: plan
+                    .fallback(id)
+                    .map_or_else(|| "no rule objected".to_owned(), Fallback::sentence),
             });
         }
     }

@@ -130,12 +130,22 @@ fn settle(runs: &mut [Run], beats: &[&[(u64, u64)]], group: &str) {
     }
     let start = beats.iter().filter_map(|b| b.first()).map(|b| b.0).max();
     let end = beats.iter().filter_map(|b| b.last()).map(|b| b.0).min();
-    let (Some(start), Some(end)) = (start, end) else { return };
+    let (Some(start), Some(end)) = (start, end) else {
+        return;
+    };
     if end <= start || beats.iter().any(|b| b.len() < 2) {
-        fail_all(runs, "the engines never ran at the same time; use a longer duration");
+        fail_all(
+            runs,
+            "the engines never ran at the same time; use a longer duration",
+        );
         return;
     }
-    let slices = runs.iter().map(|r| r.request.timing.repeats).min().unwrap_or(5).max(1);
+    let slices = runs
+        .iter()
+        .map(|r| r.request.timing.repeats)
+        .min()
+        .unwrap_or(5)
+        .max(1);
     let mut totals = vec![0.0; slices as usize];
     for (run, beats) in runs.iter_mut().zip(beats) {
         let samples = between(beats, start, end, slices, run.request.config.batch);
@@ -150,7 +160,8 @@ fn settle(runs: &mut [Run], beats: &[&[(u64, u64)]], group: &str) {
         }
     }
     let source = runs.first().and_then(Run::fps).map(|f| f.source.clone());
-    let total: Option<Measured> = Measurement::measured(&totals, source.unwrap_or_else(|| "".into()));
+    let total: Option<Measured> =
+        Measurement::measured(&totals, source.unwrap_or_else(|| "".into()));
     for run in runs {
         if let Some(share) = &mut run.deployment {
             share.total_fps.clone_from(&total);
@@ -170,7 +181,10 @@ fn fail_all(runs: &mut [Run], why: &str) {
 }
 
 /// Images per second over equal slices of one engine's beats.
-#[cfg_attr(not(dlaplan_tensorrt), expect(dead_code, reason = "used by the measuring half"))]
+#[cfg_attr(
+    not(dlaplan_tensorrt),
+    expect(dead_code, reason = "used by the measuring half")
+)]
 pub(super) fn slices(beats: &[(u64, u64)], slices: u32, batch: u32) -> Vec<f64> {
     let (Some(first), Some(last)) = (beats.first(), beats.last()) else {
         return Vec::new();
@@ -191,8 +205,15 @@ fn between(beats: &[(u64, u64)], start: u64, end: u64, slices: u32, batch: u32) 
 /// Iterations completed by a moment, between beats on a straight line.
 fn count_at(beats: &[(u64, u64)], at: f64) -> f64 {
     let after = beats.partition_point(|(t, _)| (*t as f64) <= at);
-    let (Some(b), Some(a)) = (beats.get(after), after.checked_sub(1).and_then(|i| beats.get(i))) else {
-        let edge = if after == 0 { beats.first() } else { beats.last() };
+    let (Some(b), Some(a)) = (
+        beats.get(after),
+        after.checked_sub(1).and_then(|i| beats.get(i)),
+    ) else {
+        let edge = if after == 0 {
+            beats.first()
+        } else {
+            beats.last()
+        };
         return edge.map_or(0.0, |(_, n)| *n as f64);
     };
     let part = (at - a.0 as f64) / (b.0 - a.0).max(1) as f64;

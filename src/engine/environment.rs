@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::target::{Board, Target};
+
 use super::log::escape;
 use super::run::Environment;
 
@@ -21,6 +23,7 @@ pub fn read_under(root: &Path) -> Environment {
         host: text("proc/sys/kernel/hostname").unwrap_or_default(),
         board: text("proc/device-tree/model").or_else(|| text("sys/class/dmi/id/product_name")),
         l4t: text("etc/nv_tegra_release"),
+        memory_mb: memory_mb(root),
         power_mode: power_mode(root),
         clocks_mhz: clocks(root),
         temperatures_c: temperatures(root),
@@ -32,11 +35,51 @@ pub fn read_under(root: &Path) -> Environment {
     env
 }
 
+/// The target a Jetson is, where its name and memory tell.
+pub fn target(environment: &Environment) -> Option<Target> {
+    let name = environment.board.as_ref()?.to_ascii_lowercase();
+    let gb = environment.memory_mb.unwrap_or(0.0) / 1024.0;
+    let id = match () {
+        () if name.contains("xavier nx") => "xavier-nx",
+        () if name.contains("agx xavier") || name.contains("jetson-agx") => "agx-xavier",
+        () if name.contains("orin nx") && gb > 10.0 => "orin-nx-16",
+        () if name.contains("orin nx") => "orin-nx-8",
+        () if name.contains("orin nano") && gb > 5.0 => "orin-nano-8",
+        () if name.contains("orin nano") => "orin-nano-4",
+        () if name.contains("agx orin") && gb > 40.0 => "agx-orin-64",
+        () if name.contains("agx orin") => "agx-orin-32",
+        () if name.contains("thor") => "thor",
+        () if name.contains("tx2") => "tx2",
+        () if name.contains("jetson nano") => "nano",
+        () => return None,
+    };
+    let board = Board::find(id)?;
+    let mut target = Target::of(board);
+    let mode = environment.power_mode.as_ref();
+    if let Some(mode) = mode.and_then(|m| board.mode(m)) {
+        target.mode = mode;
+    }
+    let version = environment.tensorrt.as_ref().and_then(|v| v.parse().ok());
+    if let Some(version) = version
+        && let Ok(exact) = Target::new(board, target.mode, version)
+    {
+        return Some(exact);
+    }
+    Some(target)
+}
+
 fn first_line(path: &Path) -> Option<String> {
     // /proc and /sys files have no length to check beforehand.
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().next()?.trim_end_matches('\0').trim();
     (!line.is_empty()).then(|| escape(line, MAX_TEXT))
+}
+
+fn memory_mb(root: &Path) -> Option<f64> {
+    let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+    let kb: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kb / 1024.0)
 }
 
 /// nvpmodel writes `pmode:0002` and names its modes in its configuration.
@@ -66,7 +109,11 @@ fn number(path: &Path) -> Option<f64> {
 fn clocks(root: &Path) -> Vec<(String, f64)> {
     let mut clocks = Vec::new();
     for device in entries(root.join("sys/class/devfreq")) {
-        let name = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = device
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let Some(hz) = number(&device.join("cur_freq")) else {
             continue;
         };
@@ -84,7 +131,10 @@ fn clocks(root: &Path) -> Vec<(String, f64)> {
         ("dla0", "dla0_core"),
         ("dla1", "dla1_core"),
     ] {
-        let path = root.join("sys/kernel/debug/clk").join(clock).join("clk_rate");
+        let path = root
+            .join("sys/kernel/debug/clk")
+            .join(clock)
+            .join("clk_rate");
         if let Some(hz) = number(&path) {
             clocks.push((name.to_owned(), hz / 1e6));
         }
@@ -109,42 +159,66 @@ fn temperatures(root: &Path) -> Vec<(String, f64)> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn put(root: &Path, path: &str, text: &str) {
         use std::io::Write as _;
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+        fs::File::create(path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
     }
 
     #[test]
     fn a_xavier_nx_is_read_and_left_as_found() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        put(root, "proc/device-tree/model", "NVIDIA Jetson Xavier NX Developer Kit\0");
-        put(root, "etc/nv_tegra_release", "# R35 (release), REVISION: 3.1, GCID: 32827747\nmore");
+        put(
+            root,
+            "proc/device-tree/model",
+            "NVIDIA Jetson Xavier NX Developer Kit\0",
+        );
+        put(
+            root,
+            "etc/nv_tegra_release",
+            "# R35 (release), REVISION: 3.1, GCID: 32827747\nmore",
+        );
         put(root, "var/lib/nvpmodel/status", "pmode:0008");
         put(
             root,
             "etc/nvpmodel.conf",
             "# comment\n< POWER_MODEL ID=0 NAME=MODE_15W_2CORE >\n< POWER_MODEL ID=8 NAME=MODE_20W_6CORE >\n",
         );
-        put(root, "sys/class/devfreq/17000000.gv11b/cur_freq", "1109250000\n");
-        put(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "1420800\n");
+        put(
+            root,
+            "sys/class/devfreq/17000000.gv11b/cur_freq",
+            "1109250000\n",
+        );
+        put(
+            root,
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq",
+            "1420800\n",
+        );
         put(root, "sys/class/thermal/thermal_zone1/type", "GPU-therm\n");
         put(root, "sys/class/thermal/thermal_zone1/temp", "41500\n");
         put(root, "sys/class/thermal/thermal_zone2/type", "CV0-therm\n");
         put(root, "sys/class/thermal/thermal_zone2/temp", "-256000\n");
         let before = tree(root);
         let env = read_under(root);
-        assert_eq!(env.board.as_deref(), Some("NVIDIA Jetson Xavier NX Developer Kit"));
+        assert_eq!(
+            env.board.as_deref(),
+            Some("NVIDIA Jetson Xavier NX Developer Kit")
+        );
         assert_eq!(env.power_mode.as_deref(), Some("MODE_20W_6CORE"));
         assert!(env.l4t.as_deref().unwrap().starts_with("# R35"));
-        assert_eq!(env.clocks_mhz, [("cpu0".into(), 1420.8), ("gpu".into(), 1109.25)]);
+        assert_eq!(
+            env.clocks_mhz,
+            [("cpu0".into(), 1420.8), ("gpu".into(), 1109.25)]
+        );
         assert_eq!(env.temperatures_c, [("GPU-therm".into(), 41.5)]);
+        assert_eq!(target(&env).unwrap().id(), "xavier-nx@20W:8.5");
         assert_eq!(tree(root), before);
     }
 

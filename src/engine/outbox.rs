@@ -46,7 +46,10 @@ impl Outbox {
     pub fn send(&self, event: Event) {
         let line = protocol::encode(event);
         self.with(|s| {
-            let _gone = s.out.write_all(line.as_bytes()).and_then(|()| s.out.flush());
+            let _gone = s
+                .out
+                .write_all(line.as_bytes())
+                .and_then(|()| s.out.flush());
         });
     }
 

@@ -132,7 +132,10 @@ impl Report {
         let f = &m.fps;
         let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
         if !same(f.value, known.median) || !same(f.min, known.min) || !same(f.max, known.max) {
-            return Some(format!("an FPS of {} that its own samples do not give", f.value));
+            return Some(format!(
+                "an FPS of {} that its own samples do not give",
+                f.value
+            ));
         }
         let l = &m.latency;
         let ordered = [l.min, l.median, l.p90, l.p95, l.p99, l.max];
@@ -186,7 +189,9 @@ pub fn decode<T: for<'de> Deserialize<'de>>(line: &str) -> Result<T, DecodeError
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Another version.
-    #[error("it speaks protocol {0} and this program speaks {PROTOCOL}; install the same dlaplan on both")]
+    #[error(
+        "it speaks protocol {0} and this program speaks {PROTOCOL}; install the same dlaplan on both"
+    )]
     Version(u32),
     /// Something else.
     #[error("not a message: {0}")]
@@ -195,8 +200,6 @@ pub enum DecodeError {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use crate::engine::log::Level;
 
     use super::*;
@@ -231,8 +234,17 @@ mod tests {
     fn other_versions_and_garbage() {
         let other = decode::<Event>("{\"protocol\":2,\"type\":\"brand_new\"}");
         assert_eq!(other, Err(DecodeError::Version(2)));
-        for bad in ["", "hello", "{}", "{\"protocol\":1}", "{\"protocol\":1,\"type\":\"x\"}"] {
-            assert!(matches!(decode::<Event>(bad), Err(DecodeError::Garbage(_))), "{bad}");
+        for bad in [
+            "",
+            "hello",
+            "{}",
+            "{\"protocol\":1}",
+            "{\"protocol\":1,\"type\":\"x\"}",
+        ] {
+            assert!(
+                matches!(decode::<Event>(bad), Err(DecodeError::Garbage(_))),
+                "{bad}"
+            );
         }
     }
 }

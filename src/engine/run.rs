@@ -98,6 +98,8 @@ pub struct Environment {
     pub compute_capability: Option<String>,
     /// DLA cores TensorRT reports.
     pub dla_cores: Option<u32>,
+    /// Memory of the machine, MiB.
+    pub memory_mb: Option<f64>,
     /// nvpmodel's mode, as `/var/lib/nvpmodel/status` names it.
     pub power_mode: Option<String>,
     /// Clocks in MHz by name, sorted (`gpu`, `emc`, `dla0`, `cpu0`).
@@ -525,8 +527,6 @@ pub fn unix_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

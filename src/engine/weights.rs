@@ -59,7 +59,11 @@ pub enum Ready {
 
 /// Makes weights up for a structure-only file, and checks where external weights of any other
 /// file are; `path` is the file's.
-pub fn ready(onnx: &[u8], path: Option<&Path>, structure_only: bool) -> Result<Ready, WeightsError> {
+pub fn ready(
+    onnx: &[u8],
+    path: Option<&Path>,
+    structure_only: bool,
+) -> Result<Ready, WeightsError> {
     if structure_only {
         let mut values = 0;
         let onnx = synthesise(onnx, &mut values)?;
@@ -221,7 +225,9 @@ impl<'a> Tensor<'a> {
     }
 
     fn elements(&self) -> Option<usize> {
-        self.dims.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?))
+        self.dims
+            .iter()
+            .try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?))
     }
 }
 
@@ -298,14 +304,17 @@ impl Uses {
                 }
             }
             for (i, name) in inputs.into_iter().enumerate() {
-                uses.entry(name.to_vec()).or_insert_with(|| (op_type.to_vec(), i));
+                uses.entry(name.to_vec())
+                    .or_insert_with(|| (op_type.to_vec(), i));
             }
         }
         Ok(Self(uses))
     }
 
     fn of(&self, tensor: &str) -> (&[u8], usize) {
-        self.0.get(tensor.as_bytes()).map_or((&[], 0), |(op, i)| (op, *i))
+        self.0
+            .get(tensor.as_bytes())
+            .map_or((&[], 0), |(op, i)| (op, *i))
     }
 }
 
@@ -386,8 +395,7 @@ fn make_up(tensor: &Tensor<'_>, elements: usize, op: &[u8], operand: usize) -> O
     match tensor.dtype {
         1 => (0..elements).for_each(|_| data.extend((value() as f32).to_le_bytes())),
         10 => (0..elements).for_each(|_| data.extend(f16::from_f64(value()).to_le_bytes())),
-        16 => (0..elements)
-            .for_each(|_| data.extend(half::bf16::from_f64(value()).to_le_bytes())),
+        16 => (0..elements).for_each(|_| data.extend(half::bf16::from_f64(value()).to_le_bytes())),
         11 => (0..elements).for_each(|_| data.extend(value().to_le_bytes())),
         _ => data.resize(bytes, 0),
     }
@@ -405,8 +413,6 @@ pub fn uniform(state: &mut u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use crate::model::onnx;
 
     use super::*;
@@ -415,7 +421,8 @@ mod tests {
     fn bundled_models_get_weights() {
         for bundled in onnx::bundled() {
             let bytes = bundled.bytes();
-            let Ready::Synthesised { onnx: full, values } = ready(&bytes, None, true).unwrap() else {
+            let Ready::Synthesised { onnx: full, values } = ready(&bytes, None, true).unwrap()
+            else {
                 panic!("{} is structure only", bundled.name);
             };
             assert!(values > 100_000, "{}: {values}", bundled.name);
@@ -466,9 +473,20 @@ mod tests {
         let path = inside.join("m.onnx");
         let check = |location: &str| ready(&with_location(location), Some(&path), false);
         assert!(check("w.bin").is_ok() && check("./w.bin").is_ok());
-        for bad in ["../secret", "/etc/passwd", "link", "up/secret", "C:\\w", "", "a/../../secret"] {
+        for bad in [
+            "../secret",
+            "/etc/passwd",
+            "link",
+            "up/secret",
+            "C:\\w",
+            "",
+            "a/../../secret",
+        ] {
             let found = check(bad);
-            let refused = matches!(found, Err(WeightsError::Outside { .. } | WeightsError::Missing { .. }));
+            let refused = matches!(
+                found,
+                Err(WeightsError::Outside { .. } | WeightsError::Missing { .. })
+            );
             assert!(refused, "{bad}: {found:?}");
         }
         assert!(matches!(check("no.bin"), Err(WeightsError::Missing { .. })));
@@ -481,6 +499,9 @@ mod tests {
             let _ended = ready(&model[..cut], None, true).is_ok();
             let _ended = ready(&model[..cut], Some(Path::new("x/m.onnx")), false).is_ok();
         }
-        assert_eq!(ready(&[0xff; 12], None, true).unwrap_err(), WeightsError::Broken(10));
+        assert_eq!(
+            ready(&[0xff; 12], None, true).unwrap_err(),
+            WeightsError::Broken(10)
+        );
     }
 }

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::BufRead as _;
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, sync_channel};
+#[cfg(dlaplan_tensorrt)]
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::sync_channel;
 
 use super::environment;
 use super::outbox::Outbox;
@@ -78,6 +80,7 @@ pub fn run() -> std::io::Result<ExitCode> {
 }
 
 /// Waits for [`Command::Go`]; false when the client is gone.
+#[cfg(dlaplan_tensorrt)]
 pub(super) fn wait_for_go(commands: &Receiver<Command>) -> bool {
     loop {
         match commands.recv() {
@@ -95,7 +98,10 @@ fn take_stdout() -> std::io::Result<File> {
     Ok(File::from(own))
 }
 
-#[expect(clippy::exit, reason = "TensorRT may be anywhere; the process is the unit of cancelling")]
+#[expect(
+    clippy::exit,
+    reason = "TensorRT may be anywhere; the process is the unit of cancelling"
+)]
 fn leave() -> ! {
     std::process::exit(0)
 }

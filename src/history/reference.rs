@@ -109,13 +109,12 @@ mod precision_name {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use crate::placement::Device;
 
     use super::*;
 
     #[test]
+    #[expect(clippy::unreadable_literal, reason = "as published")]
     fn published_figures_are_verbatim() {
         let sets = ReferenceSet::bundled().unwrap();
         let rows = &sets[0].rows;

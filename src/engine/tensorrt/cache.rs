@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,11 @@ pub fn key(
         dims,
         request: KeyRequest {
             config: &config,
-            default: if uses_dla { request.placement.default } else { Device::Gpu },
+            default: if uses_dla {
+                request.placement.default
+            } else {
+                Device::Gpu
+            },
             calibration,
             pools: &request.pools,
             tactic_sources,
@@ -113,7 +118,10 @@ pub fn key(
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .take(40)
         .collect();
-    Ok(format!("{safe}-{}", hash.get(..32).unwrap_or(hash.as_str())))
+    Ok(format!(
+        "{safe}-{}",
+        hash.get(..32).unwrap_or(hash.as_str())
+    ))
 }
 
 fn calibration_hash(calibration: &Calibration) -> std::io::Result<String> {
@@ -157,12 +165,7 @@ pub fn load(folder: &Path, key: &str) -> Option<(Vec<u8>, BuildRecord)> {
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn store(
-    folder: &Path,
-    key: &str,
-    engine: &[u8],
-    record: &BuildRecord,
-) -> std::io::Result<()> {
+pub fn store(folder: &Path, key: &str, engine: &[u8], record: &BuildRecord) -> std::io::Result<()> {
     write(&engine_path(folder, key), engine)?;
     let json = serde_json::to_vec(record).map_err(std::io::Error::other)?;
     write(&record_path(folder, key), &json)
@@ -176,7 +179,11 @@ pub fn write(path: &Path, data: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    // As an ordinary new file: the user's umask takes away what it wants.
+    let open = fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new()
+        .permissions(open)
+        .tempfile_in(folder)?;
     file.write_all(data)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
@@ -185,8 +192,6 @@ pub fn write(path: &Path, data: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use crate::placement::{EngineConfig, Placement, Precision};
 
     use super::*;
@@ -198,7 +203,11 @@ mod tests {
             gpu: "Xavier 7.2".into(),
             driver: "11.4".into(),
         };
-        let request = Request::new("m.onnx".into(), Placement::default(), EngineConfig::default());
+        let request = Request::new(
+            "m.onnx".into(),
+            Placement::default(),
+            EngineConfig::default(),
+        );
         let dims = [("x".to_owned(), vec![1, 3, 224, 224])];
         let name = |r: &Request, dla: Vec<&str>, m: &Machine| {
             key("res/net", b"onnx", &dims, r, dla, 24, m).unwrap()
@@ -209,7 +218,10 @@ mod tests {
         other.timing.repeats = 9;
         other.config.dla_core = 1;
         assert_eq!(name(&other, vec![], &machine), base);
-        assert_ne!(name(&other, vec!["a"], &machine), name(&request, vec!["a"], &machine));
+        assert_ne!(
+            name(&other, vec!["a"], &machine),
+            name(&request, vec!["a"], &machine)
+        );
         other.config.precision = Precision::INT8;
         assert_ne!(name(&other, vec![], &machine), base);
         let newer = Machine {
@@ -217,7 +229,10 @@ mod tests {
             ..machine.clone()
         };
         assert_ne!(name(&request, vec![], &newer), base);
-        assert_ne!(key("res/net", b"other", &dims, &request, vec![], 24, &machine).unwrap(), base);
+        assert_ne!(
+            key("res/net", b"other", &dims, &request, vec![], 24, &machine).unwrap(),
+            base
+        );
     }
 
     #[test]

@@ -22,7 +22,10 @@ pub trait Batches: Send {
 
 /// Calibration data that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are the values that each message shows")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the values that each message shows"
+)]
 pub enum CalibrationError {
     #[error("{}: {source}", path.display())]
     Io {
@@ -130,7 +133,10 @@ impl<'d> Folder<'d> {
 
     fn advance(&mut self) -> Result<bool, CalibrationError> {
         let left = |values: &[Vec<f32>], used: usize, inputs: &[(Input, Buffer<'_>)]| {
-            values.iter().zip(inputs).all(|(v, (i, _))| v.len() >= (used + 1) * i.elements)
+            values
+                .iter()
+                .zip(inputs)
+                .all(|(v, (i, _))| v.len() >= (used + 1) * i.elements)
         };
         while self.current.is_empty() || !left(&self.current, self.used, &self.inputs) {
             let Some(path) = self.files.pop_front() else {
@@ -210,7 +216,7 @@ pub fn read(path: &Path, inputs: &[&Input]) -> Result<Vec<Vec<f32>>, Calibration
         source,
     };
     let check = |input: &Input, values: Vec<f32>| {
-        if values.is_empty() || values.len() % input.elements.max(1) != 0 {
+        if values.is_empty() || !values.len().is_multiple_of(input.elements.max(1)) {
             return Err(CalibrationError::Size {
                 path: path.to_owned(),
                 input: input.name.clone(),
@@ -282,16 +288,13 @@ fn values<R: Read>(path: &Path, npy: NpyFile<R>) -> Result<Vec<f32>, Calibration
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use std::io::Write as _;
 
     use super::*;
 
     fn npy(path: &Path, dtype: &str, shape: &str, data: &[u8]) {
-        let mut header = format!(
-            "{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
-        );
+        let mut header =
+            format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}");
         while (10 + header.len() + 1) % 64 != 0 {
             header.push(' ');
         }
@@ -310,26 +313,38 @@ mod tests {
         npy(&dir.path().join("b.npy"), "<f4", "(2, 4)", &data);
         npy(&dir.path().join("a.npy"), "|u1", "(1, 4)", &[1, 2, 3, 255]);
         npy(&dir.path().join("bad.npy"), "<i8", "(1,)", &[0; 8]);
-        std::fs::File::create(dir.path().join("notes.txt")).unwrap();
+        File::create(dir.path().join("notes.txt")).unwrap();
         let found = files(dir.path()).unwrap();
         assert_eq!(found.len(), 3);
         let input = Input {
             name: "x".into(),
             elements: 4,
         };
-        assert_eq!(read(&found[0], &[&input]).unwrap(), [[1.0, 2.0, 3.0, 255.0]]);
+        assert_eq!(
+            read(&found[0], &[&input]).unwrap(),
+            [[1.0, 2.0, 3.0, 255.0]]
+        );
         assert_eq!(read(&found[1], &[&input]).unwrap()[0].len(), 8);
-        assert!(matches!(read(&found[2], &[&input]), Err(CalibrationError::Type { .. })));
+        assert!(matches!(
+            read(&found[2], &[&input]),
+            Err(CalibrationError::Type { .. })
+        ));
         let wide = Input {
             name: "x".into(),
             elements: 3,
         };
-        assert!(matches!(read(&found[1], &[&wide]), Err(CalibrationError::Size { .. })));
+        assert!(matches!(
+            read(&found[1], &[&wide]),
+            Err(CalibrationError::Size { .. })
+        ));
         assert!(matches!(
             read(&found[0], &[&input, &wide]),
             Err(CalibrationError::NeedsNpz { .. })
         ));
         let empty = tempfile::tempdir().unwrap();
-        assert!(matches!(files(empty.path()), Err(CalibrationError::Empty(_))));
+        assert!(matches!(
+            files(empty.path()),
+            Err(CalibrationError::Empty(_))
+        ));
     }
 }

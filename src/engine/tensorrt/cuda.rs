@@ -59,7 +59,10 @@ impl Device {
             // SAFETY: `device` comes from cuDeviceGet; the context stays retained while `Self`
             // lives.
             unsafe {
-                let context = check("cuDevicePrimaryCtxRetain", result::primary_ctx::retain(device))?;
+                let context = check(
+                    "cuDevicePrimaryCtxRetain",
+                    result::primary_ctx::retain(device),
+                )?;
                 check("cuCtxSetCurrent", result::ctx::set_current(context))?;
             }
             Ok(Self { device })
@@ -106,7 +109,9 @@ impl Device {
             _device: self,
         };
         // SAFETY: the allocation has `bytes` bytes.
-        check("cuMemsetD8", unsafe { result::memset_d8_sync(ptr, 0, bytes) })?;
+        check("cuMemsetD8", unsafe {
+            result::memset_d8_sync(ptr, 0, bytes)
+        })?;
         Ok(buffer)
     }
 
@@ -115,13 +120,15 @@ impl Device {
         let raw = result::stream::create(result::stream::StreamKind::NonBlocking);
         Ok(Stream {
             raw: check("cuStreamCreate", raw)?,
-            _device: self,
+            device: self,
         })
     }
 
     /// An event; `timing` to measure with it, `spin` to busy-wait on it.
     pub fn event(&self, timing: bool, spin: bool) -> Result<Event<'_>, CudaError> {
-        use sys::CUevent_flags_enum::{CU_EVENT_BLOCKING_SYNC, CU_EVENT_DEFAULT, CU_EVENT_DISABLE_TIMING};
+        use sys::CUevent_flags_enum::{
+            CU_EVENT_BLOCKING_SYNC, CU_EVENT_DEFAULT, CU_EVENT_DISABLE_TIMING,
+        };
         let mut flags = CU_EVENT_DEFAULT as u32;
         if !timing {
             flags |= CU_EVENT_DISABLE_TIMING as u32;
@@ -187,7 +194,7 @@ impl Drop for Buffer<'_> {
 #[derive(Debug)]
 pub struct Stream<'d> {
     raw: sys::CUstream,
-    _device: &'d Device,
+    device: &'d Device,
 }
 
 impl<'d> Stream<'d> {
@@ -199,7 +206,9 @@ impl<'d> Stream<'d> {
     /// Waits for everything in it.
     pub fn synchronize(&self) -> Result<(), CudaError> {
         // SAFETY: the stream is valid.
-        check("cuStreamSynchronize", unsafe { result::stream::synchronize(self.raw) })
+        check("cuStreamSynchronize", unsafe {
+            result::stream::synchronize(self.raw)
+        })
     }
 
     /// Records what `work` enqueues as a graph. `work`'s error comes first; a capture that CUDA
@@ -210,10 +219,14 @@ impl<'d> Stream<'d> {
     ) -> Result<Graph<'d>, E> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is valid and nothing else uses it on another thread.
-        check("cuStreamBeginCapture", unsafe { result::stream::begin_capture(self.raw, mode) })?;
+        check("cuStreamBeginCapture", unsafe {
+            result::stream::begin_capture(self.raw, mode)
+        })?;
         let worked = work();
         // SAFETY: capture was begun above; it must end even after a failure.
-        let graph = check("cuStreamEndCapture", unsafe { result::stream::end_capture(self.raw) });
+        let graph = check("cuStreamEndCapture", unsafe {
+            result::stream::end_capture(self.raw)
+        });
         worked?;
         let graph = graph?;
         let mut exec = std::ptr::null_mut();
@@ -226,7 +239,7 @@ impl<'d> Stream<'d> {
         check("cuGraphInstantiate", made)?;
         Ok(Graph {
             exec,
-            _device: self._device,
+            _device: self.device,
         })
     }
 }
@@ -249,7 +262,9 @@ impl Graph<'_> {
     /// Launches it into a stream.
     pub fn launch(&self, stream: &Stream<'_>) -> Result<(), CudaError> {
         // SAFETY: both handles are valid.
-        check("cuGraphLaunch", unsafe { result::graph::launch(self.exec, stream.raw) })
+        check("cuGraphLaunch", unsafe {
+            result::graph::launch(self.exec, stream.raw)
+        })
     }
 }
 
@@ -271,13 +286,17 @@ impl Event<'_> {
     /// Puts it into a stream.
     pub fn record(&self, stream: &Stream<'_>) -> Result<(), CudaError> {
         // SAFETY: both handles are valid.
-        check("cuEventRecord", unsafe { result::event::record(self.raw, stream.raw) })
+        check("cuEventRecord", unsafe {
+            result::event::record(self.raw, stream.raw)
+        })
     }
 
     /// Waits for it.
     pub fn synchronize(&self) -> Result<(), CudaError> {
         // SAFETY: the event is valid.
-        check("cuEventSynchronize", unsafe { result::event::synchronize(self.raw) })
+        check("cuEventSynchronize", unsafe {
+            result::event::synchronize(self.raw)
+        })
     }
 
     /// Time from `earlier` to here, ms.

@@ -102,7 +102,7 @@ pub struct Libraries {
     /// Why the plug-in library was left out, if it was.
     pub plugins_missing: Option<String>,
     // Order matters: dropped last to first opened.
-    _plugin: Option<Library>,
+    plugin: Option<Library>,
     _parser: Option<Library>,
     _infer: Library,
 }
@@ -121,7 +121,8 @@ impl Libraries {
             let create_runtime = *symbol::<CreateFn>(&infer, &name, "createInferRuntime_INTERNAL")?;
             let (parser, create_parser, parser_missing) = match open("nvonnxparser", major) {
                 Ok((parser, name)) => {
-                    let create = symbol::<CreateParserFn>(&parser, &name, "createNvOnnxParser_INTERNAL");
+                    let create =
+                        symbol::<CreateParserFn>(&parser, &name, "createNvOnnxParser_INTERNAL");
                     let create = create.map(|s| *s);
                     (Some(parser), create.as_ref().ok().copied(), create.err())
                 }
@@ -138,7 +139,7 @@ impl Libraries {
                 create_parser,
                 parser_missing,
                 plugins_missing,
-                _plugin: plugin,
+                plugin,
                 _parser: parser,
                 _infer: infer,
             })
@@ -167,7 +168,7 @@ impl Libraries {
     /// Registers the plug-ins that some ONNX ops become (`initLibNvInferPlugins`).
     pub fn register_plugins(&self, logger: *mut c_void) {
         type Init = unsafe extern "C" fn(*mut c_void, *const std::ffi::c_char) -> bool;
-        if let Some(plugin) = &self._plugin
+        if let Some(plugin) = &self.plugin
             // SAFETY: the entry point has this type in every TensorRT since 5.
             && let Ok(init) = unsafe { plugin.get::<Init>(b"initLibNvInferPlugins\0") }
         {
@@ -235,7 +236,10 @@ mod tests {
     #[test]
     fn a_missing_library_says_what_to_do() {
         let message = Libraries::open(987).map(|_| ()).unwrap_err().to_string();
-        assert!(message.starts_with("libnvinfer.so.987 cannot be opened"), "{message}");
+        assert!(
+            message.starts_with("libnvinfer.so.987 cannot be opened"),
+            "{message}"
+        );
         assert!(message.contains("LD_LIBRARY_PATH"), "{message}");
     }
 }

@@ -60,7 +60,11 @@ pub struct Job<'a> {
 }
 
 /// The ONNX file of a request, with weights: bytes, and the values that were made up.
-pub fn weigh(bytes: &[u8], path: Option<&Path>, structure_only: bool) -> Result<(Option<Vec<u8>>, u64), Stop> {
+pub fn weigh(
+    bytes: &[u8],
+    path: Option<&Path>,
+    structure_only: bool,
+) -> Result<(Option<Vec<u8>>, u64), Stop> {
     match weights::ready(bytes, path, structure_only) {
         Ok(Ready::AsIs) => Ok((None, 0)),
         Ok(Ready::Synthesised { onnx, values }) => Ok((Some(onnx), values)),
@@ -71,7 +75,10 @@ pub fn weigh(bytes: &[u8], path: Option<&Path>, structure_only: bool) -> Result<
 impl Job<'_> {
     /// Builds, or takes the engine from the cache.
     pub fn make(&self, stage: Stage) -> Result<Made, Stop> {
-        let sources = self.request.tactic_sources.unwrap_or_else(available_sources);
+        let sources = self
+            .request
+            .tactic_sources
+            .unwrap_or_else(available_sources);
         let model = self.model;
         let dla_layers = model
             .op_ids()
@@ -82,7 +89,13 @@ impl Job<'_> {
             Some(folder) => {
                 let name = if self.exact { "reference" } else { &model.name };
                 let key = cache::key(
-                    name, self.onnx, self.dims, self.request, dla_layers, sources, self.machine,
+                    name,
+                    self.onnx,
+                    self.dims,
+                    self.request,
+                    dla_layers,
+                    sources,
+                    self.machine,
                 )
                 .map_err(|e| Stop::refused(format!("calibration data: {e}")))?;
                 if let Some((plan, record)) = cache::load(folder, &key) {
@@ -112,7 +125,11 @@ impl Job<'_> {
     }
 
     fn build(&self, stage: Stage, sources: u32) -> Result<(Vec<u8>, BuildRecord), Stop> {
-        self.outbox.stage(if stage == Stage::Build { Stage::Parse } else { stage });
+        self.outbox.stage(if stage == Stage::Build {
+            Stage::Parse
+        } else {
+            stage
+        });
         let begun = Instant::now();
         self.process.take_placement();
         let builder = self.process.logger.builder()?;
@@ -139,11 +156,20 @@ impl Job<'_> {
         let timing = self.request.cache_dir.as_ref().map(|folder| {
             let safe: String = format!("{}-{}", self.machine.tensorrt, self.machine.gpu)
                 .chars()
-                .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' })
+                .map(|c| {
+                    if c.is_ascii_alphanumeric() || c == '.' {
+                        c
+                    } else {
+                        '_'
+                    }
+                })
                 .collect();
             folder.join(format!("timing-{safe}.cache"))
         });
-        let known = timing.as_ref().and_then(|p| std::fs::read(p).ok()).unwrap_or_default();
+        let known = timing
+            .as_ref()
+            .and_then(|p| std::fs::read(p).ok())
+            .unwrap_or_default();
         let mut timing_only = None;
         let mut calibrator = self.calibrate(&mut config, &network, &layers, &mut timing_only)?;
         self.outbox.stage(match (&calibrator, stage) {
@@ -152,7 +178,9 @@ impl Job<'_> {
         });
         let timing_cache = config.timing_cache(&known);
         // The cache borrows nothing that building changes; TensorRT fills it during the build.
-        let plan = builder.build(&network, &config).map_err(|e| self.build_failed(&mut calibrator, &e))?;
+        let plan = builder
+            .build(&network, &config)
+            .map_err(|e| self.build_failed(&mut calibrator, &e))?;
         if let (Some(cache), Some(path)) = (&timing_cache, &timing) {
             let kept = cache.serialize().map(|m| cache::write(path, m.as_slice()));
             if let Ok(Err(e)) = kept {
@@ -181,11 +209,13 @@ impl Job<'_> {
         builder: &'n Builder<'_>,
         network: &'n Network<'_>,
     ) -> Result<objects::Parser<'n>, Stop> {
-        let path = self.path.and_then(|p| CString::new(p.as_os_str().as_bytes()).ok());
+        let path = self
+            .path
+            .and_then(|p| CString::new(p.as_os_str().as_bytes()).ok());
         builder.parse(network, self.onnx, path.as_deref()).map_err(|e| {
             let version = self.machine.tensorrt.parse::<TensorRt>();
             let opset = self.model.source.opset;
-            let hint = match version.map(|v| v.max_opset()) {
+            let hint = match version.map(TensorRt::max_opset) {
                 Ok(max) if opset > max => format!(
                     ". The file has opset {opset} and this parser covers up to {max}: export with \
                      opset_version={max}"
@@ -217,7 +247,9 @@ impl Job<'_> {
             if cores > 0 && device == Device::Dla && layer.kind() != CONSTANT {
                 let runs = config.can_run_on_dla(*layer);
                 let name = self.model.op(op).name.to_string();
-                can.entry(name).and_modify(|all| *all &= runs).or_insert(runs);
+                can.entry(name)
+                    .and_modify(|all| *all &= runs)
+                    .or_insert(runs);
             }
         }
         can
@@ -250,7 +282,8 @@ impl Job<'_> {
             }
         }
         config.set_detailed();
-        let wanted = sources & config.tactic_sources() | (sources & self.request.tactic_sources.unwrap_or(0));
+        let wanted = sources & config.tactic_sources()
+            | (sources & self.request.tactic_sources.unwrap_or(0));
         if wanted != config.tactic_sources() && !config.set_tactic_sources(wanted) {
             let text = format!("TensorRT does not take the tactic sources {wanted:#x}");
             self.outbox.log(LogLine::new(Level::Warning, &text));
@@ -270,7 +303,9 @@ impl Job<'_> {
         }
         let folder = match &self.request.calibration {
             Calibration::Dummy => {
-                let tensors = network.inputs().chain(layers.iter().flat_map(|l| l.outputs()));
+                let tensors = network
+                    .inputs()
+                    .chain(layers.iter().flat_map(|l| l.outputs()));
                 for tensor in tensors {
                     tensor
                         .set_dynamic_range(-DUMMY_RANGE, DUMMY_RANGE)
@@ -293,7 +328,9 @@ impl Job<'_> {
         };
         let folder = folder.map_err(|e| Stop::refused(e.to_string()))?;
         let calibrator = Calibrator::new(folder).map_err(|e| Stop::refused(e.to_string()))?;
-        config.set_calibrator(&calibrator).map_err(|e| Stop::refused(e.to_string()))?;
+        config
+            .set_calibrator(&calibrator)
+            .map_err(|e| Stop::refused(e.to_string()))?;
         Ok(Some(calibrator))
     }
 
@@ -319,8 +356,12 @@ impl Job<'_> {
         if let Some(e) = folder.error.take() {
             return Err(Stop::refused(e.to_string()));
         }
-        if let (Calibration::Folder { save: Some(path), .. }, Some(made)) =
-            (&self.request.calibration, &folder.made)
+        if let (
+            Calibration::Folder {
+                save: Some(path), ..
+            },
+            Some(made),
+        ) = (&self.request.calibration, &folder.made)
         {
             cache::write(path, made)
                 .map_err(|e| Stop::refused(format!("{}: {e}", path.display())))?;
@@ -343,8 +384,16 @@ fn describe(layer: Layer<'_>) -> NetworkLayer {
 fn available_sources() -> u32 {
     let mut sources = u32::MAX;
     for (bits, names, symbol) in [
-        (objects::CUBLAS, &["libcublas.so.11", "libcublas.so.12"][..], "cublasCreate_v2"),
-        (objects::CUBLAS_LT, &["libcublasLt.so.11", "libcublasLt.so.12"][..], "cublasLtCreate"),
+        (
+            objects::CUBLAS,
+            &["libcublas.so.11", "libcublas.so.12"][..],
+            "cublasCreate_v2",
+        ),
+        (
+            objects::CUBLAS_LT,
+            &["libcublasLt.so.11", "libcublasLt.so.12"][..],
+            "cublasLtCreate",
+        ),
         (objects::CUDNN, &["libcudnn.so.8"][..], "cudnnCreate"),
     ] {
         if !library::has_symbol(names, symbol) {

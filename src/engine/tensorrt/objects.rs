@@ -26,7 +26,9 @@ fn text(pointer: *const c_char) -> String {
     }
     // SAFETY: TensorRT's strings end in NUL and live as long as their object, which the caller
     // holds.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(pointer) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn refused(what: &str) -> Unavailable {
@@ -91,7 +93,8 @@ impl<'l> Logger<'l> {
     /// `createInferBuilder`.
     pub fn builder(&self) -> Result<Builder<'_>, Unavailable> {
         // SAFETY: the entry point is libnvinfer's, the logger is live.
-        let raw = unsafe { ffi::dp_builder_new(self.libraries.create_builder(), self.raw.as_ptr()) };
+        let raw =
+            unsafe { ffi::dp_builder_new(self.libraries.create_builder(), self.raw.as_ptr()) };
         Ok(Builder {
             raw: NonNull::new(raw).ok_or_else(|| refused("creating the builder"))?,
             logger: self,
@@ -101,7 +104,8 @@ impl<'l> Logger<'l> {
     /// `createInferRuntime`.
     pub fn runtime(&self) -> Result<Runtime<'_>, Unavailable> {
         // SAFETY: the entry point is libnvinfer's, the logger is live.
-        let raw = unsafe { ffi::dp_runtime_new(self.libraries.create_runtime(), self.raw.as_ptr()) };
+        let raw =
+            unsafe { ffi::dp_runtime_new(self.libraries.create_runtime(), self.raw.as_ptr()) };
         Ok(Runtime {
             raw: NonNull::new(raw).ok_or_else(|| refused("creating the runtime"))?,
             _logger: PhantomData,
@@ -186,7 +190,8 @@ impl Builder<'_> {
     ) -> Result<Parser<'n>, ParseError> {
         let create = self.logger.libraries.create_parser()?;
         // SAFETY: network and logger are live.
-        let raw = unsafe { ffi::dp_parser_new(create, network.raw.as_ptr(), self.logger.raw.as_ptr()) };
+        let raw =
+            unsafe { ffi::dp_parser_new(create, network.raw.as_ptr(), self.logger.raw.as_ptr()) };
         let parser = Parser::new(raw, "creating the ONNX parser")?;
         let path = path.map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: the bytes live through the call, which copies what it keeps.
@@ -413,7 +418,9 @@ impl Tensor<'_> {
     pub fn set_dynamic_range(self, low: f32, high: f32) -> Result<bool, Absent> {
         // SAFETY: the network is live.
         match unsafe { ffi::dp_tensor_set_range(self.raw, low, high) } {
-            ffi::ABSENT => Err(Absent("dynamic ranges; INT8 comes from Q/DQ nodes in the file")),
+            ffi::ABSENT => Err(Absent(
+                "dynamic ranges; INT8 comes from Q/DQ nodes in the file",
+            )),
             done => Ok(done == 1),
         }
     }
@@ -471,14 +478,20 @@ impl BuilderConfig<'_> {
     /// `setDefaultDeviceType`.
     pub fn set_default_device(&mut self, device: Device) {
         // SAFETY: live config.
-        unsafe { ffi::dp_config_default_device(self.raw.as_ptr(), i32::from(device == Device::Dla)) }
+        unsafe {
+            ffi::dp_config_default_device(self.raw.as_ptr(), i32::from(device == Device::Dla));
+        }
     }
 
     /// `setDeviceType`.
     pub fn set_device(&mut self, layer: Layer<'_>, device: Device) {
         // SAFETY: live config and layer.
         unsafe {
-            ffi::dp_config_device(self.raw.as_ptr(), layer.raw, i32::from(device == Device::Dla));
+            ffi::dp_config_device(
+                self.raw.as_ptr(),
+                layer.raw,
+                i32::from(device == Device::Dla),
+            );
         }
     }
 
@@ -531,7 +544,9 @@ impl BuilderConfig<'_> {
     pub fn set_calibrator<B: Batches>(&mut self, calibrator: &Calibrator<B>) -> Result<(), Absent> {
         // SAFETY: both live.
         match unsafe { ffi::dp_config_calibrator(self.raw.as_ptr(), calibrator.raw.as_ptr()) } {
-            ffi::ABSENT => Err(Absent("INT8 calibration; INT8 comes from Q/DQ nodes in the file")),
+            ffi::ABSENT => Err(Absent(
+                "INT8 calibration; INT8 comes from Q/DQ nodes in the file",
+            )),
             _ => Ok(()),
         }
     }
@@ -611,8 +626,9 @@ impl<B: Batches> Calibrator<B> {
         };
         // SAFETY: the box's address is stable and outlives the calibrator.
         let raw = unsafe { ffi::dp_calibrator_new(&raw const fns) };
-        let raw = NonNull::new(raw)
-            .ok_or(Absent("INT8 calibration; INT8 comes from Q/DQ nodes in the file"))?;
+        let raw = NonNull::new(raw).ok_or(Absent(
+            "INT8 calibration; INT8 comes from Q/DQ nodes in the file",
+        ))?;
         Ok(Self { raw, batches })
     }
 
@@ -806,7 +822,11 @@ impl ExecutionContext<'_> {
     ///
     /// # Safety
     /// `address` is device memory of at least the binding's size, alive for every later enqueue.
-    pub unsafe fn set_address(&mut self, name: &str, address: *mut c_void) -> Result<(), Unavailable> {
+    pub unsafe fn set_address(
+        &mut self,
+        name: &str,
+        address: *mut c_void,
+    ) -> Result<(), Unavailable> {
         let name = CString::new(name).map_err(|e| Unavailable::Refused(e.to_string()))?;
         // SAFETY: live context; the caller vouches for the address.
         let ok = unsafe { ffi::dp_context_address(self.raw.as_ptr(), name.as_ptr(), address) };

@@ -1,6 +1,5 @@
 //! One request, from the file to the figures.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use super::cuda::{self, Graph};
 use super::library::Unavailable;
 use super::make::{self, Job, Made};
 use super::process::{Process, process};
-use super::timing::{Bound, RunError, compare};
+use super::timing::{Bound, Outputs, RunError, compare};
 
 /// Inferences of the profiled run.
 const PROFILED: usize = 100;
@@ -89,7 +88,11 @@ pub fn build(request: &Request, outbox: &Outbox) -> Result<Built, Refusal> {
         let actual = read_engine(prepared, &made.record, engine.inspect().as_deref()).0;
         Ok(Built {
             model: model_ref.clone(),
-            build_s: if made.cached { 0.0 } else { made.record.build_s },
+            build_s: if made.cached {
+                0.0
+            } else {
+                made.record.build_s
+            },
             cached: made.cached,
             engine_bytes: made.plan.len() as u64,
             actual,
@@ -106,7 +109,9 @@ pub fn profile(
     with_model(request, outbox, |prepared, model_ref| {
         let opened = Opened::new(request, prepared, outbox)?;
         let made = opened.main(request, prepared, outbox)?;
-        measure(request, outbox, barrier, prepared, &opened, &made, model_ref)
+        measure(
+            request, outbox, barrier, prepared, &opened, &made, model_ref,
+        )
     })
 }
 
@@ -149,19 +154,16 @@ fn prepare(request: &Request) -> Result<Prepared, Stop> {
     };
     let refused = |e: &dyn std::fmt::Display| Stop::refused(e.to_string());
     let path = request.model.to_string_lossy();
-    let (model, bytes, file) = match path.strip_prefix("bundled:") {
-        Some(name) => {
-            let model = onnx::load_bundled_with(name, &options).map_err(|e| refused(&e))?;
-            let bundled = onnx::bundled().iter().find(|b| b.name == name);
-            let bytes = bundled.map(onnx::Bundled::bytes).unwrap_or_default();
-            (model, bytes, None)
-        }
-        None => {
-            let model = onnx::load(&request.model, &options).map_err(|e| refused(&e))?;
-            let bytes = std::fs::read(&request.model)
-                .map_err(|e| Stop::refused(format!("{path}: {e}")))?;
-            (model, Bytes::from(bytes), Some(request.model.as_path()))
-        }
+    let (model, bytes, file) = if let Some(name) = path.strip_prefix("bundled:") {
+        let model = onnx::load_bundled_with(name, &options).map_err(|e| refused(&e))?;
+        let bundled = onnx::bundled().iter().find(|b| b.name == name);
+        let bytes = bundled.map(onnx::Bundled::bytes).unwrap_or_default();
+        (model, bytes, None)
+    } else {
+        let model = onnx::load(&request.model, &options).map_err(|e| refused(&e))?;
+        let bytes =
+            std::fs::read(&request.model).map_err(|e| Stop::refused(format!("{path}: {e}")))?;
+        (model, Bytes::from(bytes), Some(request.model.as_path()))
     };
     let (weighed, synthesised) = make::weigh(&bytes, file, model.source.structure_only)?;
     let resolved = request.placement.resolve(&model).map_err(|e| refused(&e))?;
@@ -268,7 +270,8 @@ impl Opened {
                 cached: true,
             }
         } else {
-            self.job(request, prepared, &prepared.requested, false, outbox).make(Stage::Build)?
+            self.job(request, prepared, &prepared.requested, false, outbox)
+                .make(Stage::Build)?
         };
         if let Some(path) = &request.save_engine {
             super::cache::write(path, &made.plan)
@@ -311,8 +314,10 @@ fn read_engine<'m>(
 ) -> (Actual, LayerMap<'m>, Vec<attribution::EngineLayer>) {
     let model = &prepared.model;
     let map = LayerMap::new(model, &record.network);
-    let layers = inspector.map(attribution::engine_layers).unwrap_or_default();
-    let can: HashMap<_, _> = record
+    let layers = inspector
+        .map(attribution::engine_layers)
+        .unwrap_or_default();
+    let can: Vec<_> = record
         .can_run_on_dla
         .iter()
         .filter_map(|(name, can)| Some((model.find_op(name)?, *can)))
@@ -385,7 +390,11 @@ fn measure(
             cuda_graph: graph.is_some(),
             cuda_graph_refused,
             cpu_us_per_iteration: timed.cpu_us,
-            build_s: if made.cached { 0.0 } else { made.record.build_s },
+            build_s: if made.cached {
+                0.0
+            } else {
+                made.record.build_s
+            },
             cached: made.cached,
             engine_bytes: made.plan.len() as u64,
             device_memory_bytes: engine.device_memory(),
@@ -399,9 +408,6 @@ fn measure(
         beats: timed.beats,
     })
 }
-
-/// Outputs by name; `None` where they cannot be read plainly.
-type Outputs = Vec<(String, Option<Vec<f64>>)>;
 
 /// Outputs of the GPU engine that results are compared with.
 fn reference(
@@ -426,7 +432,9 @@ fn reference(
     gpu.tactic_sources = request.tactic_sources;
     let requested = vec![Device::Gpu; prepared.requested.len()];
     let exact = precision == Precision::FP32;
-    let made = opened.job(&gpu, prepared, &requested, exact, outbox).make(Stage::Reference)?;
+    let made = opened
+        .job(&gpu, prepared, &requested, exact, outbox)
+        .make(Stage::Reference)?;
     let runtime = opened.process.logger.runtime()?;
     let engine = runtime.deserialize(&made.plan)?;
     let outputs = Bound::new(&opened.device, &engine)?.outputs()?;
@@ -442,7 +450,11 @@ fn check(
 ) -> Result<Option<NumericCheck>, Stop> {
     outbox.stage(Stage::Numeric);
     // Catches a wrong answer, not a small loss of accuracy.
-    let threshold = if request.config.precision.int8 { 0.90 } else { 0.99 };
+    let threshold = if request.config.precision.int8 {
+        0.90
+    } else {
+        0.99
+    };
     Ok(compare(&bound.outputs()?, reference, name, threshold))
 }
 
@@ -455,7 +467,10 @@ fn capture<'e>(
         return (None, None);
     }
     if uses_dla {
-        return (None, Some("CUDA graphs and the DLA do not go together".into()));
+        return (
+            None,
+            Some("CUDA graphs and the DLA do not go together".into()),
+        );
     }
     match bound.graph() {
         Ok(graph) => (Some(graph), None),
@@ -483,7 +498,10 @@ fn alone(
     let batch = f64::from(request.config.batch);
     let (mut fps, mut cpu, mut iterations) = (Vec::new(), 0.0, 0u64);
     for i in 0..timing.repeats {
-        outbox.progress(Some(f64::from(i) / f64::from(timing.repeats)), String::new());
+        outbox.progress(
+            Some(f64::from(i) / f64::from(timing.repeats)),
+            String::new(),
+        );
         let r = bound.repeat(graph, duration, group, timing.spin_wait, |_, _| {})?;
         fps.push(r.iterations as f64 / r.wall_s * batch);
         cpu += r.cpu_s;

@@ -16,7 +16,7 @@ use super::library::Unavailable;
 use super::objects::{Binding, ElementType, Engine, ExecutionContext};
 
 /// Seed of the random inputs.
-const SEED: u64 = 0x1_ea7_f00d;
+const SEED: u64 = 0x1ea7_f00d;
 /// Events are recorded about this often, so that they cost nothing next to the inferences.
 const GROUP: Duration = Duration::from_millis(2);
 /// Groups in flight: the GPU never waits for the CPU, and the queue stays short.
@@ -42,6 +42,9 @@ pub struct Bound<'e> {
     pub stream: Stream<'e>,
     device: &'e Device,
 }
+
+/// Values of outputs by name; `None` for packed formats, whose values are not in plain order.
+pub type Outputs = Vec<(String, Option<Vec<f64>>)>;
 
 /// One timed repeat.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +85,8 @@ impl<'e> Bound<'e> {
 
     /// The inference as a CUDA graph.
     pub fn graph(&self) -> Result<Graph<'e>, RunError> {
-        self.stream.capture(|| Ok(self.context.enqueue(&self.stream)?))
+        self.stream
+            .capture(|| Ok(self.context.enqueue(&self.stream)?))
     }
 
     fn launch(&self, graph: Option<&Graph<'_>>) -> Result<(), RunError> {
@@ -181,9 +185,15 @@ impl<'e> Bound<'e> {
         // Every inference reports every layer once, in the same order.
         let per = rows.len() / (iterations + WARM);
         if per > 0 && rows.len() == per * (iterations + WARM) {
-            let mut table: Vec<(String, Vec<f64>)> =
-                rows.iter().take(per).map(|(n, _)| (n.clone(), Vec::new())).collect();
-            let same = rows.iter().enumerate().all(|(i, (n, _))| *n == table[i % per].0);
+            let mut table: Vec<(String, Vec<f64>)> = rows
+                .iter()
+                .take(per)
+                .map(|(n, _)| (n.clone(), Vec::new()))
+                .collect();
+            let same = rows
+                .iter()
+                .enumerate()
+                .all(|(i, (n, _))| *n == table[i % per].0);
             if same {
                 for (i, (_, ms)) in rows.into_iter().enumerate().skip(WARM * per) {
                     table[i % per].1.push(f64::from(ms));
@@ -210,9 +220,8 @@ impl<'e> Bound<'e> {
             .collect())
     }
 
-    /// Values of the outputs after an inference, by name; `None` for packed formats, whose values
-    /// are not in plain order.
-    pub fn outputs(&self) -> Result<Vec<(String, Option<Vec<f64>>)>, RunError> {
+    /// Values of the outputs after an inference.
+    pub fn outputs(&self) -> Result<Outputs, RunError> {
         self.once()?;
         let outputs = self.buffers.iter().filter(|(b, _)| !b.is_input);
         outputs
@@ -233,12 +242,12 @@ fn random(binding: &Binding) -> Vec<u8> {
     let elements = binding.bytes / binding.element.bytes();
     match binding.element {
         ElementType::Float => (0..elements).flat_map(|_| next().to_le_bytes()).collect(),
-        ElementType::Half => {
-            (0..elements).flat_map(|_| f16::from_f32(next()).to_le_bytes()).collect()
-        }
-        ElementType::Bf16 => {
-            (0..elements).flat_map(|_| bf16::from_f32(next()).to_le_bytes()).collect()
-        }
+        ElementType::Half => (0..elements)
+            .flat_map(|_| f16::from_f32(next()).to_le_bytes())
+            .collect(),
+        ElementType::Bf16 => (0..elements)
+            .flat_map(|_| bf16::from_f32(next()).to_le_bytes())
+            .collect(),
         _ => vec![0; binding.bytes],
     }
 }
@@ -329,8 +338,6 @@ fn cpu_s() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn out(values: &[f64]) -> Vec<(String, Option<Vec<f64>>)> {
@@ -347,7 +354,11 @@ mod tests {
         assert!(!nan.passed && nan.non_finite == 1);
         let dead = compare(&out(&[0.0, 0.0]), &out(&[1.0, 2.0]), "fp32", 0.5).unwrap();
         assert!(!dead.passed && dead.cosine == 0.0);
-        assert!(!compare(&out(&[1.0]), &out(&[1.0, 2.0]), "fp32", 0.5).unwrap().passed);
+        assert!(
+            !compare(&out(&[1.0]), &out(&[1.0, 2.0]), "fp32", 0.5)
+                .unwrap()
+                .passed
+        );
         assert!(compare(&[("y".into(), None)], &out(&[1.0]), "fp32", 0.5).is_none());
     }
 }

@@ -66,7 +66,10 @@ pub fn parse_placement(line: &str, log: &mut PlacementLog) {
         log.refusals.push((name, why));
     } else if text.starts_with('{') && text.ends_with('}') && text.contains("}, {") {
         // TensorRT 7: one line with all blocks.
-        log.dla.extend(text.split(", {").map(|b| b.trim_matches(['{', '}', ',', ' ']).to_owned()));
+        log.dla.extend(
+            text.split(", {")
+                .map(|b| b.trim_matches(['{', '}', ',', ' ']).to_owned()),
+        );
     }
 }
 
@@ -77,7 +80,10 @@ fn refusal(text: &str) -> Option<(String, String)> {
         && text.contains("DLA")
     {
         // `Layer 'X' (TYPE): Unsupported on DLA. Switching this layer's device type to GPU.`
-        return owned(rest.rsplit_once("' (").map_or_else(|| rest.split('\'').next(), |(n, _)| Some(n))?);
+        return owned(
+            rest.rsplit_once("' (")
+                .map_or_else(|| rest.split('\'').next(), |(n, _)| Some(n))?,
+        );
     }
     if let Some(rest) = text.strip_prefix("Default DLA is enabled but layer ") {
         return owned(rest.split(" is not supported on DLA").next()?);
@@ -105,8 +111,15 @@ fn refusal(text: &str) -> Option<(String, String)> {
     }
     // `X: DLA only supports concatenation on the C dimension.`
     let (name, why) = text.split_once(": ")?;
-    let about = ["DLA only supports", "DLA cores do not support", "DLA does not support"];
-    about.iter().any(|a| why.starts_with(a)).then(|| owned(name))?
+    let about = [
+        "DLA only supports",
+        "DLA cores do not support",
+        "DLA does not support",
+    ];
+    about
+        .iter()
+        .any(|a| why.starts_with(a))
+        .then(|| owned(name))?
 }
 
 /// Reads a whole log.
@@ -147,7 +160,9 @@ fn summary_line(text: &str, summary: &mut Summary) {
                 "mean" => summary.mean_ms = Some(ms),
                 "median" => summary.median_ms = Some(ms),
                 _ => {
-                    let p = name.strip_prefix("percentile(").and_then(|p| p.strip_suffix("%)"));
+                    let p = name
+                        .strip_prefix("percentile(")
+                        .and_then(|p| p.strip_suffix("%)"));
                     if let Some(p) = p.and_then(|p| p.parse().ok()) {
                         summary.percentiles.push((p, ms));
                     }
@@ -169,8 +184,6 @@ fn pairs(text: &str) -> impl Iterator<Item = (&str, f64)> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn placement(text: &str) -> PlacementLog {
@@ -193,7 +206,10 @@ mod tests {
         );
         assert_eq!(
             log.dla,
-            ["{ForeignNode[/cnn/cnn.0/Conv.../cnn/cnn.11/Relu]}", "{ForeignNode[/linear/Gemm]}"]
+            [
+                "{ForeignNode[/cnn/cnn.0/Conv.../cnn/cnn.11/Relu]}",
+                "{ForeignNode[/linear/Gemm]}"
+            ]
         );
         assert_eq!(log.gpu, ["/pool/GlobalAveragePool", "a + b", "Conv_0"]);
         assert!(log.refusals.is_empty());
@@ -202,15 +218,25 @@ mod tests {
     #[test]
     fn reasons_of_a_fallback() {
         let names = |text: &str| -> Vec<String> {
-            placement(text).refusals.into_iter().map(|(n, _)| n).collect()
+            placement(text)
+                .refusals
+                .into_iter()
+                .map(|(n, _)| n)
+                .collect()
         };
         for (line, name) in [
             (
                 "[W] [TRT] Layer '/fc/Gemm (x)' (MATRIX_MULTIPLY): Unsupported on DLA. Switching this layer's device type to GPU.",
                 "/fc/Gemm (x)",
             ),
-            ("[TRT] /cat/Concat: DLA only supports concatenation on the C dimension.", "/cat/Concat"),
-            ("/a/Mul: DLA cores do not support MUL with broadcast", "/a/Mul"),
+            (
+                "[TRT] /cat/Concat: DLA only supports concatenation on the C dimension.",
+                "/cat/Concat",
+            ),
+            (
+                "/a/Mul: DLA cores do not support MUL with broadcast",
+                "/a/Mul",
+            ),
             (
                 "Default DLA is enabled but layer Softmax_3 is not supported on DLA, falling back to GPU.",
                 "Softmax_3",
@@ -219,9 +245,18 @@ mod tests {
                 "DLA LAYER: Batch size (64) for layer conv1 exceeds max batch size allowed of 32.",
                 "conv1",
             ),
-            ("DLA Layer conv1 does not support dynamic shapes in any dimension.", "conv1"),
-            ("Validation failed for DLA layer: /a/b. Switching to GPU fallback.", "/a/b"),
-            ("Splitting DLA subgraph at: /a/b because DLA validation failed", "/a/b"),
+            (
+                "DLA Layer conv1 does not support dynamic shapes in any dimension.",
+                "conv1",
+            ),
+            (
+                "Validation failed for DLA layer: /a/b. Switching to GPU fallback.",
+                "/a/b",
+            ),
+            (
+                "Splitting DLA subgraph at: /a/b because DLA validation failed",
+                "/a/b",
+            ),
             (
                 "DLA supports only 16 subgraphs per DLA core. Switching to GPU for layer /z/Conv",
                 "/z/Conv",
@@ -254,7 +289,9 @@ mod tests {
         assert_eq!(summary.gpu_median_ms, Some(3.18));
         assert_eq!(report.passed, Some(true));
 
-        let failed = parse_report("[01/01/2024-00:00:00] [E] Cannot create DLA engine, 0 not available\n&&&& FAILED TensorRT.trtexec");
+        let failed = parse_report(
+            "[01/01/2024-00:00:00] [E] Cannot create DLA engine, 0 not available\n&&&& FAILED TensorRT.trtexec",
+        );
         assert_eq!(failed.passed, Some(false));
         assert_eq!(failed.errors, ["Cannot create DLA engine, 0 not available"]);
         assert_eq!(failed.summary, None);

@@ -66,7 +66,8 @@ fn by_line(text: &str) -> Option<Vec<serde_json::Value>> {
         }
         let rest = line.strip_prefix("{ \"name\" : \"")?;
         let (name, rest) = rest.rsplit_once("\", \"timeMs\"")?;
-        let numbers: serde_json::Value = serde_json::from_str(&format!("{{\"timeMs\"{rest}")).ok()?;
+        let numbers: serde_json::Value =
+            serde_json::from_str(&format!("{{\"timeMs\"{rest}")).ok()?;
         let mut object = numbers.as_object()?.clone();
         object.insert("name".into(), name.into());
         values.push(object.into());
@@ -76,8 +77,6 @@ fn by_line(text: &str) -> Option<Vec<serde_json::Value>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
@@ -91,7 +90,10 @@ mod tests {
         assert_eq!(count, 869);
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].median_ms, Some(0.0032));
-        assert_eq!((rows[1].name.as_str(), rows[1].median_ms), ("{ForeignNode[a...b]}", None));
+        assert_eq!(
+            (rows[1].name.as_str(), rows[1].median_ms),
+            ("{ForeignNode[a...b]}", None)
+        );
     }
 
     #[test]

@@ -1,0 +1,745 @@
+//! `dlaplan profile`: builds real engines and measures them.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::engine::client::{self, Limits, Update, WorkerCommand};
+use crate::engine::{
+    Calibration, LayerTime, MemoryPools, NumericReference, Outcome, Request, Run, Timing, compare,
+    deploy, environment, parse_size,
+};
+use crate::figure::{Measured, short};
+use crate::history::{Store, default_path};
+use crate::model::Model;
+use crate::model::onnx::{LoadOptions, load, load_bundled_with};
+use crate::placement::{Device, EngineConfig, Placement, Precision};
+use crate::plan::{Plan, plan};
+use crate::target::Target;
+
+use super::calibrate::save;
+
+/// Build a real engine on this machine and measure it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProfileArgs {
+    /// ONNX file, or `bundled:resnet18` and so on.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Dims of an input the file leaves open, or to override the file's.
+    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
+    pub input: Vec<(String, Vec<u64>)>,
+
+    /// Placement file, as `dlaplan export` writes it.
+    #[arg(long, value_name = "FILE")]
+    pub placement: Option<PathBuf>,
+    /// Device of everything nothing else is said about.
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device)]
+    pub default: Option<Device>,
+    /// Device of a module (`--device layer1=DLA`).
+    #[arg(long, value_name = "MODULE=DEVICE", value_parser = parse_assignment)]
+    pub device: Vec<(String, Device)>,
+    /// Device of a single op.
+    #[arg(long, value_name = "OP=DEVICE", value_parser = parse_assignment)]
+    pub device_op: Vec<(String, Device)>,
+
+    /// fp16, int8, int8+fp16 or fp32.
+    #[arg(long, default_value_t = Precision::FP16)]
+    pub precision: Precision,
+    /// Images per inference.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// DLA core of the engine.
+    #[arg(long, default_value_t = 0)]
+    pub dla_core: u32,
+    /// No GPU fallback: the build fails where the DLA refuses an op.
+    #[arg(long)]
+    pub strict: bool,
+    /// INT8 ranges from a calibration cache. Without this and --calib-data ranges are made up.
+    #[arg(long, value_name = "FILE", conflicts_with = "calib_data")]
+    pub calib: Option<PathBuf>,
+    /// INT8 ranges from a folder of .npy or .npz batches.
+    #[arg(long, value_name = "FOLDER")]
+    pub calib_data: Option<PathBuf>,
+    /// Where --calib-data writes the calibration cache.
+    #[arg(long, value_name = "FILE", requires = "calib_data")]
+    pub save_calib: Option<PathBuf>,
+    /// Size of a memory pool: workspace, dlaSRAM, dlaLocalDRAM or dlaGlobalDRAM.
+    #[arg(long, value_name = "POOL=SIZE", value_parser = parse_pool)]
+    pub mem_pool: Vec<(PoolName, u64)>,
+    /// Tactic sources as a mask; by default all whose libraries are there.
+    #[arg(long, value_name = "MASK")]
+    pub tactic_sources: Option<u32>,
+
+    /// Engines at the same time instead of one: a list of `gpu`, `dla0`, `dla1` (the whole
+    /// network there) and placement files (`split.json@1` for DLA core 1).
+    #[arg(long, value_name = "ENGINE,ENGINE", value_delimiter = ',', conflicts_with_all = ["placement", "default", "device", "device_op"])]
+    pub together: Vec<String>,
+
+    /// Timed repeats; the FPS is their median.
+    #[arg(long, default_value_t = Timing::default().repeats)]
+    pub repeats: u32,
+    /// Length of a repeat, ms.
+    #[arg(long, default_value_t = Timing::default().duration_ms)]
+    pub duration: u64,
+    /// Warm-up, ms.
+    #[arg(long, default_value_t = Timing::default().warm_up_ms)]
+    pub warm_up: u64,
+    /// Single inferences for the latency percentiles.
+    #[arg(long, default_value_t = Timing::default().latency_samples)]
+    pub latency_samples: u32,
+    /// Launch through a CUDA graph where there is no DLA.
+    #[arg(long)]
+    pub cuda_graph: bool,
+    /// Busy-wait for the GPU.
+    #[arg(long)]
+    pub spin_wait: bool,
+    /// No times per layer.
+    #[arg(long)]
+    pub no_layers: bool,
+    /// GPU engine whose outputs are compared: fp32, fp16 or none.
+    #[arg(long, value_enum, default_value_t = ReferenceName::Fp32)]
+    pub reference: ReferenceName,
+
+    /// Target whose rules the engine is compared with; by default the one this machine is.
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Folder of built engines and timing caches; by default in the user's cache folder.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
+    pub cache: Option<PathBuf>,
+    /// Build anew and keep nothing.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Build only.
+    #[arg(long, conflicts_with_all = ["together", "load_engine"])]
+    pub build_only: bool,
+    /// Write the serialised engine.
+    #[arg(long, value_name = "FILE")]
+    pub save_engine: Option<PathBuf>,
+    /// Measure a serialised engine. It is trusted code: load only your own.
+    #[arg(long, value_name = "FILE")]
+    pub load_engine: Option<PathBuf>,
+    /// Longest build, seconds.
+    #[arg(long, value_name = "S", default_value_t = Limits::default().build.as_secs())]
+    pub build_timeout: u64,
+    /// History file; by default the user's.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
+    pub history: Option<PathBuf>,
+    /// Store nothing.
+    #[arg(long)]
+    pub no_history: bool,
+    /// Write the runs as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Print TensorRT's log.
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// Names of [`NumericReference`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReferenceName {
+    /// An FP32 engine.
+    Fp32,
+    /// An FP16 engine.
+    Fp16,
+    /// No check.
+    None,
+}
+
+/// Names of the memory pools, as trtexec spells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolName {
+    /// `workspace`.
+    Workspace,
+    /// `dlaSRAM`.
+    DlaSram,
+    /// `dlaLocalDRAM`.
+    DlaLocalDram,
+    /// `dlaGlobalDRAM`.
+    DlaGlobalDram,
+}
+
+fn parse_input(text: &str) -> Result<(String, Vec<u64>), String> {
+    let wrong = || format!("{text:?} is not NAME=1x3x224x224");
+    let (name, dims) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let dims: Result<Vec<u64>, _> = dims.split('x').map(str::parse).collect();
+    Ok((
+        name.to_owned(),
+        dims.map_err(|e| format!("{}: {e}", wrong()))?,
+    ))
+}
+
+fn parse_device(text: &str) -> Result<Device, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "GPU" => Ok(Device::Gpu),
+        "DLA" => Ok(Device::Dla),
+        _ => Err(format!("device {text:?} is not GPU or DLA")),
+    }
+}
+
+fn parse_assignment(text: &str) -> Result<(String, Device), String> {
+    let (name, device) = text
+        .rsplit_once('=')
+        .ok_or_else(|| format!("{text:?} is not NAME=GPU or NAME=DLA"))?;
+    Ok((name.to_owned(), parse_device(device)?))
+}
+
+fn parse_pool(text: &str) -> Result<(PoolName, u64), String> {
+    let (name, size) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not POOL=SIZE"))?;
+    let pool = match name {
+        "workspace" => PoolName::Workspace,
+        "dlaSRAM" => PoolName::DlaSram,
+        "dlaLocalDRAM" => PoolName::DlaLocalDram,
+        "dlaGlobalDRAM" => PoolName::DlaGlobalDram,
+        _ => {
+            return Err(format!(
+                "{name:?} is not workspace, dlaSRAM, dlaLocalDRAM or dlaGlobalDRAM"
+            ));
+        }
+    };
+    Ok((pool, parse_size(size)?))
+}
+
+/// Builds and measures; the exit code is 1 where a run failed.
+///
+/// # Errors
+/// The model, placement or target cannot be read, or a file cannot be written.
+pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
+    let options = LoadOptions {
+        inputs: args.input.iter().cloned().collect(),
+    };
+    let model = match args.model.strip_prefix("bundled:") {
+        Some(name) => load_bundled_with(name, &options)?,
+        None => load(Path::new(&args.model), &options)?,
+    };
+    let requests = requests(args)?;
+    let target = match &args.target {
+        Some(text) => Some(Target::parse(text)?),
+        None => environment::target(&environment::read()),
+    };
+    let plans: Vec<Option<Plan>> = requests
+        .iter()
+        .map(|r| {
+            let target = target.as_ref();
+            target
+                .map(|t| plan(&model, t, &r.config, &r.placement))
+                .transpose()
+        })
+        .collect::<Result<_, _>>()?;
+    let worker = WorkerCommand::local().context("finding this program")?;
+    let limits = Limits {
+        build: Duration::from_secs(args.build_timeout),
+        ..Limits::default()
+    };
+    let watch = Watch::new(args.verbose)?;
+    if args.build_only {
+        return build(&worker, limits, requests, &watch);
+    }
+    let mut runs = match <[Request; 1]>::try_from(requests) {
+        Ok([request]) => {
+            let run = client::profile(&worker, limits, request, None, &mut |u| watch.hear(0, u));
+            vec![run]
+        }
+        Err(requests) => deploy(&worker, limits, &requests, &mut |i, u| watch.hear(i, u)),
+    };
+    watch.finish();
+    for (run, plan) in runs.iter_mut().zip(&plans) {
+        let comparison = match (plan, run.measurement()) {
+            (Some(plan), Some(m)) => Some(compare(&model, plan, &m.actual)),
+            _ => None,
+        };
+        run.comparison = comparison;
+    }
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&runs)?;
+        save(path, text.as_bytes())?;
+    }
+    keep(args, &runs);
+    let mut out = std::io::stdout().lock();
+    let members = runs.len();
+    for (i, run) in runs.iter().enumerate() {
+        if members > 1 {
+            writeln!(out, "engine {i}: {}", describe_request(&run.request))?;
+        }
+        print(&mut out, run, &model)?;
+    }
+    if let Some(share) = runs.first().and_then(|r| r.deployment.as_ref())
+        && let Some(total) = &share.total_fps
+    {
+        writeln!(
+            out,
+            "together: {} FPS over {:.1} s with all {} running",
+            spread(total),
+            share.overlap_s,
+            share.members
+        )?;
+    }
+    let failed = runs.iter().any(|r| r.measurement().is_none());
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn build(
+    worker: &WorkerCommand,
+    limits: Limits,
+    requests: Vec<Request>,
+    watch: &Watch,
+) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    for request in requests {
+        match client::build(worker, limits, request, &mut |u| watch.hear(0, u)) {
+            Ok(built) => {
+                watch.finish();
+                let how = if built.cached {
+                    "from the cache".to_owned()
+                } else {
+                    format!("built in {:.1} s", built.build_s)
+                };
+                writeln!(
+                    out,
+                    "{}: {:.1} MB, {how}",
+                    built.model.name,
+                    built.engine_bytes as f64 / 1e6
+                )?;
+            }
+            Err(run) => {
+                watch.finish();
+                print_failure(&mut out, &run)?;
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
+    let cache_dir = if args.no_cache {
+        None
+    } else {
+        let user = || {
+            Some(
+                directories::ProjectDirs::from("", "", "dlaplan")?
+                    .cache_dir()
+                    .join("engines"),
+            )
+        };
+        args.cache.clone().or_else(user)
+    };
+    let absolute = |path: &Path| -> Result<PathBuf> {
+        std::path::absolute(path).with_context(|| path.display().to_string())
+    };
+    let model = if args.model.starts_with("bundled:") {
+        PathBuf::from(&args.model)
+    } else {
+        absolute(Path::new(&args.model))?
+    };
+    let calibration = match (&args.calib, &args.calib_data) {
+        (Some(path), _) => Calibration::Cache {
+            path: absolute(path)?,
+        },
+        (None, Some(path)) => Calibration::Folder {
+            path: absolute(path)?,
+            save: args.save_calib.as_deref().map(absolute).transpose()?,
+        },
+        (None, None) => Calibration::Dummy,
+    };
+    let mut pools = MemoryPools::default();
+    for (pool, bytes) in &args.mem_pool {
+        let slot = match pool {
+            PoolName::Workspace => &mut pools.workspace,
+            PoolName::DlaSram => &mut pools.dla_sram,
+            PoolName::DlaLocalDram => &mut pools.dla_local_dram,
+            PoolName::DlaGlobalDram => &mut pools.dla_global_dram,
+        };
+        *slot = Some(*bytes);
+    }
+    let base = |placement: Placement, dla_core: u32| -> Result<Request> {
+        let request = Request {
+            model: model.clone(),
+            inputs: args.input.iter().cloned().collect(),
+            placement,
+            config: EngineConfig {
+                precision: args.precision,
+                batch: args.batch,
+                dla_core,
+                gpu_fallback: !args.strict,
+            },
+            calibration: calibration.clone(),
+            pools,
+            tactic_sources: args.tactic_sources,
+            timing: Timing {
+                warm_up_ms: args.warm_up,
+                duration_ms: args.duration,
+                repeats: args.repeats,
+                latency_samples: args.latency_samples,
+                cuda_graph: args.cuda_graph,
+                spin_wait: args.spin_wait,
+            },
+            per_layer: !args.no_layers,
+            numeric: match args.reference {
+                ReferenceName::Fp32 => NumericReference::Fp32,
+                ReferenceName::Fp16 => NumericReference::Fp16,
+                ReferenceName::None => NumericReference::None,
+            },
+            cache_dir: cache_dir.as_deref().map(absolute).transpose()?,
+            save_engine: args.save_engine.as_deref().map(absolute).transpose()?,
+            load_engine: args.load_engine.as_deref().map(absolute).transpose()?,
+        };
+        request.check()?;
+        Ok(request)
+    };
+    if args.together.is_empty() {
+        return Ok(vec![base(placement(args)?, args.dla_core)?]);
+    }
+    if args.together.len() < 2 {
+        bail!("--together takes two engines or more, such as gpu,dla0");
+    }
+    args.together
+        .iter()
+        .map(|engine| {
+            let (placement, core) = member(engine)?;
+            base(placement, core)
+        })
+        .collect()
+}
+
+/// `gpu`, `dla1`, or a placement file with an optional `@core`.
+fn member(text: &str) -> Result<(Placement, u32)> {
+    let core = |digits: &str| {
+        digits
+            .parse::<u32>()
+            .with_context(|| format!("DLA core {digits:?}"))
+    };
+    match text {
+        "gpu" => Ok((Placement::all(Device::Gpu), 0)),
+        _ if text
+            .strip_prefix("dla")
+            .is_some_and(|c| c.bytes().all(|b| b.is_ascii_digit())) =>
+        {
+            let digits = text.trim_start_matches("dla");
+            let number = if digits.is_empty() { 0 } else { core(digits)? };
+            Ok((Placement::all(Device::Dla), number))
+        }
+        _ => match text.rsplit_once('@') {
+            Some((file, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                Ok((read_placement(Path::new(file))?, core(digits)?))
+            }
+            _ => Ok((read_placement(Path::new(text))?, 0)),
+        },
+    }
+}
+
+/// A placement by itself, or the `placement` of a larger file.
+fn read_placement(path: &Path) -> Result<Placement> {
+    let place = || path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(place)?;
+    let value: serde_json::Value = serde_json::from_str(&text).with_context(place)?;
+    let inner = value.get("placement").cloned().unwrap_or(value);
+    serde_json::from_value(inner)
+        .with_context(|| format!("{}: not a placement; dlaplan export writes one", place()))
+}
+
+fn placement(args: &ProfileArgs) -> Result<Placement> {
+    let mut placement = match &args.placement {
+        Some(path) => read_placement(path)?,
+        None => Placement::default(),
+    };
+    if let Some(default) = args.default {
+        placement.default = default;
+    }
+    for (module, device) in &args.device {
+        placement = placement.with_module(module, *device);
+    }
+    for (op, device) in &args.device_op {
+        placement = placement.with_op(op, *device);
+    }
+    Ok(placement)
+}
+
+fn keep(args: &ProfileArgs, runs: &[Run]) {
+    if args.no_history {
+        return;
+    }
+    let Some(path) = args.history.clone().or_else(default_path) else {
+        return;
+    };
+    let stored = Store::open(&path).and_then(|mut store| {
+        runs.iter()
+            .try_for_each(|run| store.insert_run(run).map(|_id| ()))
+    });
+    if let Err(e) = stored {
+        // The figures are worth more than their record.
+        log::warn!("the run is not in the history: {e}");
+    }
+}
+
+/// Set by the first Ctrl-C.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn on_interrupt(_signal: i32) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Shows progress on stderr and turns Ctrl-C into a cancel.
+struct Watch {
+    bar: ProgressBar,
+    verbose: bool,
+}
+
+impl Watch {
+    fn new(verbose: bool) -> Result<Self> {
+        use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+        let action = SigAction::new(
+            SigHandler::Handler(on_interrupt),
+            SaFlags::SA_RESTART | SaFlags::SA_RESETHAND,
+            SigSet::empty(),
+        );
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            // SAFETY: the handler only stores to an atomic; a second signal ends the program.
+            unsafe { sigaction(signal, &action) }.context("catching Ctrl-C")?;
+        }
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::hidden()
+        };
+        bar.set_style(ProgressStyle::with_template(
+            "{spinner} {elapsed} {wide_msg}",
+        )?);
+        Ok(Self { bar, verbose })
+    }
+
+    fn hear(&self, member: usize, update: &Update) -> ControlFlow<()> {
+        match update {
+            Update::Progress {
+                stage,
+                fraction,
+                detail,
+            } => {
+                let percent = fraction.map_or(String::new(), |f| format!(" {:.0} %", f * 100.0));
+                let engine = if member > 0 {
+                    format!("engine {member}: ")
+                } else {
+                    String::new()
+                };
+                self.bar
+                    .set_message(format!("{engine}{}{percent} {detail}", stage.label()));
+            }
+            Update::Log(line) if self.verbose => {
+                let mut err = std::io::stderr().lock();
+                // A closed stderr must not end a measurement.
+                let _closed = self.bar.suspend(|| writeln!(err, "{line}"));
+            }
+            _ => {}
+        }
+        self.bar.tick();
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn describe_request(request: &Request) -> String {
+    let p = &request.placement;
+    let mut parts = vec![format!("{} {}", request.config.precision, p.default)];
+    parts.extend(
+        p.overrides
+            .iter()
+            .map(|(site, device)| format!("{site} on {device}")),
+    );
+    if p.wants_dla() {
+        parts.push(format!("DLA core {}", request.config.dla_core));
+    }
+    parts.join(", ")
+}
+
+fn spread(m: &Measured) -> String {
+    format!(
+        "{} (median of {}, {} to {})",
+        short(m.value),
+        m.repeats,
+        short(m.min),
+        short(m.max)
+    )
+}
+
+fn print_failure(out: &mut impl std::io::Write, run: &Run) -> std::io::Result<()> {
+    if let Outcome::Failed(failure) = &run.outcome {
+        writeln!(
+            out,
+            "{}: failed while {}: {}",
+            run.model.name,
+            failure.stage.label(),
+            failure.message
+        )?;
+        let worth = |l: &&crate::engine::LogLine| l.level <= crate::engine::Level::Warning;
+        let tail: Vec<_> = run.log.iter().filter(worth).collect();
+        for line in tail.iter().skip(tail.len().saturating_sub(15)) {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Rows of the layer table that are printed.
+const TOP_ROWS: usize = 10;
+
+fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Result<()> {
+    let Some(m) = run.measurement() else {
+        return print_failure(out, run);
+    };
+    writeln!(out, "{} on {}", run.model.name, run.environment.summary())?;
+    writeln!(out, "  {} FPS", spread(&m.fps))?;
+    let l = &m.latency;
+    writeln!(
+        out,
+        "  latency {:.3} ms median, {:.3} p95, {:.3} p99; CPU {:.1} us per inference{}",
+        l.median,
+        l.p95,
+        l.p99,
+        m.cpu_us_per_iteration,
+        if m.cuda_graph { "; CUDA graph" } else { "" }
+    )?;
+    if let Some(why) = &m.cuda_graph_refused {
+        writeln!(out, "  no CUDA graph: {why}")?;
+    }
+    let how = if m.cached {
+        "from the cache".to_owned()
+    } else {
+        format!("built in {:.1} s", m.build_s)
+    };
+    writeln!(out, "  engine {:.1} MB, {how}", m.engine_bytes as f64 / 1e6)?;
+    let on = |d| m.actual.ops.iter().filter(|o| o.device == Some(d)).count();
+    writeln!(
+        out,
+        "  ops: {} on the DLA in {} subgraphs, {} on the GPU, {} folded away",
+        on(Device::Dla),
+        m.actual.subgraphs.len(),
+        on(Device::Gpu),
+        model
+            .ops
+            .len()
+            .saturating_sub(on(Device::Dla) + on(Device::Gpu))
+    )?;
+    if let Some(n) = &m.numeric {
+        writeln!(
+            out,
+            "  outputs against {} on the GPU: cosine {:.6}, largest error {:.3e} of {:.3e}: {}",
+            n.reference,
+            n.cosine,
+            n.max_abs_error,
+            n.max_abs_reference,
+            if n.passed { "same" } else { "WRONG" }
+        )?;
+    }
+    if run.model.timing_only {
+        writeln!(
+            out,
+            "  timing only: the file has no weights, random ones were used"
+        )?;
+    }
+    if let Some(why) = &m.timing_only {
+        writeln!(out, "  timing only: {why}")?;
+    }
+    if let Some(a) = m.attribution {
+        writeln!(
+            out,
+            "  layers: {:.3} ms, {:.1} % of it mapped to modules",
+            a.total_ms,
+            a.share() * 100.0
+        )?;
+        let mut rows: Vec<&LayerTime> = m.layers.iter().collect();
+        rows.sort_by(|a, b| b.mean_ms.total_cmp(&a.mean_ms));
+        for row in rows.into_iter().take(TOP_ROWS) {
+            let at = match &row.module {
+                Some(path) if path.is_empty() => "(root)",
+                Some(path) => path,
+                None => "?",
+            };
+            writeln!(
+                out,
+                "    {:8.4} ms  {}  {at}  {}",
+                row.mean_ms, row.device, row.name
+            )?;
+        }
+    }
+    if let Some(c) = &run.comparison {
+        for op in &c.silent_fallbacks {
+            writeln!(
+                out,
+                "  SILENT FALLBACK: {op} was asked onto the DLA and runs on the GPU"
+            )?;
+        }
+        for x in &c.contradictions {
+            writeln!(
+                out,
+                "  the plan expected {} on the {} ({}); it runs on the {}",
+                x.op, x.predicted, x.because, x.actual
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ProfileArgs,
+    }
+
+    fn parse(line: &str) -> Result<Vec<Request>> {
+        requests(&Cli::try_parse_from(line.split(' '))?.args)
+    }
+
+    #[test]
+    fn arguments_become_requests() {
+        let all = parse(
+            "profile bundled:resnet18 --default GPU --device layer1=DLA --precision int8 \
+             --dla-core 1 --strict --mem-pool dlaSRAM=1M --no-cache --repeats 5",
+        )
+        .unwrap();
+        let r = &all[0];
+        assert_eq!(
+            r.placement,
+            Placement::all(Device::Gpu).with_module("layer1", Device::Dla)
+        );
+        assert_eq!((r.config.dla_core, r.config.gpu_fallback), (1, false));
+        assert_eq!(r.pools.dla_sram, Some(1 << 20));
+        assert_eq!(r.cache_dir, None);
+        assert!(parse("profile m.onnx").unwrap()[0].model.is_absolute());
+    }
+
+    #[test]
+    fn deployments() {
+        let all = parse("profile bundled:resnet18 --together gpu,dla0,dla1").unwrap();
+        let of = |i: usize| (all[i].placement.default, all[i].config.dla_core);
+        assert_eq!(
+            (of(0), of(1), of(2)),
+            ((Device::Gpu, 0), (Device::Dla, 0), (Device::Dla, 1))
+        );
+        assert!(parse("profile m.onnx --together gpu").is_err());
+        assert!(parse("profile m.onnx --together gpu,missing.json@1").is_err());
+        assert!(parse("profile m.onnx --mem-pool dlaSRAM=5000").is_err());
+        assert!(parse("profile m.onnx --repeats 2").is_err());
+        assert!(parse("profile m.onnx --device layer1=TPU").is_err());
+    }
+}
