@@ -75,7 +75,8 @@ pub struct SearchArgs {
     /// Keep an op on a device.
     #[arg(long, value_name = "OP=DEVICE", value_parser = parse_pin)]
     pub pin_op: Vec<(String, Device)>,
-    /// What is decided as one: `ops`, `modules`, or `blocks:N` for whole modules at depth N.
+    /// What is decided as one: `ops` (whole kernels), `modules`, or `blocks:N` for whole modules
+    /// at depth N.
     #[arg(long, default_value = "modules", value_parser = parse_granularity)]
     pub granularity: Granularity,
     /// Most DLA subgraphs per engine.

@@ -1,7 +1,7 @@
 //! The search as a user asks for it: a goal and constraints in, placements with figures out.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -646,13 +646,7 @@ impl<'m> Search<'_, '_, 'm> {
         let mut proposals: Vec<Proposal> = Vec::new();
         for f in &found {
             let p = self.together(&pool, f);
-            let same = |a: &ProposedEngine, b: &ProposedEngine| {
-                (&a.placement, a.config.dla_core) == (&b.placement, b.config.dla_core)
-            };
-            let known = proposals.iter().any(|q| {
-                q.engines.len() == p.engines.len()
-                    && p.engines.iter().zip(&q.engines).all(|(a, b)| same(a, b))
-            });
+            let known = proposals.iter().any(|q| cast(q) == cast(&p));
             if !known {
                 proposals.push(p);
             }
@@ -873,6 +867,25 @@ fn role(planner: &Planner<'_>, engine: &ProposedEngine, plan: &Plan) -> String {
     } else {
         format!("GPU/DLA{core}")
     }
+}
+
+/// The placements of a deployment by what they share, so that two deployments that differ in the
+/// numbers of their cores only are equal.
+fn cast(p: &Proposal) -> Vec<Vec<&Placement>> {
+    let mut by_core: BTreeMap<Option<u32>, Vec<&Placement>> = BTreeMap::new();
+    for e in &p.engines {
+        let core = (e.summary.dla_ops > 0).then_some(e.config.dla_core);
+        by_core.entry(core).or_default().push(&e.placement);
+    }
+    let order = |p: &&Placement| (p.default, p.overrides.clone());
+    for shared in by_core.values_mut() {
+        shared.sort_by_key(order);
+    }
+    let gpu = by_core.remove(&None).unwrap_or_default();
+    let mut cores: Vec<Vec<&Placement>> = by_core.into_values().collect();
+    cores.sort_by_key(|c| c.iter().map(order).collect::<Vec<_>>());
+    cores.insert(0, gpu);
+    cores
 }
 
 /// What a pipeline is called.

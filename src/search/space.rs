@@ -56,7 +56,8 @@ pub struct Crossing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Granularity {
-    /// Any op.
+    /// Any op, except that ops which fuse into one kernel stay together: a cut kernel costs more
+    /// on either device.
     Ops,
     /// All ops that one module's own `forward` runs: what torch2trt's `device_types` can say.
     #[default]
