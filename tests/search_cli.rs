@@ -19,7 +19,7 @@ fn goals_parse_and_run() {
     for line in [
         "bundled:resnet18",
         "bundled:resnet18 --json --precision fp16 --granularity ops",
-        "bundled:googlenet --goal off-gpu --min-fps 100 --max-subgraphs 2 --proposals 1",
+        "bundled:googlenet --goal off-gpu --min-fps 100 --max-subgraphs 2 --proposals 1 --dla-global-dram 64M",
         "bundled:resnet18 --goal transitions --max-loss 10 --target agx-orin-64@MAXN:8.6",
         "bundled:resnet18 --goal deployment --engines 2 --pin fc=GPU --strict",
         "bundled:resnet18 --goal pipeline --stages 2 --granularity blocks:1 --front",

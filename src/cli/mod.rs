@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod fidelity;
+mod interrupt;
 pub mod profile;
 pub mod search;
 pub mod worker;

@@ -4,7 +4,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -480,13 +479,6 @@ fn keep(args: &ProfileArgs, runs: &[Run]) {
     }
 }
 
-/// Set by the first Ctrl-C.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn on_interrupt(_signal: i32) {
-    INTERRUPTED.store(true, Ordering::Relaxed);
-}
-
 /// Shows progress on stderr and turns Ctrl-C into a cancel.
 struct Watch {
     bar: ProgressBar,
@@ -495,16 +487,7 @@ struct Watch {
 
 impl Watch {
     fn new(verbose: bool) -> Result<Self> {
-        use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-        let action = SigAction::new(
-            SigHandler::Handler(on_interrupt),
-            SaFlags::SA_RESTART | SaFlags::SA_RESETHAND,
-            SigSet::empty(),
-        );
-        for signal in [Signal::SIGINT, Signal::SIGTERM] {
-            // SAFETY: the handler only stores to an atomic; a second signal ends the program.
-            unsafe { sigaction(signal, &action) }.context("catching Ctrl-C")?;
-        }
+        super::interrupt::catch()?;
         let bar = if std::io::stderr().is_terminal() {
             ProgressBar::new_spinner()
         } else {
@@ -540,7 +523,7 @@ impl Watch {
             _ => {}
         }
         self.bar.tick();
-        if INTERRUPTED.load(Ordering::Relaxed) {
+        if super::interrupt::pending() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

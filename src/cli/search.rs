@@ -11,12 +11,17 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::engine::client::{Limits, Update, WorkerCommand, profile, with_comparison};
+use crate::engine::{self, Calibration, Run, deploy, environment, parse_size};
 use crate::estimate::Estimator;
 use crate::figure::short;
+use crate::history::{RunFilter, Store, default_path};
 use crate::model::Model;
 use crate::model::onnx::{LoadOptions, load, load_bundled_with};
 use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
-use crate::plan::Planner;
+use crate::plan::{Planner, plan};
+use crate::search::bench::EngineBench;
+use crate::search::confirm::{Confirmed, Event, confirm};
 use crate::search::problem::Problem;
 use crate::search::solve::{Aim, Solution, minimise};
 use crate::search::space::Space;
@@ -27,6 +32,7 @@ use crate::search::{
 use crate::target::Target;
 
 use super::calibrate::save;
+use super::interrupt;
 
 /// Find the best placement: exact for one engine, anytime for several.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,7 +47,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "TARGET", default_value_t = Target::default().id())]
     pub target: String,
     /// fp16, int8, int8+fp16 or fp32.
-    #[arg(long, default_value_t = Precision::INT8_FP16)]
+    #[arg(long, default_value_t = Precision::FP16)]
     pub precision: Precision,
     /// Images per inference.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -82,8 +88,8 @@ pub struct SearchArgs {
     /// Most DLA subgraphs per engine.
     #[arg(long, value_name = "K")]
     pub max_subgraphs: Option<u32>,
-    /// The DLA's global DRAM pool, MiB, where it is less than TensorRT's own.
-    #[arg(long, value_name = "MIB")]
+    /// The DLA's global DRAM pool (`256M`), where it is less than TensorRT's own.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub dla_global_dram: Option<u64>,
 
     /// Proposals wanted.
@@ -98,6 +104,23 @@ pub struct SearchArgs {
     /// A placement (JSON) to explain the difference from; all GPU if not given.
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
+    /// Build and measure the proposals and the baselines on this machine: baselines first, the
+    /// estimate learns from each, Ctrl-C stops and the next call goes on from the history.
+    #[arg(long)]
+    pub confirm: bool,
+    /// History file of --confirm; by default the user's.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
+    pub history: Option<PathBuf>,
+    /// Neither take figures from the history nor store any.
+    #[arg(long)]
+    pub no_history: bool,
+    /// INT8 ranges of --confirm from a calibration cache; made up without it.
+    #[arg(long, value_name = "FILE")]
+    pub calib: Option<PathBuf>,
+    /// Keep no built engines.
+    #[arg(long)]
+    pub no_cache: bool,
+
     /// The answer as JSON on stdout, progress as JSON lines on stderr.
     #[arg(long)]
     pub json: bool,
@@ -189,7 +212,7 @@ impl SearchArgs {
                 .chain(self.pin_op.iter().map(op))
                 .collect(),
             max_subgraphs: self.max_subgraphs,
-            dla_global_dram: self.dla_global_dram.map(|mib| mib.saturating_mul(1 << 20)),
+            dla_global_dram: self.dla_global_dram,
         }
     }
 
@@ -227,6 +250,9 @@ struct Report<'a> {
     /// What leads from the placement of `--from`, or all GPU, to the best proposal's engine;
     /// told for single engines.
     difference: &'a [Move],
+    /// What --confirm measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed: Option<&'a Confirmed>,
 }
 
 /// Runs the command.
@@ -248,10 +274,17 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
     if let Some(path) = &args.dump_problem {
         dump(path, &estimator, &request)?;
     }
+    interrupt::catch()?;
     let mut watch = Watch::new(args.json);
     let answer = search(&estimator, &request, &mut |p| watch.see(p));
     watch.bar.finish_and_clear();
     let answer = answer?;
+    let confirmed = if args.confirm {
+        Some(measure(args, &estimator, &answer, &mut watch)?)
+    } else {
+        None
+    };
+    watch.bar.finish_and_clear();
     let difference = difference(args, &estimator, &answer)?;
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -262,11 +295,15 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
             request: &request,
             answer: &answer,
             difference: &difference,
+            confirmed: confirmed.as_ref(),
         };
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
         out.write_all(text(&model, &target, &config, &answer, &difference).as_bytes())?;
+        for line in confirmed.iter().flat_map(measured) {
+            writeln!(out, "{line}")?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -296,6 +333,143 @@ fn difference(
     }
 }
 
+/// Builds and measures what was found, on this machine.
+fn measure(
+    args: &SearchArgs,
+    estimator: &Estimator<'_, '_>,
+    answer: &Answer,
+    watch: &mut Watch,
+) -> Result<Confirmed> {
+    let planner = estimator.planner();
+    let (model, target) = (planner.model(), planner.target());
+    let mut history = if args.no_history {
+        None
+    } else {
+        let path = args.history.clone().or_else(default_path);
+        path.map(|p| Store::open(&p)).transpose()?
+    };
+    let earlier = match &mut history {
+        None => Vec::new(),
+        Some(store) => {
+            let filter = RunFilter {
+                structure_hash: Some(model.source.structure_hash.clone()),
+                finished: true,
+                ..RunFilter::default()
+            };
+            let here = environment::read();
+            let stored = store.runs(&filter)?.into_iter().map(|s| s.run);
+            // Figures of another machine or power mode are not these.
+            stored
+                .filter(|r| same_machine(&r.environment, &here))
+                .collect()
+        }
+    };
+    let absolute = |path: &Path| {
+        std::path::absolute(path).with_context(|| format!("where is {}?", path.display()))
+    };
+    let path = match args.model.strip_prefix("bundled:") {
+        Some(_) => PathBuf::from(&args.model),
+        None => absolute(Path::new(&args.model))?,
+    };
+    let mut template = engine::Request::new(path, Placement::default(), planner.config().clone());
+    template.inputs = args.input.iter().cloned().collect();
+    template.per_layer = false;
+    template.pools.dla_global_dram = args.dla_global_dram;
+    if let Some(path) = &args.calib {
+        template.calibration = Calibration::Cache {
+            path: absolute(path)?,
+        };
+    }
+    if !args.no_cache {
+        let dirs = directories::ProjectDirs::from("", "", "dlaplan");
+        template.cache_dir = dirs.map(|d| d.cache_dir().join("engines"));
+    }
+    template.check()?;
+    let worker = WorkerCommand::local().context("finding this program")?;
+    let limits = Limits::default();
+    let mut room = |requests: &[engine::Request],
+                    stage: &mut dyn FnMut(&str) -> ControlFlow<()>| {
+        let mut hear = |update: &Update| {
+            let told = match update {
+                Update::Progress { stage: s, .. } => stage(s.label()),
+                _ => ControlFlow::Continue(()),
+            };
+            if told.is_break() || interrupt::pending() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let mut runs = match requests {
+            [request] => vec![profile(&worker, limits, request.clone(), None, &mut hear)],
+            _ => deploy(&worker, limits, requests, &mut |_, u| hear(u)),
+        };
+        for run in &mut runs {
+            let planned = plan(model, target, &run.request.config, &run.request.placement);
+            with_comparison(run, planned.ok().as_ref().map(|p| (model, p)));
+        }
+        runs
+    };
+    let mut lost = None;
+    let mut keep = |run: &Run| {
+        if let Some(store) = &mut history
+            && let Err(e) = store.insert_run(run)
+        {
+            lost = Some(e);
+        }
+    };
+    let learns = environment::target(&environment::read())
+        .is_some_and(|here| here.board.id == target.board.id);
+    let mut bench = EngineBench::new(
+        model, *target, template, earlier, learns, &mut room, &mut keep,
+    );
+    let confirmed = confirm(answer.trials(), &mut bench, &mut |event| {
+        watch.confirm(&event)
+    });
+    if let Some(e) = lost {
+        // The figures are worth more than their record.
+        log::warn!("runs are missing from the history: {e}");
+    }
+    Ok(confirmed)
+}
+
+fn same_machine(a: &engine::Environment, b: &engine::Environment) -> bool {
+    (&a.board, &a.host, &a.power_mode) == (&b.board, &b.host, &b.power_mode)
+}
+
+/// Measured trials for people.
+fn measured(confirmed: &Confirmed) -> Vec<String> {
+    let mut lines = vec![String::new(), "measured:".into()];
+    for t in &confirmed.trials {
+        let estimate = t
+            .estimate
+            .as_ref()
+            .map_or(String::new(), |e| format!(", {e}"));
+        lines.push(match (&t.measured, &t.failure) {
+            (Some(m), _) => {
+                let from = if t.from_history {
+                    ", from the history"
+                } else {
+                    ""
+                };
+                format!(
+                    "  {}: {} FPS ({} to {}){estimate}{from}",
+                    t.name,
+                    short(m.value),
+                    short(m.min),
+                    short(m.max)
+                )
+            }
+            (None, Some(why)) => format!("  {}: no figure: {why}", t.name),
+            (None, None) => format!("  {}: not measured yet{estimate}", t.name),
+        });
+    }
+    if confirmed.cancelled {
+        lines.push("stopped; the same command goes on from the history".into());
+    }
+    lines
+}
+
 /// Progress on stderr: a spinner for people, JSON lines for programs.
 struct Watch {
     bar: ProgressBar,
@@ -319,7 +493,39 @@ impl Watch {
         }
     }
 
+    fn confirm(&mut self, event: &Event<'_>) -> ControlFlow<()> {
+        let (trial, what, done, of) = match event {
+            Event::Stage {
+                trial,
+                stage,
+                done,
+                of,
+            } => (trial, *stage, done, of),
+            Event::Done { trial, done, of } => (trial, "done", done, of),
+        };
+        if self.json {
+            let line = serde_json::json!({
+                "stage": what, "trial": trial.name, "done": done, "of": of,
+                "fps": trial.measured.as_ref().map(|m| m.value),
+            });
+            // Nobody reading progress is no reason to stop.
+            writeln!(std::io::stderr(), "{line}").ok();
+        } else {
+            self.bar
+                .set_message(format!("{}/{of} {}: {what}", done + 1, trial.name));
+            self.bar.tick();
+        }
+        if interrupt::pending() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
     fn see(&mut self, p: &Progress) -> ControlFlow<()> {
+        if interrupt::pending() {
+            return ControlFlow::Break(());
+        }
         if p.best == self.last && p.stage == self.stage {
             self.bar.tick();
             return ControlFlow::Continue(());

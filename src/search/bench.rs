@@ -111,7 +111,8 @@ impl<'b> EngineBench<'b> {
 
 /// Whether two requests measure alike, placement and config apart.
 fn same_terms(a: &Request, b: &Request) -> bool {
-    a.inputs == b.inputs && a.calibration == b.calibration && a.pools == b.pools
+    (&a.inputs, &a.calibration, a.pools, a.tactic_sources)
+        == (&b.inputs, &b.calibration, b.pools, b.tactic_sources)
 }
 
 /// The figure of runs that are all of a setup.

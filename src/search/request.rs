@@ -655,10 +655,9 @@ impl<'m> Search<'_, '_, 'm> {
             }
         }
         let method = if exhaustive {
-            "priced sub-problems, all deployments of their placements weighed, best ones improved; \
-             no bound is known"
+            "priced sub-problems, all deployments of their placements weighed, best ones improved"
         } else {
-            "priced sub-problems, ascent over deployments, best ones improved; no bound is known"
+            "priced sub-problems, ascent over deployments, best ones improved"
         };
         Ok(Answer {
             proposals,
@@ -763,7 +762,7 @@ impl<'m> Search<'_, '_, 'm> {
             method: if exact {
                 "every cut and sequence of stages weighed, exact but for contention".into()
             } else {
-                "cuts with the cheapest copies weighed; no bound is known".into()
+                "cuts with the cheapest copies weighed".into()
             },
             elapsed: Duration::ZERO,
             stopped: false,
