@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Takes screenshots of the real window under Xvfb, for the README and for looking at.
-#   scripts/screenshot.sh OUT.png [WIDTHxHEIGHT] [dark|light] [ARGUMENT…] [-- ACTION…]
-# ARGUMENTs go to dlaplan. ACTIONs are xdotool commands, one per word group: "key ctrl+p",
+#   scripts/screenshot.sh OUT.png [WIDTHxHEIGHT] [dark|light] [WORD...] [-- ACTION...]
+# WORDs go to dlaplan. ACTIONs are xdotool commands, one per word group: "key ctrl+p",
 # "type is:fallback", "mousemove 398 203 click 1".
 # Needs xvfb, xdotool, imagemagick, libgl1-mesa-dri, libxkbcommon-x11-0, libxcursor1, libxi6.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what a Debian or Ubuntu machine lacks. Sourced by run.sh and test.sh; safe to repeat.
-# Usage: . scripts/setup.sh run|test
+# Installs what a Debian or Ubuntu machine lacks. Sourced by the other scripts; safe to repeat.
+# Usage: . scripts/setup.sh run|test|corpus
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -39,10 +39,13 @@ need_rust() {
 window_packages=(libgl1 libgl1-mesa-dri libegl1 libxkbcommon0 libxkbcommon-x11-0 libx11-6
     libx11-xcb1 libxcursor1 libxi6 libxrandr2)
 
+python_packages=(python3 python3-venv python3-pip)
+
 need_packages gcc g++ libc6-dev pkg-config
-need_rust
+[ "${1:-run}" = corpus ] || need_rust
 case ${1:-run} in
+    corpus) need_packages binutils "${python_packages[@]}" ;;
     run) need_packages "${window_packages[@]}" ;;
     test) need_packages "${window_packages[@]}" xvfb xauth xdotool x11-utils imagemagick \
-        python3 python3-venv python3-pip ;;
+        "${python_packages[@]}" ;;
 esac
