@@ -39,7 +39,8 @@ fn code(e: DriverError) -> String {
     format!("{:?}", e.0)
 }
 
-/// The first GPU's primary context, which TensorRT's runtime uses as well.
+/// The first GPU's primary context, which TensorRT uses as well. It is never given back: TensorRT
+/// keeps using it until the process ends.
 #[derive(Debug)]
 pub struct Device {
     device: sys::CUdevice,
@@ -56,8 +57,7 @@ impl Device {
         let opened = catch_unwind(|| {
             result::init().map_err(|e| CudaError::NoDevice(code(e)))?;
             let device = result::device::get(0).map_err(|e| CudaError::NoDevice(code(e)))?;
-            // SAFETY: `device` comes from cuDeviceGet; the context stays retained while `Self`
-            // lives.
+            // SAFETY: `device` comes from cuDeviceGet; the context stays retained.
             unsafe {
                 let context = check(
                     "cuDevicePrimaryCtxRetain",
@@ -141,13 +141,6 @@ impl Device {
         let r = unsafe { sys::cuEventCreate(&raw mut raw, flags) }.result();
         check("cuEventCreate", r)?;
         Ok(Event { raw, _device: self })
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        // SAFETY: retained once in `open`. A failure at the end leaves nothing to do.
-        let _ended = unsafe { result::primary_ctx::release(self.device) };
     }
 }
 
