@@ -5,6 +5,7 @@ pub mod chart;
 pub mod cli;
 pub mod engine;
 pub mod estimate;
+pub mod export;
 pub mod figure;
 #[cfg(feature = "gui")]
 pub mod gui;

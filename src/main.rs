@@ -1,2 +1,119 @@
-//! dlaplan.
-fn main() {}
+//! dlaplan: the window, and every command without one.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+use dlaplan::cli::Command;
+
+/// See, judge, measure and export which parts of a network run on the GPU and which on the DLA of a
+/// Jetson. Without a command it opens the window.
+#[derive(Debug, Parser)]
+#[command(name = "dlaplan", version, args_conflicts_with_subcommands = true)]
+struct Program {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    window: window::WindowArgs,
+}
+
+fn main() -> ExitCode {
+    let program = Program::parse();
+    env_logger::Builder::from_env(
+        env_logger::Env::new().filter_or("DLAPLAN_LOG", "warn,tracing=off"),
+    )
+    .format_timestamp(None)
+    .init();
+    let result = match program.command {
+        Some(command) => command.run(),
+        None => window::open(program.window),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if stderr is closed too.
+            writeln!(std::io::stderr(), "error: {error:#}").ok();
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The reader of our output has seen enough (`dlaplan plan … | head`).
+fn closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| {
+        let io = e.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let json = e
+            .downcast_ref::<serde_json::Error>()
+            .and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(feature = "gui")]
+mod window {
+    use std::path::PathBuf;
+    use std::process::ExitCode;
+
+    use anyhow::{Context as _, Result, bail};
+    use dlaplan::cli::args::{EngineArgs, PlacementArgs, parse_input};
+    use dlaplan::gui::{Options, run};
+    use dlaplan::target::Target;
+
+    /// What the window opens with.
+    #[derive(Clone, Debug, clap::Args)]
+    pub struct WindowArgs {
+        /// ONNX file, or `bundled:resnet18` and so on; the last session if not given.
+        #[arg(value_name = "MODEL")]
+        model: Option<PathBuf>,
+        /// Dims of an input the file leaves open, or to override the file's.
+        #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
+        input: Vec<(String, Vec<u64>)>,
+        /// Where it would run; `dlaplan boards` lists them [default: xavier-nx].
+        #[arg(long, value_name = "TARGET")]
+        target: Option<Target>,
+        #[command(flatten)]
+        engine: EngineArgs,
+        #[command(flatten)]
+        placement: PlacementArgs,
+    }
+
+    const HEADLESS: &str = "use the commands that need no display: dlaplan inspect, plan, estimate, \
+                            search, profile, chart, export (see dlaplan --help)";
+
+    pub fn open(args: WindowArgs) -> Result<ExitCode> {
+        let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+        if !set("DISPLAY") && !set("WAYLAND_DISPLAY") {
+            bail!("there is no display (DISPLAY and WAYLAND_DISPLAY are not set); {HEADLESS}");
+        }
+        let file = args.placement.document()?;
+        let placement = args.placement.over(file.as_ref())?;
+        let said = file.is_some() || placement != dlaplan::placement::Placement::default();
+        let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
+        let theirs = file.as_ref().map(|f| f.target).unwrap_or_default();
+        let options = Options {
+            model: args.model,
+            inputs: args.input.into_iter().collect(),
+            target: args.target.unwrap_or(theirs),
+            config: args.engine.config(&from),
+            placement: said.then_some(placement),
+        };
+        run(options).context(HEADLESS)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(not(feature = "gui"))]
+mod window {
+    use std::process::ExitCode;
+
+    use anyhow::{Result, bail};
+
+    /// Nothing: this build has no window.
+    #[derive(Clone, Copy, Debug, clap::Args)]
+    pub struct WindowArgs {}
+
+    pub fn open(_: WindowArgs) -> Result<ExitCode> {
+        bail!("this dlaplan was built without its window (feature `gui`); see dlaplan --help")
+    }
+}

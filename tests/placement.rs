@@ -1,5 +1,4 @@
 //! Placement resolution against a direct simulation of torch2trt's module hooks.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,10 +1,16 @@
 //! FPS against placement: data to series once, drawn here as SVG or PNG and interactively in the
 //! window.
 
+mod draw;
+mod series;
+
 use serde::Serialize;
 
 use crate::figure::Figure;
 use crate::placement::{EngineConfig, Placement, Precision};
+
+pub use draw::{DrawError, Palette};
+pub use series::{references, runs};
 
 /// How a point was come by; drawn hollow, solid, or solid in the reference colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,8 +1,64 @@
 //! Every capability without a window.
 
+pub mod args;
+pub mod boards;
 pub mod calibrate;
+pub mod chart;
+pub mod estimate;
+pub mod export;
 pub mod fidelity;
+pub mod inspect;
 mod interrupt;
+pub mod plan;
 pub mod profile;
+pub mod rules;
+pub mod runs;
 pub mod search;
 pub mod worker;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// The commands that need no window.
+#[derive(Clone, Debug, clap::Subcommand)]
+#[expect(missing_docs, reason = "clap shows the documentation of the arguments")]
+pub enum Command {
+    Inspect(inspect::InspectArgs),
+    Plan(plan::PlanCommand),
+    Estimate(estimate::EstimateArgs),
+    Search(Box<search::SearchArgs>),
+    Profile(Box<profile::ProfileArgs>),
+    Runs(runs::RunsArgs),
+    Chart(chart::ChartArgs),
+    Export(export::ExportArgs),
+    Boards(boards::BoardsArgs),
+    Rules(rules::RulesArgs),
+    Calibrate(calibrate::CalibrateArgs),
+    Fidelity(fidelity::FidelityArgs),
+    Worker(worker::WorkerArgs),
+}
+
+impl Command {
+    /// Runs it; the exit code is 1 where it ran and the answer is bad.
+    ///
+    /// # Errors
+    /// Bad input, or a file that cannot be written; exit code 2.
+    pub fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Inspect(args) => inspect::run(&args),
+            Self::Plan(args) => plan::run(&args),
+            Self::Estimate(args) => estimate::run(&args),
+            Self::Search(args) => search::run(&args),
+            Self::Profile(args) => profile::run(&args),
+            Self::Runs(args) => runs::run(&args),
+            Self::Chart(args) => chart::run(&args),
+            Self::Export(args) => export::run(&args),
+            Self::Boards(args) => boards::run(args),
+            Self::Rules(args) => rules::run(args),
+            Self::Calibrate(args) => calibrate::run(&args),
+            Self::Fidelity(args) => fidelity::run(&args),
+            Self::Worker(args) => worker::run(args),
+        }
+    }
+}

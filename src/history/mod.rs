@@ -15,7 +15,7 @@ use crate::placement::{EngineConfig, Placement};
 
 pub use csv::CSV_HEADER;
 pub use reference::{BUNDLED, Reference, ReferenceSet};
-pub use store::{Store, default_path};
+pub use store::{Store, data_dir, default_path};
 
 /// A kept placement before it has an id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -47,11 +47,18 @@ CREATE TABLE refs (
 PRAGMA user_version = 1;
 ";
 
-/// The history file of a user: `history.sqlite` in the data folder of the platform; `None`
-/// without a home folder.
-pub fn default_path() -> Option<PathBuf> {
+/// The user's data folder: `DLAPLAN_DATA_DIR`, else the platform's; `None` without a home folder.
+pub fn data_dir() -> Option<PathBuf> {
+    if let Some(dir) = std::env::var_os("DLAPLAN_DATA_DIR").filter(|d| !d.is_empty()) {
+        return Some(dir.into());
+    }
     let dirs = directories::ProjectDirs::from("", "", "dlaplan")?;
-    Some(dirs.data_dir().join("history.sqlite"))
+    Some(dirs.data_dir().to_owned())
+}
+
+/// The history file of a user: `history.sqlite` in [`data_dir`].
+pub fn default_path() -> Option<PathBuf> {
+    Some(data_dir()?.join("history.sqlite"))
 }
 
 /// An open history. Every change is one transaction, on the disk before the call returns.

@@ -105,6 +105,23 @@ impl Placement {
         self
     }
 
+    /// A name for lists: `GPU`, `GPU, layer1 layer2 on DLA`, or how many sites there are.
+    pub fn title(&self) -> String {
+        let other = self.default.other();
+        let differing = self.overrides.iter().filter(|(_, d)| **d == other);
+        let sites: Vec<&str> = differing
+            .map(|(site, _)| match site {
+                Site::Module(path) => path,
+                Site::Op(op) => op.rsplit('/').next().unwrap_or(op),
+            })
+            .collect();
+        match &sites[..] {
+            [] => self.default.to_string(),
+            few if few.len() <= 4 => format!("{}, {} on {other}", self.default, few.join(" ")),
+            many => format!("{}, {} sites on {other}", self.default, many.len()),
+        }
+    }
+
     /// Says anything about the DLA at all.
     pub fn wants_dla(&self) -> bool {
         self.default == Device::Dla || self.overrides.values().any(|d| *d == Device::Dla)

@@ -1,0 +1,439 @@
+//! Drawing with plotters, onto SVG or PNG. The font is embedded, so a chart looks the same
+//! everywhere and needs no font on the machine.
+
+use std::sync::OnceLock;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontStyle, register_font};
+
+use crate::figure::{Figure, short};
+
+use super::{Chart, Group, Mark, Point, View, elide};
+
+/// A chart could not be drawn.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the chart cannot be drawn: {0}")]
+pub struct DrawError(String);
+
+/// Colours of a chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Palette {
+    /// For paper and light pages.
+    Light,
+    /// For dark pages.
+    Dark,
+}
+
+struct Colours {
+    back: RGBColor,
+    text: RGBColor,
+    faint: RGBColor,
+    grid: RGBColor,
+    mine: RGBColor,
+    published: RGBColor,
+    front: RGBColor,
+}
+
+impl Palette {
+    fn colours(self) -> Colours {
+        match self {
+            Self::Light => Colours {
+                back: RGBColor(255, 255, 255),
+                text: RGBColor(28, 32, 38),
+                faint: RGBColor(98, 106, 118),
+                grid: RGBColor(226, 230, 236),
+                mine: RGBColor(36, 99, 190),
+                published: RGBColor(150, 158, 170),
+                front: RGBColor(196, 110, 20),
+            },
+            Self::Dark => Colours {
+                back: RGBColor(22, 24, 29),
+                text: RGBColor(230, 233, 238),
+                faint: RGBColor(148, 156, 168),
+                grid: RGBColor(46, 50, 58),
+                mine: RGBColor(104, 164, 255),
+                published: RGBColor(112, 120, 132),
+                front: RGBColor(240, 164, 80),
+            },
+        }
+    }
+}
+
+const WIDTH: u32 = 960;
+const ROW: i32 = 24;
+const LABELS: i32 = 300;
+const RIGHT: i32 = 110;
+const TOP: i32 = 76;
+const SCATTER_HEIGHT: u32 = 420;
+
+type Area<'a, DB> = DrawingArea<DB, Shift>;
+
+impl Chart {
+    /// The chart as an SVG document.
+    ///
+    /// # Errors
+    /// plotters cannot draw it.
+    pub fn svg(&self, palette: Palette) -> Result<String, DrawError> {
+        let mut text = String::new();
+        {
+            let area = SVGBackend::with_string(&mut text, self.size()).into_drawing_area();
+            self.draw(&area, palette)?;
+        }
+        Ok(text)
+    }
+
+    /// The chart as a PNG file.
+    ///
+    /// # Errors
+    /// plotters cannot draw or encode it.
+    pub fn png(&self, palette: Palette) -> Result<Vec<u8>, DrawError> {
+        let (width, height) = self.size();
+        let mut pixels = vec![0u8; (width * height * 3) as usize];
+        {
+            let backend = BitMapBackend::with_buffer(&mut pixels, (width, height));
+            self.draw(&backend.into_drawing_area(), palette)?;
+        }
+        let mut file = Vec::new();
+        let fail = |e: png::EncodingError| DrawError(e.to_string());
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header().map_err(fail)?;
+        writer.write_image_data(&pixels).map_err(fail)?;
+        writer.finish().map_err(fail)?;
+        Ok(file)
+    }
+
+    /// Width and height in pixels: as many rows as there are bars.
+    fn size(&self) -> (u32, u32) {
+        let mut height = TOP as u32 + 24;
+        for (_, groups) in self.sections() {
+            height += 24;
+            for group in &groups {
+                height += (ROW * group.rows() + 34) as u32;
+            }
+        }
+        if self.scatter().len() > 1 {
+            height += SCATTER_HEIGHT;
+        }
+        (WIDTH, height)
+    }
+
+    fn sections(&self) -> Vec<(View, Vec<Group<'_>>)> {
+        let alone = (View::Bars, self.groups());
+        let together = (View::Deployments, self.deployments());
+        [alone, together]
+            .into_iter()
+            .filter(|(_, g)| !g.is_empty())
+            .collect()
+    }
+
+    fn draw<DB: DrawingBackend>(
+        &self,
+        area: &Area<'_, DB>,
+        palette: Palette,
+    ) -> Result<(), DrawError> {
+        load_font()?;
+        let colours = palette.colours();
+        self.draw_all(area, &colours)
+            .map_err(|e| DrawError(e.to_string()))
+    }
+
+    fn draw_all<DB: DrawingBackend>(
+        &self,
+        area: &Area<'_, DB>,
+        c: &Colours,
+    ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+        area.fill(&c.back)?;
+        text(area, &self.title, (24, 18), 22, c.text, HPos::Left)?;
+        legend(area, c)?;
+        let mut y = TOP;
+        for (view, groups) in self.sections() {
+            let heading = match view {
+                View::Bars | View::Scatter => "FPS per placement",
+                View::Deployments => "FPS of engines running at the same time",
+            };
+            text(area, heading, (24, y), 16, c.text, HPos::Left)?;
+            y += 24;
+            let scale = f64::from(WIDTH as i32 - LABELS - RIGHT) / self.max_fps(view);
+            for group in &groups {
+                y = bars(area, group, y, scale, c)?;
+            }
+        }
+        if self.scatter().len() > 1 {
+            let (_, below) = area.split_vertically(y);
+            self.draw_scatter(&below, c)?;
+        }
+        area.present()
+    }
+
+    fn draw_scatter<DB: DrawingBackend>(
+        &self,
+        area: &Area<'_, DB>,
+        c: &Colours,
+    ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+        let top = self.max_fps(View::Scatter) * 1.08;
+        let style = |size: i32, colour: RGBColor| ("sans-serif", size).into_font().color(&colour);
+        let mut chart = ChartBuilder::on(area)
+            .margin(24)
+            .caption(
+                "FPS against the share of multiply-accumulates on the DLA",
+                style(16, c.text),
+            )
+            .x_label_area_size(44)
+            .y_label_area_size(56)
+            .build_cartesian_2d(-2f64..102f64, 0f64..top)?;
+        chart
+            .configure_mesh()
+            .x_desc("share on the DLA, %")
+            .y_desc("FPS")
+            .label_style(style(13, c.faint))
+            .axis_desc_style(style(13, c.faint))
+            .bold_line_style(c.grid)
+            .light_line_style(c.back)
+            .axis_style(c.faint)
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_label_formatter(&|y| format!("{y:.0}"))
+            .draw()?;
+        let mut precisions: Vec<_> = self.points.iter().map(|p| p.precision).collect();
+        precisions.dedup();
+        for precision in precisions {
+            let line = self.pareto(precision);
+            if line.len() > 1 {
+                let points = line.iter().map(|(_, x, y)| (x * 100.0, *y));
+                chart.draw_series(LineSeries::new(points, c.front.mix(0.6).stroke_width(2)))?;
+            }
+        }
+        for (i, share, fps) in self.scatter() {
+            let point = &self.points[i];
+            let colour = colour_of(point, c);
+            let x = share * 100.0;
+            if let (Mark::Estimated, Some((low, high))) = (point.mark, point.fps.range()) {
+                chart.draw_series(LineSeries::new([(x, low), (x, high)], colour.mix(0.5)))?;
+            }
+            let fill: ShapeStyle = match point.mark {
+                Mark::Estimated => colour.stroke_width(2),
+                Mark::Measured | Mark::Published => colour.filled(),
+            };
+            if point.mark == Mark::Estimated {
+                chart.draw_series([Circle::new((x, fps), 6, c.back.filled())])?;
+            }
+            chart.draw_series([Circle::new((x, fps), 6, fill)])?;
+        }
+        Ok(())
+    }
+}
+
+impl Group<'_> {
+    fn rows(&self) -> i32 {
+        self.bars.len() as i32 + i32::from(self.total_fps.is_some())
+    }
+}
+
+fn load_font() -> Result<(), DrawError> {
+    static LOADED: OnceLock<bool> = OnceLock::new();
+    let font = epaint_default_fonts::UBUNTU_LIGHT;
+    let loaded =
+        LOADED.get_or_init(|| register_font("sans-serif", FontStyle::Normal, font).is_ok());
+    if *loaded {
+        Ok(())
+    } else {
+        Err(DrawError("the embedded font is damaged".into()))
+    }
+}
+
+fn colour_of(point: &Point, c: &Colours) -> RGBColor {
+    match (point.mark, point.current) {
+        (Mark::Published, _) => c.published,
+        (_, true) => c.front,
+        (_, false) => c.mine,
+    }
+}
+
+fn text<DB: DrawingBackend>(
+    area: &Area<'_, DB>,
+    words: &str,
+    at: (i32, i32),
+    size: i32,
+    colour: RGBColor,
+    side: HPos,
+) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+    let style = ("sans-serif", size)
+        .into_font()
+        .color(&colour)
+        .pos(Pos::new(side, VPos::Top));
+    area.draw(&Text::new(words.to_owned(), at, style))
+}
+
+fn legend<DB: DrawingBackend>(
+    area: &Area<'_, DB>,
+    c: &Colours,
+) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+    let mut x = 24;
+    let entries = [
+        (Mark::Estimated, "estimated, with its error band", 220),
+        (Mark::Measured, "measured", 100),
+        (Mark::Published, "published", 100),
+    ];
+    for (mark, words, width) in entries {
+        let box_ = [(x, 50), (x + 12, 60)];
+        let colour = if mark == Mark::Published {
+            c.published
+        } else {
+            c.mine
+        };
+        let fill = match mark {
+            Mark::Estimated => colour.stroke_width(2),
+            Mark::Measured | Mark::Published => colour.filled(),
+        };
+        area.draw(&Rectangle::new(box_, fill))?;
+        text(area, words, (x + 18, 48), 13, c.faint, HPos::Left)?;
+        x += width;
+    }
+    Ok(())
+}
+
+fn bars<DB: DrawingBackend>(
+    area: &Area<'_, DB>,
+    group: &Group<'_>,
+    top: i32,
+    scale: f64,
+    c: &Colours,
+) -> Result<i32, DrawingAreaErrorKind<DB::ErrorType>> {
+    text(area, &group.title, (24, top), 13, c.faint, HPos::Left)?;
+    let mut y = top + 20;
+    for (_, point) in &group.bars {
+        text(
+            area,
+            &elide(&point.label, 44),
+            (LABELS - 10, y + 3),
+            13,
+            c.text,
+            HPos::Right,
+        )?;
+        if let Some(fps) = point.fps.value() {
+            bar(area, point, fps, y, scale, c)?;
+        } else {
+            let why = format!("no estimate: {}", elide(point.fps.source(), 80));
+            text(area, &why, (LABELS, y + 3), 13, c.faint, HPos::Left)?;
+        }
+        y += ROW;
+    }
+    if let Some(total) = group.total_fps {
+        let right = LABELS + (total * scale).round() as i32;
+        text(
+            area,
+            "together",
+            (LABELS - 10, y + 3),
+            13,
+            c.faint,
+            HPos::Right,
+        )?;
+        area.draw(&Rectangle::new(
+            [(LABELS, y + 8), (right, y + 12)],
+            c.front.filled(),
+        ))?;
+        text(
+            area,
+            &short(total),
+            (right + 8, y + 3),
+            13,
+            c.text,
+            HPos::Left,
+        )?;
+        y += ROW;
+    }
+    Ok(y + 14)
+}
+
+fn bar<DB: DrawingBackend>(
+    area: &Area<'_, DB>,
+    point: &Point,
+    fps: f64,
+    y: i32,
+    scale: f64,
+    c: &Colours,
+) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+    let x = |v: f64| LABELS + (v * scale).round() as i32;
+    let colour = colour_of(point, c);
+    let shape = [(LABELS, y + 2), (x(fps), y + ROW - 6)];
+    let mut end = x(fps);
+    if point.mark == Mark::Estimated {
+        area.draw(&Rectangle::new(shape, colour.mix(0.15).filled()))?;
+        area.draw(&Rectangle::new(shape, colour.stroke_width(2)))?;
+    } else {
+        area.draw(&Rectangle::new(shape, colour.filled()))?;
+    }
+    if let Some((low, high)) = point.fps.range()
+        && high > low
+    {
+        let middle = y + ROW / 2 - 2;
+        area.draw(&PathElement::new(
+            vec![(x(low), middle), (x(high), middle)],
+            c.text,
+        ))?;
+        for edge in [low, high] {
+            let at = x(edge);
+            area.draw(&PathElement::new(
+                vec![(at, middle - 4), (at, middle + 4)],
+                c.text,
+            ))?;
+        }
+        end = end.max(x(high));
+    }
+    let words = match &point.fps {
+        Figure::Estimated(e) => format!("{} ±{:.0} %", short(fps), e.band.half_width() * 100.0),
+        Figure::Measured(_) | Figure::None { .. } => short(fps),
+    };
+    text(area, &words, (end + 8, y + 3), 13, c.text, HPos::Left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    #[test]
+    fn svg_holds_every_label_and_escapes() {
+        let svg = sample().svg(Palette::Light).unwrap();
+        assert!(svg.contains("resnet18_fp16_gpu_dla1"));
+        assert!(svg.contains("&lt;with&gt;"), "names are escaped");
+        assert!(svg.contains("380 ±10 %"));
+        assert_eq!(
+            svg,
+            sample().svg(Palette::Light).unwrap(),
+            "same data, same bytes"
+        );
+        assert_ne!(svg, sample().svg(Palette::Dark).unwrap());
+    }
+
+    #[test]
+    fn png_has_the_promised_size() {
+        let chart = sample();
+        let png = chart.png(Palette::Dark).unwrap();
+        let reader = png::Decoder::new(std::io::Cursor::new(&png))
+            .read_info()
+            .unwrap();
+        assert_eq!((reader.info().width, reader.info().height), chart.size());
+        if let Ok(path) = std::env::var("DLAPLAN_CHART_PNG") {
+            crate::export::save_atomic(path.as_ref(), &png).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_point_and_two_hundred() {
+        let one = sample().points[0].clone();
+        for count in [0, 1, 200] {
+            let chart = Chart {
+                title: String::new(),
+                points: vec![one.clone(); count],
+            };
+            assert!(
+                chart.svg(Palette::Light).unwrap().contains("</svg>"),
+                "{count}"
+            );
+        }
+    }
+}

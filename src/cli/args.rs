@@ -1,0 +1,291 @@
+//! What several commands take: a model, a target, an engine config, a placement.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::estimate::{Estimate, Estimator};
+use crate::export::{Document, Subject};
+use crate::model::Model;
+use crate::model::onnx::{LoadOptions, load, load_bundled_with};
+use crate::placement::{Device, EngineConfig, Placement, Precision, Resolved};
+use crate::plan::{Plan, Planner};
+use crate::target::Target;
+
+/// A model file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ModelArgs {
+    /// ONNX file, or `bundled:resnet18` and so on.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Dims of an input the file leaves open, or to override the file's.
+    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
+    pub input: Vec<(String, Vec<u64>)>,
+}
+
+impl ModelArgs {
+    /// Reads the model.
+    ///
+    /// # Errors
+    /// The file cannot be read; the message names file, place and remedy.
+    pub fn load(&self) -> Result<Model> {
+        let options = LoadOptions {
+            inputs: self.input.iter().cloned().collect(),
+        };
+        Ok(match self.model.strip_prefix("bundled:") {
+            Some(name) => load_bundled_with(name, &options)?,
+            None => load(Path::new(&self.model), &options)?,
+        })
+    }
+
+    /// The model as a worker finds it: absolute, or a `bundled:` name.
+    ///
+    /// # Errors
+    /// There is no current folder.
+    pub fn absolute(&self) -> Result<PathBuf> {
+        if self.model.starts_with("bundled:") {
+            return Ok(PathBuf::from(&self.model));
+        }
+        std::path::absolute(&self.model).with_context(|| self.model.clone())
+    }
+}
+
+/// How an engine is built; what is not said comes from the placement file, else the default.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct EngineArgs {
+    /// fp16, int8, int8+fp16 or fp32 [default: fp16].
+    #[arg(long)]
+    pub precision: Option<Precision>,
+    /// Images per inference [default: 1].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: Option<u32>,
+    /// DLA core of the engine [default: 0].
+    #[arg(long, value_name = "CORE")]
+    pub dla_core: Option<u32>,
+    /// No GPU fallback: the build fails where the DLA refuses an op.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+impl EngineArgs {
+    /// The config, starting from a placement file's or the default one.
+    pub fn config(&self, from: &EngineConfig) -> EngineConfig {
+        EngineConfig {
+            precision: self.precision.unwrap_or(from.precision),
+            batch: self.batch.unwrap_or(from.batch),
+            dla_core: self.dla_core.unwrap_or(from.dla_core),
+            gpu_fallback: from.gpu_fallback && !self.strict,
+        }
+    }
+}
+
+/// A placement: a file, and what is said over it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PlacementArgs {
+    /// Placement file, as `dlaplan export` writes it; its engine config and target hold too.
+    #[arg(long, value_name = "FILE")]
+    pub placement: Option<PathBuf>,
+    /// Device of everything nothing else is said about [default: GPU].
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device)]
+    pub default: Option<Device>,
+    /// Modules on the DLA (`--dla layer1,layer2`).
+    #[arg(long, value_name = "MODULE,…", value_delimiter = ',')]
+    pub dla: Vec<String>,
+    /// Modules on the GPU (`--gpu layer2.0`).
+    #[arg(long, value_name = "MODULE,…", value_delimiter = ',')]
+    pub gpu: Vec<String>,
+    /// A single op on the DLA.
+    #[arg(long, value_name = "OP")]
+    pub dla_op: Vec<String>,
+    /// A single op on the GPU.
+    #[arg(long, value_name = "OP")]
+    pub gpu_op: Vec<String>,
+}
+
+impl PlacementArgs {
+    /// The file, if one is named.
+    ///
+    /// # Errors
+    /// The file is no placement.
+    pub fn document(&self) -> Result<Option<Document>> {
+        Ok(self.placement.as_deref().map(Document::load).transpose()?)
+    }
+
+    /// The placement: what the file says, and the flags over it.
+    ///
+    /// # Errors
+    /// A module or op on both devices.
+    pub fn over(&self, file: Option<&Document>) -> Result<Placement> {
+        let mut placement = file.map_or_else(Placement::default, |f| f.placement.clone());
+        if let Some(default) = self.default {
+            placement.default = default;
+        }
+        for (dla, gpu) in [(&self.dla, &self.gpu), (&self.dla_op, &self.gpu_op)] {
+            if let Some(both) = dla.iter().find(|d| gpu.contains(d)) {
+                anyhow::bail!("{both:?} is asked onto the DLA and onto the GPU; say one of them");
+            }
+        }
+        for (device, modules) in [(Device::Dla, &self.dla), (Device::Gpu, &self.gpu)] {
+            for path in modules {
+                placement = placement.with_module(path, device);
+            }
+        }
+        for (device, ops) in [(Device::Dla, &self.dla_op), (Device::Gpu, &self.gpu_op)] {
+            for name in ops {
+                placement = placement.with_op(name, device);
+            }
+        }
+        Ok(placement)
+    }
+}
+
+/// Model, target, engine config and placement of one engine.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlanArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where it would run: `board`, `board@mode`, `board:tensorrt` or `board@mode:tensorrt`;
+    /// `dlaplan boards` lists them [default: xavier-nx].
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<Target>,
+    /// How it is built.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// What runs where.
+    #[command(flatten)]
+    pub placement: PlacementArgs,
+}
+
+/// What [`PlanArgs`] stand for.
+#[derive(Debug)]
+pub struct Setup {
+    /// The network.
+    pub model: Model,
+    /// Where it would run.
+    pub target: Target,
+    /// How it would be built.
+    pub config: EngineConfig,
+    /// What is asked.
+    pub placement: Placement,
+}
+
+impl PlanArgs {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the flags contradict each other.
+    pub fn setup(&self) -> Result<Setup> {
+        let file = self.placement.document()?;
+        let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
+        let theirs = file.as_ref().map(|f| f.target).unwrap_or_default();
+        Ok(Setup {
+            model: self.model.load()?,
+            target: self.target.unwrap_or(theirs),
+            config: self.engine.config(&from),
+            placement: self.placement.over(file.as_ref())?,
+        })
+    }
+}
+
+/// A setup judged.
+#[derive(Debug)]
+pub struct Judged {
+    /// Who said what.
+    pub resolved: Resolved,
+    /// What it means.
+    pub plan: Plan,
+    /// How fast it should be.
+    pub estimate: Estimate,
+}
+
+impl Setup {
+    /// Plans and estimates.
+    ///
+    /// # Errors
+    /// The placement names what the model does not have.
+    pub fn judge(&self) -> Result<Judged> {
+        let planner = Planner::new(&self.model, &self.target, &self.config);
+        judge(&Estimator::new(&planner), &self.placement)
+    }
+
+    /// What an export speaks of.
+    pub fn subject<'a>(&'a self, judged: &'a Judged) -> Subject<'a> {
+        Subject {
+            model: &self.model,
+            target: &self.target,
+            config: &self.config,
+            placement: &self.placement,
+            resolved: &judged.resolved,
+            plan: &judged.plan,
+            estimate: &judged.estimate,
+        }
+    }
+}
+
+/// Plans and estimates a placement.
+///
+/// # Errors
+/// It names what the model does not have.
+pub fn judge(estimator: &Estimator<'_, '_>, placement: &Placement) -> Result<Judged> {
+    let planner = estimator.planner();
+    let resolved = placement.resolve(planner.model())?;
+    let plan = planner.plan_resolved(placement, &resolved);
+    let estimate = estimator.estimate(&plan);
+    Ok(Judged {
+        resolved,
+        plan,
+        estimate,
+    })
+}
+
+/// `gpu`, `dla`, `dla1` (the whole network there), or a placement file with an optional `@core`:
+/// the placement and its DLA core.
+///
+/// # Errors
+/// No such file, or it is no placement.
+pub fn engine(text: &str) -> Result<(Placement, u32)> {
+    let digits = |d: &str| d.bytes().all(|b| b.is_ascii_digit());
+    let core = |d: &str| d.parse::<u32>().with_context(|| format!("DLA core {d:?}"));
+    if text == "gpu" {
+        return Ok((Placement::all(Device::Gpu), 0));
+    }
+    if let Some(number) = text.strip_prefix("dla").filter(|c| digits(c)) {
+        let number = if number.is_empty() { 0 } else { core(number)? };
+        return Ok((Placement::all(Device::Dla), number));
+    }
+    if let Some((file, number)) = text.rsplit_once('@')
+        && !number.is_empty()
+        && digits(number)
+    {
+        return Ok((Document::load(Path::new(file))?.placement, core(number)?));
+    }
+    let document = Document::load(Path::new(text))?;
+    Ok((document.placement, document.engine.dla_core))
+}
+
+/// `NAME=1x3x224x224`.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_input(text: &str) -> Result<(String, Vec<u64>), String> {
+    let wrong = || format!("{text:?} is not NAME=1x3x224x224");
+    let (name, dims) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let dims: Result<Vec<u64>, _> = dims.split('x').map(str::parse).collect();
+    Ok((
+        name.to_owned(),
+        dims.map_err(|e| format!("{}: {e}", wrong()))?,
+    ))
+}
+
+/// `GPU` or `DLA`, in either case.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_device(text: &str) -> Result<Device, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "GPU" => Ok(Device::Gpu),
+        "DLA" => Ok(Device::Dla),
+        _ => Err(format!("device {text:?} is not GPU or DLA")),
+    }
+}

@@ -1,0 +1,195 @@
+//! `dlaplan chart`: FPS against placement as a picture, from the series the window shows.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::chart::{Chart, Mark, Palette, Point, references, runs};
+use crate::estimate::Estimator;
+use crate::export::{Document, save_atomic};
+use crate::history::{ReferenceSet, RunFilter, Store, default_path};
+use crate::placement::{Device, EngineConfig, Placement};
+use crate::plan::Planner;
+
+use super::args::{self, PlanArgs, Setup};
+
+/// Chart the FPS of placements, estimated, measured and published.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ChartArgs {
+    /// Model, target, engine config and placement.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// More placement files to compare.
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    pub compare: Vec<PathBuf>,
+    /// The picture, `.svg` or `.png`; a table on standard output if not given.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Light text on a dark ground.
+    #[arg(long)]
+    pub dark: bool,
+    /// History file with kept placements and runs; by default the user's.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
+    pub history: Option<PathBuf>,
+    /// Leave out what is kept and measured.
+    #[arg(long)]
+    pub no_history: bool,
+    /// Leave out published measurements.
+    #[arg(long)]
+    pub no_references: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where more points come from.
+pub(super) struct Sources<'a> {
+    pub history: Option<&'a mut Store>,
+    pub references: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file cannot be read or written, or a placement does not fit the model.
+pub fn run(args: &ChartArgs) -> Result<ExitCode> {
+    let setup = args.plan.setup()?;
+    let more = args
+        .compare
+        .iter()
+        .map(|path| {
+            let document = Document::load(path)?;
+            let name = path.file_stem().unwrap_or(path.as_os_str());
+            Ok((
+                name.to_string_lossy().into_owned(),
+                document.placement,
+                document.engine,
+            ))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let path = args
+        .history
+        .clone()
+        .or_else(default_path)
+        .filter(|p| !args.no_history && p.exists());
+    let mut store = path.map(|p| Store::open(&p)).transpose()?;
+    let sources = Sources {
+        history: store.as_mut(),
+        references: !args.no_references,
+    };
+    let chart = series(&setup, &more, sources)?;
+    let palette = if args.dark {
+        Palette::Dark
+    } else {
+        Palette::Light
+    };
+    if let Some(path) = &args.output {
+        let bytes = match path.extension().and_then(|e| e.to_str()) {
+            Some("svg") => chart.svg(palette)?.into_bytes(),
+            Some("png") => chart.png(palette)?,
+            _ => anyhow::bail!("{}: a chart is a .svg or a .png", path.display()),
+        };
+        save_atomic(path, &bytes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &chart)?;
+        writeln!(out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "{}", chart.title)?;
+    for point in &chart.points {
+        let share = point
+            .dla_mac_share
+            .map_or(String::new(), |s| format!("{:.0} % on DLA", s * 100.0));
+        let beside = point
+            .deployment
+            .as_ref()
+            .map_or(String::new(), |d| format!("in {d}"));
+        writeln!(
+            out,
+            "{:<28} {:<9} {:<20} {:<10} {share:<14} {beside}",
+            point.label,
+            point.precision.as_str(),
+            point.fps.to_string(),
+            point.mark.text(),
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The placement asked for, the two whole devices, and what there is to compare them with.
+pub(super) fn series(
+    setup: &Setup,
+    more: &[(String, Placement, EngineConfig)],
+    sources: Sources<'_>,
+) -> Result<Chart> {
+    let (model, target) = (&setup.model, &setup.target);
+    let mut chart = Chart {
+        title: format!("{} on {target}", model.name),
+        points: Vec::new(),
+    };
+    let mut asked = vec![
+        (
+            "all GPU".to_owned(),
+            Placement::all(Device::Gpu),
+            setup.config.clone(),
+        ),
+        (
+            "all DLA".to_owned(),
+            Placement::all(Device::Dla),
+            setup.config.clone(),
+        ),
+    ];
+    if !asked.iter().any(|(_, p, _)| *p == setup.placement) {
+        asked.push((
+            setup.placement.title(),
+            setup.placement.clone(),
+            setup.config.clone(),
+        ));
+    }
+    asked.extend(more.iter().cloned());
+    if let Some(store) = sources.history {
+        let hash = &model.source.structure_hash;
+        for kept in store.kept(Some(hash))? {
+            if kept.kept.target == target.id() {
+                asked.push((kept.kept.name, kept.kept.placement, kept.kept.config));
+            }
+        }
+        let filter = RunFilter {
+            structure_hash: Some(hash.clone()),
+            finished: true,
+            ..RunFilter::default()
+        };
+        chart
+            .points
+            .extend(runs(&store.runs(&filter)?, model, target));
+    }
+    let mut estimated = Vec::new();
+    for (label, placement, config) in asked {
+        let planner = Planner::new(model, target, &config);
+        let estimator = Estimator::new(&planner);
+        let judged = args::judge(&estimator, &placement).with_context(|| label.clone())?;
+        estimated.push(Point {
+            label,
+            fps: judged.estimate.fps,
+            mark: Mark::Estimated,
+            dla_mac_share: judged.plan.dla_mac_share(model),
+            precision: config.precision,
+            deployment: None,
+            current: placement == setup.placement,
+            load: Some((placement, config)),
+        });
+    }
+    estimated.append(&mut chart.points);
+    chart.points = estimated;
+    if sources.references {
+        chart
+            .points
+            .extend(references(&ReferenceSet::bundled()?, model, target));
+    }
+    Ok(chart)
+}

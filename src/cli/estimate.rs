@@ -1,0 +1,240 @@
+//! `dlaplan estimate`: how fast a placement should be, alone or beside others.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde::Serialize;
+
+use crate::estimate::deployment::DeploymentEstimate;
+use crate::estimate::{Estimate, Estimator};
+use crate::figure::{Figure, short};
+use crate::model::Model;
+use crate::placement::{Device, EngineConfig, Placement};
+use crate::plan::{Plan, Planner, Summary};
+use crate::target::Target;
+
+use super::args::{self, PlanArgs, Setup};
+use super::plan::title;
+
+/// Say how fast a placement should be, with the error band and where it comes from.
+#[derive(Clone, Debug, clap::Args)]
+pub struct EstimateArgs {
+    /// Model, target, engine config and placement.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Engines at the same time instead of one: a list of `gpu`, `dla0`, `dla1` (the whole network
+    /// there) and placement files (`split.json@1` for DLA core 1).
+    #[arg(long, value_name = "ENGINE,ENGINE", value_delimiter = ',',
+        conflicts_with_all = ["placement", "default", "dla", "gpu", "dla_op", "gpu_op", "dla_core"])]
+    pub together: Vec<String>,
+    /// Time per module down to this depth.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub depth: u32,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    model: &'a str,
+    target: &'a Target,
+    engine: &'a EngineConfig,
+    placement: &'a Placement,
+    summary: Summary,
+    estimate: &'a Estimate,
+    modules: Vec<ModuleTime<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModuleTime<'a> {
+    path: &'a str,
+    /// GPU work of its ops that run there, ms; `null` where an op has no estimate.
+    gpu_ms: Option<f64>,
+    /// DLA work of its ops that run there, ms, submission not included.
+    dla_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Together<'a> {
+    schema: u32,
+    model: &'a str,
+    target: &'a Target,
+    engines: Vec<Engine<'a>>,
+    #[serde(flatten)]
+    estimate: &'a DeploymentEstimate,
+}
+
+#[derive(Serialize)]
+struct Engine<'a> {
+    asked: &'a str,
+    #[serde(rename = "engine")]
+    config: EngineConfig,
+    placement: Placement,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file cannot be read, or the placement does not fit the model.
+pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
+    let setup = args.plan.setup()?;
+    let mut out = std::io::stdout().lock();
+    if !args.together.is_empty() {
+        return together(args, &setup, &mut out);
+    }
+    let planner = Planner::new(&setup.model, &setup.target, &setup.config);
+    let estimator = Estimator::new(&planner);
+    let judged = args::judge(&estimator, &setup.placement)?;
+    let modules = module_times(&setup.model, &estimator, &judged.plan, args.depth);
+    let estimate = &judged.estimate;
+    if args.json {
+        let report = Report {
+            schema: 1,
+            model: &setup.model.name,
+            target: &setup.target,
+            engine: &setup.config,
+            placement: &setup.placement,
+            summary: judged.plan.summary(&setup.model),
+            estimate,
+            modules,
+        };
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "{}", title(&setup))?;
+    writeln!(out, "{}", judged.plan.summary(&setup.model))?;
+    figure(&mut out, "throughput", "FPS", &estimate.fps)?;
+    figure(&mut out, "latency", "ms", &estimate.latency_ms)?;
+    figure(&mut out, "GPU work", "ms", &estimate.gpu_ms)?;
+    figure(&mut out, "DLA work", "ms", &estimate.dla_ms)?;
+    figure(&mut out, "transitions", "ms", &estimate.transition_ms)?;
+    for (i, ms) in estimate.subgraph_ms.iter().enumerate() {
+        figure(&mut out, &format!("subgraph {}", i + 1), "ms", ms)?;
+    }
+    writeln!(out, "from: {}", estimate.fps.source())?;
+    if estimate.fps.value().is_some() {
+        writeln!(out, "\n{:<32} {:>9} {:>9}", "module", "GPU ms", "DLA ms")?;
+        for row in &modules {
+            let ms = |v: Option<f64>| match v {
+                Some(0.0) => String::new(),
+                Some(v) => short(v),
+                None => "?".into(),
+            };
+            let path = if row.path.is_empty() {
+                "(the network itself)"
+            } else {
+                row.path
+            };
+            writeln!(
+                out,
+                "{path:<32} {:>9} {:>9}",
+                ms(row.gpu_ms),
+                ms(row.dla_ms)
+            )?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn figure(out: &mut impl Write, what: &str, unit: &str, figure: &Figure) -> Result<()> {
+    match figure {
+        Figure::None { reason } => writeln!(out, "  {what:<12} no estimate: {reason}")?,
+        Figure::Estimated(_) | Figure::Measured(_) => {
+            writeln!(out, "  {what:<12} {}", figure.with_unit(unit))?;
+        }
+    }
+    Ok(())
+}
+
+/// Times of the modules at a depth, and of shallower ones without children: each op counts once.
+fn module_times<'m>(
+    model: &'m Model,
+    estimator: &Estimator<'_, '_>,
+    plan: &Plan,
+    depth: u32,
+) -> Vec<ModuleTime<'m>> {
+    let mut rows = Vec::new();
+    for (id, module) in model.modules.iter() {
+        let whole = module.depth == depth || module.children.is_empty();
+        if module.depth > depth {
+            continue;
+        }
+        let ops = if whole {
+            model.modules.subtree_ops(id)
+        } else {
+            module.ops.clone()
+        };
+        if ops.is_empty() {
+            continue;
+        }
+        let sum = |device: Device| -> Option<f64> {
+            let mine = ops.iter().filter(|o| plan.predicted[o.index()] == device);
+            mine.map(|o| estimator.op_ms(*o, device).value()).sum()
+        };
+        let (gpu_ms, dla_ms) = (sum(Device::Gpu), sum(Device::Dla));
+        // What fuses into a neighbour costs nothing of its own.
+        if (gpu_ms, dla_ms) != (Some(0.0), Some(0.0)) {
+            rows.push(ModuleTime {
+                path: &module.path,
+                gpu_ms,
+                dla_ms,
+            });
+        }
+    }
+    rows
+}
+
+fn together(args: &EstimateArgs, setup: &Setup, out: &mut impl Write) -> Result<ExitCode> {
+    if args.together.len() < 2 {
+        bail!("--together takes two engines or more, such as gpu,dla0");
+    }
+    let mut loads = Vec::new();
+    let mut engines = Vec::new();
+    for asked in &args.together {
+        let (placement, dla_core) = args::engine(asked)?;
+        let config = EngineConfig {
+            dla_core,
+            ..setup.config.clone()
+        };
+        let planner = Planner::new(&setup.model, &setup.target, &config);
+        let plan = planner
+            .plan_placement(&placement)
+            .with_context(|| asked.clone())?;
+        let load = Estimator::new(&planner).load(&plan);
+        loads.push(load.map_err(|why| anyhow!("{asked}: no estimate: {why}"))?);
+        engines.push(Engine {
+            asked,
+            config,
+            placement,
+        });
+    }
+    let planner = Planner::new(&setup.model, &setup.target, &setup.config);
+    let estimate = Estimator::new(&planner).deployment(&loads);
+    if args.json {
+        let report = Together {
+            schema: 1,
+            model: &setup.model.name,
+            target: &setup.target,
+            engines,
+            estimate: &estimate,
+        };
+        serde_json::to_writer_pretty(&mut *out, &report)?;
+        writeln!(out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(
+        out,
+        "{} on {}; {}, batch {}; at the same time:",
+        setup.model.name, setup.target, setup.config.precision, setup.config.batch
+    )?;
+    for (engine, fps) in engines.iter().zip(&estimate.fps) {
+        figure(out, engine.asked, "FPS", fps)?;
+    }
+    figure(out, "together", "FPS", &estimate.total_fps)?;
+    writeln!(out, "from: {}", estimate.total_fps.source())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,67 @@
+//! `dlaplan export`: a placement as a file another tool reads.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::export::{Format, save_atomic};
+use crate::history::{Store, default_path};
+
+use super::args::PlanArgs;
+use super::chart::{Sources, series};
+
+/// Write a placement as JSON, torch2trt or TensorRT Python, trtexec, CSV, report or chart.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExportArgs {
+    /// Model, target, engine config and placement.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// json, torch2trt, tensorrt-python, trtexec, csv, html, svg or png.
+    #[arg(long, short, value_name = "FORMAT")]
+    pub format: Format,
+    /// The file; standard output if not given.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Runs the command. Nothing is written unless all of it can be.
+///
+/// # Errors
+/// A file cannot be read or written, or the format cannot say the placement.
+pub fn run(args: &ExportArgs) -> Result<ExitCode> {
+    let setup = args.plan.setup()?;
+    let judged = setup.judge()?;
+    let chart = match args.format {
+        Format::Html | Format::Svg | Format::Png => {
+            let mut store = default_path()
+                .filter(|p| p.exists())
+                .map(|p| Store::open(&p))
+                .transpose()?;
+            series(
+                &setup,
+                &[],
+                Sources {
+                    history: store.as_mut(),
+                    references: true,
+                },
+            )?
+        }
+        _ => crate::chart::Chart::default(),
+    };
+    let bytes = args.format.render(&setup.subject(&judged), &chart)?;
+    if let Some(path) = &args.output {
+        save_atomic(path, &bytes)?;
+    } else {
+        let mut out = std::io::stdout().lock();
+        if !args.format.is_text() && out.is_terminal() {
+            bail!(
+                "a {} is not for a terminal; name a file with --output",
+                args.format.id()
+            );
+        }
+        out.write_all(&bytes)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,185 @@
+//! What was chosen, as files other tools read.
+
+mod document;
+mod python;
+mod report;
+mod save;
+mod table;
+mod tensorrt_python;
+mod torch2trt;
+mod trtexec;
+
+use crate::chart::Chart;
+use crate::estimate::Estimate;
+use crate::model::Model;
+use crate::placement::{EngineConfig, Placement, Resolved};
+use crate::plan::{Buildable, Plan};
+use crate::target::Target;
+
+pub use document::{Document, DocumentError, ModelRef};
+pub use report::report;
+pub use save::{SaveError, save_atomic};
+pub use table::plan_csv;
+pub use tensorrt_python::tensorrt_python;
+pub use torch2trt::torch2trt;
+pub use trtexec::{TrtexecCommand, shell_quote, trtexec};
+
+/// Everything an export may speak of.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The network.
+    pub model: &'a Model,
+    /// Where it would run.
+    pub target: &'a Target,
+    /// How it would be built.
+    pub config: &'a EngineConfig,
+    /// What was asked.
+    pub placement: &'a Placement,
+    /// The placement on this model.
+    pub resolved: &'a Resolved,
+    /// What it means.
+    pub plan: &'a Plan,
+    /// How fast it should be.
+    pub estimate: &'a Estimate,
+}
+
+impl Subject<'_> {
+    /// A program that would only fail is not worth exporting.
+    fn must_build(&self, what: &str) -> Result<(), Refused> {
+        match &self.plan.buildable {
+            Buildable::Yes => Ok(()),
+            Buildable::No { reasons } => Err(Refused::new(format!(
+                "no {what} export of what does not build: {}",
+                reasons.join("; ")
+            ))),
+        }
+    }
+}
+
+/// A file format an export writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// dlaplan's own placement document.
+    Placement,
+    /// Python that calls torch2trt.
+    Torch2trt,
+    /// Python that calls TensorRT.
+    TensorrtPython,
+    /// A trtexec command line.
+    Trtexec,
+    /// One row per op.
+    Csv,
+    /// One-file report.
+    Html,
+    /// The chart as SVG.
+    Svg,
+    /// The chart as PNG.
+    Png,
+}
+
+impl Format {
+    /// Every format, in menu order.
+    pub const ALL: [Self; 8] = [
+        Self::Placement,
+        Self::Torch2trt,
+        Self::TensorrtPython,
+        Self::Trtexec,
+        Self::Csv,
+        Self::Html,
+        Self::Svg,
+        Self::Png,
+    ];
+
+    /// The name on the command line.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Placement => "json",
+            Self::Torch2trt => "torch2trt",
+            Self::TensorrtPython => "tensorrt-python",
+            Self::Trtexec => "trtexec",
+            Self::Csv => "csv",
+            Self::Html => "html",
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+
+    /// The name in menus.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Placement => "Placement (JSON)",
+            Self::Torch2trt => "torch2trt (Python)",
+            Self::TensorrtPython => "TensorRT (Python)",
+            Self::Trtexec => "trtexec command",
+            Self::Csv => "Ops (CSV)",
+            Self::Html => "Report (HTML)",
+            Self::Svg => "Chart (SVG)",
+            Self::Png => "Chart (PNG)",
+        }
+    }
+
+    /// The usual file extension.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Placement => "json",
+            Self::Torch2trt | Self::TensorrtPython => "py",
+            Self::Trtexec => "sh",
+            Self::Csv => "csv",
+            Self::Html => "html",
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+
+    /// It is text a clipboard can hold.
+    pub fn is_text(self) -> bool {
+        self != Self::Png
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// The format cannot express the placement, and why.
+    pub fn render(self, subject: &Subject<'_>, chart: &Chart) -> Result<Vec<u8>, Refused> {
+        let text = match self {
+            Self::Placement => Document::new(subject).to_json(),
+            Self::Torch2trt => torch2trt(subject)?,
+            Self::TensorrtPython => tensorrt_python(subject)?,
+            Self::Trtexec => trtexec(subject)?.script(),
+            Self::Csv => plan_csv(subject),
+            Self::Html => report(subject, chart)?,
+            Self::Svg => chart.svg(crate::chart::Palette::Light)?,
+            Self::Png => return Ok(chart.png(crate::chart::Palette::Light)?),
+        };
+        Ok(text.into_bytes())
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let ids: Vec<&str> = Self::ALL.iter().map(|f| f.id()).collect();
+        Self::ALL
+            .into_iter()
+            .find(|f| f.id() == s)
+            .ok_or_else(|| format!("format {s:?} is not one of {}", ids.join(", ")))
+    }
+}
+
+/// Why a format cannot express a placement, with the way out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The format has no words for it.
+    #[error("{0}")]
+    Inexpressible(String),
+    /// The chart could not be drawn.
+    #[error(transparent)]
+    Chart(#[from] crate::chart::DrawError),
+}
+
+impl Refused {
+    fn new(text: impl Into<String>) -> Self {
+        Self::Inexpressible(text.into())
+    }
+}

@@ -1,0 +1,294 @@
+//! A report in one HTML file: nothing is fetched, nothing runs, both colour schemes.
+
+use std::fmt::Write as _;
+
+use crate::chart::{Chart, Palette};
+use crate::figure::{Figure, short};
+use crate::placement::{Device, Site};
+
+use super::{Refused, Subject};
+
+/// Text for HTML content and quoted attributes.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            // Control characters are no part of HTML.
+            c if c.is_control() && c != '\n' => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+const STYLE: &str = "
+:root{--back:#fff;--text:#1c2026;--faint:#626a76;--line:#e2e6ec;--gpu:#3f7d20;--dla:#2463be;--fall:#b25e09}
+@media(prefers-color-scheme:dark){:root{--back:#16181d;--text:#e6e9ee;--faint:#949ca8;--line:#2e323a;--gpu:#8cc84b;--dla:#68a4ff;--fall:#f0a450}}
+body{background:var(--back);color:var(--text);font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:40px auto;padding:0 24px}
+h1{font-size:26px;margin:0 0 4px}h2{font-size:18px;margin:32px 0 8px}
+p,li{max-width:75ch}.faint{color:var(--faint)}
+table{border-collapse:collapse;width:100%;font-size:13px}
+th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+th{color:var(--faint);font-weight:normal}td.n,th.n{text-align:right;white-space:nowrap}
+.GPU{color:var(--gpu)}.DLA{color:var(--dla)}.fall{color:var(--fall)}
+.strip{display:flex;height:34px;margin:8px 0;border-radius:4px;overflow:hidden}.strip i{min-width:1px}
+.strip .GPU{background:var(--gpu)}.strip .DLA{background:var(--dla)}.strip .fall{background:var(--fall)}
+svg,.chart img{max-width:100%;height:auto}.dark{display:none}
+@media(prefers-color-scheme:dark){.light{display:none}.dark{display:block}}
+details summary{cursor:pointer;color:var(--faint)}
+";
+
+/// The report: what was asked, what it means, how fast it should be and why, every op.
+///
+/// # Errors
+/// The chart cannot be drawn.
+pub fn report(subject: &Subject<'_>, chart: &Chart) -> Result<String, Refused> {
+    let Subject {
+        model,
+        target,
+        config,
+        plan,
+        estimate,
+        ..
+    } = *subject;
+    let mut out =
+        String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
+    let title = escape(&model.name);
+    write!(
+        out,
+        "<meta name=\"viewport\" content=\"width=device-width\"><title>{title}: GPU and DLA</title>\
+         <style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n\
+         <p class=\"faint\">{}, {}, batch {}, DLA core {}, {}</p>\n<p>{}</p>\n",
+        escape(&target.to_string()),
+        config.precision,
+        config.batch,
+        config.dla_core,
+        if config.gpu_fallback {
+            "GPU fallback"
+        } else {
+            "strict"
+        },
+        escape(&plan.summary(model).to_string()),
+    )
+    .ok();
+    strip(&mut out, subject);
+    out.push_str("<h2>Figures</h2>\n<table>");
+    for (what, unit, figure) in [
+        ("Throughput", "FPS", &estimate.fps),
+        ("Latency", "ms", &estimate.latency_ms),
+        ("GPU work", "ms", &estimate.gpu_ms),
+        ("DLA work", "ms", &estimate.dla_ms),
+        ("Transitions", "ms", &estimate.transition_ms),
+    ] {
+        row(&mut out, what, unit, figure);
+    }
+    out.push_str("</table>\n");
+    placement(&mut out, subject);
+    if !plan.fallbacks.is_empty() {
+        out.push_str("<h2>Falls back to the GPU</h2>\n<ul>");
+        for (why, ops) in plan.fallback_groups(model) {
+            let names: Vec<String> = ops
+                .iter()
+                .take(6)
+                .map(|o| escape(&model.op(*o).name))
+                .collect();
+            let more = if ops.len() > 6 {
+                format!(" and {} more", ops.len() - 6)
+            } else {
+                String::new()
+            };
+            write!(
+                out,
+                "<li><span class=\"fall\">{}</span><br><span class=\"faint\">{}{more}</span></li>",
+                escape(&why),
+                names.join(", ")
+            )
+            .ok();
+        }
+        out.push_str("</ul>\n");
+    }
+    if !plan.lints.is_empty() {
+        out.push_str("<h2>Worth knowing</h2>\n<ul>");
+        for lint in &plan.lints {
+            write!(
+                out,
+                "<li>{}: {}</li>",
+                escape(&lint.hazard),
+                escape(&lint.mitigation)
+            )
+            .ok();
+        }
+        out.push_str("</ul>\n");
+    }
+    subgraphs(&mut out, subject);
+    if !chart.points.is_empty() {
+        out.push_str("<h2>Placements compared</h2>\n<div class=\"chart\">");
+        for (class, palette) in [("light", Palette::Light), ("dark", Palette::Dark)] {
+            write!(out, "<div class=\"{class}\">{}</div>", chart.svg(palette)?).ok();
+        }
+        out.push_str("</div>\n");
+    }
+    ops(&mut out, subject);
+    out.push_str("<p class=\"faint\">Made by dlaplan ");
+    out.push_str(env!("CARGO_PKG_VERSION"));
+    out.push_str(".</p>\n</body></html>\n");
+    Ok(out)
+}
+
+fn row(out: &mut String, what: &str, unit: &str, figure: &Figure) {
+    write!(
+        out,
+        "<tr><td>{what}</td><td>{}</td><td class=\"faint\">{}</td></tr>",
+        escape(&figure.with_unit(unit)),
+        escape(figure.source())
+    )
+    .ok();
+}
+
+/// Most stripes of the strip: runs of ops on one device, drawn by their number of ops.
+const STRIPES: usize = 400;
+
+fn strip(out: &mut String, subject: &Subject<'_>) {
+    let plan = subject.plan;
+    let mut runs: Vec<(&str, usize)> = Vec::new();
+    for (asked, got) in plan.requested.iter().zip(&plan.predicted) {
+        let class = if asked == got { got.as_str() } else { "fall" };
+        match runs.last_mut() {
+            Some((last, n)) if *last == class => *n += 1,
+            _ => runs.push((class, 1)),
+        }
+    }
+    if runs.len() > STRIPES {
+        return;
+    }
+    out.push_str("<div class=\"strip\" role=\"img\" aria-label=\"devices in execution order\">");
+    for (class, n) in runs {
+        write!(
+            out,
+            "<i class=\"{class}\" style=\"flex:{n}\" title=\"{n} ops\"></i>"
+        )
+        .ok();
+    }
+    out.push_str(
+        "</div><p class=\"faint\">Ops in execution order: <span class=\"GPU\">GPU</span>, \
+         <span class=\"DLA\">DLA</span>, <span class=\"fall\">asked for the DLA, falls back</span>.</p>\n",
+    );
+}
+
+fn placement(out: &mut String, subject: &Subject<'_>) {
+    let placement = subject.placement;
+    write!(
+        out,
+        "<h2>Placement</h2>\n<table><tr><td>everything else</td><td class=\"{0}\">{0}</td></tr>",
+        placement.default
+    )
+    .ok();
+    for (site, device) in &placement.overrides {
+        let kind = match site {
+            Site::Module(_) => "",
+            Site::Op(_) => " (op)",
+        };
+        write!(
+            out,
+            "<tr><td>{}{kind}</td><td class=\"{device}\">{device}</td></tr>",
+            escape(&site.to_string())
+        )
+        .ok();
+    }
+    out.push_str("</table>\n");
+}
+
+fn subgraphs(out: &mut String, subject: &Subject<'_>) {
+    let Subject {
+        model,
+        plan,
+        estimate,
+        ..
+    } = *subject;
+    if plan.subgraphs.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2>DLA subgraphs</h2>\n<table><tr><th class=\"n\">#</th><th>from</th><th>to</th>\
+         <th class=\"n\">ops</th><th class=\"n\">in, MB</th><th class=\"n\">out, MB</th><th>time</th></tr>",
+    );
+    for (i, subgraph) in plan.subgraphs.iter().enumerate() {
+        let name = |op: Option<&crate::model::OpId>| {
+            op.map_or(String::new(), |o| escape(&model.op(*o).name))
+        };
+        write!(
+            out,
+            "<tr><td class=\"n\">{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
+            i + 1,
+            name(subgraph.ops.first()),
+            name(subgraph.ops.last()),
+            subgraph.ops.len(),
+            short(subgraph.bytes_in as f64 / 1e6),
+            short(subgraph.bytes_out as f64 / 1e6),
+            estimate
+                .subgraph_ms
+                .get(i)
+                .map_or(String::new(), |f| escape(&f.with_unit("ms"))),
+        )
+        .ok();
+    }
+    out.push_str("</table>\n");
+}
+
+/// Ops listed one by one.
+const MOST_OPS: usize = 5_000;
+
+fn ops(out: &mut String, subject: &Subject<'_>) {
+    let Subject { model, plan, .. } = *subject;
+    write!(
+        out,
+        "<h2>Ops</h2>\n<details><summary>{} ops</summary><table><tr><th>module</th><th>op</th>\
+         <th>type</th><th>requested</th><th>predicted</th><th>why</th></tr>",
+        model.ops.len()
+    )
+    .ok();
+    let cell = |d: Device| format!("<td class=\"{d}\">{d}</td>");
+    for id in model.op_ids().take(MOST_OPS) {
+        let op = model.op(id);
+        write!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td>{}</td>{}{}<td class=\"fall\">{}</td></tr>",
+            escape(&model.modules.get(op.module).path),
+            escape(&op.name),
+            escape(&op.op_type),
+            cell(plan.requested[id.index()]),
+            cell(plan.predicted[id.index()]),
+            plan.fallback(id)
+                .map_or(String::new(), |f| escape(&f.sentence())),
+        )
+        .ok();
+    }
+    out.push_str("</table>");
+    if model.ops.len() > MOST_OPS {
+        write!(
+            out,
+            "<p class=\"faint\">The first {MOST_OPS}; the CSV export has them all.</p>"
+        )
+        .ok();
+    }
+    out.push_str("</details>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn text_cannot_become_markup() {
+        assert_eq!(
+            escape("<script>'&\"\u{7}"),
+            "&lt;script&gt;&#39;&amp;&quot;\u{fffd}"
+        );
+    }
+}

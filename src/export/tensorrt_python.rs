@@ -1,0 +1,204 @@
+//! A Python program that builds the engine with TensorRT's own API: the way to place layers where
+//! trtexec cannot (TensorRT 8.5), or where its command line is too short.
+
+use std::fmt::Write as _;
+
+use crate::placement::Device;
+use crate::target::TensorRt;
+
+use super::python::{boolean, device, heading, string};
+use super::trtexec::inputs;
+use super::{Refused, Subject};
+
+/// The program. It finds a layer by its name or the ONNX name in its metadata; a layer the parser
+/// added takes the device of the layer before it. It refuses to go on where the machine has no
+/// DLA, since TensorRT 8.5 would build everything on the GPU without a word, and where a listed
+/// layer does not exist.
+///
+/// # Errors
+/// The model's batch is fixed to another one, or the engine would not build.
+pub fn tensorrt_python(subject: &Subject<'_>) -> Result<String, Refused> {
+    let Subject {
+        model,
+        config,
+        target,
+        placement,
+        ..
+    } = *subject;
+    subject.must_build("TensorRT (Python)")?;
+    let version = target.tensorrt;
+    let mut out = String::from("#!/usr/bin/env python3\n");
+    writeln!(out, "# {}", heading(subject)).ok();
+    writeln!(
+        out,
+        "# usage: python3 build.py MODEL.onnx OUT.engine{}",
+        if config.precision.int8 && !version.strongly_typed() {
+            " CALIBRATION.cache"
+        } else {
+            ""
+        }
+    )
+    .ok();
+    out.push_str("import sys\n\nimport tensorrt as trt\n\n");
+    writeln!(out, "DEFAULT = {}", device(placement.default)).ok();
+    writeln!(out, "DLA_CORE = {}", config.dla_core).ok();
+    writeln!(out, "GPU_FALLBACK = {}", boolean(config.gpu_fallback)).ok();
+    out.push_str("# Layers that are not on the default device, by the name of their ONNX node.\n");
+    out.push_str("DEVICES = {\n");
+    for id in model.op_ids() {
+        let asked = subject.plan.requested[id.index()];
+        if asked != placement.default {
+            writeln!(
+                out,
+                "    {}: {},",
+                string(&model.op(id).name),
+                device(asked)
+            )
+            .ok();
+        }
+    }
+    out.push_str(
+        "}\n# Input dims the engine is built for; the DLA takes no dynamic ones.\nSHAPES = {\n",
+    );
+    for (input, dims) in inputs(model, config)? {
+        let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
+        writeln!(out, "    {}: ({},),", string(input.name), dims.join(", ")).ok();
+    }
+    out.push_str("}\n");
+    if subject.plan.requested.contains(&Device::Dla) {
+        out.push_str(DEVICE_OF);
+    }
+    let int8 = config.precision.int8 && !version.strongly_typed();
+    if int8 {
+        out.push_str(CALIBRATOR);
+    }
+    out.push_str(&main(subject, version, int8));
+    Ok(out)
+}
+
+const DEVICE_OF: &str = r#"
+
+def onnx_names(layer):
+    """The ONNX nodes a layer was made from: `[ONNX Layer: NAME]` in its metadata (8.6 and later)."""
+    parts = getattr(layer, "metadata", "").split("[ONNX Layer: ")[1:]
+    return [part.rsplit("]", 1)[0].split(" | Local Function: ")[0] for part in parts]
+
+
+def place(network, config):
+    """Sets the device of every layer; returns the names in DEVICES that no layer has."""
+    missing, current = set(DEVICES), DEFAULT
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        names = [layer.name, *onnx_names(layer)]
+        known = [name for name in names if name in DEVICES]
+        if known:
+            current = DEVICES[known[0]]
+            missing.difference_update(known)
+        elif not layer.name.startswith(("(Unnamed Layer", "ONNXTRT_")):
+            current = DEFAULT
+        config.set_device_type(layer, current)
+        if current == trt.DeviceType.DLA and not config.can_run_on_DLA(layer):
+            print(f"{layer.name}: the DLA does not take it, falls back to the GPU", file=sys.stderr)
+    return missing
+"#;
+
+const CALIBRATOR: &str = r#"
+
+class Cache(trt.IInt8EntropyCalibrator2):
+    """INT8 ranges from a calibration cache; calibrates nothing."""
+
+    def __init__(self, path):
+        super().__init__()
+        with open(path, "rb") as file:
+            self.cache = file.read()
+
+    def get_batch_size(self):
+        return 1
+
+    def get_batch(self, names):
+        return None
+
+    def read_calibration_cache(self):
+        return self.cache
+
+    def write_calibration_cache(self, cache):
+        pass
+"#;
+
+fn main(subject: &Subject<'_>, version: TensorRt, int8: bool) -> String {
+    let precision = subject.config.precision;
+    let dla = subject.plan.requested.contains(&Device::Dla);
+    let mut out = String::from("\n\ndef main():\n");
+    let mut line = |text: &str| {
+        if text.is_empty() {
+            out.push('\n');
+        } else {
+            writeln!(out, "    {text}").ok();
+        }
+    };
+    if int8 {
+        line("if len(sys.argv) != 4:");
+        line("    sys.exit(f\"usage: {sys.argv[0]} MODEL.onnx OUT.engine CALIBRATION.cache\")");
+    } else {
+        line("if len(sys.argv) != 3:");
+        line("    sys.exit(f\"usage: {sys.argv[0]} MODEL.onnx OUT.engine\")");
+    }
+    line("logger = trt.Logger(trt.Logger.INFO)");
+    line("trt.init_libnvinfer_plugins(logger, \"\")");
+    line("builder = trt.Builder(logger)");
+    if dla {
+        line("if DLA_CORE >= builder.num_DLA_cores:");
+        line("    # TensorRT would build everything on the GPU without a word.");
+        line(
+            "    sys.exit(f\"DLA core {DLA_CORE} is asked for; this machine has {builder.num_DLA_cores}\")",
+        );
+    }
+    if version < TensorRt::V10_3 {
+        line("flags = 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)");
+    } else {
+        line("flags = 0");
+    }
+    line("network = builder.create_network(flags)");
+    line("parser = trt.OnnxParser(network, logger)");
+    line("if not parser.parse_from_file(sys.argv[1]):");
+    line("    sys.exit(\"\\n\".join(str(parser.get_error(i)) for i in range(parser.num_errors)))");
+    line("for i in range(network.num_inputs):");
+    line("    tensor = network.get_input(i)");
+    line("    if tensor.name not in SHAPES:");
+    line(
+        "        sys.exit(f\"{sys.argv[1]}: input {tensor.name!r} is not in SHAPES: another model?\")",
+    );
+    line("    tensor.shape = SHAPES[tensor.name]");
+    line("config = builder.create_builder_config()");
+    if !version.strongly_typed() {
+        if precision.fp16 {
+            line("config.set_flag(trt.BuilderFlag.FP16)");
+        }
+        if int8 {
+            line("config.set_flag(trt.BuilderFlag.INT8)");
+            line("calibrator = Cache(sys.argv[3])");
+            line("config.int8_calibrator = calibrator");
+        }
+    }
+    if dla {
+        line("config.default_device_type = DEFAULT");
+        line("config.DLA_core = DLA_CORE");
+        line("if GPU_FALLBACK:");
+        line("    config.set_flag(trt.BuilderFlag.GPU_FALLBACK)");
+        line("missing = place(network, config)");
+        line("if missing:");
+        line(
+            "    sys.exit(f\"{sys.argv[1]} has no layer named {', '.join(sorted(missing))}: another model?\")",
+        );
+    }
+    line("engine = builder.build_serialized_network(network, config)");
+    line("if engine is None:");
+    line("    sys.exit(\"TensorRT built no engine; its messages above say why\")");
+    line("with open(sys.argv[2], \"wb\") as file:");
+    line("    file.write(engine)");
+    if dla {
+        line("# An engine does not remember its core: set IRuntime's DLA_core before you load it.");
+    }
+    out.push_str("\n\nif __name__ == \"__main__\":\n    main()\n");
+    out
+}

@@ -1,0 +1,379 @@
+//! The program as a user runs it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn dlaplan(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+        .args(args)
+        .current_dir(dir)
+        .env("DLAPLAN_DATA_DIR", dir.join("data"))
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .output()
+        .unwrap()
+}
+
+fn ok(dir: &Path, args: &[&str]) -> String {
+    let output = dlaplan(dir, args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(dir: &Path, args: &[&str]) -> Value {
+    serde_json::from_str(&ok(dir, args)).unwrap()
+}
+
+/// Bad input: exit code 2, words that name place and remedy, nothing written.
+fn refused(dir: &Path, args: &[&str], words: &[&str]) {
+    let before = listing(dir);
+    let output = dlaplan(dir, args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {errors}");
+    for word in words {
+        assert!(errors.contains(word), "{args:?}: no {word:?} in: {errors}");
+    }
+    assert!(output.stdout.is_empty(), "{args:?}");
+    assert_eq!(listing(dir), before, "{args:?} wrote something");
+}
+
+fn listing(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap())
+        .filter(|e| e.file_type().unwrap().is_file())
+        .map(|e| {
+            (
+                e.file_name().into_string().unwrap(),
+                std::fs::read(e.path()).unwrap(),
+            )
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_command_answers_in_words_and_in_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let inspect = json(dir, &["inspect", "bundled:resnet18", "--json"]);
+    assert_eq!(inspect["ops"].as_array().unwrap().len(), 49);
+    assert_eq!(inspect["macs"], 1_814_073_344_u64);
+    assert!(ok(dir, &["inspect", "bundled:resnet18"]).contains("layer1"));
+    let plan = ["plan", "bundled:resnet18", "--default", "DLA"];
+    assert!(ok(dir, &plan).contains("47/49 ops on DLA in 2 subgraphs; 2 fall back"));
+    let plan = json(dir, &[&plan[..], &["--json"]].concat());
+    assert_eq!(plan["summary"]["dla_ops"], 47);
+    assert_eq!(plan["plan"]["subgraphs"].as_array().unwrap().len(), 2);
+    let estimate = json(
+        dir,
+        &["estimate", "bundled:resnet18", "--dla", "layer1", "--json"],
+    );
+    assert_eq!(estimate["estimate"]["fps"]["kind"], "estimated");
+    let together = json(
+        dir,
+        &[
+            "estimate",
+            "bundled:resnet18",
+            "--together",
+            "gpu,dla0",
+            "--json",
+        ],
+    );
+    assert_eq!(together["fps"].as_array().unwrap().len(), 2);
+    assert!(ok(dir, &["boards"]).contains("xavier-nx"));
+    assert!(json(dir, &["boards", "--json"]).as_array().unwrap().len() >= 8);
+    assert!(ok(dir, &["rules"]).contains("conv."));
+    assert!(json(dir, &["rules", "--json"]).as_array().unwrap().len() > 50);
+    let chart = json(
+        dir,
+        &["chart", "bundled:resnet18", "--dla", "layer1", "--json"],
+    );
+    let points = chart["points"].as_array().unwrap();
+    assert_eq!(
+        points.iter().filter(|p| p["mark"] == "published").count(),
+        22
+    );
+    assert_eq!(
+        points.iter().filter(|p| p["mark"] == "estimated").count(),
+        3
+    );
+    assert_eq!(ok(dir, &["runs"]), "");
+}
+
+#[test]
+fn charts_are_written_as_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    ok(dir, &["chart", "bundled:resnet18", "-o", "c.svg"]);
+    ok(dir, &["chart", "bundled:resnet18", "-o", "c.png", "--dark"]);
+    assert!(
+        std::fs::read_to_string(dir.join("c.svg"))
+            .unwrap()
+            .contains("resnet18_fp16_gpu")
+    );
+    assert!(
+        std::fs::read(dir.join("c.png"))
+            .unwrap()
+            .starts_with(b"\x89PNG")
+    );
+    refused(
+        dir,
+        &["chart", "bundled:resnet18", "-o", "c.gif"],
+        &["c.gif", ".svg"],
+    );
+}
+
+/// The five placements of the seeds, by flags and by a file: the same plan.
+#[test]
+fn a_placement_file_says_what_the_flags_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (name, flags) in [
+        ("gpu", &["--default", "GPU"]),
+        ("dla", &["--default", "DLA"]),
+        ("dla1", &["--dla", "layer1"]),
+        ("dla12", &["--dla", "layer1,layer2"]),
+        ("dla123", &["--dla", "layer1,layer2,layer3"]),
+    ] {
+        let file = format!("{name}.json");
+        let mut args = vec![
+            "export",
+            "bundled:resnet18",
+            "--precision",
+            "int8",
+            "-f",
+            "json",
+            "-o",
+            &file,
+        ];
+        args.extend(flags);
+        ok(dir, &args);
+        let by_file = json(
+            dir,
+            &["plan", "bundled:resnet18", "--placement", &file, "--json"],
+        );
+        let mut args = vec!["plan", "bundled:resnet18", "--precision", "int8", "--json"];
+        args.extend(flags);
+        assert_eq!(by_file, json(dir, &args), "{name}");
+    }
+}
+
+#[test]
+fn bad_input_is_named_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("empty.onnx"), b"").unwrap();
+    std::fs::write(dir.join("text.onnx"), b"hello, I am no model").unwrap();
+    std::fs::write(
+        dir.join("half.onnx"),
+        &include_bytes!("../assets/models/resnet18.onnx")[..5000],
+    )
+    .unwrap();
+    std::fs::write(dir.join("w.pth"), b"PK\x03\x04").unwrap();
+    std::fs::write(
+        dir.join("newer.json"),
+        r#"{"schema": "dlaplan.placement", "version": 9}"#,
+    )
+    .unwrap();
+    std::fs::write(dir.join("other.json"), "[1, 2]").unwrap();
+    std::fs::write(dir.join("torn.json"), "{\"schema\": \"dlaplan.pl").unwrap();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["plan", "nowhere.onnx"], &["nowhere.onnx"]),
+        (&["inspect", "empty.onnx"], &["empty.onnx"]),
+        (&["inspect", "text.onnx"], &["text.onnx"]),
+        (&["estimate", "half.onnx"], &["half.onnx"]),
+        (&["plan", "w.pth"], &["w.pth", "export"]),
+        (&["plan", "bundled:resnet19"], &["resnet19", "resnet18"]),
+        (
+            &["plan", "bundled:resnet18", "--dla", "layer9"],
+            &["layer9", "did you mean"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--dla-op", "Conv_99"],
+            &["Conv_99", "inspect"],
+        ),
+        (
+            &[
+                "plan",
+                "bundled:resnet18",
+                "--dla",
+                "layer1",
+                "--gpu",
+                "layer1",
+            ],
+            &["layer1"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--target", "moon"],
+            &["moon", "xavier-nx"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--target", "xavier-nx:10.3"],
+            &["10.3", "8.5"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--target", "xavier-nx@99W"],
+            &["99W", "15W"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--precision", "fp8"],
+            &["fp8", "fp16"],
+        ),
+        (&["plan", "bundled:resnet18", "--batch", "0"], &["0"]),
+        (&["plan", "bundled:resnet18", "--default", "NPU"], &["NPU"]),
+        (
+            &["plan", "bundled:resnet18", "--input", "images=1x3"],
+            &["images"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--input", "images"],
+            &["NAME=1x3x224x224"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--placement", "nowhere.json"],
+            &["nowhere.json"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--placement", "newer.json"],
+            &["newer.json", "version", "update"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--placement", "other.json"],
+            &["other.json"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--placement", "torn.json"],
+            &["torn.json", "line 1"],
+        ),
+        (
+            &["export", "bundled:resnet18", "-f", "docx"],
+            &["docx", "torch2trt"],
+        ),
+        (
+            &[
+                "export",
+                "bundled:resnet18",
+                "-f",
+                "json",
+                "-o",
+                "no/such/folder.json",
+            ],
+            &["no/such/folder.json"],
+        ),
+        (
+            &[
+                "export",
+                "bundled:resnet18",
+                "--dla",
+                "layer1",
+                "-f",
+                "trtexec",
+                "-o",
+                "x.sh",
+            ],
+            &["8.6"],
+        ),
+        (
+            &[
+                "export",
+                "bundled:resnet18",
+                "--dla",
+                "layer1",
+                "--precision",
+                "fp32",
+                "-f",
+                "torch2trt",
+                "-o",
+                "x.py",
+            ],
+            &["FP16"],
+        ),
+        (
+            &["estimate", "bundled:resnet18", "--together", "gpu"],
+            &["two engines"],
+        ),
+        (
+            &[
+                "estimate",
+                "bundled:resnet18",
+                "--together",
+                "gpu,nowhere.json",
+            ],
+            &["nowhere.json"],
+        ),
+        (&["runs", "--show", "7"], &["7"]),
+        (&["runs", "--delete", "7"], &["7"]),
+        (
+            &["search", "bundled:resnet18", "--pin", "layer9=DLA"],
+            &["layer9"],
+        ),
+        (&["frobnicate"], &[]),
+    ];
+    for (args, words) in cases {
+        if *args != ["frobnicate"] {
+            refused(dir, args, words);
+        }
+    }
+}
+
+/// A file of the user is as it was when an export over it is refused.
+#[test]
+fn a_refused_export_leaves_the_old_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("mine.sh"), "precious").unwrap();
+    refused(
+        dir,
+        &[
+            "export",
+            "bundled:resnet18",
+            "--dla",
+            "layer1",
+            "-f",
+            "trtexec",
+            "-o",
+            "mine.sh",
+        ],
+        &["8.6"],
+    );
+    assert_eq!(
+        std::fs::read_to_string(dir.join("mine.sh")).unwrap(),
+        "precious"
+    );
+}
+
+#[test]
+fn without_a_display_it_names_the_headless_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let word = if cfg!(feature = "gui") {
+        "no display"
+    } else {
+        "feature `gui`"
+    };
+    refused(dir.path(), &[], &[word]);
+    refused(
+        dir.path(),
+        &["bundled:resnet18"].map(|m| if cfg!(feature = "gui") { m } else { "--" }),
+        &[word],
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_dlaplan");
+    let script = format!(
+        "set -o pipefail; '{program}' inspect bundled:vit_b_16 --json | head -c 10 >/dev/null"
+    );
+    let status = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(dir.path())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
