@@ -164,9 +164,11 @@ pub fn markdown(calibration: &Calibration, measurements: &Measurements) -> Strin
         "\n## What the figures do not cover\n\n\
          - GPUs of Orin boards stand on three MLPerf results (ResNet-50, INT8, CUDA graph): an \
          engine without a graph is slower. There is no estimate for Blackwell.\n\
-         - Which layers the published AlexNet groups hold is not printed; it was inferred from both \
-         devices' times, so their errors say little. The published DLA group times of GoogLeNet \
-         do not add up to the published whole; the layer profiles of the same authors do.\n\
+         - The published AlexNet groups have eight times for ten printed boundaries; which were \
+         merged was inferred from both devices' times. Their DLA time of fc8 holds no submission: \
+         its weights would need more bandwidth than the DRAM has.\n\
+         - The published GoogLeNet group 0 on the DLA (0.75 ms) is less than the same authors' \
+         profiles leave for it (3.33 ms for the whole subgraph, 2.43 ms without the group).\n\
          - ResNet-18 and MobileNet-V2 on AGX Orin (branes) ran most of their layers on the GPU for \
          reasons the rows do not tell; they are not fitted on.\n\
          - Power: no published measurement pairs a board's power with a known placement; there is no \

@@ -120,8 +120,6 @@ parameters! {
         plane_bytes_per_cycle: 8.0, 0.3, 2.0, 128.0;
         /// Fixed cycles per layer.
         layer_cycles: 14000.0, 0.5, 200.0, 60000.0;
-        /// Channels a convolution of one channel per group works on (depthwise waste).
-        least_channels: 16.0, 0.4, 4.0, 64.0;
     }
 }
 

@@ -771,8 +771,13 @@ mod tests {
         assert!(orin("fp16") <= 0.25);
         let torch2trt = median(&|r: &Row| r.source == "torch2trt" && r.board == "agx-xavier");
         assert!(torch2trt <= 0.15);
-        let groups = median(&|r: &Row| r.id.starts_with("group-"));
-        assert!(groups <= 0.12);
+        // Layer groups of GoogLeNet and AlexNet, both devices, as published twice.
+        for (prefix, rows) in [("group-", 36), ("layers-", 10)] {
+            let errors = absolute(&shipped_errors(|r| r.id.starts_with(prefix)));
+            assert_eq!(errors.len(), rows);
+            let mean = errors.iter().sum::<f64>() / rows as f64;
+            assert!(mean <= 0.12, "{prefix}: {mean}");
+        }
     }
 
     /// Fitting reads the same work as the estimator does.
