@@ -55,7 +55,7 @@ mod window {
     use std::path::PathBuf;
     use std::process::ExitCode;
 
-    use anyhow::{Context as _, Result, bail};
+    use anyhow::{Result, anyhow, bail};
     use dlaplan::cli::args::{EngineArgs, PlacementArgs, parse_input};
     use dlaplan::gui::{Options, run};
     use dlaplan::target::Target;
@@ -98,7 +98,7 @@ mod window {
             config: args.engine.config(&from),
             placement: said.then_some(placement),
         };
-        run(options).context(HEADLESS)?;
+        run(options).map_err(|e| anyhow!("{e:#}; {HEADLESS}"))?;
         Ok(ExitCode::SUCCESS)
     }
 }
