@@ -66,6 +66,8 @@ const ROW: i32 = 24;
 const LABELS: i32 = 300;
 const RIGHT: i32 = 110;
 const TOP: i32 = 76;
+/// Extra room above a section.
+const SECTION: i32 = 16;
 const SCATTER_HEIGHT: u32 = 420;
 
 type Area<'a, DB> = DrawingArea<DB, Shift>;
@@ -109,9 +111,9 @@ impl Chart {
     /// Width and height in pixels: as many rows as there are bars.
     fn size(&self) -> (u32, u32) {
         let mut height = TOP as u32 + 24;
-        for (_, groups) in self.sections() {
-            height += 24;
-            for group in &groups {
+        for (i, (_, groups)) in self.sections().iter().enumerate() {
+            height += 24 + if i > 0 { SECTION as u32 } else { 0 };
+            for group in groups {
                 height += (ROW * group.rows() + 34) as u32;
             }
         }
@@ -150,7 +152,8 @@ impl Chart {
         text(area, &self.title, (24, 18), 22, c.text, HPos::Left)?;
         legend(area, c)?;
         let mut y = TOP;
-        for (view, groups) in self.sections() {
+        for (i, (view, groups)) in self.sections().into_iter().enumerate() {
+            y += if i > 0 { SECTION } else { 0 };
             let heading = match view {
                 View::Bars | View::Scatter => "FPS per placement",
                 View::Deployments => "FPS of engines running at the same time",
@@ -204,6 +207,10 @@ impl Chart {
             if line.len() > 1 {
                 let points = line.iter().map(|(_, x, y)| (x * 100.0, *y));
                 chart.draw_series(LineSeries::new(points, c.front.mix(0.6).stroke_width(2)))?;
+                let (_, x, y) = line[0];
+                let at = (x * 100.0 + 2.0, y + top * 0.05);
+                let name = format!("{precision} Pareto front");
+                chart.draw_series([Text::new(name, at, style(13, c.front))])?;
             }
         }
         for (i, share, fps) in self.scatter() {
@@ -308,7 +315,7 @@ fn bars<DB: DrawingBackend>(
         text(
             area,
             &elide(&point.label, 44),
-            (LABELS - 10, y + 3),
+            (LABELS - 10, y + 4),
             13,
             c.text,
             HPos::Right,
@@ -326,7 +333,7 @@ fn bars<DB: DrawingBackend>(
         text(
             area,
             "together",
-            (LABELS - 10, y + 3),
+            (LABELS - 10, y + 4),
             13,
             c.faint,
             HPos::Right,
