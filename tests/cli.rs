@@ -1,8 +1,11 @@
 //! The program as a user runs it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
+use dlaplan::export::{SaveError, save_atomic};
 use serde_json::Value;
 
 fn dlaplan(dir: &Path, args: &[&str]) -> Output {
@@ -14,6 +17,10 @@ fn dlaplan(dir: &Path, args: &[&str]) -> Output {
         .env_remove("WAYLAND_DISPLAY")
         .output()
         .unwrap()
+}
+
+fn save(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), SaveError> {
+    save_atomic(path, bytes.as_ref())
 }
 
 fn ok(dir: &Path, args: &[&str]) -> String {
@@ -167,21 +174,21 @@ fn a_placement_file_says_what_the_flags_said() {
 fn bad_input_is_named_and_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    std::fs::write(dir.join("empty.onnx"), b"").unwrap();
-    std::fs::write(dir.join("text.onnx"), b"hello, I am no model").unwrap();
-    std::fs::write(
+    save(&dir.join("empty.onnx"), b"").unwrap();
+    save(&dir.join("text.onnx"), b"hello, I am no model").unwrap();
+    save(
         dir.join("half.onnx"),
         &include_bytes!("../assets/models/resnet18.onnx")[..5000],
     )
     .unwrap();
-    std::fs::write(dir.join("w.pth"), b"PK\x03\x04").unwrap();
-    std::fs::write(
+    save(&dir.join("w.pth"), b"PK\x03\x04").unwrap();
+    save(
         dir.join("newer.json"),
         r#"{"schema": "dlaplan.placement", "version": 9}"#,
     )
     .unwrap();
-    std::fs::write(dir.join("other.json"), "[1, 2]").unwrap();
-    std::fs::write(dir.join("torn.json"), "{\"schema\": \"dlaplan.pl").unwrap();
+    save(&dir.join("other.json"), "[1, 2]").unwrap();
+    save(&dir.join("torn.json"), "{\"schema\": \"dlaplan.pl").unwrap();
     let cases: &[(&[&str], &[&str])] = &[
         (&["plan", "nowhere.onnx"], &["nowhere.onnx"]),
         (&["inspect", "empty.onnx"], &["empty.onnx"]),
@@ -326,7 +333,7 @@ fn bad_input_is_named_and_nothing_is_written() {
 fn a_refused_export_leaves_the_old_file() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    std::fs::write(dir.join("mine.sh"), "precious").unwrap();
+    save(&dir.join("mine.sh"), "precious").unwrap();
     refused(
         dir,
         &[

@@ -7,7 +7,7 @@ use std::process::Command;
 use dlaplan::chart::Chart;
 use dlaplan::cli::args::{Setup, judge};
 use dlaplan::estimate::Estimator;
-use dlaplan::export::{Document, Format, Subject, shell_quote, torch2trt, trtexec};
+use dlaplan::export::{Document, Format, Subject, save_atomic, shell_quote, torch2trt, trtexec};
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::model::{Model, ModuleId};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
@@ -42,8 +42,8 @@ fn record(snippet: &str, model: &Model) -> serde_json::Value {
     let dir = tempfile::tempdir().unwrap();
     let (code, modules) = (dir.path().join("s.py"), dir.path().join("m.json"));
     let paths: Vec<&str> = model.modules.iter().map(|(_, m)| &*m.path).collect();
-    std::fs::write(&code, snippet).unwrap();
-    std::fs::write(&modules, serde_json::to_vec(&paths).unwrap()).unwrap();
+    save_atomic(&code, snippet.as_bytes()).unwrap();
+    save_atomic(&modules, &serde_json::to_vec(&paths).unwrap()).unwrap();
     let output = Command::new("python3")
         .arg("scripts/torch2trt_recorder.py")
         .args([&code, &modules])
@@ -308,7 +308,7 @@ fn tensorrt_python_compiles_and_lists_the_layers() {
             let text = render(&setup, Format::TensorrtPython).unwrap();
             let dir = tempfile::tempdir().unwrap();
             let file = dir.path().join("build.py");
-            std::fs::write(&file, &text).unwrap();
+            save_atomic(&file, text.as_bytes()).unwrap();
             let check = "import ast,sys; t=ast.parse(open(sys.argv[1]).read()); \
                          d=[n for n in t.body if isinstance(n,ast.Assign) and n.targets[0].id=='DEVICES'][0]; \
                          print(len(d.value.keys))";

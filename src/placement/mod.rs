@@ -29,6 +29,7 @@ pub enum Device {
 
 impl Device {
     /// The other one.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Gpu => Self::Dla,
