@@ -177,13 +177,13 @@ fn bad_input_is_named_and_nothing_is_written() {
     save(&dir.join("empty.onnx"), b"").unwrap();
     save(&dir.join("text.onnx"), b"hello, I am no model").unwrap();
     save(
-        dir.join("half.onnx"),
+        &dir.join("half.onnx"),
         &include_bytes!("../assets/models/resnet18.onnx")[..5000],
     )
     .unwrap();
     save(&dir.join("w.pth"), b"PK\x03\x04").unwrap();
     save(
-        dir.join("newer.json"),
+        &dir.join("newer.json"),
         r#"{"schema": "dlaplan.placement", "version": 9}"#,
     )
     .unwrap();
