@@ -91,6 +91,9 @@ pub struct SearchArgs {
     /// The DLA's global DRAM pool (`256M`), where it is less than TensorRT's own.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub dla_global_dram: Option<u64>,
+    /// Most DLA cores used at the same time; all the board has by default.
+    #[arg(long, value_name = "N")]
+    pub dla_cores: Option<u32>,
 
     /// Proposals wanted.
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -213,6 +216,7 @@ impl SearchArgs {
                 .collect(),
             max_subgraphs: self.max_subgraphs,
             dla_global_dram: self.dla_global_dram,
+            dla_cores: self.dla_cores,
         }
     }
 

@@ -129,7 +129,11 @@ impl State {
                 });
             }
             Command::KeepAs(name) => self.keep(&name),
-            Command::Load(name, placement, config) => self.load_point(&name, placement, config),
+            Command::Load(name, placement, config) => {
+                let before = self.doc.placement().clone();
+                self.load_point(&name, placement, config);
+                self.explain_load(&name, before);
+            }
             Command::AskRename(id) => {
                 if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
                     self.dialog = Some(Dialog::Rename {
@@ -142,6 +146,14 @@ impl State {
             Command::DeleteKept(id) => self.delete_kept(id),
             Command::RestoreKept(id) => self.restore_kept(id),
             Command::Chart(view) => self.view_of_chart = view,
+
+            Command::FindBest => self.toggle_find(),
+            Command::FindGoal(goal) => self.find_goal(goal),
+            Command::FindForm(form) => self.find_form(*form),
+            Command::FindAgain => self.find.again(),
+            Command::FindStop => self.find.stop(),
+            Command::Pin(device) => self.pin(&self.selected(), device),
+            Command::PinNode(node, device) => self.pin(&[node], device),
 
             Command::Palette => {
                 self.palette = match self.palette {

@@ -10,6 +10,7 @@ use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::target::TensorRt;
 
 use super::export_menu::ExportKind;
+use super::find::{Form, GoalKind};
 use super::state::{State, ThemeChoice};
 use super::tree_view::Node;
 
@@ -134,6 +135,21 @@ pub enum Command {
     /// Shows another chart.
     Chart(View),
 
+    /// Opens or closes the search for the best placement.
+    FindBest,
+    /// Searches for another goal.
+    FindGoal(GoalKind),
+    /// Changes what is searched for.
+    FindForm(Box<Form>),
+    /// Searches again.
+    FindAgain,
+    /// Ends the search with the best so far.
+    FindStop,
+    /// Keeps the selection on a device in searches, or no more.
+    Pin(Option<Device>),
+    /// Keeps one node on a device in searches, or no more.
+    PinNode(Node, Option<Device>),
+
     /// Opens or closes the palette.
     Palette,
     /// Changes the appearance.
@@ -206,6 +222,13 @@ impl Command {
             Self::DeleteKept(_) => "Delete".into(),
             Self::RestoreKept(_) => "Bring back".into(),
             Self::Chart(view) => format!("Chart: {}", super::panels::chart::title(*view)),
+            Self::FindBest => "Find best".into(),
+            Self::FindGoal(goal) => format!("Find best: {}", goal.text().to_lowercase()),
+            Self::FindForm(_) => "Change the search".into(),
+            Self::FindAgain => "Search again".into(),
+            Self::FindStop => "Stop the search".into(),
+            Self::Pin(Some(d)) | Self::PinNode(_, Some(d)) => format!("Pin to {d} in searches"),
+            Self::Pin(None) | Self::PinNode(_, None) => "Unpin in searches".into(),
             Self::Palette => "Command palette…".into(),
             Self::Theme(t) => format!("Appearance: {}", t.text()),
             Self::Messages => "Show messages".into(),
@@ -234,6 +257,11 @@ impl Command {
             Self::Keep => "Adds this placement to the chart and saves it at once",
             Self::Core(_) => "One core per engine; applies to all its DLA layers",
             Self::Batch(_) => "Images per inference",
+            Self::FindBest => "Searches for the best placement by the estimate",
+            Self::FindStop => "What was found so far stays",
+            Self::Pin(Some(_)) | Self::PinNode(_, Some(_)) => {
+                "Find best leaves it there, whatever else it moves"
+            }
             _ => "",
         }
     }
@@ -257,6 +285,7 @@ impl Command {
             Self::CollapseAll => keys(CTRL_SHIFT, Key::ArrowLeft),
             Self::FocusFilter => keys(CTRL, Key::F),
             Self::Keep => keys(CTRL, Key::K),
+            Self::FindBest => keys(CTRL, Key::B),
             Self::Palette => keys(CTRL, Key::P),
             Self::Shortcuts => keys(NONE, Key::F1),
             Self::ToggleInspector => keys(CTRL, Key::I),
@@ -289,6 +318,15 @@ impl Command {
                 .filter(|k| k.copies())
                 .map(|k| Self::CopyExport(*k)),
         );
+        all.push(Self::FindBest);
+        all.extend(GoalKind::ALL.map(Self::FindGoal));
+        all.extend([
+            Self::FindAgain,
+            Self::FindStop,
+            Self::Pin(Some(Device::Gpu)),
+            Self::Pin(Some(Device::Dla)),
+            Self::Pin(None),
+        ]);
         all.extend([
             Self::FocusFilter,
             Self::Filter("is:fallback".into()),
@@ -336,14 +374,18 @@ impl Command {
         match self {
             Self::Undo => need(state.doc.undo_label().is_some(), "Nothing to undo"),
             Self::Redo => need(state.doc.redo_label().is_some(), "Nothing to redo"),
-            Self::Assign(_) | Self::Inherit | Self::CycleSelection => need(
+            Self::Assign(_) | Self::Inherit | Self::CycleSelection | Self::Pin(_) => need(
                 !state.selection.nodes.is_empty(),
                 "Select a module or op first",
             ),
             Self::Core(_) => need(state.dla_cores() > 0, "This target has no DLA"),
-            Self::Keep | Self::KeepAs(_) | Self::OpenPlacement => {
-                need(state.open.is_some(), "Open a model first")
-            }
+            Self::FindAgain => need(state.find.open, "Open Find best first"),
+            Self::FindStop => need(state.find.searching(), "No search is under way"),
+            Self::Keep
+            | Self::KeepAs(_)
+            | Self::OpenPlacement
+            | Self::FindBest
+            | Self::FindGoal(_) => need(state.open.is_some(), "Open a model first"),
             Self::Export(kind) | Self::CopyExport(kind) => kind.unavailable(state),
             _ => None,
         }

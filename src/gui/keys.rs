@@ -31,6 +31,7 @@ fn everywhere() -> Vec<Command> {
         Command::Redo,
         Command::FocusFilter,
         Command::Keep,
+        Command::FindBest,
         Command::Palette,
         Command::ToggleInspector,
         Command::Shortcuts,

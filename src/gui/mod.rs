@@ -7,6 +7,8 @@ mod dialogs;
 mod explain;
 mod export_menu;
 mod filter;
+mod find;
+mod finder;
 mod jobs;
 mod judge;
 mod keep;
@@ -38,6 +40,7 @@ pub use command::{Command, Pick, Step};
 pub use dialogs::{DesktopPicker, Dialog, Picker, Purpose};
 pub use export_menu::ExportKind;
 pub use filter::Filter;
+pub use find::{Find, Form, GoalKind};
 pub use judge::{Ground, Judge, Judgement};
 pub use session::report_panics;
 pub use state::{Env, Open, State, ThemeChoice};
@@ -185,7 +188,16 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
             ui.set_min_size(ui.available_size());
             panels::tree::show(ui, state, &mut out);
         });
-    if state.inspector {
+    if state.find.open {
+        Panel::right("find")
+            .default_size((width * 0.25).clamp(330.0, 430.0))
+            .size_range(300.0..=560.0)
+            .frame(flat(t.panel))
+            .show(ui, |ui| {
+                ui.set_min_size(ui.available_size());
+                panels::find::show(ui, state, &mut out);
+            });
+    } else if state.inspector {
         Panel::right("inspector")
             .default_size((width * 0.2).clamp(270.0, 380.0))
             .size_range(230.0..=520.0)

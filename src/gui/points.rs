@@ -18,6 +18,8 @@ pub enum Origin {
     Run,
     /// Published.
     Reference,
+    /// An engine of a deployment that a search has found.
+    Found,
 }
 
 /// The chart and where each of its points comes from.
@@ -27,6 +29,8 @@ pub struct Points {
     pub chart: Chart,
     /// Per point.
     pub origins: Vec<Origin>,
+    /// The front a search has found, drawn in the scatter only.
+    pub front: Chart,
 }
 
 impl Points {
@@ -38,6 +42,7 @@ impl Points {
                 points: Vec::new(),
             },
             origins: Vec::new(),
+            front: state.front_points(),
         };
         points.add(
             Origin::Current,
@@ -54,6 +59,9 @@ impl Points {
         );
         for kept in &state.kept {
             points.add(Origin::Kept(kept.id), kept_point(kept));
+        }
+        for (origin, point) in state.deployment_points() {
+            points.add(origin, point);
         }
         for (origin, point) in &state.others {
             points.add(*origin, point.clone());

@@ -17,6 +17,7 @@ use super::Options;
 use super::command::Command;
 use super::dialogs::{Dialog, Picker};
 use super::filter::Filter;
+use super::find::Find;
 use super::jobs::{Jobs, Waker};
 use super::judge::{Ground, Judge, Judgement, WhatIf};
 use super::keep::History;
@@ -145,7 +146,9 @@ pub struct State {
     pub view_of_chart: View,
     /// What the chart shows.
     pub points: Points,
-    points_key: Option<(u64, u64)>,
+    points_key: Option<(u64, u64, u64)>,
+    /// Searching for the best placement.
+    pub find: Find,
     /// The inspector is shown.
     pub inspector: bool,
     /// The appearance.
@@ -228,6 +231,7 @@ impl State {
             view_of_chart: View::default(),
             points: Points::default(),
             points_key: None,
+            find: Find::default(),
             inspector: true,
             theme: settings.theme,
             recent: settings.recent,
@@ -427,6 +431,7 @@ impl State {
             self.messages.push(message);
         }
         self.consult();
+        self.seek();
         self.rebuild();
     }
 
@@ -456,7 +461,7 @@ impl State {
                 self.ribbon = Ribbon::of(&open.model, judged, ground);
                 self.ribbon_key = Some(key);
             }
-            let key = (judged.revision, self.kept_changes);
+            let key = (judged.revision, self.kept_changes, self.find.changes);
             if self.points_key != Some(key) {
                 self.points = Points::of(self, &open.model, judged);
                 self.points_key = Some(key);

@@ -76,6 +76,8 @@ pub fn explain(estimator: &Estimator<'_, '_>, from: &Plan, to: &Plan) -> Vec<Mov
 struct Tally {
     /// Ops that move there.
     come: u32,
+    /// Ops that the DLA takes and that were there before.
+    stay: u32,
     /// Ops that the DLA takes and that end up on the other device.
     against: u32,
 }
@@ -92,8 +94,9 @@ fn moves(planner: &Planner<'_>, from: &[Device], to: &[Device]) -> Vec<Move> {
             if from[i] != to[i] && to[i] == device {
                 t.come += 1;
             }
-            if to[i] != device && planner.may_run_on_dla(*op) {
-                t.against += 1;
+            if planner.may_run_on_dla(*op) {
+                t.stay += u32::from(from[i] == device && to[i] == device);
+                t.against += u32::from(to[i] != device);
             }
         }
         t
@@ -105,6 +108,7 @@ fn moves(planner: &Planner<'_>, from: &[Device], to: &[Device]) -> Vec<Move> {
             let mut t = own(module, device);
             for c in &module.children {
                 t.come += tallies[c.index()][d].come;
+                t.stay += tallies[c.index()][d].stay;
                 t.against += tallies[c.index()][d].against;
             }
             tallies[i][d] = t;
@@ -127,10 +131,11 @@ fn moves(planner: &Planner<'_>, from: &[Device], to: &[Device]) -> Vec<Move> {
             latency_ms: None,
         });
     };
+    // A module stands for its ops when all of them end up there and most of them move.
     let whole = |m: ModuleId| {
         let t = tallies[m.index()];
         (0..2)
-            .find(|d| t[*d].come > 0 && t[*d].against == 0)
+            .find(|d| t[*d].come > t[*d].stay && t[*d].against == 0)
             .map(|d| DEVICES[d])
     };
     if let Some(device) = whole(ModuleId::ROOT) {

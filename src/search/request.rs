@@ -554,10 +554,12 @@ impl<'m> Search<'_, '_, 'm> {
 
     /// DLA cores there are for this engine config.
     fn cores(&self) -> u32 {
-        match self.planner.engine_refusal() {
-            Some(_) => 0,
-            None => self.planner.target().board.dla_cores(),
+        if self.planner.engine_refusal().is_some() {
+            return 0;
         }
+        let all = self.planner.target().board.dla_cores();
+        let most = self.request.constraints.dla_cores;
+        most.map_or(all, |most| most.min(all))
     }
 
     fn engine(&self, placement: Placement, config: EngineConfig) -> Option<(ProposedEngine, Plan)> {

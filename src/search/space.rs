@@ -79,6 +79,8 @@ pub struct Constraints {
     /// Size of the DLA's global DRAM pool, bytes, where it is less than TensorRT's own: the
     /// weights of a loadable lie there.
     pub dla_global_dram: Option<u64>,
+    /// Most DLA cores, where fewer than the board has are wanted.
+    pub dla_cores: Option<u32>,
 }
 
 /// Constraints that cannot hold.

@@ -105,7 +105,14 @@ fn legend(ui: &mut Ui, chart: &Chart, t: &Tokens) {
     }
 }
 
-fn draw_mark(painter: &egui::Painter, at: Pos2, mark: Mark, color: Color32, r: f32, t: &Tokens) {
+pub(super) fn draw_mark(
+    painter: &egui::Painter,
+    at: Pos2,
+    mark: Mark,
+    color: Color32,
+    r: f32,
+    t: &Tokens,
+) {
     match mark {
         Mark::Estimated => {
             painter.circle_filled(at, r, t.panel);
@@ -320,7 +327,7 @@ fn sum_bar(ui: &mut Ui, total: f64, names: f32, top: f64, t: &Tokens) {
 }
 
 /// Name, tooltip, click and menu of a bar or point.
-fn finish(
+pub(super) fn finish(
     response: Response,
     state: &State,
     at: usize,
@@ -409,7 +416,11 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         });
         return;
     }
-    let top = chart.max_fps(View::Scatter) * 1.08;
+    let front = &state.points.front;
+    let top = chart
+        .max_fps(View::Scatter)
+        .max(front.max_fps(View::Scatter))
+        * 1.08;
     let mut precisions: Vec<_> = chart.points.iter().map(|p| p.precision).collect();
     precisions.sort_by_key(|p| (p.int8, p.fp16));
     precisions.dedup();
@@ -464,6 +475,7 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
             painter.text(at, egui::Align2::LEFT_CENTER, text, theme::small(), t.dim);
         }
     }
+    super::find::front(ui, state, front, &drawn.transform, t, out);
     // The current placement last, over the others.
     let (current, others): (Vec<_>, Vec<_>) = points
         .into_iter()

@@ -3,6 +3,7 @@
 mod change;
 pub mod chart;
 pub mod dialog;
+pub mod find;
 pub mod inspector;
 pub mod messages;
 pub mod palette;

@@ -48,6 +48,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             );
             export_menu(ui, state, out);
             command_button(ui, state, "Keep…", Command::Keep, out);
+            find_button(ui, state, &t, out);
             icon(
                 ui,
                 state,
@@ -309,6 +310,28 @@ fn command_button(
     }
 }
 
+/// Stays pressed while its panel is open.
+fn find_button(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let command = Command::FindBest;
+    let why = command.unavailable(state);
+    let open = state.find.open;
+    let mut button = Button::new(command.text());
+    if open {
+        button = button.fill(t.selected).stroke((1.0, t.accent));
+    }
+    let response = ui.add_enabled(why.is_none(), button);
+    response.widget_info(|| {
+        WidgetInfo::selected(egui::Role::Button, why.is_none(), open, command.text())
+    });
+    let hover = hover_text(ui, &command);
+    let response = response
+        .on_hover_text(hover)
+        .on_disabled_hover_text(why.clone().unwrap_or_default());
+    if response.clicked() {
+        out.push(command);
+    }
+}
+
 fn hover_text(ui: &Ui, command: &Command) -> String {
     let keys = command
         .shortcut()
@@ -384,6 +407,7 @@ fn more_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         ui.set_min_width(230.0);
         for command in [
             Command::Palette,
+            Command::FindBest,
             Command::All(Device::Gpu),
             Command::All(Device::Dla),
             Command::ExpandAll,

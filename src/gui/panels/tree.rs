@@ -461,6 +461,20 @@ fn context_menu(ui: &mut Ui, state: &State, row: &Row, out: &mut Vec<Command>) {
         Command::InheritNode(row.node)
     };
     item(ui, inherit.text(), inherit);
+    ui.separator();
+    let site = state.open.as_ref().map(|o| row.node.site(&o.model));
+    let pinned = site.and_then(|s| state.find.form.pin_of(&s));
+    for device in [Some(Device::Gpu), Some(Device::Dla), None] {
+        if !whole && device == pinned {
+            continue;
+        }
+        let command = if whole {
+            Command::Pin(device)
+        } else {
+            Command::PinNode(row.node, device)
+        };
+        item(ui, command.text(), command);
+    }
     if let (Some(_), Node::Module(id)) = (row.twig, row.node) {
         ui.separator();
         let command = Command::ToggleDeep(id);
