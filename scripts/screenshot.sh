@@ -25,16 +25,16 @@ printf '{"theme": "%s"}\n' "$theme" > "$scratch/settings.json"
 export DLAPLAN_DATA_DIR=$scratch XDG_RUNTIME_DIR=$scratch
 unset DBUS_SESSION_BUS_ADDRESS WAYLAND_DISPLAY
 
-Xvfb -displayfd 3 -screen 0 "${size}x24" -nolisten tcp 3> "$scratch/display" 2> /dev/null &
+Xvfb -displayfd 3 -screen 0 "${size}x24" -nolisten tcp -noreset 3> "$scratch/display" 2> /dev/null &
 server=$!
 window=
 trap 'kill $window $server 2> /dev/null || true; wait 2> /dev/null || true; rm -rf "$scratch"' EXIT
 for _ in $(seq 100); do
-    [ -s "$scratch/display" ] && break
+    DISPLAY=:$(cat "$scratch/display")
+    export DISPLAY
+    xdotool getdisplaygeometry > /dev/null 2>&1 && break
     sleep 0.1
 done
-DISPLAY=:$(cat "$scratch/display")
-export DISPLAY
 
 "$binary" "${arguments[@]}" &
 window=$!

@@ -32,7 +32,7 @@ until_true() {
     done
 }
 
-has_display() { [ -s "$scratch/display" ]; }
+has_display() { [ -s "$scratch/display" ] && DISPLAY=:$(cat "$scratch/display") xdotool getdisplaygeometry > /dev/null 2>&1; }
 has_window() { id=$(xdotool search --onlyvisible --pid "$window" --name dlaplan 2> /dev/null | head -1) && [ -n "$id" ]; }
 saved() { grep -qsE "$1" "$scratch"/data/sessions/*.json; }
 gone() { ! kill -0 "$window" 2> /dev/null; }
