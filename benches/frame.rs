@@ -113,6 +113,7 @@ fn state(data: &Path, model: Option<Model>) -> State {
             wake: Arc::new(|| {}),
             picker: Arc::new(NoDialogs),
             patience: Duration::from_mins(1),
+            worker: None,
         },
     );
     settle(&mut state);

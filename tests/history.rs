@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use dlaplan::engine::{
-    Actual, ErrorKind, Failure, Latency, Level, LogLine, Measurement, ModelRef, Outcome, Request,
+    Actual, Comparison, ErrorKind, Failure, Latency, Level, LogLine, Measurement, ModelRef, Outcome, Request,
     Run, Stage, unix_ms,
 };
 use dlaplan::figure::Figure;
-use dlaplan::history::{HistoryError, Item, NewKept, RunFilter, Store};
+use dlaplan::history::{HistoryError, Item, NewKept, RunFilter, RunHead, Store};
 use dlaplan::placement::{Device, EngineConfig, Placement};
 
 fn run(model: &str, fps: f64) -> Run {
@@ -288,4 +288,34 @@ fn kill_a_writer(path: &Path, runs: usize) -> i64 {
     child.kill().unwrap();
     child.wait().unwrap();
     last
+}
+
+#[test]
+fn heads_say_what_the_runs_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("h.sqlite")).unwrap();
+    let mut failed = run("resnet18", 1.0);
+    failed.outcome = Outcome::Failed(Failure {
+        kind: ErrorKind::TimedOut,
+        stage: Stage::Timing,
+        message: "too long".into(),
+    });
+    let mut silent = run("resnet18", 200.0);
+    silent.comparison = Some(Comparison {
+        silent_fallbacks: vec!["a".into(), "b".into()],
+        ..Comparison::default()
+    });
+    for run in [&run("resnet18", 300.0), &failed, &silent] {
+        store.insert_run(run).unwrap();
+    }
+    let heads = store.run_heads(&all()).unwrap();
+    let expected: Vec<RunHead> = store
+        .runs(&all())
+        .unwrap()
+        .iter()
+        .map(|r| RunHead::of(r.id, &r.run))
+        .collect();
+    assert_eq!(heads, expected);
+    assert_eq!(heads[1].outcome.as_ref().unwrap_err().stage, Stage::Timing);
+    assert_eq!(heads[2].silent_fallbacks, 2);
 }

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::model::Model;
+use crate::placement::{EngineConfig, Placement};
 use crate::plan::Plan;
 
 use super::compare::compare;
@@ -622,6 +623,36 @@ fn read_events(stdout: impl Read, lines: &SyncSender<Incoming>) {
         };
         lines.send(incoming).is_ok()
     });
+}
+
+/// Asks a worker what its machine is and, if so, why engines cannot be built there. Nothing is built.
+///
+/// # Errors
+/// The worker cannot be started or does not answer: a run that failed.
+pub fn probe(
+    worker: &WorkerCommand,
+    limits: Limits,
+) -> Result<(Box<Environment>, Option<String>), Box<Run>> {
+    let nothing = Request::new(
+        PathBuf::new(),
+        Placement::default(),
+        EngineConfig::default(),
+    );
+    // A worker that waits for no barrier takes no notice of this command.
+    let mut client = Client::start(worker, limits, nothing, Command::Go)?;
+    loop {
+        match client.poll(Duration::from_millis(50)) {
+            Update::Hello {
+                environment,
+                unavailable,
+            } => {
+                client.cancel();
+                return Ok((environment, unavailable));
+            }
+            Update::Done(run) => return Err(run),
+            _ => {}
+        }
+    }
 }
 
 /// Builds and measures one engine. `on` hears what happens, at least ten times a second, and

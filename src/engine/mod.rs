@@ -25,5 +25,5 @@ pub use request::{
 pub use run::{
     Actual, ActualOp, Attribution, Comparison, Contradiction, DeploymentShare, Environment,
     ErrorKind, Failure, Latency, LayerTime, Measurement, ModelRef, NumericCheck, Outcome, RowSite,
-    Run, Stage, Summary, median, summarise, unix_ms,
+    Run, Stage, Summary, dla_refusal, median, summarise, unix_ms,
 };

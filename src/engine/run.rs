@@ -126,6 +126,23 @@ impl Environment {
     }
 }
 
+/// Why an engine that asks for a DLA core is not built on a machine with so many of them, if so.
+pub fn dla_refusal(tensorrt: &str, machine: &str, cores: u32, core: u32) -> Option<String> {
+    if cores == 0 {
+        return Some(format!(
+            "the placement asks for the DLA, and TensorRT {tensorrt} finds no DLA core on this \
+             machine ({machine}). TensorRT would build it on the GPU without a word, so nothing \
+             was built: use a Jetson with a DLA, or place everything on the GPU"
+        ));
+    }
+    (core >= cores).then(|| {
+        format!(
+            "DLA core {core} does not exist; this machine has cores 0 to {}",
+            cores - 1
+        )
+    })
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]

@@ -145,7 +145,15 @@ impl State {
             Command::RenameKept(id, name) => self.rename_kept(id, &name),
             Command::DeleteKept(id) => self.delete_kept(id),
             Command::RestoreKept(id) => self.restore_kept(id),
-            Command::Chart(view) => self.view_of_chart = view,
+            Command::Chart(view) => {
+                self.view_of_chart = view;
+                self.runs.shown = false;
+            }
+
+            Command::Profile => self.profile(),
+            Command::CancelProfile => self.cancel_profile(),
+            Command::ShowRuns => self.runs.shown = true,
+            Command::Runs(act) => self.act_on_runs(act),
 
             Command::FindBest => self.toggle_find(),
             Command::FindGoal(goal) => self.find_goal(goal),

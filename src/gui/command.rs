@@ -11,6 +11,7 @@ use crate::target::TensorRt;
 
 use super::export_menu::ExportKind;
 use super::find::{Form, GoalKind};
+use super::runs::Act;
 use super::state::{State, ThemeChoice};
 use super::tree_view::Node;
 
@@ -149,6 +150,14 @@ pub enum Command {
     Pin(Option<Device>),
     /// Keeps one node on a device in searches, or no more.
     PinNode(Node, Option<Device>),
+    /// Builds and measures the placement.
+    Profile,
+    /// Stops the measurement under way.
+    CancelProfile,
+    /// Shows the runs in place of the chart.
+    ShowRuns,
+    /// Does something with the runs.
+    Runs(Act),
 
     /// Opens or closes the palette.
     Palette,
@@ -229,6 +238,19 @@ impl Command {
             Self::FindStop => "Stop the search".into(),
             Self::Pin(Some(d)) | Self::PinNode(_, Some(d)) => format!("Pin to {d} in searches"),
             Self::Pin(None) | Self::PinNode(_, None) => "Unpin in searches".into(),
+            Self::Profile => "Profile".into(),
+            Self::CancelProfile => "Cancel the measurement".into(),
+            Self::ShowRuns => "Show runs".into(),
+            Self::Runs(act) => match act {
+                Act::Filter(_) => "Filter runs".into(),
+                Act::Sort(column) => format!("Sort runs by {}", column.title()),
+                Act::Pick(_) => "Load the run's placement".into(),
+                Act::Compare(_) => "Compare runs".into(),
+                Act::Show(_) => "Show run".into(),
+                Act::Clear => "Let the chosen runs go".into(),
+                Act::Delete => "Delete the chosen runs".into(),
+                Act::Restore(_) => "Bring runs back".into(),
+            },
             Self::Palette => "Command palette…".into(),
             Self::Theme(t) => format!("Appearance: {}", t.text()),
             Self::Messages => "Show messages".into(),
@@ -255,6 +277,8 @@ impl Command {
             Self::GpuFallback(true) => "Ops the DLA refuses run on the GPU",
             Self::GpuFallback(false) => "An op the DLA refuses fails the build",
             Self::Keep => "Adds this placement to the chart and saves it at once",
+            Self::Profile => "Builds the placement with TensorRT and measures it",
+            Self::ShowRuns => "Everything measured of this model, to sort and compare",
             Self::Core(_) => "One core per engine; applies to all its DLA layers",
             Self::Batch(_) => "Images per inference",
             Self::FindBest => "Searches for the best placement by the estimate",
@@ -286,6 +310,8 @@ impl Command {
             Self::FocusFilter => keys(CTRL, Key::F),
             Self::Keep => keys(CTRL, Key::K),
             Self::FindBest => keys(CTRL, Key::B),
+            Self::Profile => keys(CTRL, Key::R),
+            Self::ShowRuns => keys(CTRL_SHIFT, Key::R),
             Self::Palette => keys(CTRL, Key::P),
             Self::Shortcuts => keys(NONE, Key::F1),
             Self::ToggleInspector => keys(CTRL, Key::I),
@@ -310,6 +336,10 @@ impl Command {
             Self::Default(Device::Gpu),
             Self::Default(Device::Dla),
             Self::Keep,
+            Self::Profile,
+            Self::CancelProfile,
+            Self::ShowRuns,
+            Self::Runs(Act::Delete),
         ];
         all.extend(ExportKind::ALL.map(Self::Export));
         all.extend(
@@ -386,6 +416,12 @@ impl Command {
             | Self::OpenPlacement
             | Self::FindBest
             | Self::FindGoal(_) => need(state.open.is_some(), "Open a model first"),
+            Self::Profile => state.no_profile(),
+            Self::CancelProfile => {
+                let active = state.measuring.active.as_ref();
+                need(active.is_some_and(|a| !a.cancelled), "Nothing is measured")
+            }
+            Self::Runs(Act::Delete) => need(!state.runs.chosen.is_empty(), "Choose a run first"),
             Self::Export(kind) | Self::CopyExport(kind) => kind.unavailable(state),
             _ => None,
         }

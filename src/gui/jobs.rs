@@ -11,6 +11,7 @@ use crate::model::onnx::{LoadError, LoadOptions};
 
 use super::dialogs::Purpose;
 use super::keep::{Change, Listing};
+use super::profile::News;
 
 /// Asks the window for another frame, from any thread.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -51,6 +52,8 @@ pub enum Done {
         /// What it holds now.
         result: Result<Listing, String>,
     },
+    /// Something about measuring.
+    Measuring(News),
     /// A file was written.
     Saved {
         /// What it is, in words.

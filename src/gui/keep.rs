@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::chart::{Mark, Point};
+use crate::engine::environment;
 use crate::figure::{Figure, Measured};
 use crate::history::{
     self, HistoryError, Item, Kept, NewKept, Reference, ReferenceSet, RunFilter, StoredRun,
@@ -40,7 +41,8 @@ impl History {
         }
     }
 
-    fn with<T>(
+    /// Does something with it, one caller at a time.
+    pub(super) fn with<T>(
         &self,
         work: impl FnOnce(&mut history::Store) -> Result<T, HistoryError>,
     ) -> Result<T, HistoryError> {
@@ -84,6 +86,11 @@ impl State {
         self.kept.clear();
         self.others.clear();
         self.kept_changes += 1;
+        self.change_history(Change::List);
+    }
+
+    /// Lists again what is there.
+    pub(super) fn list_kept(&mut self) {
         self.change_history(Change::List);
     }
 
@@ -263,14 +270,27 @@ fn share(
     plan.dla_mac_share(model)
 }
 
-/// The user's own runs. One that did not run as asked says so and loads nothing.
+/// The user's own runs on this board. One that did not run as asked says so and loads nothing.
 fn run_points(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<(Origin, Point)> {
     let mut points = Vec::new();
-    for stored in runs {
+    let mut seen: Vec<(&Placement, &EngineConfig, bool)> = Vec::new();
+    // The newest of the same engine stands for all; runs on other machines have other scales.
+    for stored in runs.iter().rev() {
         let run = &stored.run;
         let Some(fps) = run.fps() else { continue };
+        let here = environment::target(&run.environment);
+        if here.is_none_or(|t| t.board.id != target.board.id) {
+            continue;
+        }
         let (placement, config) = (&run.request.placement, &run.request.config);
         let as_asked = run.stands_for_placement();
+        let key = (placement, config, as_asked);
+        if run.deployment.is_none() {
+            if seen.contains(&key) {
+                continue;
+            }
+            seen.push(key);
+        }
         let name = placement_name(placement);
         let point = Point {
             label: if as_asked {
@@ -288,6 +308,7 @@ fn run_points(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<(Origin
         };
         points.push((Origin::Run, point));
     }
+    points.reverse();
     points
 }
 

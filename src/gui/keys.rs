@@ -24,6 +24,7 @@ fn everywhere() -> Vec<Command> {
     let mut all = vec![
         // Longer chords first: a shorter one would swallow them.
         Command::OpenPlacement,
+        Command::ShowRuns,
         Command::ExpandAll,
         Command::CollapseAll,
         Command::OpenModel,
@@ -32,6 +33,7 @@ fn everywhere() -> Vec<Command> {
         Command::FocusFilter,
         Command::Keep,
         Command::FindBest,
+        Command::Profile,
         Command::Palette,
         Command::ToggleInspector,
         Command::Shortcuts,

@@ -1,5 +1,6 @@
 //! The window: a pure state, commands as data, panels that draw the one and emit the other.
 
+mod actual;
 mod apply;
 mod command;
 mod consult;
@@ -16,7 +17,9 @@ mod keys;
 mod message;
 mod panels;
 mod points;
+mod profile;
 mod ribbon;
+mod runs;
 mod session;
 mod state;
 mod theme;
@@ -42,6 +45,8 @@ pub use export_menu::ExportKind;
 pub use filter::Filter;
 pub use find::{Find, Form, GoalKind};
 pub use judge::{Ground, Judge, Judgement};
+pub use profile::{Machine, Worker};
+pub use runs::{Act as RunsAct, Column as RunsColumn, Ended};
 pub use session::report_panics;
 pub use state::{Env, Open, State, ThemeChoice};
 pub use theme::install as install_theme;
@@ -105,6 +110,7 @@ pub fn run_with(
                     wake: Arc::new(move || ctx.request_repaint()),
                     picker: Arc::new(DesktopPicker),
                     patience: PATIENCE,
+                    worker: Worker::local(),
                 },
             );
             Ok(Box::new(App {
@@ -216,6 +222,9 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
             panels::chart::show(ui, state, &mut out);
         });
     state.reveal = None;
+    if state.runs.shown {
+        state.runs.reveal = None;
+    }
     state.focus_filter = false;
     if let Some(rest) = state.messages.tidy() {
         ctx.request_repaint_after(rest);

@@ -3,6 +3,7 @@
 use crate::chart::{Chart, Mark, Point};
 use crate::history::Kept;
 use crate::model::Model;
+use crate::placement::{EngineConfig, Placement};
 
 use super::judge::Judgement;
 use super::state::State;
@@ -63,16 +64,46 @@ impl Points {
         for (origin, point) in state.deployment_points() {
             points.add(origin, point);
         }
+        let (config, placement) = (&state.config, state.doc.placement());
         for (origin, point) in &state.others {
-            points.add(*origin, point.clone());
+            let mut point = point.clone();
+            let load = point.load.as_ref();
+            let same = |(p, c): &(_, _)| p == placement && c == config;
+            if *origin == Origin::Run {
+                if load.is_some_and(same) {
+                    point.current = true;
+                    point.label = "this placement, measured".into();
+                } else if let Some((p, c)) = load
+                    && let Some(kept) = state.kept.iter().find(|k| same_as(k, p, c))
+                {
+                    point.label = format!("{}, measured", kept.kept.name);
+                }
+            }
+            points.add(*origin, point);
         }
+        points.lift_current();
         points
+    }
+
+    /// Puts the measured figure of the placement on screen beside its estimate.
+    fn lift_current(&mut self) {
+        let measured = |p: &Point| p.current && p.mark == Mark::Measured;
+        if let Some(at) = self.chart.points.iter().position(measured) {
+            let point = self.chart.points.remove(at);
+            let origin = self.origins.remove(at);
+            self.chart.points.insert(1, point);
+            self.origins.insert(1, origin);
+        }
     }
 
     fn add(&mut self, origin: Origin, point: Point) {
         self.chart.points.push(point);
         self.origins.push(origin);
     }
+}
+
+fn same_as(kept: &Kept, placement: &Placement, config: &EngineConfig) -> bool {
+    kept.kept.placement == *placement && kept.kept.config == *config
 }
 
 fn kept_point(kept: &Kept) -> Point {

@@ -23,7 +23,9 @@ use super::judge::{Ground, Judge, Judgement, WhatIf};
 use super::keep::History;
 use super::message::{Message, Messages};
 use super::points::{Origin, Points};
+use super::profile::{Measuring, Worker};
 use super::ribbon::Ribbon;
+use super::runs::Runs;
 use super::session::{Session, Store};
 use super::tree_view::{Node, TreeIndex, TreeInput, TreeView, tree_view};
 
@@ -149,6 +151,10 @@ pub struct State {
     points_key: Option<(u64, u64, u64)>,
     /// Searching for the best placement.
     pub find: Find,
+    /// Measuring: where, and what is under way.
+    pub measuring: Measuring,
+    /// Runs of the open model.
+    pub runs: Runs,
     /// The inspector is shown.
     pub inspector: bool,
     /// The appearance.
@@ -187,6 +193,8 @@ pub struct Env {
     pub picker: Arc<dyn Picker>,
     /// How long a frame waits for a new plan before it shows the old one.
     pub patience: Duration,
+    /// What measures; `None` where nothing can.
+    pub worker: Option<Worker>,
 }
 
 impl State {
@@ -232,6 +240,8 @@ impl State {
             points: Points::default(),
             points_key: None,
             find: Find::default(),
+            measuring: Measuring::new(env.worker),
+            runs: Runs::new(),
             inspector: true,
             theme: settings.theme,
             recent: settings.recent,
@@ -246,6 +256,7 @@ impl State {
             patience: env.patience,
             wake: env.wake,
         };
+        state.ask_machine();
         if let Some(report) = state.store.panic_report() {
             state.messages.push(Message::error(
                 "dlaplan ended because of a bug".into(),
@@ -410,6 +421,7 @@ impl State {
         self.view_key = None;
         self.reshape();
         self.load_kept();
+        self.forget_runs();
         self.touch(true);
     }
 
@@ -432,6 +444,7 @@ impl State {
         }
         self.consult();
         self.seek();
+        self.read_runs();
         self.rebuild();
     }
 

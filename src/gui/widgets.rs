@@ -123,7 +123,7 @@ pub fn draw_chip(painter: &Painter, t: &Tokens, rect: Rect, chip: &Chip, hovered
     }
 }
 
-/// A figure over a bar that shows its share of the parent's.
+/// A figure over a bar that shows its share of the parent's; measured ones stand out.
 pub fn draw_bar_cell(
     painter: &Painter,
     t: &Tokens,
@@ -131,6 +131,7 @@ pub fn draw_bar_cell(
     text: &str,
     share: f32,
     color: Color32,
+    measured: bool,
 ) {
     let track = Rect::from_min_max(
         Pos2::new(rect.left(), rect.bottom() - 5.0),
@@ -140,6 +141,11 @@ pub fn draw_bar_cell(
     let width = track.width() * share.clamp(0.0, 1.0);
     if width > 0.3 {
         let bar = track.with_max_x(track.left() + width);
+        let (bar, color) = if measured {
+            (bar.expand2(Vec2::new(0.0, 0.5)), color)
+        } else {
+            (bar, color.gamma_multiply(0.62))
+        };
         painter.rect_filled(bar, CornerRadius::same(1), color);
     }
     let figure = rect.with_max_y(rect.bottom() - 4.0);
@@ -148,7 +154,7 @@ pub fn draw_bar_cell(
         figure,
         text,
         theme::figures(),
-        t.dim,
+        if measured { t.strong } else { t.dim },
         egui::Align::Max,
     );
 }

@@ -175,6 +175,7 @@ impl State {
                 structure_hash,
                 result,
             } => self.history_done(&change, &structure_hash, result),
+            Done::Measuring(news) => self.measuring_done(news),
             Done::Saved { what, path, result } => match result {
                 Ok(()) => self.messages.push(Message::info(
                     format!("Exported {what}"),

@@ -2,6 +2,7 @@
 //! logs, published references. Knows nothing of charts.
 
 mod csv;
+mod head;
 mod reference;
 mod store;
 
@@ -14,6 +15,7 @@ use crate::figure::Figure;
 use crate::placement::{EngineConfig, Placement};
 
 pub use csv::CSV_HEADER;
+pub use head::RunHead;
 pub use reference::{BUNDLED, Reference, ReferenceSet};
 pub use store::{Store, data_dir, default_path};
 

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::{Outcome, Run, unix_ms};
 
+use super::head::{RunHead, Slim};
 use super::{HistoryError, Item, Kept, NewKept, ReferenceSet, RunFilter, StoredRun, csv};
 
 /// Layout of the file; `PRAGMA user_version`.
@@ -279,6 +280,31 @@ impl Store {
     /// # Errors
     /// The file cannot be read, or a run in it does not parse.
     pub fn runs(&mut self, filter: &RunFilter) -> Result<Vec<StoredRun>, HistoryError> {
+        let rows = self.run_rows(filter)?;
+        rows.into_iter()
+            .map(|(id, json)| {
+                let mut run: Run = self.parse("run", id, &json)?;
+                if filter.details {
+                    self.details(id, &mut run)?;
+                }
+                Ok(StoredRun { id, run })
+            })
+            .collect()
+    }
+
+    /// The heads of runs that pass a filter, oldest first; quick for thousands.
+    ///
+    /// # Errors
+    /// As [`Self::runs`].
+    pub fn run_heads(&mut self, filter: &RunFilter) -> Result<Vec<RunHead>, HistoryError> {
+        self.run_rows(filter)?
+            .into_iter()
+            .map(|(id, json)| Ok(self.parse::<Slim>("run", id, &json)?.head(id)))
+            .collect()
+    }
+
+    /// Id and JSON of runs that pass a filter, oldest first.
+    fn run_rows(&mut self, filter: &RunFilter) -> Result<Vec<(i64, String)>, HistoryError> {
         let limit = filter.limit.map_or(-1, i64::from);
         let mut rows: Vec<(i64, String)> = self.wrap("listing runs", |db| {
             db.prepare_cached(
@@ -300,15 +326,7 @@ impl Store {
             .collect()
         })?;
         rows.reverse();
-        rows.into_iter()
-            .map(|(id, json)| {
-                let mut run: Run = self.parse("run", id, &json)?;
-                if filter.details {
-                    self.details(id, &mut run)?;
-                }
-                Ok(StoredRun { id, run })
-            })
-            .collect()
+        Ok(rows)
     }
 
     /// One run with its samples, log and inspector output; `None` when there is none of that id

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dlaplan::gui::{Env, Options, Picker, Purpose, State, draw, install_theme};
+use dlaplan::gui::{Env, Options, Picker, Purpose, State, Worker, draw, install_theme};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
@@ -46,6 +46,16 @@ pub fn open_on(
     data: Arc<tempfile::TempDir>,
     picker: NoDialogs,
 ) -> Window<'static> {
+    open_with(options, data, picker, None)
+}
+
+/// A window that measures with a worker.
+pub fn open_with(
+    options: Options,
+    data: Arc<tempfile::TempDir>,
+    picker: NoDialogs,
+    worker: Option<Worker>,
+) -> Window<'static> {
     let state = State::new(
         options,
         Env {
@@ -53,6 +63,7 @@ pub fn open_on(
             wake: Arc::new(|| {}),
             picker: Arc::new(picker),
             patience: Duration::from_secs(30),
+            worker,
         },
     );
     let harness = Harness::builder()

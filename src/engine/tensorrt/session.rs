@@ -13,7 +13,7 @@ use crate::engine::outbox::Outbox;
 use crate::engine::protocol::{Built, Command, Report};
 use crate::engine::request::{NumericReference, Request};
 use crate::engine::run::{
-    Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage,
+    Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage, dla_refusal,
 };
 use crate::engine::worker::{Refusal, wait_for_go};
 use crate::model::onnx::{self, LoadOptions};
@@ -241,19 +241,9 @@ impl Opened {
         if prepared.requested.contains(&Device::Dla) {
             let cores = process.logger.runtime()?.dla_cores();
             let core = request.config.dla_core;
-            if cores == 0 {
-                return Err(Stop::refused(format!(
-                    "the placement asks for the DLA, and TensorRT {} finds no DLA core on this \
-                     machine ({name}). TensorRT would build it on the GPU without a word, so \
-                     nothing was built: use a Jetson with a DLA, or place everything on the GPU",
-                    opened.machine.tensorrt
-                )));
-            }
-            if core >= cores {
-                return Err(Stop::refused(format!(
-                    "DLA core {core} does not exist; this machine has cores 0 to {}",
-                    cores - 1
-                )));
+            let version = &opened.machine.tensorrt;
+            if let Some(why) = dla_refusal(version, &name, cores, core) {
+                return Err(Stop::refused(why));
             }
         }
         Ok(opened)

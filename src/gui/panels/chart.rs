@@ -35,6 +35,10 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     let chart = &state.points.chart;
     tabs(ui, state, chart, &t, out);
+    if state.runs.shown {
+        super::runs::show(ui, state, out);
+        return;
+    }
     match state.view_of_chart {
         View::Bars => bars(ui, state, &chart.groups(), View::Bars, &t, out),
         View::Scatter => scatter(ui, state, chart, &t, out),
@@ -53,36 +57,50 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
             if view == View::Deployments && chart.deployments().is_empty() {
                 continue;
             }
-            let chosen = state.view_of_chart == view;
-            let color = if chosen { t.strong } else { t.dim };
-            let font = if chosen {
-                theme::strong()
-            } else {
-                theme::body()
-            };
-            let galley = widgets::line(ui.painter(), title(view), font, color, f32::INFINITY);
-            let (rect, response) =
-                ui.allocate_exact_size(Vec2::new(galley.size().x, 30.0), Sense::click());
-            let color = if response.hovered() { t.strong } else { color };
-            let at = rect.left_center() - Vec2::new(0.0, galley.size().y / 2.0);
-            ui.painter()
-                .galley_with_override_text_color(at, galley, color);
-            if chosen {
-                let under = rect.with_min_y(rect.bottom() - 2.0);
-                ui.painter()
-                    .rect_filled(under, CornerRadius::same(1), t.accent);
-            }
-            response.widget_info(|| WidgetInfo::selected(Role::Tab, true, chosen, title(view)));
-            if response.clicked() {
+            let chosen = state.view_of_chart == view && !state.runs.shown;
+            if tab(ui, title(view), chosen, t) {
                 out.push(Command::Chart(view));
             }
+        }
+        let runs = match state.runs.total() {
+            0 => "Runs".to_owned(),
+            n => format!("Runs {n}"),
+        };
+        if tab(ui, &runs, state.runs.shown, t) {
+            out.push(Command::ShowRuns);
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(PAD);
             ui.spacing_mut().item_spacing.x = 5.0;
-            legend(ui, chart, t);
+            if !state.runs.shown {
+                legend(ui, chart, t);
+            }
         });
     });
+}
+
+/// A tab; true when it was clicked.
+fn tab(ui: &mut Ui, title: &str, chosen: bool, t: &Tokens) -> bool {
+    let color = if chosen { t.strong } else { t.dim };
+    let font = if chosen {
+        theme::strong()
+    } else {
+        theme::body()
+    };
+    let galley = widgets::line(ui.painter(), title, font, color, f32::INFINITY);
+    let (rect, response) =
+        ui.allocate_exact_size(Vec2::new(galley.size().x, 30.0), Sense::click());
+    let color = if response.hovered() { t.strong } else { color };
+    let at = rect.left_center() - Vec2::new(0.0, galley.size().y / 2.0);
+    ui.painter()
+        .galley_with_override_text_color(at, galley, color);
+    if chosen {
+        let under = rect.with_min_y(rect.bottom() - 2.0);
+        ui.painter()
+            .rect_filled(under, CornerRadius::same(1), t.accent);
+    }
+    response.widget_info(|| WidgetInfo::selected(Role::Tab, true, chosen, title));
+    response.clicked()
 }
 
 fn legend(ui: &mut Ui, chart: &Chart, t: &Tokens) {

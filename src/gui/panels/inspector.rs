@@ -13,6 +13,7 @@ use super::super::state::{Open, State};
 use super::super::theme::{self, PAD, Tokens};
 use super::super::tree_view::{Node, Said};
 use super::super::widgets;
+use super::actual;
 use super::change::{costs, what_if};
 use super::reasons::{facts, lints, note, section, why};
 
@@ -32,7 +33,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
                     ui.set_width(ui.available_width());
                     let nodes = &state.selection.nodes;
                     match nodes.len() {
-                        0 => overview(ui, state, open, judged, &t),
+                        0 => overview(ui, state, open, judged, &t, out),
                         1 => {
                             if let Some(node) = nodes.first() {
                                 one(ui, state, open, judged, *node, &t, out);
@@ -45,7 +46,14 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         });
 }
 
-fn overview(ui: &mut Ui, state: &State, open: &Open, judged: &Judgement, t: &Tokens) {
+fn overview(
+    ui: &mut Ui,
+    state: &State,
+    open: &Open,
+    judged: &Judgement,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
     let model = &open.model;
     widgets::heading(ui, &model.name);
     if let Some(value) = judged.estimate.fps.value() {
@@ -65,6 +73,7 @@ fn overview(ui: &mut Ui, state: &State, open: &Open, judged: &Judgement, t: &Tok
         let text = format!("No estimate: {reason}");
         ui.add(Label::new(RichText::new(text).color(t.dim)).wrap());
     }
+    actual::measured(ui, state, open, t, out);
     section(ui, "Placement", t);
     let summary = &judged.summary;
     let share = summary
@@ -218,6 +227,7 @@ fn one(
         return;
     }
     where_it_runs(ui, state, open, judged, node, &ops, t);
+    actual::times(ui, state, &ops, t);
     why(ui, state, judged, &ops, single, t);
     costs(ui, state, &ops, t);
     what_if(ui, state, judged, &[node], t, out);
@@ -256,6 +266,7 @@ fn many(
             ),
         ],
     );
+    actual::times(ui, state, &ops, t);
     why(ui, state, judged, &ops, None, t);
     costs(ui, state, &ops, t);
     let nodes: Vec<Node> = state.selection.nodes.iter().copied().collect();
@@ -306,7 +317,7 @@ fn where_it_runs(
             ),
         ),
         ("Predicted", count(&judged.plan.predicted)),
-        ("Actual", "not measured".to_owned()),
+        ("Actual", actual::words(state, ops)),
     ];
     if !subgraphs.is_empty() {
         let list: Vec<String> = subgraphs

@@ -1,5 +1,6 @@
 //! What is drawn: each panel reads the state and emits commands.
 
+mod actual;
 mod change;
 pub mod chart;
 pub mod dialog;
@@ -9,6 +10,7 @@ pub mod messages;
 pub mod palette;
 mod reasons;
 pub mod ribbon;
+pub mod runs;
 pub mod status;
 pub mod top;
 pub mod tree;

@@ -8,15 +8,19 @@ use egui::{
 use crate::model::Model;
 use crate::placement::Device;
 
+use super::super::actual::Actual;
 use super::super::command::Command;
 use super::super::ribbon::{Crossing, Segment};
 use super::super::state::State;
 use super::super::theme::{self, PAD, Tokens};
 use super::super::widgets;
+use super::actual;
 
 const LANE: f32 = 30.0;
 const GAP: f32 = 18.0;
 const LABEL: f32 = 36.0;
+/// Height of the strip that shows what the engine did.
+const STRIP: f32 = 10.0;
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
@@ -26,7 +30,9 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     };
     ui.add_space(6.0);
     title(ui, state, &t);
-    let size = Vec2::new(ui.available_width(), LANE * 2.0 + GAP + 8.0);
+    let actual = state.runs.actual();
+    let strip = if actual.is_some() { STRIP + 8.0 } else { 0.0 };
+    let size = Vec2::new(ui.available_width(), LANE * 2.0 + GAP + 8.0 + strip);
     let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
     let rect = outer
         .shrink2(Vec2::new(PAD, 2.0))
@@ -105,6 +111,88 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         response.on_hover_ui(|ui| hover(ui, &open.model, segment, judged.plan.subgraphs.len(), &t));
     }
     draw_connectors(&painter, &t, rect, connectors);
+    if let Some(actual) = actual {
+        draw_actual(ui, &painter, state, actual, outer, rect, &t, out);
+    }
+}
+
+/// What the engine did with the ops of each segment, under the lanes of the prediction.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of the strip's drawing context"
+)]
+fn draw_actual(
+    ui: &Ui,
+    painter: &egui::Painter,
+    state: &State,
+    actual: &Actual,
+    outer: Rect,
+    rect: Rect,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let top = rect.top() + LANE * 2.0 + GAP + 6.0;
+    let strip = Rect::from_min_size(
+        Pos2::new(rect.left(), top),
+        Vec2::new(rect.width(), STRIP),
+    );
+    painter.rect_filled(strip, CornerRadius::same(3), t.base);
+    let label = Rect::from_min_max(
+        Pos2::new(outer.left() + PAD, top - 2.0),
+        Pos2::new(strip.left() - 2.0, strip.bottom() + 2.0),
+    );
+    widgets::text_in(painter, label, "actual", theme::small(), t.dim, Align::Min);
+    let mut drawn_to = f32::NEG_INFINITY;
+    for segment in &state.ribbon.segments {
+        let left = strip.left() + strip.width() * segment.start as f32;
+        let width = strip.width() * segment.width as f32;
+        if left + width <= drawn_to + 0.5 {
+            continue;
+        }
+        drawn_to = left + width;
+        let n = segment.ops.len() as f32;
+        let mut at = left;
+        for (device, ops) in actual::stretches(actual, &segment.ops) {
+            let right = at + width * ops as f32 / n;
+            let body = Rect::from_min_max(
+                Pos2::new(at, strip.top()),
+                Pos2::new(right.max(at + 0.5), strip.bottom()),
+            );
+            at = right;
+            let Some(device) = device else { continue };
+            painter.rect_filled(body, CornerRadius::ZERO, t.device(device).gamma_multiply(0.8));
+            if device != segment.device {
+                widgets::hatch(painter, body, t.error, 4.0);
+                let edge = Stroke::new(1.5, t.error);
+                painter.rect_stroke(body, CornerRadius::ZERO, edge, StrokeKind::Inside);
+            }
+        }
+    }
+    let response = ui.interact(strip, egui::Id::unique("actual strip"), Sense::click());
+    let on = |d| actual.device.iter().filter(|x| **x == Some(d)).count();
+    let name = format!(
+        "Actual: {} ops on DLA in {} subgraphs, {} on GPU",
+        on(Device::Dla),
+        actual.subgraphs.len(),
+        on(Device::Gpu)
+    );
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+    if response.clicked() && !actual.silent.is_empty() {
+        out.push(Command::SelectOps(actual.silent.clone()));
+    }
+    response.on_hover_ui(|ui| {
+        ui.label(RichText::new(&name).font(theme::strong()));
+        ui.label(&actual.machine);
+        if !actual.silent.is_empty() {
+            let text = format!("{} fell back silently; click to select", actual.silent.len());
+            ui.label(RichText::new(text).color(t.error));
+        }
+        ui.label(
+            RichText::new("What the engine did with the ops above; hatched where not as predicted")
+                .font(theme::small())
+                .color(t.dim),
+        );
+    });
 }
 
 fn title(ui: &mut Ui, state: &State, t: &Tokens) {
@@ -150,6 +238,15 @@ fn title(ui: &mut Ui, state: &State, t: &Tokens) {
                 t.dim
             };
             part(ui, format!("subgraphs {used}/{limit}"), color);
+        }
+        if let Some(actual) = state.runs.actual()
+            && !actual.silent.is_empty()
+        {
+            let n = actual.silent.len();
+            let text = format!("{n} fell back silently");
+            let pill = widgets::pill(ui, &text, t.error_soft, t.error);
+            pill.widget_info(|| WidgetInfo::labeled(Role::Label, true, &text));
+            pill.on_hover_text("The engine put them on the GPU without a word");
         }
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(PAD);

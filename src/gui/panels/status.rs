@@ -1,6 +1,6 @@
 //! The bar at the bottom: the one-line summary, and work under way.
 
-use egui::{RichText, Role, Sense, Spinner, Ui, WidgetInfo};
+use egui::{ProgressBar, RichText, Role, Sense, Spinner, Ui, WidgetInfo};
 
 use crate::figure::Figure;
 
@@ -44,6 +44,47 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             ui.add_space(PAD);
             jobs(ui, state, &t, out);
         });
+    });
+}
+
+/// The run under way: stage, time left, cancel.
+fn measuring(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let Some(active) = &state.measuring.active else {
+        return;
+    };
+    // The time moves on without news.
+    ui.ctx()
+        .request_repaint_after(std::time::Duration::from_millis(250));
+    if !active.cancelled && ui.small_button("Cancel").clicked() {
+        out.push(Command::CancelProfile);
+    }
+    ui.add(
+        ProgressBar::new(active.fraction() as f32)
+            .desired_width(90.0)
+            .desired_height(6.0)
+            .fill(t.accent),
+    );
+    let text = active.text();
+    let label = ui.add(
+        egui::Label::new(RichText::new(&text).color(t.text)).sense(Sense::click()),
+    );
+    label.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &text));
+    if label.clicked() {
+        out.push(Command::ShowRuns);
+    }
+    label.on_hover_ui(|ui| {
+        ui.label(RichText::new(&active.name).font(theme::strong()));
+        let (detail, log) = active.look(|p| (p.detail.clone(), p.log.tail(6)));
+        if !detail.is_empty() {
+            ui.label(detail);
+        }
+        for line in log {
+            ui.label(
+                RichText::new(line.to_string())
+                    .font(theme::small())
+                    .color(t.dim),
+            );
+        }
     });
 }
 
@@ -92,6 +133,7 @@ fn hover(ui: &mut Ui, state: &State, t: &Tokens) {
 }
 
 fn jobs(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    measuring(ui, state, t, out);
     for job in state.jobs.running().iter().filter(|j| j.visible) {
         let age = job.started.elapsed();
         if age < WORTH_SHOWING {

@@ -49,6 +49,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             export_menu(ui, state, out);
             command_button(ui, state, "Keep…", Command::Keep, out);
             find_button(ui, state, &t, out);
+            profile_button(ui, state, out);
             icon(
                 ui,
                 state,
@@ -292,7 +293,7 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     });
 }
 
-fn command_button(
+pub fn command_button(
     ui: &mut Ui,
     state: &State,
     text: &str,
@@ -329,6 +330,22 @@ fn find_button(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         .on_disabled_hover_text(why.clone().unwrap_or_default());
     if response.clicked() {
         out.push(command);
+    }
+}
+
+fn profile_button(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    let why = Command::Profile.unavailable(state);
+    let response = ui.add_enabled(why.is_none(), Button::new("Profile"));
+    let keys = Command::Profile
+        .shortcut()
+        .map(|s| ui.ctx().format_shortcut(&s))
+        .unwrap_or_default();
+    let hover = format!("{}\n{keys}", state.profile_hint());
+    let response = response
+        .on_hover_text(hover)
+        .on_disabled_hover_text(why.unwrap_or_default());
+    if response.clicked() {
+        out.push(Command::Profile);
     }
 }
 
@@ -408,6 +425,7 @@ fn more_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         for command in [
             Command::Palette,
             Command::FindBest,
+            Command::ShowRuns,
             Command::All(Device::Gpu),
             Command::All(Device::Dla),
             Command::ExpandAll,

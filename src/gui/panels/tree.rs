@@ -8,6 +8,7 @@ use egui::{
 use crate::model::Model;
 use crate::placement::Device;
 
+use super::super::actual::Spent;
 use super::super::command::{Command, Pick};
 use super::super::explain;
 use super::super::filter::Property;
@@ -15,6 +16,7 @@ use super::super::state::{Open, State};
 use super::super::theme::{self, INDENT, PAD, ROW, Tokens};
 use super::super::tree_view::{Chip, Node, Row, Said};
 use super::super::widgets::{self, Icon};
+use super::actual::{self, RowMark};
 
 /// Where the columns of a row are, measured from its right end.
 struct Columns {
@@ -242,7 +244,7 @@ fn draw_row(
             });
         }
     }
-    draw_costs(&painter, state, row, t, &columns);
+    draw_costs(&painter, state, model, row, t, &columns);
     if let Some(chip) = &row.chip {
         draw_device(ui, &painter, state, open, row, chip, t, &columns, out);
     }
@@ -357,31 +359,63 @@ fn draw_name(
     painter.galley(Pos2::new(rect.left(), y), galley, color);
 }
 
-fn draw_costs(painter: &egui::Painter, state: &State, row: &Row, t: &Tokens, columns: &Columns) {
+fn draw_costs(
+    painter: &egui::Painter,
+    state: &State,
+    model: &Model,
+    row: &Row,
+    t: &Tokens,
+    columns: &Columns,
+) {
     if state.ground.is_none() || row.sums.ops == 0 {
         return;
     }
     let cell = |rect: Rect, known: bool, value: f64, share: f32, color| {
         if known {
-            widgets::draw_bar_cell(painter, t, rect, &widgets::ms(value), share, color);
+            widgets::draw_bar_cell(painter, t, rect, &widgets::ms(value), share, color, false);
         } else {
             widgets::text_in(painter, rect, "–", theme::figures(), t.faint, Align::Max);
         }
     };
-    cell(
-        columns.gpu,
-        row.sums.gpu_known > 0,
-        row.sums.gpu_ms,
-        row.gpu_share,
-        t.gpu,
-    );
-    cell(
-        columns.dla,
-        row.sums.dla_known > 0,
-        row.sums.dla_ms,
-        row.dla_share,
-        t.dla,
-    );
+    // Where the engine was measured its times stand in place of the estimates, solid.
+    let measured = |rect: Rect, value: f64, whole: f64, color| {
+        let share = if whole > 0.0 { value / whole } else { 0.0 };
+        widgets::draw_bar_cell(
+            painter,
+            t,
+            rect,
+            &widgets::ms(value),
+            share as f32,
+            color,
+            true,
+        );
+    };
+    let actual = state.runs.actual();
+    let spent = actual.map(|a| (a.at(row.node), a.around(model, row.node)));
+    match spent {
+        Some((here, around)) if here.gpu_known > 0 => {
+            measured(columns.gpu, here.gpu_ms, around.gpu_ms, t.gpu);
+        }
+        _ => cell(
+            columns.gpu,
+            row.sums.gpu_known > 0,
+            row.sums.gpu_ms,
+            row.gpu_share,
+            t.gpu,
+        ),
+    }
+    match spent {
+        Some((here, around)) if here.dla_known > 0 => {
+            measured(columns.dla, here.dla_ms, around.dla_ms, t.dla);
+        }
+        _ => cell(
+            columns.dla,
+            row.sums.dla_known > 0,
+            row.sums.dla_ms,
+            row.dla_share,
+            t.dla,
+        ),
+    }
 }
 
 #[expect(
@@ -412,6 +446,10 @@ fn draw_device(
                 .circle_filled(mark, 3.0, t.gpu)
         }
     };
+    let spent = state.runs.actual().map(|a| (a, a.at(row.node)));
+    if let Some((_, spent)) = &spent {
+        draw_actual(painter, mark, spent, t);
+    }
     let rect = Rect::from_center_size(columns.chip.center(), widgets::CHIP);
     let response = ui.interact(
         rect.expand2(Vec2::new(2.0, 3.0)),
@@ -434,9 +472,36 @@ fn draw_device(
         for line in explain::chip(state, open, row, chip) {
             ui.label(line);
         }
+        if let Some((actual, spent)) = &spent {
+            ui.label(actual::tip(actual, spent));
+        }
         let hint = "Click for the other device, again to say it here, again to inherit";
         ui.label(egui::RichText::new(hint).font(theme::small()).color(t.dim));
     });
+}
+
+/// What the engine did, around the mark of what was predicted: a ring where it agrees, a sign
+/// where it does not.
+fn draw_actual(painter: &egui::Painter, at: Pos2, spent: &Spent, t: &Tokens) {
+    match actual::mark(spent) {
+        RowMark::Confirmed => {
+            let color = match (spent.dla_ops, spent.gpu_ops) {
+                (0, _) => t.gpu,
+                (_, 0) => t.dla,
+                _ => t.dim,
+            };
+            painter.circle_stroke(at, 4.8, egui::Stroke::new(1.0, color));
+        }
+        RowMark::Differs | RowMark::Silent => {
+            let color = match actual::mark(spent) {
+                RowMark::Silent => t.error,
+                _ => t.amber,
+            };
+            painter.circle_filled(at, 6.5, t.panel);
+            widgets::draw_icon(painter, Icon::Warning, at, color);
+        }
+        RowMark::Folded => {}
+    }
 }
 
 fn context_menu(ui: &mut Ui, state: &State, row: &Row, out: &mut Vec<Command>) {

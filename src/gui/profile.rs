@@ -1,0 +1,497 @@
+//! Measuring the placement on screen: the worker's machine, the run under way, its end.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::client::{self, Limits, Update, WorkerCommand};
+use crate::engine::{
+    Environment, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare,
+    dla_refusal, environment, median,
+};
+use crate::history::RunHead;
+use crate::placement::{Device, EngineConfig, Placement};
+use crate::plan::plan;
+
+use super::command::Command;
+use super::explain::placement_name;
+use super::jobs::Done;
+use super::message::Message;
+use super::runs::{self, Runs};
+use super::state::State;
+
+/// How a worker is started and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// The program, as a rule this one.
+    pub command: WorkerCommand,
+    /// How long to wait for what.
+    pub limits: Limits,
+}
+
+impl Worker {
+    /// This program; `None` where the system cannot say where it is.
+    pub fn local() -> Option<Self> {
+        Some(Self {
+            command: WorkerCommand::local().ok()?,
+            limits: Limits::default(),
+        })
+    }
+}
+
+/// What the worker said of its machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Machine {
+    /// It has been asked.
+    Asked,
+    /// Engines can be built and measured there.
+    Can(Box<Environment>),
+    /// They cannot, and why.
+    Cannot(String),
+}
+
+/// Where a run under way is.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The stage.
+    pub stage: Stage,
+    /// Share of the stage done, where known.
+    pub fraction: Option<f64>,
+    /// What it is at.
+    pub detail: String,
+    /// The log so far.
+    pub log: LogRing,
+}
+
+/// A run under way.
+pub struct Active {
+    /// The placement and how it is built, in words.
+    pub name: String,
+    /// Since when.
+    pub started: Instant,
+    /// How long such runs took, s.
+    pub expected_s: Option<f64>,
+    /// The user has cancelled it.
+    pub cancelled: bool,
+    progress: Arc<Mutex<Progress>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Active {
+    /// A look at where it is.
+    pub fn look<T>(&self, at: impl FnOnce(&Progress) -> T) -> T {
+        at(&self
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Share of the whole run that is probably done, 0-1: by earlier runs' time, else by stages.
+    pub fn fraction(&self) -> f64 {
+        if let Some(expected) = self.expected_s.filter(|s| *s > 0.0) {
+            return (self.started.elapsed().as_secs_f64() / expected).min(0.99);
+        }
+        let (stage, within) = self.look(|p| (p.stage, p.fraction.unwrap_or(0.0)));
+        let at = Stage::ALL.iter().position(|s| *s == stage).unwrap_or(0);
+        (at as f64 + within) / Stage::ALL.len() as f64
+    }
+
+    /// What the status bar says: stage, time, time left.
+    pub fn text(&self) -> String {
+        if self.cancelled {
+            return "Cancelling…".into();
+        }
+        let stage = self.look(|p| {
+            let percent = p
+                .fraction
+                .map_or(String::new(), |f| format!(" {:.0} %", f * 100.0));
+            format!("{}{percent}", p.stage.label())
+        });
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let left = match self.expected_s {
+            Some(expected) if expected > elapsed => {
+                format!(", about {} left", seconds(expected - elapsed))
+            }
+            Some(_) => ", longer than before".into(),
+            None => String::new(),
+        };
+        format!("Profiling: {stage}, {}{left}", seconds(elapsed))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Seconds below two minutes, else minutes.
+fn seconds(s: f64) -> String {
+    if s < 120.0 {
+        format!("{:.0} s", s.ceil())
+    } else {
+        format!("{:.0} min", s / 60.0)
+    }
+}
+
+/// Measuring, in the state.
+pub struct Measuring {
+    worker: Option<Worker>,
+    /// What can be measured.
+    pub machine: Machine,
+    /// The run under way.
+    pub active: Option<Active>,
+}
+
+impl Measuring {
+    /// Nothing is known of the machine yet.
+    pub fn new(worker: Option<Worker>) -> Self {
+        let machine = match worker {
+            Some(_) => Machine::Asked,
+            None => Machine::Cannot("the system cannot say where dlaplan's program is".into()),
+        };
+        Self {
+            worker,
+            machine,
+            active: None,
+        }
+    }
+}
+
+/// What measuring brings from the background.
+pub enum News {
+    /// The worker's machine.
+    Machine(Machine),
+    /// A run is over and stored under an id, or not and why.
+    Ended {
+        /// The run.
+        run: Arc<Run>,
+        /// Its id in the history.
+        stored: Result<i64, String>,
+    },
+    /// About runs of the history.
+    Runs(runs::News),
+}
+
+/// How often the window looks at a run under way.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl State {
+    /// Asks the worker what its machine is.
+    pub(super) fn ask_machine(&mut self) {
+        let Some(worker) = self.measuring.worker.clone() else {
+            return;
+        };
+        let started = self.jobs.start("Looking for TensorRT", false, move |_| {
+            let machine = match client::probe(&worker.command, worker.limits) {
+                Ok((environment, None)) => Machine::Can(environment),
+                Ok((_, Some(why))) => Machine::Cannot(why),
+                Err(run) => Machine::Cannot(match run.outcome {
+                    Outcome::Failed(f) => f.message,
+                    Outcome::Finished(_) => String::new(),
+                }),
+            };
+            Done::Measuring(News::Machine(machine))
+        });
+        self.no_thread(started);
+    }
+
+    /// Why the placement on screen cannot be measured now, if so.
+    pub fn no_profile(&self) -> Option<String> {
+        if self.open.is_none() {
+            return Some("Open a model first".into());
+        }
+        if self.measuring.active.is_some() {
+            return Some("A measurement is under way".into());
+        }
+        let environment = match &self.measuring.machine {
+            Machine::Asked => return Some("Looking for TensorRT on this machine…".into()),
+            Machine::Cannot(why) => {
+                return Some(format!(
+                    "{} is simulated here, and this machine cannot measure: {why}",
+                    self.target.board.name
+                ));
+            }
+            Machine::Can(environment) => environment,
+        };
+        let Some(judged) = self.fresh() else {
+            return Some("Planning…".into());
+        };
+        if judged.plan.requested.contains(&Device::Dla)
+            && let Some(cores) = environment.dla_cores
+        {
+            let version = environment.tensorrt.as_deref().unwrap_or_default();
+            let machine = environment.gpu.as_ref().unwrap_or(&environment.host);
+            return dla_refusal(version, machine, cores, self.config.dla_core);
+        }
+        None
+    }
+
+    /// What pressing Profile will do, for its tooltip.
+    pub fn profile_hint(&self) -> String {
+        let Machine::Can(environment) = &self.measuring.machine else {
+            return String::new();
+        };
+        let mut lines = vec![format!(
+            "Builds this placement with TensorRT and measures it on {}",
+            environment.summary()
+        )];
+        let here = environment::target(environment);
+        if here.is_none_or(|t| t.board.id != self.target.board.id) {
+            lines.push(format!(
+                "That is not the {} on screen: the figures will be listed, not charted",
+                self.target.board.name
+            ));
+        }
+        if let Some(open) = &self.open
+            && open.model.source.structure_only
+        {
+            lines.push(
+                "Timing only: the file has no weights, so random ones are used and outputs mean \
+                 nothing"
+                    .into(),
+            );
+        }
+        if let Some(s) = self.expected_s() {
+            lines.push(format!("About {}, as earlier runs", seconds(s)));
+        }
+        lines.join("\n")
+    }
+
+    fn expected_s(&self) -> Option<f64> {
+        let heads = self.runs.heads();
+        expected_s(heads, self.doc.placement(), &self.config)
+    }
+
+    /// Builds and measures the placement on screen.
+    pub(super) fn profile(&mut self) {
+        let (Some(open), Some(worker)) = (&self.open, self.measuring.worker.clone()) else {
+            return;
+        };
+        let model = Arc::clone(&open.model);
+        let mut request = Request::new(
+            worker_path(&open.path),
+            self.doc.placement().clone(),
+            self.config.clone(),
+        );
+        request.inputs = open.inputs.clone();
+        request.cache_dir = cache_dir();
+        let progress = Arc::new(Mutex::new(Progress {
+            stage: Stage::Start,
+            fraction: None,
+            detail: String::new(),
+            log: LogRing::default(),
+        }));
+        let stop = Arc::new(AtomicBool::new(false));
+        self.measuring.active = Some(Active {
+            name: format!(
+                "{} {}",
+                self.config.precision.as_str().to_ascii_uppercase(),
+                placement_name(self.doc.placement())
+            ),
+            started: Instant::now(),
+            expected_s: self.expected_s(),
+            cancelled: false,
+            progress: Arc::clone(&progress),
+            stop: Arc::clone(&stop),
+        });
+        let (history, wake) = (self.history.clone(), Arc::clone(&self.wake));
+        let started = self.jobs.start("Profiling", false, move |_| {
+            let mut woken = Instant::now();
+            let hear = &mut |update: &Update| {
+                let mut news = false;
+                {
+                    let mut p = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                    match update {
+                        Update::Progress {
+                            stage,
+                            fraction,
+                            detail,
+                        } => {
+                            news = p.stage != *stage;
+                            p.stage = *stage;
+                            p.fraction = *fraction;
+                            p.detail.clone_from(detail);
+                        }
+                        Update::Log(line) => p.log.push(line.clone()),
+                        _ => {}
+                    }
+                }
+                if news || woken.elapsed() > LOOK {
+                    woken = Instant::now();
+                    wake();
+                }
+                if stop.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            let mut run = client::profile(&worker.command, worker.limits, request, None, hear);
+            // The rules to compare with are those of the machine that built it.
+            if let Some(target) = environment::target(&run.environment)
+                && let Ok(plan) = plan(&model, &target, &run.request.config, &run.request.placement)
+                && let Some(m) = run.measurement()
+            {
+                run.comparison = Some(compare(&model, &plan, &m.actual));
+            }
+            if run.model.structure_hash.is_empty() {
+                run.model = ModelRef {
+                    name: model.name.clone(),
+                    structure_hash: model.source.structure_hash.clone(),
+                    timing_only: model.source.structure_only,
+                };
+            }
+            // On the disk before anybody hears of it.
+            let stored = history.with(|store| store.insert_run(&run));
+            Done::Measuring(News::Ended {
+                run: Arc::new(run),
+                stored: stored.map_err(|e| e.to_string()),
+            })
+        });
+        if started.is_err() {
+            self.measuring.active = None;
+        }
+        self.no_thread(started);
+    }
+
+    /// Stops the run under way; its worker is gone within two seconds.
+    pub(super) fn cancel_profile(&mut self) {
+        if let Some(active) = &mut self.measuring.active {
+            active.cancelled = true;
+            active.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in what measuring brings.
+    pub(super) fn measuring_done(&mut self, news: News) {
+        match news {
+            News::Machine(machine) => self.measuring.machine = machine,
+            News::Ended { run, stored } => self.run_ended(&run, stored),
+            News::Runs(news) => self.runs_news(news),
+        }
+    }
+
+    fn run_ended(&mut self, run: &Arc<Run>, stored: Result<i64, String>) {
+        self.measuring.active = None;
+        let name = placement_name(&run.request.placement);
+        let id = match stored {
+            Ok(id) => Some(id),
+            Err(why) => {
+                self.messages.push(Message::error(
+                    "The run is not in the history".into(),
+                    &why,
+                    "Its figures are below; copy them before you close the window",
+                ));
+                None
+            }
+        };
+        self.messages.push(ended(run, &name, id));
+        let same = self
+            .open
+            .as_ref()
+            .is_some_and(|o| o.model.source.structure_hash == run.model.structure_hash);
+        if let (Some(id), true) = (id, same) {
+            self.runs.add(RunHead::of(id, run), Arc::clone(run));
+            self.list_kept();
+        }
+    }
+}
+
+/// The card for the end of a run.
+fn ended(run: &Run, name: &str, id: Option<i64>) -> Message {
+    let show = |message: Message| match id {
+        Some(id) => message.with_action("Show run", Command::Runs(runs::Act::Show(id))),
+        None => message,
+    };
+    match &run.outcome {
+        Outcome::Finished(m) => {
+            let text = Runs::spread(&m.fps);
+            let silent = run
+                .comparison
+                .as_ref()
+                .map_or(0, |c| c.silent_fallbacks.len());
+            if silent > 0 {
+                let plural = if silent == 1 { "op" } else { "ops" };
+                return show(Message::error(
+                    format!("Silent fallback: {silent} {plural} of {name} left the DLA"),
+                    &format!(
+                        "{text}. TensorRT put them on the GPU without a word, so these figures \
+                         are not those of the placement"
+                    ),
+                    "The inspector names them",
+                ));
+            }
+            if let Some(n) = m.numeric.as_ref().filter(|n| !n.passed) {
+                return show(Message::error(
+                    format!("{name} computes something else"),
+                    &format!(
+                        "{text}, but its outputs differ from the {} reference: cosine {:.4}, \
+                         {} not a number",
+                        n.reference, n.cosine, n.non_finite
+                    ),
+                    "Do not use these figures; try another precision",
+                ));
+            }
+            Message::info(format!("Measured {name}"), &text)
+        }
+        Outcome::Failed(f) if f.kind == ErrorKind::Cancelled => {
+            Message::info(format!("Cancelled while {}", f.stage.label()), "")
+        }
+        Outcome::Failed(f) => {
+            let tail = runs::worth_reading(&run.log, 4);
+            let tail: Vec<String> = tail.iter().map(ToString::to_string).collect();
+            let mut detail = f.message.clone();
+            if !tail.is_empty() {
+                detail += "\n";
+                detail += &tail.join("\n");
+            }
+            show(Message::error(
+                format!("{name} was not measured: failed while {}", f.stage.label()),
+                &detail,
+                "",
+            ))
+        }
+    }
+}
+
+/// How long a run will probably take, s: the median of earlier ones, of the same engine if there
+/// are any, else of the same precision and batch, else of any.
+fn expected_s(
+    heads: &[Arc<RunHead>],
+    placement: &Placement,
+    config: &EngineConfig,
+) -> Option<f64> {
+    let typical = |fits: &dyn Fn(&RunHead) -> bool| {
+        let mut times: Vec<f64> = heads
+            .iter()
+            .rev()
+            .filter(|h| h.outcome.is_ok() && h.deployment.is_none() && fits(h))
+            .take(9)
+            .map(|h| h.wall_s)
+            .collect();
+        times.sort_by(f64::total_cmp);
+        median(&times)
+    };
+    typical(&|h| h.placement == *placement && h.config == *config)
+        .or_else(|| {
+            typical(&|h| h.config.precision == config.precision && h.config.batch == config.batch)
+        })
+        .or_else(|| typical(&|_| true))
+}
+
+/// The model's path as the worker finds it: bundled names as they are, files absolute.
+fn worker_path(path: &std::path::Path) -> PathBuf {
+    if path.to_string_lossy().starts_with("bundled:") {
+        return path.to_owned();
+    }
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Built engines and timing caches, where `dlaplan profile` has them too.
+fn cache_dir() -> Option<PathBuf> {
+    let dirs = directories::ProjectDirs::from("", "", "dlaplan")?;
+    Some(dirs.cache_dir().join("engines"))
+}

@@ -1,0 +1,564 @@
+//! Measuring from the window: workers that answer, crash and hang; the runs table; what the
+//! engine really did.
+#![cfg(feature = "gui")]
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod gui_support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dlaplan::engine::client::{Limits, WorkerCommand};
+use dlaplan::engine::protocol::{Event, Report, encode};
+use dlaplan::engine::{
+    Actual, ActualOp, Attribution, Comparison, Contradiction, Environment, ErrorKind, Failure,
+    Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite, Run,
+    Stage, unix_ms,
+};
+use dlaplan::gui::{Command, Options, RunsAct, RunsColumn, Worker};
+use dlaplan::history::{RunFilter, Store};
+use dlaplan::model::{Model, onnx};
+use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
+use egui::Modifiers;
+use egui::accesskit::Role;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use gui_support::{NoDialogs, Window, open, open_with, window};
+
+const QUICK: Limits = Limits {
+    hello: Duration::from_secs(3),
+    build: Duration::from_secs(5),
+    idle: Duration::from_secs(3),
+    grace: Duration::from_millis(300),
+};
+
+fn xavier() -> Environment {
+    Environment {
+        host: "jetson".into(),
+        board: Some("NVIDIA Jetson Xavier NX Developer Kit".into()),
+        gpu: Some("Xavier".into()),
+        tensorrt: Some("8.5.2".into()),
+        power_mode: Some("MODE_15W_6CORE".into()),
+        dla_cores: Some(2),
+        ..Environment::default()
+    }
+}
+
+fn resnet() -> Model {
+    onnx::load_bundled("resnet18").unwrap()
+}
+
+/// What an engine that does as asked reports: GPU ops one layer each, DLA ops in one subgraph.
+fn measurement(model: &Model, fps: f64, dla: &dyn Fn(&str) -> bool) -> Measurement {
+    let samples = vec![fps * 0.99, fps, fps, fps, fps * 1.01];
+    let mut actual = Actual::default();
+    let mut layers = Vec::new();
+    let mut on_dla = Vec::new();
+    for op in model.op_ids() {
+        let op = model.op(op);
+        let module = model.modules.get(op.module).path.to_string();
+        let device = if dla(&module) { Device::Dla } else { Device::Gpu };
+        actual.ops.push(ActualOp {
+            op: op.name.to_string(),
+            device: Some(device),
+            can_run_on_dla: None,
+            layer: Some(op.name.to_string()),
+        });
+        if device == Device::Dla {
+            on_dla.push(op.name.to_string());
+        } else {
+            layers.push(LayerTime {
+                name: op.name.to_string(),
+                mean_ms: 0.05,
+                median_ms: 0.05,
+                site: RowSite::Ops {
+                    ops: vec![op.name.to_string()],
+                },
+                device,
+                module: Some(module),
+            });
+        }
+    }
+    if !on_dla.is_empty() {
+        actual.subgraphs.push(("{ForeignNode[a...b]}".into(), on_dla));
+        layers.push(LayerTime {
+            name: "{ForeignNode[a...b]}".into(),
+            mean_ms: 1.25,
+            median_ms: 1.25,
+            site: RowSite::Subgraph { subgraph: 0 },
+            device: Device::Dla,
+            module: Some("layer1".into()),
+        });
+    }
+    let total = layers.iter().map(|l| l.mean_ms).sum();
+    Measurement {
+        fps: Measurement::measured(&samples, "test").unwrap(),
+        fps_samples: samples,
+        latency: Latency::of(&[2.0, 2.1, 2.2]).unwrap(),
+        latency_samples_ms: vec![2.0, 2.1, 2.2],
+        cuda_graph: false,
+        cuda_graph_refused: None,
+        cpu_us_per_iteration: 10.0,
+        build_s: 20.0,
+        cached: false,
+        engine_bytes: 24_000_000,
+        device_memory_bytes: 1 << 20,
+        actual,
+        layers,
+        attribution: Some(Attribution {
+            total_ms: total,
+            attributed_ms: total,
+        }),
+        numeric: None,
+        timing_only: None,
+        inspector: None,
+    }
+}
+
+fn model_ref(model: &Model) -> ModelRef {
+    ModelRef {
+        name: model.name.clone(),
+        structure_hash: model.source.structure_hash.clone(),
+        timing_only: true,
+    }
+}
+
+fn run(model: &Model, placement: Placement, fps: f64) -> Run {
+    let dla = placement.overrides.keys().next().is_some();
+    let m = measurement(model, fps, &|path| dla && path.starts_with("layer1"));
+    Run {
+        schema: Run::SCHEMA,
+        started_ms: unix_ms() - 60_000 * 10,
+        wall_s: 42.0,
+        model: model_ref(model),
+        request: Request::new(
+            "bundled:resnet18".into(),
+            placement,
+            EngineConfig::default(),
+        ),
+        environment: xavier(),
+        deployment: None,
+        comparison: None,
+        outcome: Outcome::Finished(Box::new(m)),
+        log: Vec::new(),
+    }
+}
+
+fn on_layer1() -> Placement {
+    Placement::all(Device::Gpu).with_module("layer1", Device::Dla)
+}
+
+/// A data folder whose history holds runs.
+fn with_runs(runs: &[Run]) -> Arc<tempfile::TempDir> {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let mut store = Store::open(&data.path().join("history.sqlite")).unwrap();
+    for run in runs {
+        store.insert_run(run).unwrap();
+    }
+    data
+}
+
+fn stored(data: &tempfile::TempDir) -> Vec<Run> {
+    let mut store = Store::open(&data.path().join("history.sqlite")).unwrap();
+    let all = RunFilter {
+        details: true,
+        ..RunFilter::default()
+    };
+    let runs = store.runs(&all).unwrap();
+    runs.into_iter().map(|r| r.run).collect()
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.trim_end().replace('\'', "'\\''"))
+}
+
+/// A worker in a few lines of shell: says hello, then, asked to profile, does as `then` says.
+/// `$1` is a scratch folder.
+fn worker(environment: &Environment, unavailable: Option<&str>, then: &str, dir: &Path) -> Worker {
+    let hello = encode(Event::Hello {
+        environment: Box::new(environment.clone()),
+        unavailable: unavailable.map(str::to_owned),
+    });
+    let body = format!(
+        "echo {}\nwhile read line; do case $line in\n*'\"profile\"'*)\n{then}\n;;\n\
+         *'\"cancel\"'*) exit 0;;\nesac; done",
+        quoted(&hello)
+    );
+    Worker {
+        command: WorkerCommand {
+            program: "sh".into(),
+            args: vec!["-c".into(), body.into(), "worker".into(), dir.into()],
+        },
+        limits: QUICK,
+    }
+}
+
+/// A large message goes through a file: a shell word has its limits.
+fn say(event: Event, name: &str, dir: &Path) -> String {
+    use std::io::Write as _;
+    let path = dir.join(name);
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(encode(event).as_bytes()).unwrap();
+    format!("cat {}\n", quoted(&path.display().to_string()))
+}
+
+fn building(dir: &Path) -> String {
+    let stage = Event::Progress {
+        stage: Stage::Build,
+        fraction: Some(0.4),
+        detail: "conv1".into(),
+    };
+    say(stage, "stage", dir)
+}
+
+fn measured(model: &Model, m: Measurement, dir: &Path) -> String {
+    let report = Event::Measured {
+        report: Box::new(Report {
+            model: model_ref(model),
+            measurement: m,
+            beats: Vec::new(),
+        }),
+    };
+    say(report, "report", dir)
+}
+
+fn measuring(data: Arc<tempfile::TempDir>, worker: Worker) -> Window<'static> {
+    let picker = NoDialogs { available: false };
+    open_with(Options::default(), data, picker, Some(worker))
+}
+
+fn fresh(then: &dyn Fn(&Path) -> String) -> Window<'static> {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let worker = worker(&xavier(), None, &then(data.path()), data.path());
+    measuring(data, worker)
+}
+
+/// Whether the Profile button can be pressed, and why not.
+fn refusal(w: &Window<'_>) -> Option<String> {
+    let button = w.get_by_role_and_label(Role::Button, "Profile");
+    let why = Command::Profile.unavailable(w.state());
+    assert_eq!(button.accesskit_node().is_disabled(), why.is_some());
+    why
+}
+
+#[test]
+fn the_button_says_why_it_cannot_measure() {
+    assert!(refusal(&window()).is_some(), "no worker at all");
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let missing = "libnvinfer.so.8 was not found";
+    let dir = data.path().to_owned();
+    let none = worker(&Environment::default(), Some(missing), "exit 1", &dir);
+    let mut w = measuring(Arc::clone(&data), none);
+    let why = refusal(&w).unwrap();
+    assert!(why.contains(missing) && why.contains("simulated"), "{why}");
+    w.state_mut().apply(Command::Profile);
+    assert!(w.state().measuring.active.is_none());
+
+    let gone = Worker {
+        command: WorkerCommand {
+            program: "/nonexistent/dlaplan".into(),
+            args: Vec::new(),
+        },
+        limits: QUICK,
+    };
+    let why = refusal(&measuring(data, gone)).unwrap();
+    assert!(why.contains("/nonexistent/dlaplan"), "{why}");
+}
+
+#[test]
+fn dla_without_cores_is_refused_before_anything_is_built() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let gpu_only = Environment {
+        gpu: Some("NVIDIA H200".into()),
+        dla_cores: Some(0),
+        tensorrt: Some("8.5.2".into()),
+        ..Environment::default()
+    };
+    let dir = data.path().to_owned();
+    let mut w = measuring(data, worker(&gpu_only, None, "exit 1", &dir));
+    assert_eq!(refusal(&w), None);
+    let hint = w.state().profile_hint();
+    assert!(hint.contains("NVIDIA H200") && hint.contains("Timing only"), "{hint}");
+    w.click("GPU layer1");
+    let why = refusal(&w).unwrap();
+    assert!(why.contains("no DLA core on this machine (NVIDIA H200)"), "{why}");
+}
+
+#[test]
+fn a_run_is_stored_charted_and_shown_beside_the_prediction() {
+    let mut w = fresh(&|dir| {
+        let model = resnet();
+        let m = measurement(&model, 321.0, &|path| path.starts_with("layer1"));
+        building(dir) + &measured(&model, m, dir)
+    });
+    w.click("GPU layer1");
+    assert!(w.query_by_label("not measured").is_none());
+    w.row("layer1.0");
+    assert!(w.query_by_label("not measured").is_some());
+    w.click("Profile");
+    let runs = stored(&w.data);
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].request.placement, on_layer1());
+    assert_eq!(runs[0].fps().unwrap().value, 321.0);
+    assert!(runs[0].comparison.is_some());
+    let actual = Arc::clone(w.state().runs.actual().unwrap());
+    assert_eq!(actual.fps.value, 321.0);
+    assert_eq!(actual.subgraphs.len(), 1);
+    assert!(w.query_by_label("not measured").is_none());
+    let part = w.query_by_label_contains("part of subgraph 1");
+    assert!(part.is_some(), "no time of its own inside a subgraph");
+    // Solid beside hollow.
+    let label = "this placement, measured fp16: 321 (measured)";
+    assert!(w.query_by_role_and_label(Role::Button, label).is_some());
+    // The time of the subgraph is that of the module around it, and of none inside.
+    let model = &w.state().open.as_ref().unwrap().model;
+    let at = |path: &str| actual.at(dlaplan::gui::Node::Module(model.modules.find(path).unwrap()));
+    assert_eq!(at("layer1").dla_ms, 1.25);
+    assert_eq!(at("layer1.0").dla_known, 0);
+    assert!(at("layer2").gpu_ms > 0.0);
+    // Another placement has no run.
+    w.click("GPU layer2");
+    assert!(w.state().runs.actual().is_none());
+}
+
+#[test]
+fn a_crash_is_a_run_that_failed_with_its_last_words() {
+    let mut w = fresh(&|dir| {
+        let log = Event::Log {
+            line: LogLine::new(Level::Error, "[convBuilder] out of memory"),
+        };
+        building(dir) + &say(log, "log", dir) + "sleep 0.2; kill -SEGV $$"
+    });
+    w.click("Profile");
+    let runs = stored(&w.data);
+    let Outcome::Failed(f) = &runs[0].outcome else {
+        panic!("finished")
+    };
+    assert_eq!((f.kind, f.stage), (ErrorKind::Crashed, Stage::Build));
+    let title = "GPU was not measured: failed while building the engine";
+    assert!(w.query_by_label(title).is_some());
+    assert!(w.query_by_label_contains("SIGSEGV").is_some());
+    w.click("Show run");
+    let words = w.query_all_by_label_contains("[E] [convBuilder] out of memory");
+    assert!(words.count() > 0);
+    assert!(w.query_by_role_and_label(Role::Row, "Run of GPU, failed").is_some());
+    assert_eq!(refusal(&w), None, "and can be tried again");
+}
+
+fn alive(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| {
+        !s.rsplit_once(')')
+            .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
+    })
+}
+
+#[test]
+fn a_hanging_build_is_cancelled_within_two_seconds() {
+    let mut w = fresh(&|dir| {
+        building(dir)
+            + "trap '' TERM INT HUP PIPE; echo $$ > $1/pid; while :; do sleep 300; done"
+    });
+    w.get_by_role_and_label(Role::Button, "Profile").click();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let pid = loop {
+        w.run_steps(2);
+        let pid = std::fs::read_to_string(w.data.path().join("pid")).unwrap_or_default();
+        let shown = w.query_by_label_contains("Profiling: building the engine 40 %");
+        if !pid.is_empty() && shown.is_some() {
+            break pid.trim().to_owned();
+        }
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(refusal(&w).unwrap(), "A measurement is under way");
+    let begun = Instant::now();
+    w.get_by_role_and_label(Role::Button, "Cancel").click();
+    while w.state().measuring.active.is_some() {
+        w.run_steps(2);
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!alive(&pid));
+    w.settle();
+    let runs = stored(&w.data);
+    assert!(matches!(&runs[0].outcome, Outcome::Failed(f) if f.kind == ErrorKind::Cancelled));
+}
+
+#[test]
+fn a_closed_window_takes_its_worker_along() {
+    let mut w = fresh(&|_| "echo $$ > $1/pid; while :; do sleep 0.1; done".to_owned());
+    w.get_by_role_and_label(Role::Button, "Profile").click();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let file = w.data.path().join("pid");
+    while std::fs::read_to_string(&file).unwrap_or_default().is_empty() {
+        w.run_steps(2);
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = std::fs::read_to_string(&file).unwrap();
+    let _data = Arc::clone(&w.data);
+    drop(w);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!alive(pid.trim()));
+}
+
+#[test]
+fn earlier_runs_tell_the_time_left() {
+    let data = with_runs(&[run(&resnet(), Placement::default(), 400.0)]);
+    let dir = data.path().to_owned();
+    let hang = building(&dir) + "sleep 60";
+    let mut w = measuring(data, worker(&xavier(), None, &hang, &dir));
+    assert!(w.state().profile_hint().contains("About 42 s"));
+    w.get_by_role_and_label(Role::Button, "Profile").click();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while w.query_by_label_contains(" s left").is_none() {
+        w.run_steps(2);
+        assert!(Instant::now() < deadline);
+    }
+    w.state_mut().apply(Command::CancelProfile);
+    w.settle();
+}
+
+fn row_count(w: &Window<'_>) -> usize {
+    w.query_all_by_role(Role::Row).count()
+}
+
+#[test]
+fn the_table_filters_sorts_loads_compares_and_deletes() {
+    let model = resnet();
+    let mut int8 = run(&model, Placement::default(), 700.0);
+    int8.request.config.precision = Precision::INT8;
+    let mut other = run(&model, Placement::default(), 9000.0);
+    other.environment = Environment {
+        gpu: Some("NVIDIA H200".into()),
+        ..Environment::default()
+    };
+    let data = with_runs(&[
+        run(&model, Placement::default(), 400.0),
+        run(&model, on_layer1(), 380.0),
+        int8,
+        other,
+    ]);
+    let mut w = open(Options::default(), Arc::clone(&data));
+    // Runs on another machine are listed and not charted.
+    assert!(w.query_by_label_contains("9000").is_none());
+    w.get_by_role_and_label(Role::Tab, "Runs 4").click();
+    w.settle();
+    assert_eq!(row_count(&w), 4);
+    w.type_into("Filter runs", "xavier fp16");
+    assert_eq!(row_count(&w), 2);
+    w.state_mut()
+        .apply(Command::Runs(RunsAct::Filter(String::new())));
+    w.get_by_role_and_label(Role::ColumnHeader, "Sort by FPS")
+        .click();
+    w.settle();
+    let fastest = w.state().runs.row(0).unwrap();
+    assert_eq!(fastest.fps().unwrap().value, 9000.0);
+    assert_eq!(w.state().runs.sort, (RunsColumn::Fps, true));
+    // A click loads placement and config.
+    let layer1 = "Run of GPU, layer1 on DLA, 380 FPS, measured";
+    w.get_by_role_and_label(Role::Row, layer1).click();
+    w.settle();
+    assert_eq!(w.state().doc.placement(), &on_layer1());
+    w.get_by_role_and_label(Role::Row, "Run of GPU, 400 FPS, measured")
+        .click_modifiers(Modifiers::COMMAND);
+    w.settle();
+    assert!(w.query_by_label_contains("A 380, B 400 FPS: +5.3 %").is_some());
+    assert!(w.query_by_label("layer1, on the DLA").is_some());
+    // Gone, and back.
+    w.click("Delete");
+    assert_eq!(row_count(&w), 2);
+    assert_eq!(stored(&data).len(), 2);
+    w.click("Undo");
+    let undo = w.query_by_label("Deleted 2 runs");
+    assert!(undo.is_none() || row_count(&w) == 4);
+}
+
+#[test]
+fn silent_fallback_is_loud_and_not_the_placement() {
+    let model = resnet();
+    let mut silent = run(&model, on_layer1(), 390.0);
+    let op = model.op(model.op_ids().nth(5).unwrap()).name.to_string();
+    silent.comparison = Some(Comparison {
+        silent_fallbacks: vec![op.clone()],
+        contradictions: vec![Contradiction {
+            op: op.clone(),
+            predicted: Device::Dla,
+            actual: Device::Gpu,
+            because: "no rule objected".into(),
+        }],
+        ..Comparison::default()
+    });
+    let mut w = open(Options::default(), with_runs(&[silent]));
+    w.click("GPU layer1");
+    for text in [
+        "1 fell back silently",
+        "Silent fallback: 1 op left the DLA",
+        "Predictions contradicted (1)",
+    ] {
+        assert!(w.query_by_label(text).is_some(), "{text}");
+    }
+    assert!(w.query_by_label_contains("no rule objected").is_some());
+    let label = "GPU, layer1 on DLA, not run as asked fp16: 390 (measured)";
+    assert!(w.query_by_role_and_label(Role::Button, label).is_some());
+    let point = w
+        .state()
+        .points
+        .chart
+        .points
+        .iter()
+        .find(|p| p.label.contains("not run as asked"))
+        .unwrap();
+    assert!(point.load.is_none() && point.dla_mac_share.is_none() && !point.current);
+    w.click("Select them");
+    assert_eq!(w.state().selected_ops(), [model.find_op(&op).unwrap()]);
+    assert!(w.query_by_label("Fell back silently").is_some());
+}
+
+#[test]
+fn ten_thousand_runs_stay_fluent() {
+    let model = resnet();
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let path = data.path().join("history.sqlite");
+    let mut store = Store::open(&path).unwrap();
+    let mut small = run(&model, Placement::default(), 400.0);
+    if let Outcome::Finished(m) = &mut small.outcome {
+        m.layers.clear();
+        m.actual = Actual::default();
+    }
+    let failed = Outcome::Failed(Failure {
+        kind: ErrorKind::Build,
+        stage: Stage::Build,
+        message: "no".into(),
+    });
+    let first = store.insert_run(&small).unwrap();
+    small.outcome = failed;
+    store.insert_run(&small).unwrap();
+    drop(store);
+    // One transaction in place of ten thousand.
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9998) \
+         INSERT INTO runs (started_ms, model, structure_hash, state, fps, deployment, json) \
+         SELECT started_ms - i, model, structure_hash, state, fps, deployment, json \
+         FROM runs, n WHERE id = ?1",
+        [first],
+    )
+    .unwrap();
+    let mut w = open(Options::default(), data);
+    assert_eq!(w.state().runs.total(), 10_000);
+    w.state_mut().apply(Command::ShowRuns);
+    w.settle();
+    assert!(row_count(&w) < 60, "only what is in sight is drawn");
+    for act in [
+        RunsAct::Sort(RunsColumn::Fps),
+        RunsAct::Sort(RunsColumn::State),
+        RunsAct::Filter("failed".into()),
+    ] {
+        w.state_mut().apply(Command::Runs(act));
+        w.settle();
+    }
+    assert_eq!(w.state().runs.len(), 1);
+}
