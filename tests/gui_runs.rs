@@ -471,9 +471,13 @@ fn the_table_filters_sorts_loads_compares_and_deletes() {
     w.click("Delete");
     assert_eq!(row_count(&w), 2);
     assert_eq!(stored(&data).len(), 2);
-    w.click("Undo");
-    let undo = w.query_by_label("Deleted 2 runs");
-    assert!(undo.is_none() || row_count(&w) == 4);
+    let card = w.state().messages.all().last().unwrap().clone();
+    assert_eq!(card.title, "Deleted 2 runs");
+    let (button, undo) = card.action.unwrap();
+    assert_eq!(button, "Undo");
+    w.state_mut().apply(undo);
+    w.settle();
+    assert_eq!((row_count(&w), stored(&data).len()), (4, 4));
 }
 
 #[test]
@@ -512,7 +516,8 @@ fn silent_fallback_is_loud_and_not_the_placement() {
         .find(|p| p.label.contains("not run as asked"))
         .unwrap();
     assert!(point.load.is_none() && point.dla_mac_share.is_none() && !point.current);
-    w.click("Select them");
+    w.get_by_label("Select them").click();
+    w.settle();
     assert_eq!(w.state().selected_ops(), [model.find_op(&op).unwrap()]);
     assert!(w.query_by_label("Fell back silently").is_some());
 }
