@@ -58,7 +58,11 @@ fn measurement(model: &Model, fps: f64, dla: &dyn Fn(&str) -> bool) -> Measureme
     for op in model.op_ids() {
         let op = model.op(op);
         let module = model.modules.get(op.module).path.to_string();
-        let device = if dla(&module) { Device::Dla } else { Device::Gpu };
+        let device = if dla(&module) {
+            Device::Dla
+        } else {
+            Device::Gpu
+        };
         actual.ops.push(ActualOp {
             op: op.name.to_string(),
             device: Some(device),
@@ -81,7 +85,9 @@ fn measurement(model: &Model, fps: f64, dla: &dyn Fn(&str) -> bool) -> Measureme
         }
     }
     if !on_dla.is_empty() {
-        actual.subgraphs.push(("{ForeignNode[a...b]}".into(), on_dla));
+        actual
+            .subgraphs
+            .push(("{ForeignNode[a...b]}".into(), on_dla));
         layers.push(LayerTime {
             name: "{ForeignNode[a...b]}".into(),
             mean_ms: 1.25,
@@ -279,10 +285,16 @@ fn dla_without_cores_is_refused_before_anything_is_built() {
     let mut w = measuring(data, worker(&gpu_only, None, "exit 1", &dir));
     assert_eq!(refusal(&w), None);
     let hint = w.state().profile_hint();
-    assert!(hint.contains("NVIDIA H200") && hint.contains("Timing only"), "{hint}");
+    assert!(
+        hint.contains("NVIDIA H200") && hint.contains("Timing only"),
+        "{hint}"
+    );
     w.click("GPU layer1");
     let why = refusal(&w).unwrap();
-    assert!(why.contains("no DLA core on this machine (NVIDIA H200)"), "{why}");
+    assert!(
+        why.contains("no DLA core on this machine (NVIDIA H200)"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -313,7 +325,11 @@ fn a_run_is_stored_charted_and_shown_beside_the_prediction() {
     assert!(w.query_by_role_and_label(Role::Button, label).is_some());
     // The time of the subgraph is that of the module around it, and of none inside.
     let model = &w.state().open.as_ref().unwrap().model;
-    let at = |path: &str| actual.at(dlaplan::gui::Node::Module(model.modules.find(path).unwrap()));
+    let at = |path: &str| {
+        actual.at(dlaplan::gui::Node::Module(
+            model.modules.find(path).unwrap(),
+        ))
+    };
     assert_eq!(at("layer1").dla_ms, 1.25);
     assert_eq!(at("layer1.0").dla_known, 0);
     assert!(at("layer2").gpu_ms > 0.0);
@@ -342,7 +358,10 @@ fn a_crash_is_a_run_that_failed_with_its_last_words() {
     w.click("Show run");
     let words = w.query_all_by_label_contains("[E] [convBuilder] out of memory");
     assert!(words.count() > 0);
-    assert!(w.query_by_role_and_label(Role::Row, "Run of GPU, failed").is_some());
+    assert!(
+        w.query_by_role_and_label(Role::Row, "Run of GPU, failed")
+            .is_some()
+    );
     assert_eq!(refusal(&w), None, "and can be tried again");
 }
 
@@ -356,8 +375,7 @@ fn alive(pid: &str) -> bool {
 #[test]
 fn a_hanging_build_is_cancelled_within_two_seconds() {
     let mut w = fresh(&|dir| {
-        building(dir)
-            + "trap '' TERM INT HUP PIPE; echo $$ > $1/pid; while :; do sleep 300; done"
+        building(dir) + "trap '' TERM INT HUP PIPE; echo $$ > $1/pid; while :; do sleep 300; done"
     });
     w.get_by_role_and_label(Role::Button, "Profile").click();
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -392,7 +410,10 @@ fn a_closed_window_takes_its_worker_along() {
     w.get_by_role_and_label(Role::Button, "Profile").click();
     let deadline = Instant::now() + Duration::from_secs(5);
     let file = w.data.path().join("pid");
-    while std::fs::read_to_string(&file).unwrap_or_default().is_empty() {
+    while std::fs::read_to_string(&file)
+        .unwrap_or_default()
+        .is_empty()
+    {
         w.run_steps(2);
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(10));
@@ -465,7 +486,10 @@ fn the_table_filters_sorts_loads_compares_and_deletes() {
     w.get_by_role_and_label(Role::Row, "Run of GPU, 400 FPS, measured")
         .click_modifiers(Modifiers::COMMAND);
     w.settle();
-    assert!(w.query_by_label_contains("A 380, B 400 FPS: +5.3 %").is_some());
+    assert!(
+        w.query_by_label_contains("A 380, B 400 FPS: +5.3 %")
+            .is_some()
+    );
     assert!(w.query_by_label("layer1, on the DLA").is_some());
     // Gone, and back.
     w.click("Delete");

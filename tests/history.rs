@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use dlaplan::engine::{
-    Actual, Comparison, ErrorKind, Failure, Latency, Level, LogLine, Measurement, ModelRef, Outcome, Request,
-    Run, Stage, unix_ms,
+    Actual, Comparison, ErrorKind, Failure, Latency, Level, LogLine, Measurement, ModelRef,
+    Outcome, Request, Run, Stage, unix_ms,
 };
 use dlaplan::figure::Figure;
 use dlaplan::history::{HistoryError, Item, NewKept, RunFilter, RunHead, Store};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::engine::client::{self, Limits, Update, WorkerCommand};
 use crate::engine::{
-    Environment, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare,
-    dla_refusal, environment, median,
+    Environment, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare, dla_refusal,
+    environment, median,
 };
 use crate::history::RunHead;
 use crate::placement::{Device, EngineConfig, Placement};
@@ -82,10 +82,7 @@ pub struct Active {
 impl Active {
     /// A look at where it is.
     pub fn look<T>(&self, at: impl FnOnce(&Progress) -> T) -> T {
-        at(&self
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner))
+        at(&self.progress.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Share of the whole run that is probably done, 0-1: by earlier runs' time, else by stages.
@@ -459,11 +456,7 @@ fn ended(run: &Run, name: &str, id: Option<i64>) -> Message {
 
 /// How long a run will probably take, s: the median of earlier ones, of the same engine if there
 /// are any, else of the same precision and batch, else of any.
-fn expected_s(
-    heads: &[Arc<RunHead>],
-    placement: &Placement,
-    config: &EngineConfig,
-) -> Option<f64> {
+fn expected_s(heads: &[Arc<RunHead>], placement: &Placement, config: &EngineConfig) -> Option<f64> {
     let typical = |fits: &dyn Fn(&RunHead) -> bool| {
         let mut times: Vec<f64> = heads
             .iter()

@@ -335,7 +335,12 @@ impl Runs {
     }
 
     /// The newest measured run of a placement; one on the board on screen before others.
-    fn of_placement(&self, placement: &Placement, config: &EngineConfig, board: &str) -> Option<i64> {
+    fn of_placement(
+        &self,
+        placement: &Placement,
+        config: &EngineConfig,
+        board: &str,
+    ) -> Option<i64> {
         let fits = |r: &&RunRow| {
             r.fps().is_some()
                 && r.head.deployment.is_none()
@@ -404,11 +409,9 @@ impl State {
     /// Reads what is needed of chosen runs and of the one that belongs to the placement.
     pub(super) fn read_runs(&mut self) {
         let Some(open) = &self.open else { return };
-        let own = self.runs.of_placement(
-            self.doc.placement(),
-            &self.config,
-            self.target.board.id,
-        );
+        let own = self
+            .runs
+            .of_placement(self.doc.placement(), &self.config, self.target.board.id);
         match own {
             None => self.runs.actual = None,
             Some(id) if self.runs.actual.as_ref().is_none_or(|(at, _)| *at != id) => {
@@ -487,8 +490,11 @@ impl State {
                 self.list_runs();
                 self.list_kept();
             }
-            News::Changed { result: Err(why), .. } => {
-                self.messages.push(problem("The history was not changed", &why));
+            News::Changed {
+                result: Err(why), ..
+            } => {
+                self.messages
+                    .push(problem("The history was not changed", &why));
             }
         }
     }
@@ -593,7 +599,11 @@ pub fn when(started_ms: u64) -> String {
         1..60 => format!("{minutes} min ago"),
         60..1440 => format!("{} h ago", minutes / 60),
         1440..20_160 => format!("{} d ago", minutes / 1440),
-        _ => date(started_ms).split(' ').next().unwrap_or_default().into(),
+        _ => date(started_ms)
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .into(),
     }
 }
 

@@ -59,7 +59,10 @@ pub fn measured(ui: &mut Ui, state: &State, open: &Open, t: &Tokens, out: &mut V
         rows.push(("DLA subgraphs", format!("{}{time}", actual.subgraphs.len())));
     }
     if let Some(share) = actual.understood {
-        rows.push(("Attributed", format!("{:.1} % of layer time", share * 100.0)));
+        rows.push((
+            "Attributed",
+            format!("{:.1} % of layer time", share * 100.0),
+        ));
     }
     rows.push(("When", when(actual.started_ms)));
     facts(ui, "measured facts", t, &rows);

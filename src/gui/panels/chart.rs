@@ -88,8 +88,7 @@ fn tab(ui: &mut Ui, title: &str, chosen: bool, t: &Tokens) -> bool {
         theme::body()
     };
     let galley = widgets::line(ui.painter(), title, font, color, f32::INFINITY);
-    let (rect, response) =
-        ui.allocate_exact_size(Vec2::new(galley.size().x, 30.0), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(galley.size().x, 30.0), Sense::click());
     let color = if response.hovered() { t.strong } else { color };
     let at = rect.left_center() - Vec2::new(0.0, galley.size().y / 2.0);
     ui.painter()

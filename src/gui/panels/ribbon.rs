@@ -132,10 +132,7 @@ fn draw_actual(
     out: &mut Vec<Command>,
 ) {
     let top = rect.top() + LANE * 2.0 + GAP + 6.0;
-    let strip = Rect::from_min_size(
-        Pos2::new(rect.left(), top),
-        Vec2::new(rect.width(), STRIP),
-    );
+    let strip = Rect::from_min_size(Pos2::new(rect.left(), top), Vec2::new(rect.width(), STRIP));
     painter.rect_filled(strip, CornerRadius::same(3), t.base);
     let label = Rect::from_min_max(
         Pos2::new(outer.left() + PAD, top - 2.0),
@@ -160,7 +157,11 @@ fn draw_actual(
             );
             at = right;
             let Some(device) = device else { continue };
-            painter.rect_filled(body, CornerRadius::ZERO, t.device(device).gamma_multiply(0.8));
+            painter.rect_filled(
+                body,
+                CornerRadius::ZERO,
+                t.device(device).gamma_multiply(0.8),
+            );
             if device != segment.device {
                 widgets::hatch(painter, body, t.error, 4.0);
                 let edge = Stroke::new(1.5, t.error);
@@ -184,7 +185,10 @@ fn draw_actual(
         ui.label(RichText::new(&name).font(theme::strong()));
         ui.label(&actual.machine);
         if !actual.silent.is_empty() {
-            let text = format!("{} fell back silently; click to select", actual.silent.len());
+            let text = format!(
+                "{} fell back silently; click to select",
+                actual.silent.len()
+            );
             ui.label(RichText::new(text).color(t.error));
         }
         ui.label(

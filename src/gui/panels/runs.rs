@@ -321,8 +321,16 @@ fn draw_row(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens, out: &mut Vec<
         let edge = rect.with_max_x(rect.left() + 2.0);
         painter.rect_filled(edge, CornerRadius::ZERO, t.accent);
     }
-    let [at_when, at_name, at_precision, at_batch, at_target, at_fps, at_estimate, at_state] =
-        columns(rect);
+    let [
+        at_when,
+        at_name,
+        at_precision,
+        at_batch,
+        at_target,
+        at_fps,
+        at_estimate,
+        at_state,
+    ] = columns(rect);
     let cell = |place: Rect, text: &str, color: Color32, align: Align| {
         widgets::text_in(painter, place, text, theme::body(), color, align)
     };
@@ -377,7 +385,12 @@ fn draw_row(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens, out: &mut Vec<
     );
     if at_state.width() > 40.0 {
         let rest = at_state.with_min_x(at_state.left() + 18.0);
-        cell(rest, row.ended.text(), state_color(row.ended, t), Align::Min);
+        cell(
+            rest,
+            row.ended.text(),
+            state_color(row.ended, t),
+            Align::Min,
+        );
     }
     let figure = row
         .fps()
@@ -564,10 +577,8 @@ fn comparison(ui: &mut Ui, state: &State, a: &RunRow, b: &RunRow, t: &Tokens) {
             .collect();
         facts(ui, "differing settings", t, &rows);
     }
-    let (Some(first), Some(second)) = (
-        state.runs.full(a.head.id),
-        state.runs.full(b.head.id),
-    ) else {
+    let (Some(first), Some(second)) = (state.runs.full(a.head.id), state.runs.full(b.head.id))
+    else {
         return;
     };
     modules(ui, first, second, t);

@@ -65,9 +65,7 @@ fn measuring(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
             .fill(t.accent),
     );
     let text = active.text();
-    let label = ui.add(
-        egui::Label::new(RichText::new(&text).color(t.text)).sense(Sense::click()),
-    );
+    let label = ui.add(egui::Label::new(RichText::new(&text).color(t.text)).sense(Sense::click()));
     label.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &text));
     if label.clicked() {
         out.push(Command::ShowRuns);
