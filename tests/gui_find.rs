@@ -190,6 +190,10 @@ fn pins_and_limits_hold() {
         .click_secondary();
     w.settle();
     w.click("Pin to DLA in searches");
+    assert_eq!(
+        w.state().find.form.pinned,
+        [(Site::Module("layer4".into()), Device::Dla)]
+    );
     w.click("Find best");
     find(&mut w);
     let model = w.state().open.as_ref().unwrap().model.clone();
@@ -292,6 +296,9 @@ fn a_target_without_dla_says_so() {
     w.click("Find best");
     find(&mut w);
     assert!(w.query_by_label("Everything stays on the GPU").is_some());
+    // Nor is there an estimate for this board: the search says so instead of ranking.
+    let title = "No estimate, so nothing can be ranked";
+    assert!(w.query_by_label(title).is_some());
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl Command {
             Self::RestoreKept(_) => "Bring back".into(),
             Self::Chart(view) => format!("Chart: {}", super::panels::chart::title(*view)),
             Self::FindBest => "Find best".into(),
-            Self::FindGoal(goal) => format!("Find best: {}", goal.text().to_lowercase()),
+            Self::FindGoal(goal) => format!("Find best: {}", goal.text()),
             Self::FindForm(_) => "Change the search".into(),
             Self::FindAgain => "Search again".into(),
             Self::FindStop => "Stop the search".into(),

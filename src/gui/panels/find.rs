@@ -381,10 +381,10 @@ fn outcome(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
 
 /// The same engines, whatever they are called.
 fn same(a: &Proposal, b: &Proposal) -> bool {
-    let placements = |p: &'_ Proposal| -> Vec<Placement> {
-        p.engines.iter().map(|e| e.placement.clone()).collect()
-    };
-    a.stages.len() < 2 && b.stages.len() < 2 && placements(a) == placements(b)
+    fn placements(p: &Proposal) -> impl Iterator<Item = &Placement> {
+        p.engines.iter().map(|e| &e.placement)
+    }
+    a.stages.len() < 2 && b.stages.len() < 2 && placements(a).eq(placements(b))
 }
 
 fn failure(ui: &mut Ui, e: &SearchError, t: &Tokens, out: &mut Vec<Command>) {

@@ -339,6 +339,13 @@ fn draw_name(
     if !note.is_empty() {
         job.append(note, 7.0, TextFormat::simple(theme::small(), t.faint));
     }
+    let pins = &state.find.form;
+    if !pins.pinned.is_empty()
+        && let Some(device) = pins.pin_of(&row.node.site(model))
+    {
+        let text = format!("pinned to {device}");
+        job.append(&text, 7.0, TextFormat::simple(theme::small(), t.accent));
+    }
     if let Some(Chip {
         said: Said::On(at), ..
     }) = row.chip
