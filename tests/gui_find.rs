@@ -184,6 +184,27 @@ fn a_point_of_the_front_loads_its_placement() {
 }
 
 #[test]
+fn placements_that_say_much_are_named_by_their_parts() {
+    let mut w = window();
+    w.state_mut()
+        .apply(Command::OpenPath("bundled:googlenet".into()));
+    w.settle();
+    let form = Form {
+        goal: GoalKind::OffGpu,
+        min_fps: 280.0,
+        ..Form::default()
+    };
+    open_with(&mut w, form);
+    let best = &answer(&w).proposals[0];
+    assert!(best.engines[0].placement.overrides.len() > 4);
+    let name = w.state().find.title(best);
+    assert!(
+        name.starts_with("inception") && name.ends_with(" on DLA"),
+        "{name}"
+    );
+}
+
+#[test]
 fn pins_and_limits_hold() {
     let mut w = window();
     w.get_by_role_and_label(Role::TreeItem, "layer4")

@@ -14,7 +14,7 @@ use crate::search::{
 use crate::target::Target;
 
 use super::explain::placement_name;
-use super::finder::{Finder, Found};
+use super::finder::{Finder, Found, Names};
 use super::message::Message;
 use super::points::Origin;
 use super::state::State;
@@ -219,6 +219,7 @@ pub struct Find {
     pub progress: Option<Progress>,
     /// What it has come to so far.
     pub answer: Option<Result<Arc<Answer>, SearchError>>,
+    names: Names,
     /// Why the placement that was loaded last, or the best.
     pub why: Option<Why>,
     /// Counts answers.
@@ -236,6 +237,22 @@ impl Find {
         match &self.answer {
             Some(Ok(answer)) if self.open => Some(answer),
             _ => None,
+        }
+    }
+
+    /// What a placement is called.
+    pub fn name(&self, placement: &Placement) -> String {
+        match self.names.get(placement) {
+            Some(name) => name.clone(),
+            None => placement_name(placement),
+        }
+    }
+
+    /// What a proposal is called: its engines or stages, or its one placement.
+    pub fn title(&self, proposal: &Proposal) -> String {
+        match &proposal.engines[..] {
+            [engine] if proposal.stages.is_empty() => self.name(&engine.placement),
+            _ => proposal.name.clone(),
         }
     }
 
@@ -410,9 +427,15 @@ impl State {
         {
             why.moves = Some(moves.unwrap_or_default());
         }
-        let Some(Found { answer, whole }) = ground.finder.found(find.search) else {
+        let Some(found) = ground.finder.found(find.search) else {
             return;
         };
+        let Found {
+            answer,
+            names,
+            whole,
+        } = found;
+        find.names = names;
         find.searching = !whole;
         find.changes += 1;
         // What was loaded by hand from an earlier part of the answer stays explained.
@@ -420,7 +443,7 @@ impl State {
         let best = best
             .filter(|p| find.why.is_none() && p.stages.is_empty())
             .and_then(|p| match &p.engines[..] {
-                [engine] => Some((title(p), engine.placement.clone())),
+                [engine] => Some((find.name(&engine.placement), engine.placement.clone())),
                 _ => None,
             });
         find.answer = Some(answer);
@@ -459,7 +482,7 @@ impl State {
                 return None;
             };
             Some(Point {
-                label: title(p),
+                label: self.find.title(p),
                 fps: p.fps.clone(),
                 mark: Mark::Estimated,
                 dla_mac_share: p.dla_mac_share,
@@ -502,7 +525,7 @@ impl State {
                 points.push((
                     Origin::Found,
                     Point {
-                        label: placement_name(&engine.placement),
+                        label: self.find.name(&engine.placement),
                         fps: engine.fps.clone(),
                         mark: Mark::Estimated,
                         dla_mac_share: engine.summary.dla_mac_share,
@@ -515,14 +538,6 @@ impl State {
             }
         }
         points
-    }
-}
-
-/// What a proposal is called: its engines or stages, or its one placement.
-pub fn title(proposal: &Proposal) -> String {
-    match &proposal.engines[..] {
-        [engine] if proposal.stages.is_empty() => placement_name(&engine.placement),
-        _ => proposal.name.clone(),
     }
 }
 

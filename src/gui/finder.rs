@@ -4,6 +4,7 @@
 //! side ever blocks the other. A search that nobody waits for any more stops at its next look at
 //! the slot.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,9 +29,14 @@ const TELL_EVERY: Duration = Duration::from_millis(80);
 pub struct Found {
     /// The answer, or why there is none.
     pub answer: Result<Arc<Answer>, SearchError>,
+    /// Names in module terms for placements that say too much to be named by it.
+    pub names: Names,
     /// Nothing more will come.
     pub whole: bool,
 }
+
+/// Names of placements.
+pub type Names = Arc<HashMap<Placement, String>>;
 
 /// What leads from one placement to another; `None` where one of them does not fit the model.
 pub type Moves = Option<Vec<Move>>;
@@ -175,11 +181,11 @@ fn look(estimator: &Estimator<'_, '_>, shared: &Shared, id: u64, request: &Reque
         Err(SearchError::Unsolved(Unsolved::Stopped)) if !stopped => None,
         Ok(answer) if !stopped => {
             let answer = Arc::new(answer);
-            tell(shared, id, Ok(Arc::clone(&answer)), false);
+            tell(estimator, shared, id, Ok(Arc::clone(&answer)), false);
             Some(answer)
         }
         verdict => {
-            tell(shared, id, verdict.map(Arc::new), true);
+            tell(estimator, shared, id, verdict.map(Arc::new), true);
             return;
         }
     };
@@ -191,7 +197,7 @@ fn look(estimator: &Estimator<'_, '_>, shared: &Shared, id: u64, request: &Reque
         }
         (_, whole) => whole,
     };
-    tell(shared, id, whole, true);
+    tell(estimator, shared, id, whole, true);
 }
 
 /// Whether the best of one answer is better than that of another.
@@ -235,15 +241,57 @@ fn tick<'a>(
     }
 }
 
-fn tell(shared: &Shared, id: u64, answer: Result<Arc<Answer>, SearchError>, whole: bool) {
+fn tell(
+    estimator: &Estimator<'_, '_>,
+    shared: &Shared,
+    id: u64,
+    answer: Result<Arc<Answer>, SearchError>,
+    whole: bool,
+) {
+    let names = answer.as_ref().map_or_else(
+        |_| Names::default(),
+        |answer| Arc::new(names(estimator.planner(), answer)),
+    );
     {
         let mut slot = shared.slot();
         if slot.wanted != id {
             return;
         }
-        slot.found = Some((id, Found { answer, whole }));
+        let found = Found {
+            answer,
+            names,
+            whole,
+        };
+        slot.found = Some((id, found));
     }
     (shared.wake)();
+}
+
+/// Names the placements of an answer that have more entries than a name can list.
+fn names(planner: &Planner<'_>, answer: &Answer) -> HashMap<Placement, String> {
+    const ENTRIES: usize = 4;
+    const PARTS: usize = 3;
+    let all = answer.proposals.iter().chain(&answer.baselines);
+    let engines = all.chain(&answer.front).flat_map(|p| &p.engines);
+    let mut names = HashMap::new();
+    for e in engines.filter(|e| e.placement.overrides.len() > ENTRIES) {
+        if names.contains_key(&e.placement) {
+            continue;
+        }
+        // The search names only what the model has.
+        let Ok(plan) = planner.plan_placement(&e.placement) else {
+            continue;
+        };
+        let mut parts = search::on_dla(planner, &plan);
+        let more = parts.len().saturating_sub(PARTS);
+        parts.truncate(PARTS);
+        let mut name = format!("{} on DLA", parts.join(" "));
+        if more > 0 {
+            name = format!("{} and {more} more on DLA", parts.join(" "));
+        }
+        names.insert(e.placement.clone(), name);
+    }
+    names
 }
 
 fn explain(estimator: &Estimator<'_, '_>, shared: &Shared) {

@@ -71,6 +71,14 @@ pub fn explain(estimator: &Estimator<'_, '_>, from: &Plan, to: &Plan) -> Vec<Mov
     moves
 }
 
+/// The parts of the network that a plan expects on the DLA, in module terms and execution order.
+pub fn on_dla(planner: &Planner<'_>, plan: &Plan) -> Vec<String> {
+    let gpu = vec![Device::Gpu; plan.predicted.len()];
+    let mut parts = moves(planner, &gpu, &plan.predicted);
+    parts.sort_by_key(|m| m.ops.first().copied());
+    parts.into_iter().map(|m| m.what).collect()
+}
+
 /// What a subtree does, as seen from one device.
 #[derive(Clone, Copy, Default)]
 struct Tally {

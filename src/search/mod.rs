@@ -20,7 +20,7 @@ mod request;
 pub mod solve;
 pub mod space;
 
-pub use explain::{Move, explain};
+pub use explain::{Move, explain, on_dla};
 pub use request::{
     Answer, Goal, Progress, Proposal, ProposedEngine, ProposedStage, Request, SearchError, run,
 };

@@ -17,7 +17,6 @@ use crate::search::{
 };
 
 use super::super::command::Command;
-use super::super::explain::placement_name;
 use super::super::find::{self, Form, GoalKind, TIME_LIMIT, Why};
 use super::super::state::State;
 use super::super::theme::{self, PAD, Tokens};
@@ -350,6 +349,11 @@ fn outcome(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let of = |p: &Proposal, why: &Why| p.engines.iter().any(|e| e.placement == why.to);
     let all = || answer.proposals.iter().chain(&answer.baselines);
     if let Some(w) = why.take_if(|w| !all().any(|p| of(p, w))) {
+        let now = state.doc.placement();
+        if *now == w.to {
+            let name = RichText::new(&w.name).font(theme::strong()).color(t.strong);
+            ui.add(Label::new(name).truncate());
+        }
         explanation(ui, state, w, t, out);
     }
     for (i, p) in answer.proposals.iter().enumerate() {
@@ -486,8 +490,8 @@ fn main_engine(p: &Proposal) -> Option<&ProposedEngine> {
 
 fn load(state: &State, p: &Proposal, engine: &ProposedEngine) -> Command {
     let name = match &p.engines[..] {
-        [_] => find::title(p),
-        _ => placement_name(&engine.placement),
+        [_] => state.find.title(p),
+        _ => state.find.name(&engine.placement),
     };
     let config = state.found_config(p, engine);
     Command::Load(name, engine.placement.clone(), config)
@@ -505,7 +509,7 @@ fn proposal(
 ) {
     let Some(engine) = main_engine(p) else { return };
     let best = at == 0;
-    let title = find::title(p);
+    let title = state.find.title(p);
     let on_screen = |e: &ProposedEngine| *state.doc.placement() == e.placement;
     // Several engines: each has its own line to be marked.
     let chosen = matches!(&p.engines[..], [one] if on_screen(one));
@@ -694,7 +698,7 @@ fn engine_line(
         t.device(device),
         Align::Min,
     );
-    let name = placement_name(&e.placement);
+    let name = state.find.name(&e.placement);
     let text = Rect::from_min_max(
         Pos2::new(label.right(), inner.top()),
         Pos2::new(start - 8.0, inner.bottom()),
@@ -755,10 +759,10 @@ fn stage_line(
 /// Everything known about an engine of a proposal, with where the figures come from.
 fn hover(response: Response, state: &State, p: &Proposal, engine: &ProposedEngine, t: &Tokens) {
     response.on_hover_ui(|ui| {
-        ui.label(RichText::new(find::title(p)).font(theme::strong()));
+        ui.label(RichText::new(state.find.title(p)).font(theme::strong()));
         if p.engines.len() > 1 {
             ui.label(format!("{} in all", find::fps(&p.fps)));
-            ui.label(RichText::new(placement_name(&engine.placement)).color(t.strong));
+            ui.label(RichText::new(state.find.name(&engine.placement)).color(t.strong));
             ui.label(format!("{} beside the others", find::fps(&engine.fps)));
         } else {
             ui.label(find::fps(&p.fps));
