@@ -90,15 +90,12 @@ fn it_says_why_in_module_terms() {
     w.click("Find best");
     find(&mut w);
     // Against what is on screen, before anything is loaded.
-    assert!(
-        w.query_by_label("Why this one, against what is on screen")
-            .is_some()
-    );
+    assert!(w.query_by_label("Why, against what is on screen").is_some());
     let moved = w.query_all_by_label_contains("moves layer2 to GPU: ");
     assert_eq!(moved.count(), 1);
     click_with(&mut w, "best: GPU");
     find(&mut w);
-    let title = "Why this one, against what was on screen before";
+    let title = "Why, against what was on screen before";
     assert!(w.query_by_label(title).is_some());
     let why = w.state().find.why.clone().unwrap();
     let moves = why.moves.unwrap();

@@ -270,7 +270,6 @@ fn tell(
 /// Names the placements of an answer that have more entries than a name can list.
 fn names(planner: &Planner<'_>, answer: &Answer) -> HashMap<Placement, String> {
     const ENTRIES: usize = 4;
-    const PARTS: usize = 3;
     let all = answer.proposals.iter().chain(&answer.baselines);
     let engines = all.chain(&answer.front).flat_map(|p| &p.engines);
     let mut names = HashMap::new();
@@ -282,13 +281,12 @@ fn names(planner: &Planner<'_>, answer: &Answer) -> HashMap<Placement, String> {
         let Ok(plan) = planner.plan_placement(&e.placement) else {
             continue;
         };
-        let mut parts = search::on_dla(planner, &plan);
-        let more = parts.len().saturating_sub(PARTS);
-        parts.truncate(PARTS);
-        let mut name = format!("{} on DLA", parts.join(" "));
-        if more > 0 {
-            name = format!("{} and {more} more on DLA", parts.join(" "));
-        }
+        let parts = search::on_dla(planner, &plan);
+        let name = match &parts[..] {
+            [] => continue,
+            [one] => format!("{one} on DLA"),
+            [one, rest @ ..] => format!("{one} + {} on DLA", rest.len()),
+        };
         names.insert(e.placement.clone(), name);
     }
     names

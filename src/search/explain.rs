@@ -71,11 +71,11 @@ pub fn explain(estimator: &Estimator<'_, '_>, from: &Plan, to: &Plan) -> Vec<Mov
     moves
 }
 
-/// The parts of the network that a plan expects on the DLA, in module terms and execution order.
+/// The parts of the network that a plan expects on the DLA, in module terms, largest first.
 pub fn on_dla(planner: &Planner<'_>, plan: &Plan) -> Vec<String> {
     let gpu = vec![Device::Gpu; plan.predicted.len()];
     let mut parts = moves(planner, &gpu, &plan.predicted);
-    parts.sort_by_key(|m| m.ops.first().copied());
+    parts.sort_by_key(|m| std::cmp::Reverse(m.ops.len()));
     parts.into_iter().map(|m| m.what).collect()
 }
 

@@ -7,7 +7,7 @@ use egui::{
 };
 use egui_plot::{PlotPoint, PlotTransform};
 
-use crate::chart::Chart;
+use crate::chart::{Chart, elide};
 use crate::figure::{Figure, short};
 use crate::model::OpId;
 use crate::placement::{Device, Placement};
@@ -551,7 +551,8 @@ fn proposal(
     let painter = ui.painter();
     let ink = if best { t.strong } else { t.text };
     let font = if best { theme::strong() } else { theme::body() };
-    widgets::text_in(painter, left, &title, font, ink, Align::Min);
+    let shown = fitting(&title, left.width());
+    widgets::text_in(painter, left, &shown, font, ink, Align::Min);
     let facts = facts(p);
     let proven = if best {
         find::optimality(answer)
@@ -631,6 +632,12 @@ fn figure(ui: &Ui, rect: Rect, fps: &Figure, t: &Tokens, strong: bool) -> f32 {
     x
 }
 
+/// Cut in the middle to about this width: paths differ at their ends.
+fn fitting(text: &str, width: f32) -> String {
+    const CHARACTER: f32 = 6.6;
+    elide(text, (width / CHARACTER) as usize)
+}
+
 /// GPU work, transitions and what the placement says, in a line.
 fn facts(p: &Proposal) -> String {
     let gpu = p.gpu_ms().map_or("GPU: no estimate".to_owned(), |ms| {
@@ -703,7 +710,8 @@ fn engine_line(
         Pos2::new(label.right(), inner.top()),
         Pos2::new(start - 8.0, inner.bottom()),
     );
-    widgets::text_in(painter, text, &name, theme::small(), t.text, Align::Min);
+    let shown = fitting(&name, text.width());
+    widgets::text_in(painter, text, &shown, theme::small(), t.text, Align::Min);
     let figures = find::fps(&e.fps);
     response.widget_info(|| {
         let label = format!("engine {} on {where_}: {name}: {figures}", i + 1);
@@ -815,8 +823,8 @@ fn explanation(ui: &mut Ui, state: &State, why: &Why, t: &Tokens, out: &mut Vec<
     let loaded = *now == why.to;
     let against = match (loaded, *now == why.from) {
         (true, true) => "It is on screen already",
-        (true, false) => "Why this one, against what was on screen before",
-        (false, true) => "Why this one, against what is on screen",
+        (true, false) => "Why, against what was on screen before",
+        (false, true) => "Why, against what is on screen",
         // Edited since: neither is what the user looks at.
         (false, false) => return,
     };
