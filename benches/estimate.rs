@@ -26,15 +26,15 @@ fn target() -> Target {
     }
 }
 
-/// Placements per second, and the share of the time that is the estimate's. Every block of eight
-/// ops alternates by the bits of a counter.
-fn per_second(model: &Model, budget: Duration) -> (f64, f64) {
+/// Median time of planning and estimating one placement, s, and the share of it that is the
+/// estimate's. Every block of eight ops alternates by the bits of a counter.
+fn each(model: &Model, budget: Duration) -> (f64, f64) {
     let planner = Planner::new(model, &target(), &EngineConfig::default());
     let estimator = Estimator::new(&planner);
     let start = Instant::now();
-    let mut done = 0u64;
-    let mut estimating = Duration::ZERO;
+    let (mut whole, mut estimates) = (Vec::new(), Vec::new());
     while start.elapsed() < budget {
+        let done = whole.len();
         let devices: Vec<Device> = (0..model.ops.len())
             .map(|i| {
                 if (done >> (i / 8 % 20)) & 1 == 1 {
@@ -44,14 +44,20 @@ fn per_second(model: &Model, budget: Duration) -> (f64, f64) {
                 }
             })
             .collect();
+        let begin = Instant::now();
         let plan = planner.plan(devices);
-        let before = Instant::now();
+        let planned = Instant::now();
         black_box(estimator.estimate(&plan));
-        estimating += before.elapsed();
-        done += 1;
+        estimates.push(planned.elapsed().as_secs_f64());
+        drop(plan);
+        whole.push(begin.elapsed().as_secs_f64());
     }
-    let all = start.elapsed().as_secs_f64();
-    (done as f64 / all, estimating.as_secs_f64() / all)
+    let median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    let each = median(&mut whole);
+    (each, median(&mut estimates) / each)
 }
 
 fn main() {
@@ -61,11 +67,12 @@ fn main() {
     );
     for name in ["resnet18", "resnet50", "densenet201"] {
         let model = network(name).unwrap();
-        let (rate, share) = per_second(&model, Duration::from_secs(2));
+        let (each, share) = each(&model, Duration::from_secs(2));
         println!(
-            "{name:<22} {:>8} {rate:>14.0} {:>12.1} {:>11.0}",
+            "{name:<22} {:>8} {:>14.0} {:>12.1} {:>11.0}",
             model.ops.len(),
-            1e6 / rate,
+            1.0 / each,
+            1e6 * each,
             share * 100.0
         );
     }
@@ -76,13 +83,13 @@ fn main() {
     );
     for blocks in [500, 5_000, 50_000] {
         let model = chain(blocks);
-        let (rate, share) = per_second(&model, Duration::from_secs(2));
+        let (each, share) = each(&model, Duration::from_secs(2));
         let ops = model.ops.len();
         println!(
             "{:<22} {ops:>8} {:>14.1} {:>12.1} {:>11.0}",
             "conv + relu",
-            1e6 / rate,
-            1e9 / rate / ops as f64,
+            1e6 * each,
+            1e9 * each / ops as f64,
             share * 100.0
         );
     }

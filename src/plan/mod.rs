@@ -1,5 +1,6 @@
 //! The heart: what a placement means on a target. A pure function of its arguments.
 
+mod flow;
 mod lint;
 mod partition;
 mod planner;
@@ -39,10 +40,7 @@ pub enum Fallback {
         limit: u32,
     },
     /// Its subgraph needs more memory than one loadable may have.
-    LoadableSize {
-        /// What is too large, and the limit.
-        reason: Arc<str>,
-    },
+    LoadableSize(Arc<Refusal>),
 }
 
 /// A DLA subgraph: what TensorRT compiles into one loadable.
@@ -128,9 +126,11 @@ impl Fallback {
     /// One sentence for a hover text or a log.
     pub fn sentence(&self) -> String {
         match self {
-            Self::Rule(r) => format!("{}; the DLA takes {}", r.offending, r.rule.allowed),
+            Self::Rule(r) | Self::LoadableSize(r) => {
+                format!("{}; the DLA takes {}", r.offending, r.rule.allowed)
+            }
             Self::Unknown { reason } => format!("not decided by the documents: {reason}"),
-            Self::Engine { reason } | Self::LoadableSize { reason } => reason.to_string(),
+            Self::Engine { reason } => reason.to_string(),
             Self::LoadableLimit { limit } => {
                 format!("a DLA core holds {limit} subgraphs and this one comes after them")
             }

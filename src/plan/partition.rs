@@ -54,7 +54,9 @@ pub(super) fn partition(edges: &Edges, devices: &[Device]) -> (Vec<Option<u32>>,
             }
         }
     }
-    let mut number = vec![u32::MAX; n];
+    // The levels have done their work; the numbers take their place.
+    let mut number = level;
+    number.fill(u32::MAX);
     let mut count = 0;
     let of = (0..n)
         .map(|op| {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::model::{Model, OpId, TensorId, TensorRole};
+use crate::model::{Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
 use crate::target::Target;
-use crate::target::dla_rules::{self, Verdict};
+use crate::target::dla_rules::{self, Refusal, Verdict};
 
+use super::flow::Flows;
 use super::lint::lints;
 use super::partition::{Edges, partition};
 use super::{Buildable, Fallback, Plan, Subgraph, Transition};
@@ -34,10 +35,16 @@ pub struct Planner<'m> {
     refusals: Vec<Option<Fallback>>,
     engine_refusal: Option<Fallback>,
     edges: Edges,
+    flows: Flows,
     /// Bytes of each tensor on the DLA side, at the engine's batch.
     tensor_bytes: Vec<u64>,
     weight_bytes: Vec<u64>,
+    /// All tensors that ops make, and all weights: whatever the placement, no subgraph holds more.
+    most_bytes: (u64, u64),
 }
+
+/// No subgraph, in a list of them.
+const NOT_KEPT: u32 = u32::MAX;
 
 impl<'m> Planner<'m> {
     /// Judges every op of the model for the target and config.
@@ -70,6 +77,22 @@ impl<'m> Planner<'m> {
             let batch = model.batch().unwrap_or(1).max(1);
             elements.saturating_mul(u64::from(config.batch)) / batch * element
         };
+        let tensor_bytes: Vec<u64> = model
+            .tensors
+            .iter()
+            .map(|t| t.elements().map_or(0, scale))
+            .collect();
+        let weight_bytes: Vec<u64> = model
+            .ops
+            .iter()
+            .map(|o| o.cost.map_or(0, |c| c.weight_elems.saturating_mul(element)))
+            .collect();
+        let flows = Flows::new(model, &tensor_bytes);
+        let sum = |bytes: &mut dyn Iterator<Item = u64>| bytes.fold(0, u64::saturating_add);
+        let most_bytes = (
+            sum(&mut weight_bytes.iter().copied()),
+            sum(&mut flows.iter().map(|f| f.bytes)),
+        );
         Self {
             model,
             target: *target,
@@ -78,16 +101,10 @@ impl<'m> Planner<'m> {
             refusals,
             engine_refusal,
             edges: Edges::new(model),
-            tensor_bytes: model
-                .tensors
-                .iter()
-                .map(|t| t.elements().map_or(0, scale))
-                .collect(),
-            weight_bytes: model
-                .ops
-                .iter()
-                .map(|o| o.cost.map_or(0, |c| c.weight_elems.saturating_mul(element)))
-                .collect(),
+            flows,
+            tensor_bytes,
+            weight_bytes,
+            most_bytes,
         }
     }
 
@@ -146,43 +163,51 @@ impl<'m> Planner<'m> {
         plan
     }
 
-    /// The plan of a requested device per op, without lints: the fast path of search.
+    /// The plan of a requested device per op, without lints: the fast path of search. Linear in
+    /// ops and edges.
     pub fn plan(&self, requested: Vec<Device>) -> Plan {
-        let mut fallbacks: Vec<(OpId, Fallback)> = Vec::new();
         let mut predicted = requested.clone();
+        let refused = |i: usize| self.engine_refusal.as_ref().or(self.refusals[i].as_ref());
         for (i, device) in predicted.iter_mut().enumerate() {
-            if *device == Device::Dla
-                && let Some(why) = self.engine_refusal.as_ref().or(self.refusals[i].as_ref())
-            {
+            if *device == Device::Dla && refused(i).is_some() {
                 *device = Device::Gpu;
-                fallbacks.push((OpId(i as u32), why.clone()));
             }
         }
         let (mut subgraph_of, count) = partition(&self.edges, &predicted);
-        let mut subgraphs = vec![
-            Subgraph {
-                ops: Vec::new(),
+        let limits = self.limits(&subgraph_of, count as usize);
+        let mut subgraphs: Vec<Subgraph> = limits
+            .kept
+            .iter()
+            .map(|ops| Subgraph {
+                ops: Vec::with_capacity(*ops as usize),
                 bytes_in: 0,
                 bytes_out: 0,
-                weight_bytes: 0
-            };
-            count as usize
-        ];
-        for (i, of) in subgraph_of.iter().enumerate() {
-            if let Some(s) = of {
-                let subgraph = &mut subgraphs[*s as usize];
-                subgraph.ops.push(OpId(i as u32));
-                subgraph.weight_bytes += self.weight_bytes[i];
+                weight_bytes: 0,
+            })
+            .collect();
+        let mut fallbacks: Vec<(OpId, Fallback)> = Vec::new();
+        for (i, of) in subgraph_of.iter_mut().enumerate() {
+            let op = OpId(i as u32);
+            if let Some(group) = of {
+                let group = *group as usize;
+                let kept = limits.number[group];
+                if kept == NOT_KEPT {
+                    *of = None;
+                    predicted[i] = Device::Gpu;
+                    fallbacks.push((op, limits.why(group)));
+                } else {
+                    *of = Some(kept);
+                    let subgraph = &mut subgraphs[kept as usize];
+                    subgraph.ops.push(op);
+                    subgraph.weight_bytes += self.weight_bytes[i];
+                }
+            } else if requested[i] == Device::Dla
+                && let Some(why) = refused(i)
+            {
+                fallbacks.push((op, why.clone()));
             }
         }
-        self.apply_limits(
-            &mut subgraphs,
-            &mut subgraph_of,
-            &mut predicted,
-            &mut fallbacks,
-        );
-        fallbacks.sort_by_key(|(op, _)| *op);
-        let transitions = self.transitions(&predicted, &subgraph_of, &mut subgraphs);
+        let transitions = self.transitions(&subgraph_of, &mut subgraphs);
         let buildable = self.buildable(&requested, &fallbacks);
         Plan {
             requested,
@@ -196,71 +221,70 @@ impl<'m> Planner<'m> {
         }
     }
 
-    /// Sends what no loadable can hold back to the GPU: too many loadables, too large ones.
-    fn apply_limits(
-        &self,
-        subgraphs: &mut Vec<Subgraph>,
-        subgraph_of: &mut [Option<u32>],
-        predicted: &mut [Device],
-        fallbacks: &mut Vec<(OpId, Fallback)>,
-    ) {
+    /// Which of `count` groups of DLA ops become subgraphs: not those too large for a loadable,
+    /// nor any past the number a core holds.
+    fn limits(&self, group_of: &[Option<u32>], count: usize) -> Limits {
         let limit = self.target.tensorrt.max_loadables();
-        let mut kept = 0;
-        subgraphs.retain(|s| {
-            let why = if kept >= limit {
-                Some(Fallback::LoadableLimit { limit })
-            } else {
-                self.too_large(s)
-            };
-            if let Some(why) = &why {
-                for op in &s.ops {
-                    predicted[op.index()] = Device::Gpu;
-                    subgraph_of[op.index()] = None;
-                    fallbacks.push((*op, why.clone()));
-                }
-            } else {
-                for op in &s.ops {
-                    subgraph_of[op.index()] = Some(kept);
-                }
-                kept += 1;
+        let mut limits = Limits {
+            number: vec![NOT_KEPT; count],
+            kept: Vec::new(),
+            too_large: Vec::new(),
+            limit,
+        };
+        if count == 0 {
+            return limits;
+        }
+        let mut ops = vec![0u32; count];
+        for group in group_of.iter().flatten() {
+            ops[*group as usize] += 1;
+        }
+        let (weights, tensors) = self.most_bytes;
+        let inside = dla_rules::check_loadable(weights, tensors)
+            .is_some()
+            .then(|| self.inside(group_of, count));
+        for (group, number) in limits.number.iter_mut().enumerate() {
+            if limits.kept.len() as u32 >= limit {
+                break;
             }
-            why.is_none()
-        });
+            let refusal = inside.as_ref().and_then(|bytes| {
+                let (weights, tensors) = bytes[group];
+                dla_rules::check_loadable(weights, tensors)
+            });
+            if let Some(refusal) = refusal {
+                limits.too_large.push((group, Arc::new(refusal)));
+            } else {
+                *number = limits.kept.len() as u32;
+                limits.kept.push(ops[group]);
+            }
+        }
+        limits
     }
 
-    fn too_large(&self, subgraph: &Subgraph) -> Option<Fallback> {
-        let mb = |bytes: u64| bytes / 1_000_000;
-        if subgraph.weight_bytes > dla_rules::MAX_LOADABLE_WEIGHT_BYTES {
-            let reason = format!(
-                "its subgraph has {} MB of weights and a loadable takes {} MB; split it",
-                mb(subgraph.weight_bytes),
-                mb(dla_rules::MAX_LOADABLE_WEIGHT_BYTES)
-            );
-            return Some(Fallback::LoadableSize {
-                reason: reason.into(),
-            });
-        }
-        let largest = subgraph
-            .ops
-            .iter()
-            .flat_map(|op| &self.model.op(*op).outputs)
-            .map(|t| self.tensor_bytes(*t))
-            .max()?;
-        (largest > dla_rules::MAX_LOADABLE_TENSOR_BYTES).then(|| {
-            let reason = format!(
-                "its subgraph has a tensor of {} MB and a loadable takes {} MB; lower the batch",
-                mb(largest),
-                mb(dla_rules::MAX_LOADABLE_TENSOR_BYTES)
-            );
-            Fallback::LoadableSize {
-                reason: reason.into(),
+    /// Bytes of weights and of tensors that never leave, per group.
+    fn inside(&self, group_of: &[Option<u32>], count: usize) -> Vec<(u64, u64)> {
+        let mut bytes = vec![(0u64, 0u64); count];
+        for (of, weights) in group_of.iter().zip(&self.weight_bytes) {
+            if let Some(group) = of {
+                let sum = &mut bytes[*group as usize].0;
+                *sum = sum.saturating_add(*weights);
             }
-        })
+        }
+        for flow in self.flows.iter() {
+            let home = flow.producer.and_then(|p| group_of[p as usize]);
+            let stays = |op: &u32| group_of[*op as usize] == home;
+            if let Some(group) = home
+                && !flow.is_output
+                && flow.readers.iter().all(stays)
+            {
+                let sum = &mut bytes[group as usize].1;
+                *sum = sum.saturating_add(flow.bytes);
+            }
+        }
+        bytes
     }
 
     fn transitions(
         &self,
-        predicted: &[Device],
         subgraph_of: &[Option<u32>],
         subgraphs: &mut [Subgraph],
     ) -> Vec<Transition> {
@@ -269,42 +293,33 @@ impl<'m> Planner<'m> {
             return transitions;
         }
         let mut readers: Vec<u32> = Vec::new();
-        // Model inputs first, then what each op makes: execution order.
-        let inputs = self.model.inputs.iter().map(|i| i.tensor);
-        let made = self
-            .model
-            .ops
-            .iter()
-            .flat_map(|o| o.outputs.iter().copied());
-        for tensor in inputs.chain(made) {
-            let t = self.model.tensor(tensor);
-            let home = t.producer.and_then(|p| subgraph_of[p.index()]);
-            let bytes = self.tensor_bytes(tensor);
+        for flow in self.flows.iter() {
+            let home = flow.producer.and_then(|p| subgraph_of[p as usize]);
             let mut cross = |from, to, subgraph, boundary| {
                 transitions.push(Transition {
-                    tensor,
+                    tensor: flow.tensor,
                     from,
                     to,
                     subgraph,
-                    bytes,
+                    bytes: flow.bytes,
                     boundary,
                 });
             };
             readers.clear();
             let mut gpu_reads = false;
-            for op in &t.consumers {
-                match subgraph_of[op.index()] {
+            for op in flow.readers {
+                match subgraph_of[*op as usize] {
                     Some(s) if Some(s) != home && !readers.contains(&s) => readers.push(s),
                     Some(_) => {}
-                    None => gpu_reads |= predicted[op.index()] == Device::Gpu,
+                    None => gpu_reads = true,
                 }
             }
             if let Some(s) = home {
-                if gpu_reads || t.is_output {
+                if gpu_reads || flow.is_output {
                     cross(Device::Dla, Device::Gpu, s, !gpu_reads);
                 }
-                if gpu_reads || t.is_output || !readers.is_empty() {
-                    subgraphs[s as usize].bytes_out += bytes;
+                if gpu_reads || flow.is_output || !readers.is_empty() {
+                    subgraphs[s as usize].bytes_out += flow.bytes;
                 }
             }
             let from = if home.is_some() {
@@ -313,8 +328,8 @@ impl<'m> Planner<'m> {
                 Device::Gpu
             };
             for s in &readers {
-                cross(from, Device::Dla, *s, t.role == TensorRole::Input);
-                subgraphs[*s as usize].bytes_in += bytes;
+                cross(from, Device::Dla, *s, flow.is_input);
+                subgraphs[*s as usize].bytes_in += flow.bytes;
             }
         }
         transitions
@@ -350,6 +365,28 @@ impl<'m> Planner<'m> {
             Buildable::Yes
         } else {
             Buildable::No { reasons }
+        }
+    }
+}
+
+/// What becomes of the groups of DLA ops.
+struct Limits {
+    /// Per group, its subgraph's number, or [`NOT_KEPT`].
+    number: Vec<u32>,
+    /// Ops per subgraph.
+    kept: Vec<u32>,
+    /// Groups no loadable holds, in order.
+    too_large: Vec<(usize, Arc<Refusal>)>,
+    /// Loadables a core holds.
+    limit: u32,
+}
+
+impl Limits {
+    /// Why a group is not kept.
+    fn why(&self, group: usize) -> Fallback {
+        match self.too_large.binary_search_by_key(&group, |(g, _)| *g) {
+            Ok(at) => Fallback::LoadableSize(Arc::clone(&self.too_large[at].1)),
+            Err(_) => Fallback::LoadableLimit { limit: self.limit },
         }
     }
 }
