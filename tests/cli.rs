@@ -384,3 +384,82 @@ fn a_reader_that_leaves_early_is_no_error() {
         .unwrap();
     assert!(status.success(), "{status}");
 }
+
+/// A build on a board of TensorRT 8.5: `layer1` on the DLA, its work in the `from nvm` row.
+#[test]
+fn trtexecs_files_are_read_in_terms_of_modules() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let block = "{ForeignNode[/layer1/layer1.0/conv1/Conv.../layer1/layer1.1/relu_1/Relu]}";
+    let log = format!(
+        "[11/21/2026-04:10:11] [I] [TRT] ---------- Layers Running on DLA ----------\n\
+         [11/21/2026-04:10:11] [I] [TRT] [DlaLayer] {block}\n\
+         [11/21/2026-04:10:11] [I] [TRT] ---------- Layers Running on GPU ----------\n\
+         [11/21/2026-04:10:11] [I] [TRT] [GpuLayer] CONVOLUTION: /conv1/Conv + /relu/Relu\n\
+         [11/21/2026-04:10:19] [I] === Performance summary ===\n\
+         [11/21/2026-04:10:19] [I] Throughput: 391.25 qps\n\
+         [11/21/2026-04:10:19] [I] Latency: min = 2.4 ms, max = 2.9 ms, mean = 2.56 ms, median = 2.55 ms, percentile(99%) = 2.8 ms\n\
+         &&&& PASSED TensorRT.trtexec [TensorRT v8502] # trtexec\n"
+    );
+    let profile = format!(
+        r#"[{{"count": 100}},
+        {{"name": "/conv1/Conv + /relu/Relu", "timeMs": 30, "averageMs": 0.30, "percentage": 30}},
+        {{"name": "{block}", "timeMs": 2, "averageMs": 0.02, "percentage": 2}},
+        {{"name": "/layer1/layer1.1/relu_1/Relu_output_0 from nvm", "timeMs": 60, "averageMs": 0.60, "percentage": 60}},
+        {{"name": "/layer2/layer2.0/conv1/Conv", "timeMs": 8, "averageMs": 0.08, "percentage": 8}}]"#
+    );
+    save(&dir.join("build.log"), log).unwrap();
+    save(&dir.join("profile.json"), profile).unwrap();
+    let args = [
+        "trtexec",
+        "bundled:resnet18",
+        "--dla",
+        "layer1",
+        "--log",
+        "build.log",
+        "--profile",
+        "profile.json",
+    ];
+    let found = json(dir, &[&args[..], &["--json"]].concat());
+    assert_eq!(found["fps"], 391.25);
+    assert_eq!(found["modules"]["layer1"], 0.62);
+    assert_eq!(found["modules"]["layer2.0.conv1"], 0.08);
+    assert_eq!(
+        found["attribution"]["attributed_ms"],
+        found["attribution"]["total_ms"]
+    );
+    assert_eq!(
+        found["comparison"]["silent_fallbacks"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    assert!(ok(dir, &args).contains("391 FPS (measured by trtexec)"));
+    // The same files under a placement that asked for more.
+    let args = [
+        "trtexec",
+        "bundled:resnet18",
+        "--dla",
+        "layer1,layer2",
+        "--log",
+        "build.log",
+        "--profile",
+        "profile.json",
+        "--json",
+    ];
+    let silent = json(dir, &args)["comparison"]["silent_fallbacks"].clone();
+    assert!(
+        silent
+            .as_array()
+            .unwrap()
+            .contains(&"/layer2/layer2.0/conv1/Conv".into()),
+        "{silent}"
+    );
+    refused(dir, &["trtexec", "bundled:resnet18"], &["--log"]);
+    refused(
+        dir,
+        &["trtexec", "bundled:resnet18", "--profile", "build.log"],
+        &["build.log", "--exportProfile"],
+    );
+}

@@ -14,6 +14,7 @@ pub mod profile;
 pub mod rules;
 pub mod runs;
 pub mod search;
+pub mod trtexec;
 pub mod worker;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ pub enum Command {
     Runs(runs::RunsArgs),
     Chart(chart::ChartArgs),
     Export(export::ExportArgs),
+    Trtexec(trtexec::TrtexecArgs),
     Boards(boards::BoardsArgs),
     Rules(rules::RulesArgs),
     Calibrate(calibrate::CalibrateArgs),
@@ -54,6 +56,7 @@ impl Command {
             Self::Runs(args) => runs::run(&args),
             Self::Chart(args) => chart::run(&args),
             Self::Export(args) => export::run(&args),
+            Self::Trtexec(args) => trtexec::run(&args),
             Self::Boards(args) => boards::run(args),
             Self::Rules(args) => rules::run(args),
             Self::Calibrate(args) => calibrate::run(&args),
