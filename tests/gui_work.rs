@@ -7,6 +7,7 @@ mod gui_support;
 use std::path::Path;
 use std::sync::Arc;
 
+use dlaplan::export::Format;
 use dlaplan::gui::{Command, Dialog, Options};
 use dlaplan::placement::{Device, Placement, Precision};
 use egui::accesskit::Role;
@@ -364,5 +365,109 @@ fn a_panic_leaves_a_report_that_is_shown_once() {
         again(&data)
             .query_by_label("dlaplan ended because of a bug")
             .is_none()
+    );
+}
+
+#[test]
+fn a_placement_is_saved_and_opened_again() {
+    let mut w = window();
+    w.click("GPU layer1");
+    w.key(Modifiers::COMMAND, Key::S);
+    assert!(matches!(w.state().dialog, Some(Dialog::Path { .. })));
+    let file = w.data.path().join("mine.json");
+    w.key(Modifiers::COMMAND, Key::A);
+    w.type_into("Path", &file.display().to_string());
+    w.click("Save");
+    w.settle();
+    assert!(w.query_by_label("Exported Placement (JSON)").is_some());
+    w.click("DLA layer1");
+    w.click("GPU layer1");
+    assert!(w.state().doc.placement().overrides.is_empty());
+    w.state_mut().apply(Command::OpenPath(file));
+    w.settle();
+    assert_eq!(w.state().doc.placement(), &on_layer1());
+    w.key(Modifiers::COMMAND, Key::Z);
+    assert!(
+        w.state().doc.placement().overrides.is_empty(),
+        "opening is one step"
+    );
+}
+
+#[test]
+fn a_placement_of_another_model_is_refused() {
+    let mut w = window();
+    w.click("GPU layer1");
+    let file = w.data.path().join("resnet.json");
+    w.state_mut()
+        .apply(Command::ExportTo(Format::Placement, file.clone()));
+    w.settle();
+    w.state_mut()
+        .apply(Command::OpenPath("bundled:vit_b_16".into()));
+    w.settle();
+    w.state_mut().apply(Command::OpenPath(file));
+    w.settle();
+    assert!(
+        w.query_by_label("resnet.json does not fit vit_b_16")
+            .is_some()
+    );
+    assert!(
+        w.query_by_label_contains("no module").is_some(),
+        "names the module"
+    );
+    assert!(w.state().doc.placement().overrides.is_empty());
+}
+
+#[test]
+fn damaged_placement_files_are_cards() {
+    let mut w = window();
+    for (name, text) in [
+        ("cut.json", "{\"schema\": \"dlapl"),
+        ("other.json", "{\"a\": 1}"),
+    ] {
+        let file = w.data.path().join(name);
+        std::fs::File::create(&file)
+            .and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes()))
+            .unwrap();
+        w.state_mut().apply(Command::OpenPath(file));
+        w.settle();
+        assert!(
+            w.query_by_label(&format!("{name} cannot be opened"))
+                .is_some()
+        );
+    }
+}
+
+#[test]
+fn every_export_is_written_or_says_why_not() {
+    let mut w = window();
+    w.click("GPU layer1");
+    for format in Format::ALL {
+        let file = w
+            .data
+            .path()
+            .join(format!("out.{}.{}", format.id(), format.extension()));
+        let why = w.state().export_unavailable(format);
+        w.state_mut().apply(Command::ExportTo(format, file.clone()));
+        w.settle();
+        assert_eq!(file.exists(), why.is_none(), "{format:?}: {why:?}");
+    }
+    // TensorRT 8.5's trtexec has no flag for it.
+    assert!(w.state().export_unavailable(Format::Trtexec).is_some());
+}
+
+#[test]
+fn a_failed_save_says_where_and_leaves_the_old_file() {
+    let mut w = window();
+    let file = w.data.path().join("no/such/folder/out.json");
+    w.state_mut()
+        .apply(Command::ExportTo(Format::Placement, file.clone()));
+    w.settle();
+    assert!(
+        w.query_by_label("Placement (JSON) was not exported")
+            .is_some()
+    );
+    assert!(
+        w.query_by_label_contains(&file.display().to_string())
+            .is_some()
     );
 }

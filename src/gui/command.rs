@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::chart::View;
+use crate::export::Format;
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::target::TensorRt;
 
-use super::export_menu::ExportKind;
 use super::find::{Form, GoalKind};
 use super::runs::Act;
 use super::state::{State, ThemeChoice};
@@ -54,11 +54,11 @@ pub enum Command {
     /// Reads the open model again with these input dims.
     SetInputs(PathBuf, Vec<(String, Vec<u64>)>),
     /// Asks where to, then writes the file.
-    Export(ExportKind),
+    Export(Format),
     /// Writes an export to a path.
-    ExportTo(ExportKind, PathBuf),
+    ExportTo(Format, PathBuf),
     /// Copies an export's text to the clipboard.
-    CopyExport(ExportKind),
+    CopyExport(Format),
 
     /// Takes the last change back.
     Undo,
@@ -191,9 +191,9 @@ impl Command {
             Self::OpenPlacement => "Open placement…".into(),
             Self::OpenPath(path) => format!("Open {}", path.display()),
             Self::SetInputs(..) => "Set input dims".into(),
-            Self::Export(kind) => format!("Export {}…", kind.text()),
-            Self::ExportTo(kind, path) => format!("Export {} to {}", kind.text(), path.display()),
-            Self::CopyExport(kind) => format!("Copy {}", kind.text()),
+            Self::Export(kind) => format!("Export {}…", kind.title()),
+            Self::ExportTo(kind, path) => format!("Export {} to {}", kind.title(), path.display()),
+            Self::CopyExport(kind) => format!("Copy {}", kind.title()),
             Self::Undo => "Undo".into(),
             Self::Redo => "Redo".into(),
             Self::Cycle(_) | Self::CycleSelection => "Change device of selection".into(),
@@ -296,7 +296,7 @@ impl Command {
         match self {
             Self::OpenModel => keys(CTRL, Key::O),
             Self::OpenPlacement => keys(CTRL_SHIFT, Key::O),
-            Self::Export(ExportKind::Placement) => keys(CTRL, Key::S),
+            Self::Export(Format::Placement) => keys(CTRL, Key::S),
             Self::Undo => keys(CTRL, Key::Z),
             Self::Redo => keys(CTRL, Key::Y),
             Self::CycleSelection => keys(NONE, Key::Space),
@@ -341,11 +341,11 @@ impl Command {
             Self::ShowRuns,
             Self::Runs(Act::Delete),
         ];
-        all.extend(ExportKind::ALL.map(Self::Export));
+        all.extend(Format::ALL.map(Self::Export));
         all.extend(
-            ExportKind::ALL
+            Format::ALL
                 .iter()
-                .filter(|k| k.copies())
+                .filter(|k| k.is_text())
                 .map(|k| Self::CopyExport(*k)),
         );
         all.push(Self::FindBest);
@@ -422,7 +422,7 @@ impl Command {
                 need(active.is_some_and(|a| !a.cancelled), "Nothing is measured")
             }
             Self::Runs(Act::Delete) => need(!state.runs.chosen.is_empty(), "Choose a run first"),
-            Self::Export(kind) | Self::CopyExport(kind) => kind.unavailable(state),
+            Self::Export(kind) | Self::CopyExport(kind) => state.export_unavailable(*kind),
             _ => None,
         }
     }

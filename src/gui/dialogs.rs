@@ -10,7 +10,7 @@ pub enum Purpose {
     /// A placement to open.
     OpenPlacement,
     /// Where an export goes.
-    Save(super::export_menu::ExportKind),
+    Save(crate::export::Format),
 }
 
 impl Purpose {
@@ -19,7 +19,7 @@ impl Purpose {
         match self {
             Self::OpenModel => "Open model".into(),
             Self::OpenPlacement => "Open placement".into(),
-            Self::Save(kind) => format!("Export {}", kind.text()),
+            Self::Save(kind) => format!("Export {}", kind.title()),
         }
     }
 
@@ -28,7 +28,7 @@ impl Purpose {
         match self {
             Self::OpenModel => ("ONNX model", &["onnx"]),
             Self::OpenPlacement => ("Placement", &["json"]),
-            Self::Save(kind) => kind.filter(),
+            Self::Save(kind) => super::export_menu::filter(*kind),
         }
     }
 }

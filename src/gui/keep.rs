@@ -11,7 +11,7 @@ use crate::history::{
     self, HistoryError, Item, Kept, NewKept, Reference, ReferenceSet, RunFilter, StoredRun,
 };
 use crate::model::Model;
-use crate::placement::{EngineConfig, Placement};
+use crate::placement::{Edit, EngineConfig, Placement};
 use crate::plan::Planner;
 use crate::target::Target;
 
@@ -204,13 +204,15 @@ impl State {
         self.change_history(Change::Restore(id));
     }
 
-    /// Loads what a point of the chart stands for.
+    /// Loads what a point of the chart or a file stands for, if it fits the model.
     pub(super) fn load_point(&mut self, name: &str, placement: Placement, config: EngineConfig) {
-        if config != self.config {
-            self.config = config;
-            self.touch(true);
+        if self.fits(name, &placement) {
+            if config != self.config {
+                self.config = config;
+                self.touch(true);
+            }
+            self.edit(&Edit::Replace(name.to_owned(), placement));
         }
-        self.load_placement(name, placement);
     }
 }
 
@@ -334,9 +336,4 @@ fn reference_point(
         current: false,
         load: Some((row.placement.clone(), config)),
     }
-}
-
-impl State {
-    pub(super) fn export_to(&mut self, _kind: super::export_menu::ExportKind, _path: PathBuf) {}
-    pub(super) fn copy_export(&mut self, _kind: super::export_menu::ExportKind) {}
 }

@@ -5,8 +5,8 @@ use egui::{Context, Key, Modifiers};
 use crate::placement::Device;
 
 use super::command::{Command, Step};
-use super::export_menu::ExportKind;
 use super::state::State;
+use crate::export::Format;
 
 /// Commands whose shortcut is a plain key: not while a text field has the keyboard.
 fn plain() -> [Command; 5] {
@@ -39,7 +39,7 @@ fn everywhere() -> Vec<Command> {
         Command::Shortcuts,
         Command::Quit,
     ];
-    all.extend(ExportKind::ALL.map(Command::Export));
+    all.extend(Format::ALL.map(Command::Export));
     all
 }
 

@@ -41,7 +41,6 @@ use crate::target::Target;
 
 pub use command::{Command, Pick, Step};
 pub use dialogs::{DesktopPicker, Dialog, Picker, Purpose};
-pub use export_menu::ExportKind;
 pub use filter::Filter;
 pub use find::{Find, Form, GoalKind};
 pub use judge::{Ground, Judge, Judgement};

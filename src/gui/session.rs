@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::export::save_atomic;
 use crate::placement::{EngineConfig, Placement};
 use crate::target::Target;
 
@@ -124,7 +125,7 @@ impl Store {
         let sessions = dir.join("sessions");
         for folder in [&sessions, &dir.join("recovered"), &dir.join("work")] {
             if let Err(e) = fs::create_dir_all(folder) {
-                messages.push(not_saved(folder, &e.to_string()));
+                messages.push(not_saved(&format!("{}: {e}", folder.display())));
                 break;
             }
         }
@@ -190,14 +191,14 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .error
             .take()?;
-        Some(not_saved(&self.session, &error))
+        Some(not_saved(&error))
     }
 
     /// Writes the settings.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save_settings(&self, settings: &Settings) -> std::io::Result<()> {
+    pub fn save_settings(&self, settings: &Settings) -> Result<(), String> {
         write_json(&self.dir.join("settings.json"), settings)
     }
 
@@ -205,7 +206,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn put_aside(&self, session: &Session) -> std::io::Result<()> {
+    pub fn put_aside(&self, session: &Session) -> Result<(), String> {
         write_json(&self.work(&session.structure_hash), session)
     }
 
@@ -264,7 +265,7 @@ fn autosave(slot: &Shared, path: &Path, wake: &Waker) {
         };
         let Some(session) = session else { return };
         if let Err(e) = write_json(path, &session) {
-            slot.lock().unwrap_or_else(PoisonError::into_inner).error = Some(e.to_string());
+            slot.lock().unwrap_or_else(PoisonError::into_inner).error = Some(e);
             wake();
         }
     }
@@ -312,20 +313,15 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-fn write_json<T: Serialize>(path: &Path, value: &T) -> std::io::Result<()> {
-    let text = serde_json::to_vec_pretty(value)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&text)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), String> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| e.to_string())?;
+    save_atomic(path, &text).map_err(|e| e.to_string())
 }
 
-fn not_saved(path: &Path, why: &str) -> Message {
+fn not_saved(why: &str) -> Message {
     Message::error(
         "Your work cannot be saved".into(),
-        &format!("{}: {why}", path.display()),
+        why,
         "Free space or fix permissions, or set DLAPLAN_DATA_DIR to a folder that can be written",
     )
 }

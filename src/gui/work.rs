@@ -11,6 +11,7 @@ use crate::placement::{Document, Edit, Placement, Site};
 
 use super::command::Command;
 use super::dialogs::{Dialog, InputField, Purpose};
+use super::export_menu;
 use super::jobs::Done;
 use super::message::Message;
 use super::session::{Session, Settings, read_session};
@@ -118,7 +119,7 @@ impl State {
     fn export_name(&self, purpose: &Purpose) -> String {
         let model = self.open.as_ref().map_or("model", |o| &o.model.name);
         match purpose {
-            Purpose::Save(kind) => kind.file_name(model),
+            Purpose::Save(kind) => export_menu::file_name(*kind, model),
             Purpose::OpenModel | Purpose::OpenPlacement => String::new(),
         }
     }
@@ -140,7 +141,7 @@ impl State {
         if let Err(e) = self.store.put_aside(&session) {
             self.messages.push(Message::error(
                 format!("The placement of {} was not put aside", session.title()),
-                &e.to_string(),
+                &e,
                 "Export it before you open another model",
             ));
         }
@@ -253,30 +254,33 @@ impl State {
 
     fn placement_read(&mut self, path: &Path, result: std::io::Result<String>) {
         let parsed = result
-            .map_err(|e| e.to_string())
-            .and_then(|text| super::export_menu::read_placement(&text, path));
+            .map_err(|e| format!("{}: {e}", path.display()))
+            .and_then(|text| export_menu::read_placement(&text, path));
         match parsed {
-            Ok(placement) => self.load_placement(&file_name(path), placement),
+            Ok((placement, config)) => {
+                let name = file_name(path);
+                self.load_point(&name, placement, config);
+            }
             Err(why) => self.messages.push(Message::error(
                 format!("{} cannot be opened", file_name(path)),
-                &format!("{}: {why}", path.display()),
+                &why,
                 "The placement is as it was",
             )),
         }
     }
 
-    /// Loads a placement as one step of undo, if it fits the model.
-    pub(super) fn load_placement(&mut self, name: &str, placement: Placement) {
-        let Some(open) = &self.open else { return };
-        if let Err(unknown) = placement.resolve(&open.model) {
-            self.messages.push(Message::error(
-                format!("{name} does not fit {}", open.model.name),
-                &unknown.to_string(),
-                "The placement is as it was",
-            ));
-            return;
-        }
-        self.edit(&Edit::Replace(name.to_owned(), placement));
+    /// Whether a placement speaks of this model; if not, it says so.
+    pub(super) fn fits(&mut self, name: &str, placement: &Placement) -> bool {
+        let Some(open) = &self.open else { return false };
+        let Err(unknown) = placement.resolve(&open.model) else {
+            return true;
+        };
+        self.messages.push(Message::error(
+            format!("{name} does not fit {}", open.model.name),
+            &unknown.to_string(),
+            "The placement is as it was",
+        ));
+        false
     }
 
     /// Makes an edit; the plan follows.

@@ -6,10 +6,10 @@ use crate::placement::{Device, Precision};
 use crate::target::boards;
 
 use super::super::command::Command;
-use super::super::export_menu::ExportKind;
 use super::super::state::{State, ThemeChoice};
 use super::super::theme::{self, PAD, Tokens};
 use super::super::widgets::{self, Icon};
+use crate::export::Format;
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
@@ -401,17 +401,14 @@ pub fn menu_item(ui: &mut Ui, state: &State, command: Command, out: &mut Vec<Com
 }
 
 fn export_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
-    if ExportKind::ALL.is_empty() {
-        return;
-    }
     ui.menu_button("Export", |ui| {
         ui.set_min_width(230.0);
-        for kind in ExportKind::ALL {
+        for kind in Format::ALL {
             menu_item(ui, state, Command::Export(kind), out);
         }
         ui.separator();
-        for kind in ExportKind::ALL {
-            if kind.copies() {
+        for kind in Format::ALL {
+            if kind.is_text() {
                 menu_item(ui, state, Command::CopyExport(kind), out);
             }
         }
