@@ -491,6 +491,12 @@ fn the_table_filters_sorts_loads_compares_and_deletes() {
             .is_some()
     );
     assert!(w.query_by_label("layer1, on the DLA").is_some());
+    let csv = data.path().join("runs.csv");
+    w.state_mut().apply(Command::ExportRunsTo(csv.clone()));
+    w.settle();
+    let text = std::fs::read_to_string(csv).unwrap();
+    assert_eq!(text.lines().count(), 5, "a header and four runs");
+    assert!(text.starts_with(dlaplan::history::CSV_HEADER));
     // Gone, and back.
     w.click("Delete");
     assert_eq!(row_count(&w), 2);

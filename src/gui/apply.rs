@@ -153,6 +153,8 @@ impl State {
             Command::Profile => self.profile(),
             Command::CancelProfile => self.cancel_profile(),
             Command::ShowRuns => self.runs.shown = true,
+            Command::ExportRuns => self.ask_file(Purpose::SaveRuns),
+            Command::ExportRunsTo(path) => self.export_runs(path),
             Command::Runs(act) => self.act_on_runs(act),
 
             Command::FindBest => self.toggle_find(),

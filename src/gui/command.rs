@@ -156,6 +156,10 @@ pub enum Command {
     CancelProfile,
     /// Shows the runs in place of the chart.
     ShowRuns,
+    /// Asks where to, then writes the model's runs as CSV.
+    ExportRuns,
+    /// Writes the model's runs as CSV to a path.
+    ExportRunsTo(PathBuf),
     /// Does something with the runs.
     Runs(Act),
 
@@ -241,6 +245,8 @@ impl Command {
             Self::Profile => "Profile".into(),
             Self::CancelProfile => "Cancel the measurement".into(),
             Self::ShowRuns => "Show runs".into(),
+            Self::ExportRuns => "Export runs (CSV)…".into(),
+            Self::ExportRunsTo(path) => format!("Export runs to {}", path.display()),
             Self::Runs(act) => match act {
                 Act::Filter(_) => "Filter runs".into(),
                 Act::Sort(column) => format!("Sort runs by {}", column.title()),
@@ -279,6 +285,7 @@ impl Command {
             Self::Keep => "Adds this placement to the chart and saves it at once",
             Self::Profile => "Builds the placement with TensorRT and measures it",
             Self::ShowRuns => "Everything measured of this model, to sort and compare",
+            Self::ExportRuns => "All runs of this model, one line each",
             Self::Core(_) => "One core per engine; applies to all its DLA layers",
             Self::Batch(_) => "Images per inference",
             Self::FindBest => "Searches for the best placement by the estimate",
@@ -339,6 +346,7 @@ impl Command {
             Self::Profile,
             Self::CancelProfile,
             Self::ShowRuns,
+            Self::ExportRuns,
             Self::Runs(Act::Delete),
         ];
         all.extend(Format::ALL.map(Self::Export));
@@ -420,6 +428,9 @@ impl Command {
             Self::CancelProfile => {
                 let active = state.measuring.active.as_ref();
                 need(active.is_some_and(|a| !a.cancelled), "Nothing is measured")
+            }
+            Self::ExportRuns | Self::ExportRunsTo(_) => {
+                need(state.runs.total() > 0, "Nothing was measured of this model yet")
             }
             Self::Runs(Act::Delete) => need(!state.runs.chosen.is_empty(), "Choose a run first"),
             Self::Export(kind) | Self::CopyExport(kind) => state.export_unavailable(*kind),

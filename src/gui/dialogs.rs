@@ -11,6 +11,8 @@ pub enum Purpose {
     OpenPlacement,
     /// Where an export goes.
     Save(crate::export::Format),
+    /// Where the CSV of the model's runs goes.
+    SaveRuns,
 }
 
 impl Purpose {
@@ -20,6 +22,7 @@ impl Purpose {
             Self::OpenModel => "Open model".into(),
             Self::OpenPlacement => "Open placement".into(),
             Self::Save(kind) => format!("Export {}", kind.title()),
+            Self::SaveRuns => "Export runs (CSV)".into(),
         }
     }
 
@@ -29,6 +32,7 @@ impl Purpose {
             Self::OpenModel => ("ONNX model", &["onnx"]),
             Self::OpenPlacement => ("Placement", &["json"]),
             Self::Save(kind) => super::export_menu::filter(*kind),
+            Self::SaveRuns => ("CSV", &["csv"]),
         }
     }
 }
@@ -64,7 +68,7 @@ impl Picker for DesktopPicker {
         }
         match purpose {
             Purpose::OpenModel | Purpose::OpenPlacement => dialog.pick_file(),
-            Purpose::Save(_) => dialog.set_file_name(name).save_file(),
+            Purpose::Save(_) | Purpose::SaveRuns => dialog.set_file_name(name).save_file(),
         }
     }
 }

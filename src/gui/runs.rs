@@ -3,9 +3,11 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::engine::{ErrorKind, LogLine, Run, environment, unix_ms};
+use crate::export::save_atomic;
 use crate::figure::{Measured, short};
 use crate::history::{Item, RunFilter, RunHead};
 use crate::placement::{EngineConfig, Placement};
@@ -548,6 +550,28 @@ impl State {
             }
             Act::Restore(ids) => self.change_runs(ids, false),
         }
+    }
+
+    /// Writes the runs of the open model as CSV.
+    pub(super) fn export_runs(&mut self, path: PathBuf) {
+        let Some(open) = &self.open else { return };
+        let filter = RunFilter {
+            structure_hash: Some(open.model.source.structure_hash.clone()),
+            ..RunFilter::default()
+        };
+        let history = self.history.clone();
+        let started = self.jobs.start("Writing runs", true, move |_| {
+            let text = history.with(|store| store.export_csv(&filter));
+            let result = text
+                .map_err(|e| e.to_string())
+                .and_then(|t| save_atomic(&path, t.as_bytes()).map_err(|e| e.to_string()));
+            Done::Saved {
+                what: "runs (CSV)".into(),
+                path,
+                result,
+            }
+        });
+        self.no_thread(started);
     }
 
     fn change_runs(&mut self, ids: Vec<i64>, delete: bool) {

@@ -94,7 +94,7 @@ impl State {
     fn path_field(&mut self, purpose: Purpose, note: &str) {
         let folder = self.folder().unwrap_or_default();
         let text = match &purpose {
-            Purpose::Save(_) => folder.join(self.export_name(&purpose)),
+            Purpose::Save(_) | Purpose::SaveRuns => folder.join(self.export_name(&purpose)),
             Purpose::OpenModel | Purpose::OpenPlacement => folder.join(""),
         };
         self.dialog = Some(Dialog::Path {
@@ -120,6 +120,7 @@ impl State {
         let model = self.open.as_ref().map_or("model", |o| &o.model.name);
         match purpose {
             Purpose::Save(kind) => export_menu::file_name(*kind, model),
+            Purpose::SaveRuns => format!("{model}.runs.csv"),
             Purpose::OpenModel | Purpose::OpenPlacement => String::new(),
         }
     }
@@ -129,6 +130,7 @@ impl State {
         match purpose {
             Purpose::OpenModel | Purpose::OpenPlacement => Command::OpenPath(path),
             Purpose::Save(kind) => Command::ExportTo(*kind, path),
+            Purpose::SaveRuns => Command::ExportRunsTo(path),
         }
     }
 

@@ -95,7 +95,8 @@ impl Window<'_> {
     pub fn settle(&mut self) {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            self.harness.run();
+            // A spinner keeps repainting: single steps while there is work.
+            self.harness.run_steps(2);
             let state = self.harness.state();
             let busy = !state.jobs.running().is_empty() || state.fresh().is_none();
             if !busy {

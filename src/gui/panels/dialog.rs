@@ -89,7 +89,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
         Purpose::OpenModel | Purpose::OpenPlacement => {
             "Type a path, drop the file onto the window, or give it on the command line."
         }
-        Purpose::Save(_) => "Type where the file goes.",
+        Purpose::Save(_) | Purpose::SaveRuns => "Type where the file goes.",
     };
     ui.label(RichText::new(drop).color(t.dim));
     ui.add_space(4.0);
@@ -104,7 +104,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
     let file = std::path::Path::new(text.trim());
     let hint = match purpose {
         _ if text.trim().is_empty() => None,
-        Purpose::Save(_) => match file.parent() {
+        Purpose::Save(_) | Purpose::SaveRuns => match file.parent() {
             Some(dir) if !dir.as_os_str().is_empty() && !dir.is_dir() => {
                 Some("The folder does not exist")
             }
@@ -121,7 +121,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
             .color(t.amber),
     );
     let ok = match purpose {
-        Purpose::Save(_) => "Save",
+        Purpose::Save(_) | Purpose::SaveRuns => "Save",
         _ => "Open",
     };
     let complete = hint.is_none() && !text.trim().is_empty();
@@ -131,6 +131,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
         out.push(match purpose {
             Purpose::OpenModel | Purpose::OpenPlacement => Command::OpenPath(path),
             Purpose::Save(kind) => Command::ExportTo(*kind, path),
+            Purpose::SaveRuns => Command::ExportRunsTo(path),
         });
     }
 }

@@ -157,6 +157,7 @@ fn tools(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(PAD);
             super::top::command_button(ui, state, "Delete", Command::Runs(Act::Delete), out);
+            super::top::command_button(ui, state, "CSV…", Command::ExportRuns, out);
         });
     });
     ui.add_space(4.0);
