@@ -429,9 +429,10 @@ impl Command {
                 let active = state.measuring.active.as_ref();
                 need(active.is_some_and(|a| !a.cancelled), "Nothing is measured")
             }
-            Self::ExportRuns | Self::ExportRunsTo(_) => {
-                need(state.runs.total() > 0, "Nothing was measured of this model yet")
-            }
+            Self::ExportRuns | Self::ExportRunsTo(_) => need(
+                state.runs.total() > 0,
+                "Nothing was measured of this model yet",
+            ),
             Self::Runs(Act::Delete) => need(!state.runs.chosen.is_empty(), "Choose a run first"),
             Self::Export(kind) | Self::CopyExport(kind) => state.export_unavailable(*kind),
             _ => None,
