@@ -1,6 +1,5 @@
 //! `dlaplan search`: finds placements, headless.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,10 +13,11 @@ use serde::Serialize;
 use crate::engine::client::{Limits, Update, WorkerCommand, profile, with_comparison};
 use crate::engine::{self, Calibration, Run, deploy, environment, parse_size};
 use crate::estimate::Estimator;
+use crate::export::Document;
 use crate::figure::short;
 use crate::history::{RunFilter, Store, default_path};
 use crate::model::Model;
-use crate::model::onnx::{LoadOptions, load, load_bundled_with};
+
 use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
 use crate::plan::{Planner, plan};
 use crate::search::bench::EngineBench;
@@ -31,18 +31,16 @@ use crate::search::{
 };
 use crate::target::Target;
 
+use super::args::{ModelArgs, parse_device};
 use super::calibrate::save;
 use super::interrupt;
 
 /// Find the best placement: exact for one engine, anytime for several.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SearchArgs {
-    /// ONNX file, or `bundled:resnet18` and so on.
-    #[arg(value_name = "MODEL")]
-    pub model: String,
-    /// Dims of an input the file leaves open, or to override the file's.
-    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
-    pub input: Vec<(String, Vec<u64>)>,
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Where it would run: `board`, `board@mode`, `board:tensorrt` or `board@mode:tensorrt`.
     #[arg(long, value_name = "TARGET", default_value_t = Target::default().id())]
     pub target: String,
@@ -148,25 +146,11 @@ pub enum GoalName {
     Pipeline,
 }
 
-fn parse_input(text: &str) -> Result<(String, Vec<u64>), String> {
-    let wrong = || format!("{text:?} is not NAME=1x3x224x224");
-    let (name, dims) = text.rsplit_once('=').ok_or_else(wrong)?;
-    let dims: Result<Vec<u64>, _> = dims.split('x').map(str::parse).collect();
-    Ok((
-        name.to_owned(),
-        dims.map_err(|e| format!("{}: {e}", wrong()))?,
-    ))
-}
-
 fn parse_pin(text: &str) -> Result<(String, Device), String> {
     let (name, device) = text
         .rsplit_once('=')
         .ok_or_else(|| format!("{text:?} is not NAME=GPU or NAME=DLA"))?;
-    let device = match device.to_ascii_uppercase().as_str() {
-        "GPU" => Device::Gpu,
-        "DLA" => Device::Dla,
-        other => return Err(format!("device {other:?} is not GPU or DLA")),
-    };
+    let device = parse_device(device)?;
     Ok((name.to_owned(), device))
 }
 
@@ -230,16 +214,6 @@ impl SearchArgs {
             front: self.front,
         })
     }
-
-    fn load(&self) -> Result<Model> {
-        let options = LoadOptions {
-            inputs: self.input.iter().cloned().collect::<BTreeMap<_, _>>(),
-        };
-        Ok(match self.model.strip_prefix("bundled:") {
-            Some(name) => load_bundled_with(name, &options)?,
-            None => load(Path::new(&self.model), &options)?,
-        })
-    }
 }
 
 /// What `--json` prints.
@@ -264,7 +238,7 @@ struct Report<'a> {
 /// # Errors
 /// An unreadable model or placement, an unknown target, constraints that cannot hold.
 pub fn run(args: &SearchArgs) -> Result<ExitCode> {
-    let model = args.load()?;
+    let model = args.model.load()?;
     let target = Target::parse(&args.target)?;
     let config = EngineConfig {
         precision: args.precision,
@@ -319,12 +293,7 @@ fn difference(
 ) -> Result<Vec<Move>> {
     let from = match &args.from {
         None => Placement::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the placement {}", path.display()))?;
-            serde_json::from_str(&text)
-                .with_context(|| format!("{} is not a placement", path.display()))?
-        }
+        Some(path) => Document::load(path)?.placement,
     };
     let planner = estimator.planner();
     let from = planner.plan_placement(&from)?;
@@ -371,12 +340,9 @@ fn measure(
     let absolute = |path: &Path| {
         std::path::absolute(path).with_context(|| format!("where is {}?", path.display()))
     };
-    let path = match args.model.strip_prefix("bundled:") {
-        Some(_) => PathBuf::from(&args.model),
-        None => absolute(Path::new(&args.model))?,
-    };
+    let path = args.model.absolute()?;
     let mut template = engine::Request::new(path, Placement::default(), planner.config().clone());
-    template.inputs = args.input.iter().cloned().collect();
+    template.inputs = args.model.input.iter().cloned().collect();
     template.per_layer = false;
     template.pools.dla_global_dram = args.dla_global_dram;
     if let Some(path) = &args.calib {
