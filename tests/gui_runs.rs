@@ -597,3 +597,83 @@ fn ten_thousand_runs_stay_fluent() {
     }
     assert_eq!(w.state().runs.len(), 1);
 }
+
+fn find_best(w: &mut Window<'_>) {
+    w.click("Find best");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while w.state().find.searching() || w.state().find.answer.is_none() {
+        assert!(Instant::now() < deadline);
+        w.settle();
+    }
+    w.run();
+}
+
+#[test]
+fn proposals_are_confirmed_and_what_fails_says_why() {
+    let mut w = fresh(&|dir| {
+        let model = resnet();
+        building(dir) + &measured(&model, measurement(&model, 321.0, &|_| false), dir)
+    });
+    find_best(&mut w);
+    w.click("Confirm the first 3 by measuring");
+    assert!(w.state().find.confirming.is_none(), "over");
+    let runs = stored(&w.data);
+    // All GPU, all DLA, two more proposals.
+    assert_eq!(runs.len(), 4);
+    let trials = &w.state().find.confirmed;
+    let measured: Vec<_> = trials.iter().filter(|t| t.measured.is_some()).collect();
+    assert_eq!(measured.len(), 1, "the others ran on the GPU instead");
+    assert_eq!(measured[0].setup.engines[0].placement, Placement::default());
+    let failed: Vec<_> = trials.iter().filter_map(|t| t.failure.as_deref()).collect();
+    assert!(
+        failed
+            .iter()
+            .all(|why| why.contains("moved ops off the DLA"))
+    );
+    let badge = |w: &Window<'_>, text: &str| w.query_all_by_label_contains(text).count();
+    assert!(badge(&w, "0 overrides measured 321") > 0);
+    assert!(badge(&w, "override not measured") > 0);
+    assert_eq!(w.state().runs.total(), 4);
+    // Figures of the history are not measured again.
+    w.click("Confirm the first 3 by measuring");
+    let gpu = |r: &&Run| r.request.placement == Placement::default();
+    assert_eq!(stored(&w.data).iter().filter(gpu).count(), 1);
+    assert!(w.state().find.confirmed.iter().any(|t| t.from_history));
+}
+
+#[test]
+fn confirming_is_cancelled_and_excludes_other_measurements() {
+    let mut w = fresh(&|dir| building(dir) + "sleep 60");
+    find_best(&mut w);
+    w.get_by_role_and_label(Role::Button, "Confirm the first 3 by measuring")
+        .click();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while w.query_by_label_contains("Measuring 1 of ").is_none() {
+        assert!(Instant::now() < deadline);
+        w.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(
+        Command::Profile.unavailable(w.state()).as_deref(),
+        Some("A measurement is under way")
+    );
+    let asked = Instant::now();
+    w.get_by_role_and_label(Role::Button, "Stop confirming")
+        .click();
+    while w.state().find.confirming.is_some() {
+        assert!(asked.elapsed() < Duration::from_secs(3));
+        w.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(Command::Profile.unavailable(w.state()), None);
+}
+
+#[test]
+fn without_a_machine_that_measures_nothing_is_offered() {
+    let mut w = window();
+    find_best(&mut w);
+    assert!(
+        w.query_by_label("Confirm the first 3 by measuring")
+            .is_none()
+    );
+}

@@ -162,6 +162,8 @@ impl State {
             Command::FindForm(form) => self.find_form(*form),
             Command::FindAgain => self.find.again(),
             Command::FindStop => self.find.stop(),
+            Command::ConfirmFound => self.confirm_found(),
+            Command::CancelConfirm => self.cancel_confirm(),
             Command::Pin(device) => self.pin(&self.selected(), device),
             Command::PinNode(node, device) => self.pin(&[node], device),
 

@@ -146,6 +146,10 @@ pub enum Command {
     FindAgain,
     /// Ends the search with the best so far.
     FindStop,
+    /// Builds and measures the first proposals and the baselines.
+    ConfirmFound,
+    /// Stops that; what has a figure keeps it.
+    CancelConfirm,
     /// Keeps the selection on a device in searches, or no more.
     Pin(Option<Device>),
     /// Keeps one node on a device in searches, or no more.
@@ -240,6 +244,8 @@ impl Command {
             Self::FindForm(_) => "Change the search".into(),
             Self::FindAgain => "Search again".into(),
             Self::FindStop => "Stop the search".into(),
+            Self::ConfirmFound => format!("Confirm the first {} by measuring", super::confirm::TOP),
+            Self::CancelConfirm => "Stop confirming".into(),
             Self::Pin(Some(d)) | Self::PinNode(_, Some(d)) => format!("Pin to {d} in searches"),
             Self::Pin(None) | Self::PinNode(_, None) => "Unpin in searches".into(),
             Self::Profile => "Profile".into(),
@@ -290,6 +296,7 @@ impl Command {
             Self::Batch(_) => "Images per inference",
             Self::FindBest => "Searches for the best placement by the estimate",
             Self::FindStop => "What was found so far stays",
+            Self::CancelConfirm => "What was measured stays",
             Self::Pin(Some(_)) | Self::PinNode(_, Some(_)) => {
                 "Find best leaves it there, whatever else it moves"
             }
@@ -361,6 +368,8 @@ impl Command {
         all.extend([
             Self::FindAgain,
             Self::FindStop,
+            Self::ConfirmFound,
+            Self::CancelConfirm,
             Self::Pin(Some(Device::Gpu)),
             Self::Pin(Some(Device::Dla)),
             Self::Pin(None),
@@ -418,6 +427,11 @@ impl Command {
             ),
             Self::Core(_) => need(state.dla_cores() > 0, "This target has no DLA"),
             Self::FindAgain => need(state.find.open, "Open Find best first"),
+            Self::ConfirmFound => state.no_confirm(),
+            Self::CancelConfirm => need(
+                state.find.confirming.is_some(),
+                "Nothing is being confirmed",
+            ),
             Self::FindStop => need(state.find.searching(), "No search is under way"),
             Self::Keep
             | Self::KeepAs(_)

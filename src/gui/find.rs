@@ -7,12 +7,14 @@ use crate::chart::{Chart, Mark, Point, View};
 use crate::figure::Figure;
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement, Site};
+use crate::search::confirm::Trial;
 use crate::search::{
     Answer, Constraints, Goal, Granularity, Move, Progress, Proposal, ProposedEngine, Request,
     SearchError,
 };
 use crate::target::Target;
 
+use super::confirm::Confirming;
 use super::explain::placement_name;
 use super::finder::{Finder, Found, Names};
 use super::message::Message;
@@ -222,6 +224,10 @@ pub struct Find {
     names: Names,
     /// Why the placement that was loaded last, or the best.
     pub why: Option<Why>,
+    /// Proposals being measured.
+    pub confirming: Option<Confirming>,
+    /// Trials of the proposals with an outcome.
+    pub confirmed: Vec<Trial>,
     /// Counts answers.
     pub changes: u64,
 }
@@ -370,6 +376,8 @@ impl State {
             find.form.pinned.retain(|(site, _)| known(site));
             find.asked = None;
             find.ground = None;
+            find.confirming = None;
+            find.confirmed.clear();
             match Finder::start(
                 Arc::clone(&model),
                 self.target,
@@ -421,6 +429,10 @@ impl State {
         let Some(ground) = &find.ground else { return };
         if find.searching {
             find.progress = ground.finder.progress();
+        }
+        let news = find.confirming.as_ref();
+        if let Some(trials) = news.and_then(|c| c.since(find.confirmed.len())) {
+            find.confirmed = trials;
         }
         if let Some(why) = &mut find.why
             && let Some(moves) = ground.finder.moves(why.id)

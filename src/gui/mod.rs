@@ -3,6 +3,7 @@
 mod actual;
 mod apply;
 mod command;
+mod confirm;
 mod consult;
 mod dialogs;
 mod explain;

@@ -155,6 +155,11 @@ impl Measuring {
             active: None,
         }
     }
+
+    /// What measures.
+    pub fn worker(&self) -> Option<&Worker> {
+        self.worker.as_ref()
+    }
 }
 
 /// What measuring brings from the background.
@@ -170,6 +175,8 @@ pub enum News {
     },
     /// About runs of the history.
     Runs(runs::News),
+    /// Proposals of a search were measured.
+    Confirmed(Box<super::confirm::Outcome>),
 }
 
 /// How often the window looks at a run under way.
@@ -200,7 +207,7 @@ impl State {
         if self.open.is_none() {
             return Some("Open a model first".into());
         }
-        if self.measuring.active.is_some() {
+        if self.measuring.active.is_some() || self.find.confirming.is_some() {
             return Some("A measurement is under way".into());
         }
         let environment = match &self.measuring.machine {
@@ -368,6 +375,7 @@ impl State {
             News::Machine(machine) => self.measuring.machine = machine,
             News::Ended { run, stored } => self.run_ended(&run, stored),
             News::Runs(news) => self.runs_news(news),
+            News::Confirmed(outcome) => self.confirmed(*outcome),
         }
     }
 
@@ -476,7 +484,7 @@ fn expected_s(heads: &[Arc<RunHead>], placement: &Placement, config: &EngineConf
 }
 
 /// The model's path as the worker finds it: bundled names as they are, files absolute.
-fn worker_path(path: &std::path::Path) -> PathBuf {
+pub(super) fn worker_path(path: &std::path::Path) -> PathBuf {
     if path.to_string_lossy().starts_with("bundled:") {
         return path.to_owned();
     }
@@ -484,7 +492,7 @@ fn worker_path(path: &std::path::Path) -> PathBuf {
 }
 
 /// Built engines and timing caches, where `dlaplan profile` has them too.
-fn cache_dir() -> Option<PathBuf> {
+pub(super) fn cache_dir() -> Option<PathBuf> {
     let dirs = directories::ProjectDirs::from("", "", "dlaplan")?;
     Some(dirs.cache_dir().join("engines"))
 }

@@ -12,11 +12,13 @@ use crate::figure::{Figure, short};
 use crate::model::OpId;
 use crate::placement::{Device, Placement};
 use crate::plan::Fallback;
+use crate::search::confirm::Trial;
 use crate::search::{
     Answer, Granularity, Move, Proposal, ProposedEngine, ProposedStage, SearchError,
 };
 
 use super::super::command::Command;
+use super::super::confirm::Confirming;
 use super::super::find::{self, Form, GoalKind, TIME_LIMIT, Why};
 use super::super::state::State;
 use super::super::theme::{self, PAD, Tokens};
@@ -364,6 +366,7 @@ fn outcome(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     }
     if !state.find.searching() {
         verdict(ui, answer, t, out);
+        confirming(ui, state, t, out);
     }
     let others: Vec<&Proposal> = answer
         .baselines
@@ -482,6 +485,54 @@ fn verdict(ui: &mut Ui, answer: &Answer, t: &Tokens, out: &mut Vec<Command>) {
     });
 }
 
+/// The button that measures, or how far it is; nothing on a machine that cannot measure.
+fn confirming(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    if let Some(c) = &state.find.confirming {
+        confirm_progress(ui, c, t, out);
+        return;
+    }
+    if !state.can_confirm() {
+        return;
+    }
+    let command = Command::ConfirmFound;
+    let why = command.unavailable(state);
+    let response = ui.add_enabled(why.is_none(), Button::new(command.text()));
+    let response = response
+        .on_hover_text(state.confirm_hint())
+        .on_disabled_hover_text(why.unwrap_or_default());
+    if response.clicked() {
+        out.push(command);
+    }
+}
+
+/// How far measuring the proposals is.
+pub fn confirm_progress(ui: &mut Ui, c: &Confirming, t: &Tokens, out: &mut Vec<Command>) {
+    let text = format!("Measuring {}", c.text());
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let command = Command::CancelConfirm;
+            if !c.cancelled {
+                let cancel = ui.small_button("Cancel");
+                cancel.widget_info(|| WidgetInfo::labeled(Role::Button, true, command.text()));
+                if cancel.on_hover_text(command.tooltip()).clicked() {
+                    out.push(command);
+                }
+            }
+            ui.add(
+                egui::ProgressBar::new(c.fraction() as f32)
+                    .desired_width(60.0)
+                    .desired_height(6.0)
+                    .fill(t.accent),
+            );
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let label = ui.add(Label::new(RichText::new(&text).color(t.text)).truncate());
+                label.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &text));
+                label.on_hover_text(&text);
+            });
+        });
+    });
+}
+
 /// The engine a click on a proposal loads: the first that uses a DLA, else the first.
 fn main_engine(p: &Proposal) -> Option<&ProposedEngine> {
     let dla = p.engines.iter().find(|e| e.summary.dla_ops > 0);
@@ -554,20 +605,26 @@ fn proposal(
     let shown = fitting(&title, left.width());
     widgets::text_in(painter, left, &shown, font, ink, Align::Min);
     let facts = facts(p);
-    let proven = if best {
-        find::optimality(answer)
-    } else {
-        String::new()
+    let trial = state.find.trial(p);
+    let (badge, ink) = match trial {
+        Some(Trial {
+            measured: Some(m), ..
+        }) => (format!("measured {}", short(m.value)), t.strong),
+        Some(Trial {
+            failure: Some(_), ..
+        }) => ("not measured".to_owned(), t.amber),
+        _ if best => (find::optimality(answer), t.accent),
+        _ => (String::new(), t.dim),
     };
     let mut rest = lower;
-    if best {
-        let galley = widgets::line(painter, &proven, theme::small(), t.accent, 90.0);
+    if !badge.is_empty() {
+        let galley = widgets::line(painter, &badge, theme::small(), ink, 100.0);
         let at = Pos2::new(
             lower.right() - galley.size().x,
             lower.center().y - galley.size().y / 2.0,
         );
         rest = lower.with_max_x(at.x - 8.0);
-        painter.galley(at, galley, t.accent);
+        painter.galley(at, galley, ink);
     }
     widgets::text_in(painter, rest, &facts, theme::small(), t.dim, Align::Min);
 
@@ -581,7 +638,7 @@ fn proposal(
     }
 
     let prefix = if best { "best: " } else { "" };
-    let label = format!("{prefix}{title}: {}, {facts} {proven}", find::fps(&p.fps));
+    let label = format!("{prefix}{title}: {}, {facts} {badge}", find::fps(&p.fps));
     response.widget_info(|| {
         WidgetInfo::selected(Role::Button, true, chosen, label.trim_end().to_owned())
     });
@@ -589,6 +646,34 @@ fn proposal(
         out.push(load(state, p, engine));
     }
     hover(response, state, p, engine, t);
+}
+
+/// What was measured of a proposal, in lines.
+fn trial_lines(ui: &mut Ui, trial: &Trial, t: &Tokens) {
+    match (&trial.measured, &trial.failure) {
+        (Some(m), _) => {
+            let from = if trial.from_history {
+                ", from the history"
+            } else {
+                ""
+            };
+            let text = format!(
+                "Measured: {} FPS ({} to {}){from}",
+                short(m.value),
+                short(m.min),
+                short(m.max)
+            );
+            ui.label(RichText::new(text).color(t.strong));
+            ui.label(RichText::new(&*m.source).font(theme::small()).color(t.dim));
+        }
+        (None, Some(why)) => {
+            ui.label(RichText::new(format!("Not measured: {why}")).color(t.amber));
+        }
+        (None, None) => return,
+    }
+    if let Some(estimate) = trial.estimate.as_ref().filter(|e| e.value().is_some()) {
+        ui.label(format!("The estimate before, recalibrated: {estimate} FPS"));
+    }
 }
 
 fn part_rect(card: Rect, i: usize) -> Rect {
@@ -774,6 +859,9 @@ fn hover(response: Response, state: &State, p: &Proposal, engine: &ProposedEngin
             ui.label(format!("{} beside the others", find::fps(&engine.fps)));
         } else {
             ui.label(find::fps(&p.fps));
+        }
+        if let Some(trial) = state.find.trial(p) {
+            trial_lines(ui, trial, t);
         }
         ui.label(engine.summary.to_string());
         for (what, figure) in [

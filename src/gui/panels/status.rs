@@ -132,6 +132,9 @@ fn hover(ui: &mut Ui, state: &State, t: &Tokens) {
 
 fn jobs(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     measuring(ui, state, t, out);
+    if let Some(c) = state.find.confirming.as_ref().filter(|_| !state.find.open) {
+        super::find::confirm_progress(ui, c, t, out);
+    }
     for job in state.jobs.running().iter().filter(|j| j.visible) {
         let age = job.started.elapsed();
         if age < WORTH_SHOWING {
