@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::estimate::{Estimate, Estimator};
 use crate::export::{Document, Subject};
+use crate::history;
 use crate::model::Model;
 use crate::model::onnx::{LoadOptions, load, load_bundled_with};
 use crate::placement::{Device, EngineConfig, Placement, Precision, Resolved};
@@ -206,7 +207,7 @@ impl Setup {
     /// The placement names what the model does not have.
     pub fn judge(&self) -> Result<Judged> {
         let planner = Planner::new(&self.model, &self.target, &self.config);
-        judge(&Estimator::new(&planner), &self.placement)
+        judge(&history::estimator(&planner), &self.placement)
     }
 
     /// What an export speaks of.

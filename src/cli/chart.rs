@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::chart::{Chart, Mark, Palette, Point, references, runs};
-use crate::estimate::Estimator;
 use crate::export::{Document, save_atomic};
-use crate::history::{ReferenceSet, RunFilter, Store, default_path};
+use crate::history::{self, ReferenceSet, RunFilter, Store, default_path};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::Planner;
 
@@ -171,7 +170,7 @@ pub(super) fn series(
     let mut estimated = Vec::new();
     for (label, placement, config) in asked {
         let planner = Planner::new(model, target, &config);
-        let estimator = Estimator::new(&planner);
+        let estimator = history::estimator(&planner);
         let judged = args::judge(&estimator, &placement).with_context(|| label.clone())?;
         estimated.push(Point {
             label,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::estimate::deployment::DeploymentEstimate;
 use crate::estimate::{Estimate, Estimator};
 use crate::figure::{Figure, short};
+use crate::history;
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, Planner, Summary};
@@ -86,7 +87,7 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
         return together(args, &setup, &mut out);
     }
     let planner = Planner::new(&setup.model, &setup.target, &setup.config);
-    let estimator = Estimator::new(&planner);
+    let estimator = history::estimator(&planner);
     let judged = args::judge(&estimator, &setup.placement)?;
     let modules = module_times(&setup.model, &estimator, &judged.plan, args.depth);
     let estimate = &judged.estimate;
@@ -204,7 +205,7 @@ fn together(args: &EstimateArgs, setup: &Setup, out: &mut impl Write) -> Result<
         let plan = planner
             .plan_placement(&placement)
             .with_context(|| asked.clone())?;
-        let load = Estimator::new(&planner).load(&plan);
+        let load = history::estimator(&planner).load(&plan);
         loads.push(load.map_err(|why| anyhow!("{asked}: no estimate: {why}"))?);
         engines.push(Engine {
             asked,
@@ -213,7 +214,7 @@ fn together(args: &EstimateArgs, setup: &Setup, out: &mut impl Write) -> Result<
         });
     }
     let planner = Planner::new(&setup.model, &setup.target, &setup.config);
-    let estimate = Estimator::new(&planner).deployment(&loads);
+    let estimate = history::estimator(&planner).deployment(&loads);
     if args.json {
         let report = Together {
             schema: 1,

@@ -14,6 +14,7 @@ use crate::engine::{
     Calibration, LayerTime, MemoryPools, NumericReference, Outcome, Request, Run, Timing, compare,
     deploy, environment, parse_size,
 };
+use crate::export::save_atomic;
 use crate::figure::{Measured, short};
 use crate::history::{Store, default_path};
 use crate::model::Model;
@@ -21,8 +22,6 @@ use crate::model::onnx::{LoadOptions, load, load_bundled_with};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::plan::{Plan, plan};
 use crate::target::Target;
-
-use super::calibrate::save;
 
 /// Build a real engine on this machine and measure it.
 #[derive(Clone, Debug, clap::Args)]
@@ -259,7 +258,7 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&runs)?;
-        save(path, text.as_bytes())?;
+        save_atomic(path, text.as_bytes())?;
     }
     keep(args, &runs);
     let mut out = std::io::stdout().lock();

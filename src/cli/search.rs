@@ -13,9 +13,9 @@ use serde::Serialize;
 use crate::engine::client::{Limits, Update, WorkerCommand, profile, with_comparison};
 use crate::engine::{self, Calibration, Run, deploy, environment, parse_size};
 use crate::estimate::Estimator;
-use crate::export::Document;
+use crate::export::{Document, save_atomic};
 use crate::figure::short;
-use crate::history::{RunFilter, Store, default_path};
+use crate::history::{self, RunFilter, Store, default_path};
 use crate::model::Model;
 
 use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
@@ -32,7 +32,6 @@ use crate::search::{
 use crate::target::Target;
 
 use super::args::{ModelArgs, parse_device};
-use super::calibrate::save;
 use super::interrupt;
 
 /// Find the best placement: exact for one engine, anytime for several.
@@ -247,7 +246,7 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
         gpu_fallback: !args.strict,
     };
     let planner = Planner::new(&model, &target, &config);
-    let estimator = Estimator::new(&planner);
+    let estimator = history::estimator(&planner);
     let request = args.request()?;
     if let Some(path) = &args.dump_problem {
         dump(path, &estimator, &request)?;
@@ -566,7 +565,7 @@ fn dump(path: &Path, estimator: &Estimator<'_, '_>, request: &Request) -> Result
         solution: &solution,
         solve_seconds: times[TIMES / 2].as_secs_f64(),
     };
-    save(path, &serde_json::to_vec(&dump)?)
+    Ok(save_atomic(path, &serde_json::to_vec(&dump)?)?)
 }
 
 /// The answer for people.

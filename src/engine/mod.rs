@@ -8,6 +8,7 @@ mod deployment;
 pub mod environment;
 mod log;
 pub mod outbox;
+mod own;
 pub mod protocol;
 mod request;
 mod run;
@@ -19,6 +20,7 @@ pub mod worker;
 pub use compare::compare;
 pub use deployment::deploy;
 pub use log::{Level, LogLine, LogRing, escape};
+pub use own::own_run;
 pub use request::{
     Calibration, MemoryPools, NumericReference, Request, RequestError, Timing, parse_size,
 };

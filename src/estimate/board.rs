@@ -29,6 +29,15 @@ impl Mix {
             (true, true) => Self::Both,
         }
     }
+
+    /// Name on screen.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Gpu => "GPU",
+            Self::Dla => "DLA",
+            Self::Both => "GPU + DLA",
+        }
+    }
 }
 
 /// How far off estimates of one kind were on rows held out of the fit.
@@ -39,6 +48,10 @@ pub struct HeldOut {
     pub precision: String,
     /// Devices.
     pub mix: Mix,
+    /// The model it is about ([`crate::model::Source::structure_hash`]), where own runs of that
+    /// model gave it; any model if not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Half width of the band shown, as a fraction: nine of ten held-out rows are inside, and
     /// never less than the figure has digits for.
     pub band: f64,
@@ -88,9 +101,10 @@ impl BoardFile {
         }
     }
 
-    /// The band for a precision and device mix: the exact one, else the widest of the same
-    /// devices, else the widest of all, else [`UNMEASURED_BAND`].
-    pub fn band(&self, precision: Precision, mix: Mix) -> Band {
+    /// The band for a precision, a device mix and a model: that of the model's own runs, else the
+    /// exact one of any model, else the widest of the same devices, else the widest of all, else
+    /// [`UNMEASURED_BAND`].
+    pub fn band(&self, precision: Precision, mix: Mix, structure_hash: &str) -> Band {
         let widest = |keep: &dyn Fn(&HeldOut) -> bool| {
             self.bands
                 .iter()
@@ -98,13 +112,52 @@ impl BoardFile {
                 .map(|b| b.band)
                 .reduce(f64::max)
         };
-        let name = precision.as_str();
-        let half = widest(&|b| b.precision == name && b.mix == mix)
-            .or_else(|| widest(&|b| b.mix == mix))
-            .or_else(|| widest(&|_| true))
+        let exact = |b: &HeldOut| b.precision == precision.as_str() && b.mix == mix;
+        let any = |b: &HeldOut| b.model.is_none();
+        let half = widest(&|b| exact(b) && b.model.as_deref() == Some(structure_hash))
+            .or_else(|| widest(&|b| exact(b) && any(b)))
+            .or_else(|| widest(&|b| b.mix == mix && any(b)))
+            .or_else(|| widest(&any))
             .unwrap_or(UNMEASURED_BAND);
         Band::symmetric(half)
     }
+
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// Not a calibration, of another layout, or of another board; the message says which.
+    pub fn parse(text: &str, board: &str) -> Result<Self, BoardFileError> {
+        let file: Self = serde_json::from_str(text)?;
+        if file.schema != Self::SCHEMA {
+            return Err(BoardFileError::Layout {
+                found: file.schema,
+                known: Self::SCHEMA,
+            });
+        }
+        if file.board != board {
+            return Err(BoardFileError::Board(file.board));
+        }
+        Ok(file)
+    }
+}
+
+/// Why a text is not a board's calibration.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardFileError {
+    /// Not one at all, or with other parameters than this version's.
+    #[error("not a calibration of this version of dlaplan: {0}")]
+    Format(#[from] serde_json::Error),
+    /// Of another layout.
+    #[error("calibration of layout {found}; this dlaplan reads {known}")]
+    Layout {
+        /// In the file.
+        found: u32,
+        /// Readable.
+        known: u32,
+    },
+    /// Of another board.
+    #[error("it is the calibration of {0:?}")]
+    Board(String),
 }
 
 /// The shipped files.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::board::Mix;
 use super::calibration::rows::Measurements;
 use super::calibration::{Calibration, Comparison, quantile};
 
@@ -61,14 +60,6 @@ fn percent(v: f64) -> String {
     format!("{:.1}", v * 100.0)
 }
 
-fn mix_name(mix: Mix) -> &'static str {
-    match mix {
-        Mix::Gpu => "GPU",
-        Mix::Dla => "DLA",
-        Mix::Both => "GPU + DLA",
-    }
-}
-
 /// The report in Markdown: statistics by board, precision and device, by model, by source; the
 /// single rows of whole engines and deployments; bands shown to users.
 pub fn markdown(calibration: &Calibration, measurements: &Measurements) -> String {
@@ -89,7 +80,7 @@ pub fn markdown(calibration: &Calibration, measurements: &Measurements) -> Strin
         &all,
         |c| {
             (!c.concurrent && c.fitted)
-                .then(|| format!("{} | {} | {}", c.board, c.precision, mix_name(c.mix)))
+                .then(|| format!("{} | {} | {}", c.board, c.precision, c.mix.label()))
         },
         "board | precision | device",
     );
@@ -153,7 +144,7 @@ pub fn markdown(calibration: &Calibration, measurements: &Measurements) -> Strin
                     "| {} | {} | {} | {:.0} | {} |",
                     file.board,
                     band.precision,
-                    mix_name(band.mix),
+                    band.mix.label(),
                     band.band * 100.0,
                     band.basis
                 ),

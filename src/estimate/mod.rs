@@ -106,7 +106,8 @@ impl<'p, 'm> Estimator<'p, 'm> {
         Self::with_board(planner, &board::shipped(planner.target().board.id))
     }
 
-    /// The same with another calibration: one that was refitted to the user's own runs.
+    /// The same with another calibration: one refitted to the user's own runs, which
+    /// [`crate::history::estimator`] finds.
     pub fn with_board(planner: &'p Planner<'m>, board: &BoardFile) -> Self {
         Self {
             planner,
@@ -261,7 +262,8 @@ impl Ready {
                 .iter()
                 .map(|t| t.elements().unwrap_or(0) as f64 * scale)
                 .collect(),
-            bands: [Mix::Gpu, Mix::Dla, Mix::Both].map(|mix| board.band(config.precision, mix)),
+            bands: [Mix::Gpu, Mix::Dla, Mix::Both]
+                .map(|mix| board.band(config.precision, mix, &model.source.structure_hash)),
             contention_band: Band::symmetric(board.contention_band),
             source: board.source.as_str().into(),
             costs,

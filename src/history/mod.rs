@@ -3,6 +3,7 @@
 
 mod csv;
 mod head;
+mod own;
 mod reference;
 mod store;
 
@@ -16,6 +17,7 @@ use crate::placement::{EngineConfig, Placement};
 
 pub use csv::CSV_HEADER;
 pub use head::RunHead;
+pub use own::{PassedOver, RunModels, calibration, estimator, own_calibration_path};
 pub use reference::{BUNDLED, Reference, ReferenceSet};
 pub use store::{Store, data_dir, default_path};
 

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::engine::{ErrorKind, Outcome, Request, Run};
+use crate::engine::{ErrorKind, Outcome, Request, Run, own_run};
 use crate::estimate::Estimator;
 use crate::estimate::board::{BoardFile, shipped};
 use crate::estimate::calibration::own::{OwnRun, refit};
@@ -78,17 +78,7 @@ impl<'b> EngineBench<'b> {
         let own: Vec<OwnRun<'_>> = self
             .runs
             .iter()
-            .filter(|r| r.deployment.is_none() && r.stands_for_placement())
-            .filter_map(|r| {
-                Some(OwnRun {
-                    model: self.model,
-                    target: self.target,
-                    config: r.request.config.clone(),
-                    placement: r.request.placement.clone(),
-                    fps: r.fps()?.value,
-                    gpu_ms: Vec::new(),
-                })
-            })
+            .filter_map(|r| own_run(r, self.model, self.target))
             .collect();
         // Too few runs leave the shipped calibration in force.
         if let Ok(board) = refit(&self.shipped, &own) {

@@ -615,6 +615,7 @@ fn board_file(
             bands.push(HeldOut {
                 precision: precision.to_owned(),
                 mix,
+                model: None,
                 band: (band.max(LEAST_BAND) * 100.0).ceil() / 100.0,
                 rows: own.len() as u32,
                 basis,

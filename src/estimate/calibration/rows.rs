@@ -257,17 +257,9 @@ impl Prepared {
             Metric::Ms => row.value,
             Metric::Fps => f64::from(row.batch) * 1000.0 / row.value,
         };
-        let mut prepared = Self {
-            target,
-            dla_scale: row.dla_mhz.map_or(1.0, |mhz| mhz / clock),
-            config,
-            profile: matches!(row.scope, Scope::Layers { .. }),
-            gpu: Vec::new(),
-            dla: Vec::new(),
-            transitions: Vec::new(),
-            subgraphs: 0.0,
-            measured_ms,
-        };
+        let mut prepared = Self::nothing(target, config, measured_ms);
+        prepared.dla_scale = row.dla_mhz.map_or(1.0, |mhz| mhz / clock);
+        prepared.profile = matches!(row.scope, Scope::Layers { .. });
         match &row.scope {
             Scope::Engine { default, dla } => {
                 let placement = dla.iter().fold(Placement::all(*default), |p, m| {
@@ -293,6 +285,63 @@ impl Prepared {
                     .push((*elements as f64, *to, *boundary));
             }
         }
+        Ok(prepared)
+    }
+
+    fn nothing(target: Target, config: EngineConfig, measured_ms: f64) -> Self {
+        Self {
+            target,
+            dla_scale: 1.0,
+            config,
+            profile: false,
+            gpu: Vec::new(),
+            dla: Vec::new(),
+            transitions: Vec::new(),
+            subgraphs: 0.0,
+            measured_ms,
+        }
+    }
+
+    /// The work of a whole engine.
+    ///
+    /// # Errors
+    /// The placement does not fit the model, or an op has no cost model.
+    pub(super) fn engine(
+        model: &Model,
+        target: Target,
+        config: &EngineConfig,
+        placement: &Placement,
+        measured_ms: f64,
+    ) -> Result<Self, String> {
+        let mut prepared = Self::nothing(target, config.clone(), measured_ms);
+        prepared.add_engine(model, placement)?;
+        Ok(prepared)
+    }
+
+    /// The DLA subgraphs of the same engine alone, submission included.
+    pub(super) fn subgraphs(&self, measured_ms: f64) -> Self {
+        Self {
+            gpu: Vec::new(),
+            transitions: Vec::new(),
+            measured_ms,
+            ..self.clone()
+        }
+    }
+
+    /// GPU kernels whose main op is chosen, as a layer profile shows them.
+    ///
+    /// # Errors
+    /// An op has no cost model, or nothing is chosen.
+    pub(super) fn kernels(
+        model: &Model,
+        target: Target,
+        config: &EngineConfig,
+        chosen: &dyn Fn(OpId) -> bool,
+        measured_ms: f64,
+    ) -> Result<Self, String> {
+        let mut prepared = Self::nothing(target, config.clone(), measured_ms);
+        prepared.profile = true;
+        prepared.add_chosen(model, Device::Gpu, chosen)?;
         Ok(prepared)
     }
 
@@ -360,6 +409,16 @@ impl Prepared {
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
             })
         };
+        self.add_chosen(model, device, &chosen)
+            .map_err(|e| format!("{e}: modules {modules:?}"))
+    }
+
+    fn add_chosen(
+        &mut self,
+        model: &Model,
+        device: Device,
+        chosen: &dyn Fn(OpId) -> bool,
+    ) -> Result<(), String> {
         for unit in units(model, self.config.batch).map_err(|e| e.0)? {
             let works: Vec<Work> = unit
                 .parts
@@ -374,7 +433,7 @@ impl Prepared {
             }
         }
         if self.gpu.is_empty() && self.dla.is_empty() {
-            return Err(format!("the network has none of the modules {modules:?}"));
+            return Err("the network has none of these".to_owned());
         }
         Ok(())
     }

@@ -1,0 +1,54 @@
+//! Runs as evidence for the estimates.
+
+use crate::estimate::calibration::own::OwnRun;
+use crate::model::{Model, OpId};
+use crate::placement::Device;
+use crate::target::Target;
+
+use super::run::{Measurement, RowSite, Run};
+
+/// A run of `model` on `target` as the refit of a calibration takes it; `None` where its figures
+/// do not stand for its placement alone: it failed, ran beside other engines, or its engine put
+/// ops elsewhere than planned.
+pub fn own_run<'m>(run: &Run, model: &'m Model, target: Target) -> Option<OwnRun<'m>> {
+    if run.deployment.is_some() || !run.stands_for_placement() {
+        return None;
+    }
+    let measured = run.measurement()?;
+    let (gpu_ms, dla_ms) = profile(measured, model);
+    Some(OwnRun {
+        model,
+        target,
+        config: run.request.config.clone(),
+        placement: run.request.placement.clone(),
+        fps: measured.fps.value,
+        gpu_ms,
+        dla_ms,
+    })
+}
+
+type Times = Vec<(Vec<OpId>, f64)>;
+
+/// GPU kernels and DLA subgraphs of the profile, ms. Reformats and helpers belong to neither.
+fn profile(measured: &Measurement, model: &Model) -> (Times, Times) {
+    let find =
+        |names: &[String]| -> Vec<OpId> { names.iter().filter_map(|n| model.find_op(n)).collect() };
+    let (mut gpu, mut dla) = (Times::new(), Times::new());
+    for row in &measured.layers {
+        match &row.site {
+            RowSite::Ops { ops } if row.device == Device::Gpu => {
+                let ops = find(ops);
+                if !ops.is_empty() {
+                    gpu.push((ops, row.mean_ms));
+                }
+            }
+            RowSite::Subgraph { subgraph } => {
+                if let Some((_, ops)) = measured.actual.subgraphs.get(*subgraph as usize) {
+                    dla.push((find(ops), row.mean_ms));
+                }
+            }
+            _ => {}
+        }
+    }
+    (gpu, dla)
+}
