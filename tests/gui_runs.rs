@@ -535,7 +535,7 @@ fn silent_fallback_is_loud_and_not_the_placement() {
         assert!(w.query_by_label(text).is_some(), "{text}");
     }
     assert!(w.query_by_label_contains("no rule objected").is_some());
-    let label = "GPU, layer1 on DLA, not run as asked fp16: 390 (measured)";
+    let label = "not as asked: GPU, layer1 on DLA fp16: 390 (measured)";
     assert!(w.query_by_role_and_label(Role::Button, label).is_some());
     let point = w
         .state()
@@ -543,7 +543,7 @@ fn silent_fallback_is_loud_and_not_the_placement() {
         .chart
         .points
         .iter()
-        .find(|p| p.label.contains("not run as asked"))
+        .find(|p| p.label.contains("not as asked"))
         .unwrap();
     assert!(point.load.is_none() && point.dla_mac_share.is_none() && !point.current);
     w.get_by_label("Select them").click();

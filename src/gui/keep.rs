@@ -298,7 +298,7 @@ fn run_points(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<(Origin
             label: if as_asked {
                 name
             } else {
-                format!("{name}, not run as asked")
+                format!("not as asked: {name}")
             },
             fps: Figure::Measured(fps.clone()),
             mark: Mark::Measured,

@@ -5,6 +5,7 @@ use egui::{Context, Key, Modifiers};
 use crate::placement::Device;
 
 use super::command::{Command, Step};
+use super::runs::Act;
 use super::state::State;
 use crate::export::Format;
 
@@ -78,6 +79,12 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
             && i.consume_shortcut(&keys)
         {
             out.push(Command::SelectAll);
+        }
+        if state.runs.shown
+            && !state.runs.chosen.is_empty()
+            && i.consume_key(Modifiers::NONE, Key::Delete)
+        {
+            out.push(Command::Runs(Act::Delete));
         }
         for command in plain() {
             if let Some(keys) = command.shortcut()

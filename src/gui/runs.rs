@@ -195,6 +195,8 @@ pub struct Runs {
     rows: Vec<u32>,
     read: BTreeMap<i64, Option<Arc<Run>>>,
     actual: Option<(i64, Arc<Actual>)>,
+    changes: u64,
+    own: Option<((u64, u64), Option<i64>)>,
 }
 
 /// What the history says about runs.
@@ -273,6 +275,11 @@ impl Runs {
         self.actual.as_ref().map(|(_, actual)| actual)
     }
 
+    /// Anything was measured of the model.
+    pub fn any_measured(&self) -> bool {
+        self.all.iter().any(|r| r.fps().is_some())
+    }
+
     /// Measured runs on other machines than a board.
     pub fn elsewhere(&self, board: &str) -> usize {
         let other = |r: &&RunRow| r.fps().is_some() && r.board != Some(board);
@@ -316,6 +323,7 @@ impl Runs {
 
     /// Brings the rows in line with the filter and the order.
     fn arrange(&mut self) {
+        self.changes += 1;
         let words: Vec<String> = self
             .filter
             .to_lowercase()
@@ -411,9 +419,14 @@ impl State {
     /// Reads what is needed of chosen runs and of the one that belongs to the placement.
     pub(super) fn read_runs(&mut self) {
         let Some(open) = &self.open else { return };
-        let own = self
-            .runs
-            .of_placement(self.doc.placement(), &self.config, self.target.board.id);
+        let key = (self.revision, self.runs.changes);
+        let own = match self.runs.own {
+            Some((at, own)) if at == key => own,
+            _ => self
+                .runs
+                .of_placement(self.doc.placement(), &self.config, self.target.board.id),
+        };
+        self.runs.own = Some((key, own));
         match own {
             None => self.runs.actual = None,
             Some(id) if self.runs.actual.as_ref().is_none_or(|(at, _)| *at != id) => {

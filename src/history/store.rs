@@ -280,7 +280,7 @@ impl Store {
     /// # Errors
     /// The file cannot be read, or a run in it does not parse.
     pub fn runs(&mut self, filter: &RunFilter) -> Result<Vec<StoredRun>, HistoryError> {
-        let rows = self.run_rows(filter)?;
+        let rows = self.run_rows(filter, str::to_owned)?;
         rows.into_iter()
             .map(|(id, json)| {
                 let mut run: Run = self.parse("run", id, &json)?;
@@ -297,16 +297,29 @@ impl Store {
     /// # Errors
     /// As [`Self::runs`].
     pub fn run_heads(&mut self, filter: &RunFilter) -> Result<Vec<RunHead>, HistoryError> {
-        self.run_rows(filter)?
-            .into_iter()
-            .map(|(id, json)| Ok(self.parse::<Slim>("run", id, &json)?.head(id)))
+        // Read row by row: the JSON of thousands of runs does not fit beside them.
+        let rows = self.run_rows(filter, |json| serde_json::from_str::<Slim>(json))?;
+        rows.into_iter()
+            .map(|(id, slim)| match slim {
+                Ok(slim) => Ok(slim.head(id)),
+                Err(source) => Err(HistoryError::Row {
+                    path: self.path.clone(),
+                    table: "run",
+                    id,
+                    source,
+                }),
+            })
             .collect()
     }
 
-    /// Id and JSON of runs that pass a filter, oldest first.
-    fn run_rows(&mut self, filter: &RunFilter) -> Result<Vec<(i64, String)>, HistoryError> {
+    /// Id and what is made of the JSON of runs that pass a filter, oldest first.
+    fn run_rows<T>(
+        &mut self,
+        filter: &RunFilter,
+        make: impl Fn(&str) -> T,
+    ) -> Result<Vec<(i64, T)>, HistoryError> {
         let limit = filter.limit.map_or(-1, i64::from);
-        let mut rows: Vec<(i64, String)> = self.wrap("listing runs", |db| {
+        let mut rows: Vec<(i64, T)> = self.wrap("listing runs", |db| {
             db.prepare_cached(
                 "SELECT id, json FROM runs WHERE deleted_ms IS NULL \
                  AND (?1 IS NULL OR structure_hash = ?1) AND (?2 IS NULL OR model = ?2) \
@@ -321,7 +334,7 @@ impl Store {
                     filter.finished,
                     limit
                 ],
-                |r: &Row<'_>| Ok((r.get(0)?, r.get(1)?)),
+                |r: &Row<'_>| Ok((r.get(0)?, make(r.get_ref(1)?.as_str()?))),
             )?
             .collect()
         })?;

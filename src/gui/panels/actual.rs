@@ -130,7 +130,13 @@ fn contradicted(ui: &mut Ui, open: &Open, actual: &Actual, t: &Tokens, out: &mut
     for (why, ops) in groups.iter().take(6) {
         let text = format!("{} × {why}", ops.len());
         ui.add(Label::new(RichText::new(text).color(t.text)).wrap());
-        links(ui, open, ops, out);
+        // Those that fell back silently are named above.
+        let rest: Vec<OpId> = ops
+            .iter()
+            .copied()
+            .filter(|op| !actual.silent.contains(op))
+            .collect();
+        links(ui, open, &rest, out);
     }
     if groups.len() > 6 {
         ui.label(format!("and {} more reasons", groups.len() - 6));
@@ -238,11 +244,14 @@ pub fn tip(actual: &Actual, spent: &Spent) -> String {
     format!("Actual: {text} (run of {})", when(actual.started_ms))
 }
 
-/// Devices of the ops of an engine, as stretches of the model: device and number of ops.
-pub fn stretches(actual: &Actual, ops: &[OpId]) -> Vec<(Option<Device>, usize)> {
+/// Devices of ops as stretches: device and number of ops.
+pub fn stretches(
+    ops: &[OpId],
+    device: &dyn Fn(OpId) -> Option<Device>,
+) -> Vec<(Option<Device>, usize)> {
     let mut all: Vec<(Option<Device>, usize)> = Vec::new();
     for op in ops {
-        let device = actual.device.get(op.index()).copied().flatten();
+        let device = device(*op);
         match all.last_mut() {
             Some((last, n)) if *last == device => *n += 1,
             _ => all.push((device, 1)),

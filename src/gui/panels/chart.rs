@@ -145,6 +145,8 @@ fn color_of(point: &Point, t: &Tokens) -> Color32 {
     match (point.current, point.mark) {
         (true, _) => t.current,
         (false, Mark::Published) => t.reference,
+        // A run that did not do as asked loads nothing.
+        (false, Mark::Measured) if point.load.is_none() => t.error,
         (false, _) => t.accent,
     }
 }
@@ -184,6 +186,15 @@ fn bars(
                 }
             }
             ui.add_space(8.0);
+            let elsewhere = state.runs.elsewhere(state.target.board.id);
+            if elsewhere > 0 && view == View::Bars {
+                ui.horizontal_wrapped(|ui| {
+                    ui.add_space(PAD);
+                    let plural = if elsewhere == 1 { "" } else { "s" };
+                    let text = format!("{elsewhere} run{plural} on other machines: see Runs");
+                    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+                });
+            }
             if state.kept.is_empty() && view == View::Bars {
                 ui.horizontal_wrapped(|ui| {
                     ui.add_space(PAD);

@@ -5,7 +5,7 @@ use egui::{
     WidgetInfo,
 };
 
-use crate::model::Model;
+use crate::model::{Model, OpId};
 use crate::placement::Device;
 
 use super::super::actual::Actual;
@@ -19,8 +19,8 @@ use super::actual;
 const LANE: f32 = 30.0;
 const GAP: f32 = 18.0;
 const LABEL: f32 = 36.0;
-/// Height of the strip that shows what the engine did.
-const STRIP: f32 = 10.0;
+/// Height of the strips that show what was asked and what the engine did.
+const STRIP: f32 = 8.0;
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
@@ -31,7 +31,9 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     ui.add_space(6.0);
     title(ui, state, &t);
     let actual = state.runs.actual();
-    let strip = if actual.is_some() { STRIP + 8.0 } else { 0.0 };
+    // Kept while another placement is on screen, so that nothing jumps.
+    let strips = actual.is_some() || state.runs.any_measured();
+    let strip = if strips { 2.0 * STRIP + 12.0 } else { 0.0 };
     let size = Vec2::new(ui.available_width(), LANE * 2.0 + GAP + 8.0 + strip);
     let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
     let rect = outer
@@ -111,34 +113,44 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         response.on_hover_ui(|ui| hover(ui, &open.model, segment, judged.plan.subgraphs.len(), &t));
     }
     draw_connectors(&painter, &t, rect, connectors);
-    if let Some(actual) = actual {
-        draw_actual(ui, &painter, state, actual, outer, rect, &t, out);
+    if strips {
+        let top = rect.top() + LANE * 2.0 + GAP + 6.0;
+        let area = |row: f32| {
+            Rect::from_min_size(
+                Pos2::new(rect.left(), top + row * (STRIP + 4.0)),
+                Vec2::new(rect.width(), STRIP),
+            )
+        };
+        for (row, name) in [(0.0, "asked"), (1.0, "actual")] {
+            painter.rect_filled(area(row), CornerRadius::same(3), t.base);
+            let label = Rect::from_min_max(
+                Pos2::new(outer.left() + PAD, area(row).top() - 2.0),
+                Pos2::new(area(row).left() - 2.0, area(row).bottom() + 2.0),
+            );
+            widgets::text_in(&painter, label, name, theme::small(), t.dim, Align::Min);
+        }
+        let asked = |op: OpId| Some(judged.plan.requested[op.index()]);
+        draw_strip(&painter, state, area(0.0), t.amber, &asked, &t);
+        match actual {
+            Some(actual) => draw_actual(ui, &painter, state, actual, area(1.0), &t, out),
+            None => {
+                let text = "not measured";
+                let at = area(1.0).shrink2(Vec2::new(6.0, -2.0));
+                widgets::text_in(&painter, at, text, theme::small(), t.faint, Align::Min);
+            }
+        }
     }
 }
 
-/// What the engine did with the ops of each segment, under the lanes of the prediction.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all of the strip's drawing context"
-)]
-fn draw_actual(
-    ui: &Ui,
+/// Devices of the ops of each segment, in its place; hatched where not as predicted.
+fn draw_strip(
     painter: &egui::Painter,
     state: &State,
-    actual: &Actual,
-    outer: Rect,
-    rect: Rect,
+    strip: Rect,
+    differs: egui::Color32,
+    device: &dyn Fn(OpId) -> Option<Device>,
     t: &Tokens,
-    out: &mut Vec<Command>,
 ) {
-    let top = rect.top() + LANE * 2.0 + GAP + 6.0;
-    let strip = Rect::from_min_size(Pos2::new(rect.left(), top), Vec2::new(rect.width(), STRIP));
-    painter.rect_filled(strip, CornerRadius::same(3), t.base);
-    let label = Rect::from_min_max(
-        Pos2::new(outer.left() + PAD, top - 2.0),
-        Pos2::new(strip.left() - 2.0, strip.bottom() + 2.0),
-    );
-    widgets::text_in(painter, label, "actual", theme::small(), t.dim, Align::Min);
     let mut drawn_to = f32::NEG_INFINITY;
     for segment in &state.ribbon.segments {
         let left = strip.left() + strip.width() * segment.start as f32;
@@ -149,7 +161,7 @@ fn draw_actual(
         drawn_to = left + width;
         let n = segment.ops.len() as f32;
         let mut at = left;
-        for (device, ops) in actual::stretches(actual, &segment.ops) {
+        for (device, ops) in actual::stretches(&segment.ops, device) {
             let right = at + width * ops as f32 / n;
             let body = Rect::from_min_max(
                 Pos2::new(at, strip.top()),
@@ -157,18 +169,29 @@ fn draw_actual(
             );
             at = right;
             let Some(device) = device else { continue };
-            painter.rect_filled(
-                body,
-                CornerRadius::ZERO,
-                t.device(device).gamma_multiply(0.8),
-            );
+            let color = t.device(device).gamma_multiply(0.8);
+            painter.rect_filled(body, CornerRadius::ZERO, color);
             if device != segment.device {
-                widgets::hatch(painter, body, t.error, 4.0);
-                let edge = Stroke::new(1.5, t.error);
+                widgets::hatch(painter, body, differs, 4.0);
+                let edge = Stroke::new(1.5, differs);
                 painter.rect_stroke(body, CornerRadius::ZERO, edge, StrokeKind::Inside);
             }
         }
     }
+}
+
+/// What the engine did, under the lanes of the prediction.
+fn draw_actual(
+    ui: &Ui,
+    painter: &egui::Painter,
+    state: &State,
+    actual: &Actual,
+    strip: Rect,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let device = |op: OpId| actual.device.get(op.index()).copied().flatten();
+    draw_strip(painter, state, strip, t.error, &device, t);
     let response = ui.interact(strip, egui::Id::unique("actual strip"), Sense::click());
     let on = |d| actual.device.iter().filter(|x| **x == Some(d)).count();
     let name = format!(
@@ -392,7 +415,7 @@ fn hover(ui: &mut Ui, model: &Model, segment: &Segment, subgraphs: usize, t: &To
         .unwrap_or_default();
     ui.label(format!("{n} op{}{cost}", if n == 1 { "" } else { "s" }));
     let (first, last) = (segment.ops[0], segment.ops[n - 1]);
-    let place = |op: crate::model::OpId| {
+    let place = |op: OpId| {
         let op = model.op(op);
         let path = &model.modules.get(op.module).path;
         if path.is_empty() {

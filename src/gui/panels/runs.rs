@@ -17,7 +17,6 @@ use super::super::widgets;
 use super::reasons::{facts, note};
 
 const ROW: f32 = 22.0;
-const GAP: f32 = 8.0;
 /// Log lines shown of a run under way, and of one that failed.
 const LOG_ACTIVE: usize = 3;
 const LOG_FAILED: usize = 30;
@@ -108,23 +107,23 @@ fn active(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
             );
             let lines = active.look(|p| p.log.tail(LOG_ACTIVE));
             for line in lines {
-                log_line(ui, &line.to_string(), t);
+                log_line(ui, &line.to_string(), false, t);
             }
         });
 }
 
-fn log_line(ui: &mut Ui, text: &str, t: &Tokens) {
+fn log_line(ui: &mut Ui, text: &str, whole: bool, t: &Tokens) {
     let color = match text.get(..3) {
         Some("[E]") => t.error,
         Some("[W]") => t.amber,
         _ => t.dim,
     };
-    ui.add(
-        Label::new(RichText::new(text).font(theme::mono()).color(color))
-            .truncate()
-            .selectable(true),
-    )
-    .on_hover_text(text);
+    let label = Label::new(RichText::new(text).font(theme::mono()).color(color)).selectable(true);
+    if whole {
+        ui.add(label.wrap());
+    } else {
+        ui.add(label.truncate()).on_hover_text(text);
+    }
 }
 
 fn tools(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
@@ -166,17 +165,13 @@ fn tools(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
 /// Where each column is.
 fn columns(rect: Rect) -> [Rect; 8] {
     let wide = rect.width() > 820.0;
-    let fixed = [
-        74.0,
-        0.0,
-        if wide { 78.0 } else { 66.0 },
-        38.0,
-        if wide { 150.0 } else { 100.0 },
-        if wide { 128.0 } else { 96.0 },
-        54.0,
-        if wide { 104.0 } else { 16.0 },
-    ];
-    let taken: f32 = fixed.iter().sum::<f32>() + GAP * 7.0 + PAD * 2.0;
+    let gap = if wide { 12.0 } else { 6.0 };
+    let fixed = if wide {
+        [74.0, 0.0, 78.0, 38.0, 150.0, 110.0, 54.0, 104.0]
+    } else {
+        [68.0, 0.0, 52.0, 34.0, 94.0, 86.0, 46.0, 16.0]
+    };
+    let taken: f32 = fixed.iter().sum::<f32>() + gap * 7.0 + PAD * 2.0;
     let mut left = rect.left() + PAD;
     fixed.map(|width| {
         let width = if width == 0.0 {
@@ -188,7 +183,7 @@ fn columns(rect: Rect) -> [Rect; 8] {
             Pos2::new(left, rect.top()),
             Pos2::new(left + width, rect.bottom()),
         );
-        left += width + GAP;
+        left += width + gap;
         column
     })
 }
@@ -370,7 +365,8 @@ fn draw_row(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens, out: &mut Vec<
         let estimate = state.judged.as_ref().and_then(|j| j.estimate.fps.value());
         if let Some(now) = estimate.filter(|_| here) {
             let percent = (fps.value / now - 1.0) * 100.0;
-            let text = format!("{percent:+.0} %");
+            // No negative zero.
+            let text = format!("{:+.0} %", percent.round() + 0.0);
             cell(at_estimate, &text, t.dim, Align::Max);
         } else {
             cell(at_estimate, "–", t.faint, Align::Max);
@@ -500,7 +496,7 @@ fn details(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens) {
                         .color(t.faint),
                 );
                 for line in worth_reading(&run.log, LOG_FAILED) {
-                    log_line(ui, &line.to_string(), t);
+                    log_line(ui, &line.to_string(), true, t);
                 }
             }
         }
