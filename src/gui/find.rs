@@ -1,5 +1,6 @@
 //! "Find best" as a value: what is asked for, what was found, why it is as it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -518,20 +519,18 @@ impl State {
         let all = answer.proposals.iter().chain(&answer.baselines);
         let mut points: Vec<(Origin, Point)> = Vec::new();
         let mut seen: Vec<Vec<&Placement>> = Vec::new();
+        let mut names: BTreeMap<&str, u32> = BTreeMap::new();
         for p in all.filter(|p| p.engines.len() > 1) {
             let placements: Vec<&Placement> = p.engines.iter().map(|e| &e.placement).collect();
             if seen.contains(&placements) {
                 continue;
             }
-            let same_name = seen.len();
             seen.push(placements);
-            let taken = points
-                .iter()
-                .any(|(_, q)| q.deployment.as_deref() == Some(&*p.name));
-            let group = if taken {
-                format!("{} ({})", p.name, same_name + 1)
-            } else {
-                p.name.clone()
+            let same_name = names.entry(&p.name).or_default();
+            *same_name += 1;
+            let group = match same_name {
+                1 => p.name.clone(),
+                n => format!("{} ({n})", p.name),
             };
             for engine in &p.engines {
                 points.push((
@@ -563,15 +562,20 @@ pub fn optimality(answer: &Answer) -> String {
     }
 }
 
-/// A figure with its unit and band: `463 FPS ±13 %`.
+/// Images per second with their band: `463 FPS ±13 %`.
 pub fn fps(figure: &Figure) -> String {
+    in_unit(figure, "FPS")
+}
+
+/// A figure with its unit and band: `2.13 ms ±13 %`.
+pub fn in_unit(figure: &Figure, unit: &str) -> String {
     match figure {
         Figure::Estimated(e) => format!(
-            "{} FPS ±{:.0} %",
+            "{} {unit} ±{:.0} %",
             crate::figure::short(e.value),
             e.band.half_width() * 100.0
         ),
-        Figure::Measured(m) => format!("{} FPS measured", crate::figure::short(m.value)),
+        Figure::Measured(m) => format!("{} {unit} measured", crate::figure::short(m.value)),
         Figure::None { .. } => "no estimate".into(),
     }
 }

@@ -178,11 +178,12 @@ fn moves(planner: &Planner<'_>, from: &[Device], to: &[Device]) -> Vec<Move> {
         }
         runs.extend(run);
         for (device, first, last, mut ops) in runs {
-            let (a, b) = (&tree.get(first).path, &tree.get(last).path);
+            let from = &tree.get(first).path;
             let what = if first == last {
-                a.to_string()
+                from.to_string()
             } else {
-                format!("{a}..{b}")
+                // Siblings: what is above them is said already.
+                format!("{from}..{}", tree.get(last).name)
             };
             ops.sort_unstable();
             add(what, device, ops);

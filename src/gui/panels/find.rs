@@ -1,9 +1,9 @@
 //! The search for the best placement: what is asked for, what was found, why.
 
 use egui::{
-    Align, Button, Checkbox, ComboBox, CornerRadius, DragValue, Frame, Grid, Label, Layout, Margin,
-    Pos2, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2,
-    WidgetInfo,
+    Align, Button, Checkbox, Color32, ComboBox, CornerRadius, DragValue, FontId, Frame, Grid,
+    Label, Layout, Margin, Painter, Pos2, Rect, Response, RichText, Role, ScrollArea, Sense,
+    Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
 };
 use egui_plot::{PlotPoint, PlotTransform};
 
@@ -602,7 +602,7 @@ fn proposal(
     let painter = ui.painter();
     let ink = if best { t.strong } else { t.text };
     let font = if best { theme::strong() } else { theme::body() };
-    let shown = fitting(&title, left.width());
+    let shown = fitting(painter, &title, font.clone(), left.width());
     widgets::text_in(painter, left, &shown, font, ink, Align::Min);
     let facts = facts(p);
     let trial = state.find.trial(p);
@@ -672,7 +672,8 @@ fn trial_lines(ui: &mut Ui, trial: &Trial, t: &Tokens) {
         (None, None) => return,
     }
     if let Some(estimate) = trial.estimate.as_ref().filter(|e| e.value().is_some()) {
-        ui.label(format!("The estimate before, recalibrated: {estimate} FPS"));
+        let text = find::fps(estimate);
+        ui.label(format!("The estimate before, recalibrated: {text}"));
     }
 }
 
@@ -717,10 +718,14 @@ fn figure(ui: &Ui, rect: Rect, fps: &Figure, t: &Tokens, strong: bool) -> f32 {
     x
 }
 
-/// Cut in the middle to about this width: paths differ at their ends.
-fn fitting(text: &str, width: f32) -> String {
-    const CHARACTER: f32 = 6.6;
-    elide(text, (width / CHARACTER) as usize)
+/// Cut in the middle where it is wider than this: paths differ at their ends.
+fn fitting(painter: &Painter, text: &str, font: FontId, width: f32) -> String {
+    let all = widgets::line(painter, text, font, Color32::PLACEHOLDER, f32::INFINITY);
+    let share = width / all.size().x.max(1.0);
+    if share >= 1.0 {
+        return text.to_owned();
+    }
+    elide(text, (text.chars().count() as f32 * share * 0.96) as usize)
 }
 
 /// GPU work, transitions and what the placement says, in a line.
@@ -795,7 +800,7 @@ fn engine_line(
         Pos2::new(label.right(), inner.top()),
         Pos2::new(start - 8.0, inner.bottom()),
     );
-    let shown = fitting(&name, text.width());
+    let shown = fitting(painter, &name, theme::small(), text.width());
     widgets::text_in(painter, text, &shown, theme::small(), t.text, Align::Min);
     let figures = find::fps(&e.fps);
     response.widget_info(|| {
@@ -870,15 +875,11 @@ fn hover(response: Response, state: &State, p: &Proposal, engine: &ProposedEngin
             ("DLA", &engine.estimate.dla_ms),
             ("Transitions", &engine.estimate.transition_ms),
         ] {
-            let text = match figure {
-                Figure::None { .. } => "no estimate".to_owned(),
-                other => format!("{other} ms"),
-            };
-            ui.label(format!("{what}: {text}"));
+            ui.label(format!("{what}: {}", find::in_unit(figure, "ms")));
         }
         let energy = match &engine.energy_mj {
             Figure::None { reason } => format!("Energy: no estimate ({reason})"),
-            other => format!("Energy: {other} mJ per inference"),
+            other => format!("Energy: {} per inference", find::in_unit(other, "mJ")),
         };
         ui.label(energy);
         let now = state.judged.as_ref().and_then(|j| j.estimate.fps.value());

@@ -11,6 +11,13 @@ use super::super::theme::{self, PAD, Tokens};
 use super::super::widgets::{self, Icon};
 use crate::export::Format;
 
+/// Below this width the bar leaves out what the More menu has too, and abbreviates.
+const COMPACT: f32 = 1320.0;
+
+fn compact(ui: &Ui) -> bool {
+    ui.ctx().content_rect().width() < COMPACT
+}
+
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
@@ -24,28 +31,9 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             ui.add_space(PAD - 4.0);
             more_menu(ui, state, out);
-            let sidebar = Command::ToggleInspector;
-            icon(
-                ui,
-                state,
-                Icon::Sidebar,
-                sidebar,
-                Some("what is selected, and why"),
-                out,
-            );
-            let (sun, theme) = if t.dark {
-                (Icon::Sun, ThemeChoice::Light)
-            } else {
-                (Icon::Moon, ThemeChoice::Dark)
-            };
-            icon(
-                ui,
-                state,
-                sun,
-                Command::Theme(theme),
-                Some("for this and later sessions"),
-                out,
-            );
+            if !compact(ui) {
+                looks(ui, state, &t, out);
+            }
             export_menu(ui, state, out);
             command_button(ui, state, "Keep…", Command::Keep, out);
             find_button(ui, state, &t, out);
@@ -68,6 +56,32 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             );
         });
     });
+}
+
+/// The inspector and the appearance.
+fn looks(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let sidebar = Command::ToggleInspector;
+    icon(
+        ui,
+        state,
+        Icon::Sidebar,
+        sidebar,
+        Some("what is selected, and why"),
+        out,
+    );
+    let (sun, theme) = if t.dark {
+        (Icon::Sun, ThemeChoice::Light)
+    } else {
+        (Icon::Moon, ThemeChoice::Dark)
+    };
+    icon(
+        ui,
+        state,
+        sun,
+        Command::Theme(theme),
+        Some("for this and later sessions"),
+        out,
+    );
 }
 
 fn separator(ui: &mut Ui, t: &Tokens) {
@@ -113,7 +127,7 @@ fn pick(
 
 fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let name = state.open.as_ref().map_or("No model", |o| &o.model.name);
-    let title = RichText::new(short(name, 24))
+    let title = RichText::new(short(name, if compact(ui) { 14 } else { 24 }))
         .font(theme::strong())
         .color(t.strong);
     let menu = ui.menu_button(title, |ui| {
@@ -204,7 +218,8 @@ fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
             }
         },
     );
-    let version = format!("TensorRT {}", target.tensorrt);
+    let name = if compact(ui) { "TRT" } else { "TensorRT" };
+    let version = format!("{name} {}", target.tensorrt);
     choice(ui, "TensorRT", &version, target.tensorrt.jetpack(), |ui| {
         for v in target.board.tensorrt {
             let text = format!("TensorRT {v}   {}", v.jetpack());
