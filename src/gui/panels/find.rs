@@ -983,7 +983,7 @@ fn moves(ui: &mut Ui, why: &Why, t: &Tokens, out: &mut Vec<Command>) {
     ui.label(RichText::new(text).font(theme::small()).color(color));
 }
 
-fn better(ms: f64, t: &Tokens) -> egui::Color32 {
+fn better(ms: f64, t: &Tokens) -> Color32 {
     match ms {
         ms if ms < -0.0005 => t.gpu,
         ms if ms > 0.0005 => t.error,
