@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
+use crate::history;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::plan::Planner;
@@ -145,7 +146,7 @@ impl Drop for Finder {
 
 fn serve(model: &Model, target: &Target, config: &EngineConfig, shared: &Shared) {
     let planner = Planner::new(model, target, config);
-    let estimator = Estimator::new(&planner);
+    let estimator = history::estimator(&planner);
     loop {
         let next = {
             let mut slot = shared.slot();

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use crate::estimate::{Estimate, Estimator};
+use crate::estimate::Estimate;
 use crate::figure::Figure;
+use crate::history;
 use crate::model::{Model, OpId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
 use crate::plan::{Fallback, Plan, Planner, Summary};
@@ -167,7 +168,7 @@ fn serve(
     wake: &Waker,
 ) {
     let planner = Planner::new(model, target, config);
-    let estimator = Estimator::new(&planner);
+    let estimator = history::estimator(&planner);
     let costs = |device| {
         model
             .op_ids()
