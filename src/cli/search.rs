@@ -608,7 +608,11 @@ fn text(
         line(format!("front ({kind}): FPS, GPU ms, transitions"));
         for p in &answer.front {
             let gpu = p.gpu_ms().map_or("?".into(), short);
-            line(format!("  {}, {gpu}, {}", p.fps, p.transitions));
+            line(format!(
+                "  {}, {gpu}, {}",
+                p.fps.with_unit("FPS"),
+                p.transitions
+            ));
         }
     }
     line(String::new());
@@ -631,23 +635,39 @@ fn text(
 }
 
 fn proposal(p: &Proposal) -> Vec<String> {
-    let mut lines = vec![format!("{}: {} FPS", p.name, p.fps)];
-    for e in &p.engines {
+    let mut lines = vec![format!("{}: {}", p.name, p.fps.with_unit("FPS"))];
+    for (e, number) in p.engines.iter().zip(1..) {
         if p.engines.len() > 1 {
+            let core = match e.estimate.dla_ms.value() {
+                Some(ms) if ms > 0.0 => format!(", DLA core {}", e.config.dla_core),
+                _ => String::new(),
+            };
             lines.push(format!(
-                "  engine on core {}: {} FPS",
-                e.config.dla_core, e.fps
+                "  engine {number}{core}: {}",
+                e.fps.with_unit("FPS")
             ));
         }
         lines.push(format!("  {}", e.summary));
+        let parts = [
+            ("GPU", &e.estimate.gpu_ms),
+            ("DLA", &e.estimate.dla_ms),
+            ("transitions", &e.estimate.transition_ms),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, figure)| figure.value() != Some(0.0))
+            .map(|(what, figure)| format!("{what} {}", figure.with_unit("ms")))
+            .collect();
+        lines.push(format!("  {}", parts.join(", ")));
+        let said = e.placement.overrides.iter();
+        let said: Vec<String> = said
+            .map(|(site, device)| format!(", {site} = {device}"))
+            .collect();
         lines.push(format!(
-            "  GPU {} ms, DLA {} ms, transitions {} ms",
-            e.estimate.gpu_ms, e.estimate.dla_ms, e.estimate.transition_ms
+            "  default {}{}",
+            e.placement.default,
+            said.concat()
         ));
-        lines.push(format!("  default {}", e.placement.default));
-        for (site, device) in &e.placement.overrides {
-            lines.push(format!("    {site} = {device}"));
-        }
     }
     for s in &p.stages {
         let core = s.core.map_or(String::new(), |c| c.to_string());
