@@ -130,6 +130,11 @@ fn calibrating_from_a_history_moves_estimates_and_narrows_their_bands() {
     );
     assert!(after.1 < 0.6 * before.1, "{before:?} {after:?}");
 
+    let output = dlaplan(data, &["calibrate", "--from-history", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["files"][0]["what"], "wrote");
+    assert!(report["files"][0]["bands"][0]["band"].as_f64().unwrap() < 0.1);
+
     // A named history does the same; a missing one is refused and not made.
     let named = history.to_str().unwrap();
     assert!(

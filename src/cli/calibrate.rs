@@ -4,14 +4,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
 
-use crate::estimate::board::{BoardFile, shipped, shipped_boards};
+use crate::estimate::board::{BoardFile, HeldOut, shipped, shipped_boards};
 use crate::estimate::calibration::own::refit;
 use crate::estimate::calibration::rows::Measurements;
 use crate::estimate::calibration::{calibrate, to_text};
 use crate::export::save_atomic;
-use crate::history::{RunFilter, RunModels, Store, data_dir, default_path, own_calibration_path};
+use crate::history::{
+    PassedOver, RunFilter, RunModels, Store, data_dir, default_path, own_calibration_path,
+};
 
 /// Fit the estimates' parameters to measurements and write one file per board.
 ///
@@ -41,6 +44,9 @@ pub struct CalibrateArgs {
     /// Delete what --from-history wrote: estimates use the shipped files again.
     #[arg(long, conflicts_with_all = ["from_history", "measurements", "out", "check"])]
     pub forget: bool,
+    /// What was done as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Measurements from a file, or the shipped ones.
@@ -70,52 +76,147 @@ pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(save_atomic(path, bytes)?)
 }
 
+/// What the command did.
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: u32,
+    files: Vec<Written>,
+    /// Runs of the history that say nothing of the estimates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<PassedOver>,
+    /// Boards with runs, but too few.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    as_shipped: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Written {
+    path: PathBuf,
+    /// `wrote`; with --check `same` or `differs`; with --forget `deleted`.
+    what: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// Bands that changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bands: Vec<Change>,
+}
+
+/// A band that own runs changed.
+#[derive(Debug, Serialize)]
+struct Change {
+    was: Option<f64>,
+    #[serde(flatten)]
+    now: HeldOut,
+}
+
+impl Report {
+    fn new() -> Self {
+        Self {
+            schema: 1,
+            files: Vec::new(),
+            passed_over: Vec::new(),
+            as_shipped: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, path: PathBuf, what: &'static str, source: Option<&str>) {
+        self.files.push(Written {
+            path,
+            what,
+            source: source.map(str::to_owned),
+            bands: Vec::new(),
+        });
+    }
+
+    fn print(&self, out: &mut impl Write) -> Result<()> {
+        for run in &self.passed_over {
+            writeln!(out, "run {} passed over: {}", run.run, run.reason)?;
+        }
+        for why in &self.as_shipped {
+            writeln!(out, "as shipped: {why}")?;
+        }
+        for file in &self.files {
+            match &file.source {
+                Some(source) => writeln!(out, "{} {}: {source}", file.what, file.path.display())?,
+                None => writeln!(out, "{}  {}", file.what, file.path.display())?,
+            }
+            for Change { was, now } in &file.bands {
+                let was = was.map_or(String::new(), |b| format!(" (was {:.0} %)", b * 100.0));
+                writeln!(
+                    out,
+                    "  {} on {}: ±{:.0} %{was}, {}",
+                    now.precision,
+                    now.mix.label(),
+                    now.band * 100.0,
+                    now.basis
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Unreadable measurements or history, a row about something that does not exist, an unwritable
 /// folder.
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
+    let (report, code) = if args.forget {
+        forget()?
+    } else if let Some(history) = &args.from_history {
+        from_history(history.as_deref())?
+    } else {
+        published(args)?
+    };
     let mut out = std::io::stdout().lock();
-    if args.forget {
-        return forget(&mut out);
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        report.print(&mut out)?;
+        if args.from_history.is_some() && report.files.is_empty() {
+            writeln!(
+                out,
+                "nothing to learn from; `dlaplan profile` on a Jetson adds runs"
+            )?;
+        }
     }
-    if let Some(history) = &args.from_history {
-        return from_history(history.as_deref(), &mut out);
-    }
+    Ok(code)
+}
+
+fn published(args: &CalibrateArgs) -> Result<(Report, ExitCode)> {
     let measurements = measurements(args.measurements.as_deref())?;
-    let calibration = calibrate(&measurements)?;
+    let mut report = Report::new();
     let mut differs = false;
-    for file in &calibration.files {
+    for file in &calibrate(&measurements)?.files {
         let path = args.out.join(format!("{}.json", file.board));
         let text = to_text(file)?;
         if args.check {
             let same = std::fs::read_to_string(&path).is_ok_and(|t| t == text);
             differs |= !same;
-            let word = if same { "same" } else { "differs" };
-            writeln!(out, "{word}  {}", path.display())?;
+            report.add(path, if same { "same" } else { "differs" }, None);
         } else {
             save(&path, text.as_bytes())?;
-            writeln!(out, "wrote {}: {}", path.display(), file.source)?;
+            report.add(path, "wrote", Some(&file.source));
         }
     }
-    Ok(if differs {
+    let code = if differs {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
-    })
+    };
+    Ok((report, code))
 }
 
 fn folder() -> Result<PathBuf> {
     data_dir().context("no folder for your own calibration; name one with DLAPLAN_DATA_DIR")
 }
 
-fn from_history(history: Option<&Path>, out: &mut impl Write) -> Result<ExitCode> {
+fn from_history(history: Option<&Path>) -> Result<(Report, ExitCode)> {
     let folder = folder()?;
     let path = match history {
-        Some(path) if !path.exists() => {
-            anyhow::bail!("{}: there is no such history", path.display())
-        }
+        Some(path) if !path.exists() => bail!("{}: there is no such history", path.display()),
         Some(path) => path.to_owned(),
         None => default_path().context("no folder for the history; name a file")?,
     };
@@ -125,10 +226,10 @@ fn from_history(history: Option<&Path>, out: &mut impl Write) -> Result<ExitCode
     })?;
     let models = RunModels::read(&runs);
     let (own, passed_over) = models.own_runs(&runs);
-    for run in &passed_over {
-        writeln!(out, "run {} passed over: {}", run.run, run.reason)?;
-    }
-    let mut wrote = false;
+    let mut report = Report {
+        passed_over,
+        ..Report::new()
+    };
     for board in shipped_boards() {
         if !own.iter().any(|r| r.target.board.id == board) {
             continue;
@@ -138,56 +239,47 @@ fn from_history(history: Option<&Path>, out: &mut impl Write) -> Result<ExitCode
             Ok(file) => {
                 let path = own_calibration_path(&folder, board);
                 save(&path, to_text(&file)?.as_bytes())?;
-                writeln!(out, "wrote {}: {}", path.display(), file.source)?;
-                bands(out, &shipped, &file)?;
-                wrote = true;
+                report.files.push(Written {
+                    path,
+                    what: "wrote",
+                    bands: changes(&shipped, &file),
+                    source: Some(file.source),
+                });
             }
-            Err(e) => writeln!(out, "{board} stays as it is: {e}")?,
+            Err(e) => report.as_shipped.push(e.to_string()),
         }
     }
-    if wrote {
-        return Ok(ExitCode::SUCCESS);
-    }
-    writeln!(
-        out,
-        "nothing to learn from in {}: {} runs with figures, {} usable; `dlaplan profile` on a \
-         Jetson adds some",
-        path.display(),
-        runs.len(),
-        own.len()
-    )?;
-    Ok(ExitCode::FAILURE)
+    let code = if report.files.is_empty() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    };
+    Ok((report, code))
 }
 
-/// What became of the bands.
-fn bands(out: &mut impl Write, before: &BoardFile, after: &BoardFile) -> Result<()> {
-    for band in after.bands.iter().filter(|b| !before.bands.contains(b)) {
-        let old = before
+fn changes(before: &BoardFile, after: &BoardFile) -> Vec<Change> {
+    let new = after.bands.iter().filter(|b| !before.bands.contains(b));
+    new.map(|now| Change {
+        was: before
             .bands
             .iter()
-            .find(|b| (&b.precision, b.mix) == (&band.precision, band.mix));
-        let was = old.map_or(String::new(), |b| format!(" (was {:.0} %)", b.band * 100.0));
-        writeln!(
-            out,
-            "  {} on {}: \u{b1}{:.0} %{was}, {}",
-            band.precision,
-            band.mix.label(),
-            band.band * 100.0,
-            band.basis
-        )?;
-    }
-    Ok(())
+            .find(|b| (&b.precision, b.mix) == (&now.precision, now.mix))
+            .map(|b| b.band),
+        now: now.clone(),
+    })
+    .collect()
 }
 
-fn forget(out: &mut impl Write) -> Result<ExitCode> {
+fn forget() -> Result<(Report, ExitCode)> {
     let folder = folder()?;
+    let mut report = Report::new();
     for board in shipped_boards() {
         let path = own_calibration_path(&folder, board);
         match std::fs::remove_file(&path) {
-            Ok(()) => writeln!(out, "deleted {}", path.display())?,
+            Ok(()) => report.add(path, "deleted", None),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(e).with_context(|| path.display().to_string()),
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok((report, ExitCode::SUCCESS))
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::engine::{Run, environment, own_run};
 use crate::estimate::Estimator;
 use crate::estimate::board::{BoardFile, shipped};
@@ -21,7 +23,7 @@ type Key = (PathBuf, BTreeMap<String, Vec<u64>>);
 pub struct RunModels(BTreeMap<Key, Result<Model, String>>);
 
 /// A run that says nothing of the estimates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PassedOver {
     /// Its id in the history.
     pub run: i64,
