@@ -553,6 +553,31 @@ fn silent_fallback_is_loud_and_not_the_placement() {
 }
 
 #[test]
+fn estimates_learn_from_own_runs_and_forget_them_again() {
+    let model = resnet();
+    let layer2 = Placement::all(Device::Gpu).with_module("layer2", Device::Dla);
+    // A board far slower than the shipped figures say.
+    let data = with_runs(&[
+        run(&model, Placement::default(), 300.0),
+        run(&model, on_layer1(), 250.0),
+        run(&model, layer2, 270.0),
+    ]);
+    let dir = data.path().to_owned();
+    let again = measured(&model, measurement(&model, 300.0, &|_| false), &dir);
+    let mut w = measuring(data, worker(&xavier(), None, &again, &dir));
+    let estimate = |w: &Window<'_>| w.state().fresh().unwrap().estimate.fps.value().unwrap();
+    let shipped = estimate(&w);
+    w.click("Profile");
+    assert!(w.query_by_label("Estimates were fitted to your runs").is_some());
+    let learned = estimate(&w);
+    assert!((learned - 300.0).abs() < (shipped - 300.0).abs() / 2.0, "{shipped} {learned}");
+    w.click("Use the shipped ones");
+    assert_eq!(estimate(&w), shipped);
+    w.click("Profile");
+    assert_eq!(estimate(&w), shipped, "and stays so");
+}
+
+#[test]
 fn ten_thousand_runs_stay_fluent() {
     let model = resnet();
     let data = Arc::new(tempfile::tempdir().unwrap());

@@ -155,6 +155,7 @@ impl State {
             Command::ShowRuns => self.runs.shown = true,
             Command::ExportRuns => self.ask_file(Purpose::SaveRuns),
             Command::ExportRunsTo(path) => self.export_runs(path),
+            Command::Learn(on) => self.set_learning(on),
             Command::Runs(act) => self.act_on_runs(act),
 
             Command::FindBest => self.toggle_find(),

@@ -164,6 +164,8 @@ pub enum Command {
     ExportRuns,
     /// Writes the model's runs as CSV to a path.
     ExportRunsTo(PathBuf),
+    /// Fits estimates to own runs, or goes back to the shipped ones.
+    Learn(bool),
     /// Does something with the runs.
     Runs(Act),
 
@@ -253,6 +255,8 @@ impl Command {
             Self::ShowRuns => "Show runs".into(),
             Self::ExportRuns => "Export runs (CSV)…".into(),
             Self::ExportRunsTo(path) => format!("Export runs to {}", path.display()),
+            Self::Learn(true) => "Fit estimates to own runs".into(),
+            Self::Learn(false) => "Use the shipped estimates".into(),
             Self::Runs(act) => match act {
                 Act::Filter(_) => "Filter runs".into(),
                 Act::Sort(column) => format!("Sort runs by {}", column.title()),
@@ -291,6 +295,8 @@ impl Command {
             Self::Keep => "Adds this placement to the chart and saves it at once",
             Self::Profile => "Builds the placement with TensorRT and measures it",
             Self::ShowRuns => "Everything measured of this model, to sort and compare",
+            Self::Learn(true) => "After each run, from three engines on this board on",
+            Self::Learn(false) => "Forgets what own runs taught the estimates",
             Self::ExportRuns => "All runs of this model, one line each",
             Self::Core(_) => "One core per engine; applies to all its DLA layers",
             Self::Batch(_) => "Images per inference",
@@ -354,6 +360,8 @@ impl Command {
             Self::CancelProfile,
             Self::ShowRuns,
             Self::ExportRuns,
+            Self::Learn(true),
+            Self::Learn(false),
             Self::Runs(Act::Delete),
         ];
         all.extend(Format::ALL.map(Self::Export));

@@ -22,6 +22,7 @@ impl State {
             Arc::clone(&open.model),
             self.target,
             self.config.clone(),
+            self.calibration_folder(),
             Arc::clone(&self.wake),
         ) {
             Ok(judge) => self.judge = Some(judge),

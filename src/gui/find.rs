@@ -275,6 +275,13 @@ impl Find {
         }
     }
 
+    /// Estimates have changed: searches again on the new ones, unless proposals are being measured.
+    pub(super) fn renew(&mut self) {
+        if self.confirming.is_none() {
+            self.ground = None;
+        }
+    }
+
     /// Closes the panel; a search under way is given up.
     fn close(&mut self) {
         self.open = false;
@@ -369,6 +376,7 @@ impl State {
         });
         if !same {
             let model = Arc::clone(&open.model);
+            let data_dir = self.calibration_folder();
             let find = &mut self.find;
             let known = |site: &Site| match site {
                 Site::Module(path) => path.is_empty() || model.modules.find(path).is_some(),
@@ -383,6 +391,7 @@ impl State {
                 Arc::clone(&model),
                 self.target,
                 config.clone(),
+                data_dir,
                 Arc::clone(&self.wake),
             ) {
                 Ok(finder) => {

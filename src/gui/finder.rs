@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
-use crate::history;
+use crate::history::calibration;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::plan::Planner;
@@ -75,7 +76,8 @@ pub struct Finder {
 }
 
 impl Finder {
-    /// Starts the thread.
+    /// Starts the thread; estimates stand on the user's own calibration in the data folder, if
+    /// there is one.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -83,6 +85,7 @@ impl Finder {
         model: Arc<Model>,
         target: Target,
         config: EngineConfig,
+        data_dir: PathBuf,
         wake: Waker,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
@@ -93,7 +96,7 @@ impl Finder {
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("finder".into())
-            .spawn(move || serve(&model, &target, &config, &theirs))?;
+            .spawn(move || serve(&model, &target, &config, &data_dir, &theirs))?;
         Ok(Self { shared })
     }
 
@@ -144,9 +147,16 @@ impl Drop for Finder {
     }
 }
 
-fn serve(model: &Model, target: &Target, config: &EngineConfig, shared: &Shared) {
+fn serve(
+    model: &Model,
+    target: &Target,
+    config: &EngineConfig,
+    data_dir: &Path,
+    shared: &Shared,
+) {
     let planner = Planner::new(model, target, config);
-    let estimator = history::estimator(&planner);
+    let own = calibration(Some(data_dir), target.board.id);
+    let estimator = Estimator::with_board(&planner, &own);
     loop {
         let next = {
             let mut slot = shared.slot();

@@ -3,13 +3,14 @@
 //! One judge serves one model on one target under one engine config; a change of any of them
 //! starts another and drops the old one, whose thread ends when its channel closes.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Estimator};
 use crate::figure::Figure;
-use crate::history;
+use crate::history::calibration;
 use crate::model::{Model, OpId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
 use crate::plan::{Fallback, Plan, Planner, Summary};
@@ -97,7 +98,8 @@ pub struct Judge {
 const OPEN_QUESTIONS: usize = 8;
 
 impl Judge {
-    /// Starts the thread.
+    /// Starts the thread; estimates stand on the user's own calibration in the data folder, if
+    /// there is one.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -105,13 +107,14 @@ impl Judge {
         model: Arc<Model>,
         target: Target,
         config: EngineConfig,
+        data_dir: PathBuf,
         wake: Waker,
     ) -> std::io::Result<Self> {
         let (asks, questions) = sync_channel(OPEN_QUESTIONS);
         let (replies, answers) = sync_channel(OPEN_QUESTIONS);
         std::thread::Builder::new()
             .name("judge".into())
-            .spawn(move || serve(&model, &target, &config, &questions, &replies, &wake))?;
+            .spawn(move || serve(&model, &target, &config, &data_dir, &questions, &replies, &wake))?;
         Ok(Self { asks, answers })
     }
 
@@ -163,12 +166,14 @@ fn serve(
     model: &Model,
     target: &Target,
     config: &EngineConfig,
+    data_dir: &Path,
     questions: &Receiver<Ask>,
     replies: &SyncSender<Answer>,
     wake: &Waker,
 ) {
     let planner = Planner::new(model, target, config);
-    let estimator = history::estimator(&planner);
+    let own = calibration(Some(data_dir), target.board.id);
+    let estimator = Estimator::with_board(&planner, &own);
     let costs = |device| {
         model
             .op_ids()

@@ -15,6 +15,7 @@ mod jobs;
 mod judge;
 mod keep;
 mod keys;
+mod learn;
 mod message;
 mod panels;
 mod points;

@@ -11,6 +11,7 @@ use crate::engine::{
     Environment, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare, dla_refusal,
     environment, median,
 };
+use crate::estimate::board::BoardFile;
 use crate::history::RunHead;
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::plan;
@@ -173,6 +174,8 @@ pub enum News {
         /// Its id in the history.
         stored: Result<i64, String>,
     },
+    /// Estimates were fitted to own runs, or there were too few.
+    Learned(Result<Option<BoardFile>, String>),
     /// About runs of the history.
     Runs(runs::News),
     /// Proposals of a search were measured.
@@ -374,6 +377,7 @@ impl State {
         match news {
             News::Machine(machine) => self.measuring.machine = machine,
             News::Ended { run, stored } => self.run_ended(&run, stored),
+            News::Learned(result) => self.learned(result),
             News::Runs(news) => self.runs_news(news),
             News::Confirmed(outcome) => self.confirmed(*outcome),
         }
@@ -401,6 +405,12 @@ impl State {
         if let (Some(id), true) = (id, same) {
             self.runs.add(RunHead::of(id, run), Arc::clone(run));
             self.list_kept();
+        }
+        if let (Some(target), true) = (
+            environment::target(&run.environment),
+            run.stands_for_placement(),
+        ) {
+            self.learn(target.board.id);
         }
     }
 }

@@ -83,6 +83,9 @@ pub struct Settings {
     /// Files opened before, newest first.
     #[serde(default)]
     pub recent: Vec<PathBuf>,
+    /// Estimates do not learn from own runs.
+    #[serde(default)]
+    pub shipped_only: bool,
 }
 
 /// A session found at the start.

@@ -161,6 +161,8 @@ pub struct State {
     pub theme: ThemeChoice,
     /// Files opened before, newest first.
     pub recent: Vec<PathBuf>,
+    /// Estimates do not learn from own runs.
+    pub shipped_only: bool,
 
     /// The dialog, if one is open.
     pub dialog: Option<Dialog>,
@@ -245,6 +247,7 @@ impl State {
             inspector: true,
             theme: settings.theme,
             recent: settings.recent,
+            shipped_only: settings.shipped_only,
             dialog: None,
             palette: None,
             messages,

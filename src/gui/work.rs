@@ -314,6 +314,7 @@ impl State {
         let settings = Settings {
             theme: self.theme,
             recent: self.recent.clone(),
+            shipped_only: self.shipped_only,
         };
         if let Err(e) = self.store.save_settings(&settings) {
             self.messages.push(Message::error(

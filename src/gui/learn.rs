@@ -1,0 +1,116 @@
+//! Estimates that learn from the user's own runs: refits in the background, and the way back.
+
+use std::path::{Path, PathBuf};
+
+use crate::estimate::board::{BoardFile, shipped};
+use crate::estimate::calibration::own::{RefitError, refit};
+use crate::estimate::calibration::to_text;
+use crate::export::save_atomic;
+use crate::history::{
+    HistoryError, RunFilter, RunModels, Store, StoredRun, own_calibration_path,
+};
+
+use super::command::Command;
+use super::jobs::Done;
+use super::keep::History;
+use super::message::Message;
+use super::profile::News;
+use super::state::State;
+
+/// The newest runs a refit stands on; older ones are of older settings more often than not.
+const MOST_RUNS: u32 = 200;
+
+impl State {
+    /// Fits the estimates of a board to the history, if there is enough of it.
+    pub(super) fn learn(&mut self, board: &'static str) {
+        if self.shipped_only {
+            return;
+        }
+        let history = self.history.clone();
+        let path = own_calibration_path(self.store.dir(), board);
+        let started = self.jobs.start("Learning from your runs", true, move |_| {
+            let result = fit(&history, board, &path);
+            Done::Measuring(News::Learned(result))
+        });
+        self.no_thread(started);
+    }
+
+    /// Takes in a refit: estimates stand on it from now on.
+    pub(super) fn learned(&mut self, result: Result<Option<BoardFile>, String>) {
+        match result {
+            Ok(None) => {}
+            Ok(Some(file)) => {
+                self.renew_estimates();
+                self.messages.push(
+                    Message::info(
+                        "Estimates were fitted to your runs".into(),
+                        &format!("{}: {}", file.board, file.source),
+                    )
+                    .with_action("Use the shipped ones", Command::Learn(false)),
+                );
+            }
+            Err(why) => self.messages.push(Message::error(
+                "Estimates were not fitted to your runs".into(),
+                &why,
+                "They stay as they were",
+            )),
+        }
+    }
+
+    /// Lets estimates learn from own runs, or takes back what they learned.
+    pub(super) fn set_learning(&mut self, on: bool) {
+        self.shipped_only = !on;
+        self.save_settings();
+        if on {
+            self.learn(self.target.board.id);
+            return;
+        }
+        let folder = own_calibration_path(self.store.dir(), "");
+        let folder = folder.parent().unwrap_or(Path::new(""));
+        match std::fs::remove_dir_all(folder) {
+            Ok(()) => self.renew_estimates(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => self.messages.push(Message::error(
+                "The own calibration cannot be deleted".into(),
+                &format!("{}: {e}", folder.display()),
+                "Delete the folder yourself, then change any setting",
+            )),
+        }
+    }
+
+    fn renew_estimates(&mut self) {
+        self.find.renew();
+        self.touch(true);
+    }
+
+    /// Where the user's own calibration lies.
+    pub(super) fn calibration_folder(&self) -> PathBuf {
+        self.store.dir().to_owned()
+    }
+}
+
+/// Refits a board and writes its calibration; `None` where the runs do not suffice.
+fn fit(history: &History, board: &str, path: &Path) -> Result<Option<BoardFile>, String> {
+    let finished = RunFilter {
+        finished: true,
+        limit: Some(MOST_RUNS),
+        ..RunFilter::default()
+    };
+    let list = |store: &mut Store| -> Result<Vec<StoredRun>, HistoryError> { store.runs(&finished) };
+    let runs = history.with(list).map_err(|e| e.to_string())?;
+    let models = RunModels::read(&runs);
+    let (own, passed_over) = models.own_runs(&runs);
+    for run in passed_over {
+        log::info!("run {} passed over: {}", run.run, run.reason);
+    }
+    let file = match refit(&shipped(board), &own) {
+        Ok(file) => file,
+        Err(RefitError::TooFew { .. }) => return Ok(None),
+    };
+    let text = to_text(&file).map_err(|e| e.to_string())?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    save_atomic(path, text.as_bytes()).map_err(|e| e.to_string())?;
+    Ok(Some(file))
+}
