@@ -568,9 +568,15 @@ fn estimates_learn_from_own_runs_and_forget_them_again() {
     let estimate = |w: &Window<'_>| w.state().fresh().unwrap().estimate.fps.value().unwrap();
     let shipped = estimate(&w);
     w.click("Profile");
-    assert!(w.query_by_label("Estimates were fitted to your runs").is_some());
+    assert!(
+        w.query_by_label("Estimates were fitted to your runs")
+            .is_some()
+    );
     let learned = estimate(&w);
-    assert!((learned - 300.0).abs() < (shipped - 300.0).abs() / 2.0, "{shipped} {learned}");
+    assert!(
+        (learned - 300.0).abs() < (shipped - 300.0).abs() / 2.0,
+        "{shipped} {learned}"
+    );
     w.click("Use the shipped ones");
     assert_eq!(estimate(&w), shipped);
     w.click("Profile");

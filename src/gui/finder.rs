@@ -147,13 +147,7 @@ impl Drop for Finder {
     }
 }
 
-fn serve(
-    model: &Model,
-    target: &Target,
-    config: &EngineConfig,
-    data_dir: &Path,
-    shared: &Shared,
-) {
+fn serve(model: &Model, target: &Target, config: &EngineConfig, data_dir: &Path, shared: &Shared) {
     let planner = Planner::new(model, target, config);
     let own = calibration(Some(data_dir), target.board.id);
     let estimator = Estimator::with_board(&planner, &own);

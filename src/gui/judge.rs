@@ -114,7 +114,11 @@ impl Judge {
         let (replies, answers) = sync_channel(OPEN_QUESTIONS);
         std::thread::Builder::new()
             .name("judge".into())
-            .spawn(move || serve(&model, &target, &config, &data_dir, &questions, &replies, &wake))?;
+            .spawn(move || {
+                serve(
+                    &model, &target, &config, &data_dir, &questions, &replies, &wake,
+                )
+            })?;
         Ok(Self { asks, answers })
     }
 

@@ -6,9 +6,7 @@ use crate::estimate::board::{BoardFile, shipped};
 use crate::estimate::calibration::own::{RefitError, refit};
 use crate::estimate::calibration::to_text;
 use crate::export::save_atomic;
-use crate::history::{
-    HistoryError, RunFilter, RunModels, Store, StoredRun, own_calibration_path,
-};
+use crate::history::{HistoryError, RunFilter, RunModels, Store, StoredRun, own_calibration_path};
 
 use super::command::Command;
 use super::jobs::Done;
@@ -96,7 +94,8 @@ fn fit(history: &History, board: &str, path: &Path) -> Result<Option<BoardFile>,
         limit: Some(MOST_RUNS),
         ..RunFilter::default()
     };
-    let list = |store: &mut Store| -> Result<Vec<StoredRun>, HistoryError> { store.runs(&finished) };
+    let list =
+        |store: &mut Store| -> Result<Vec<StoredRun>, HistoryError> { store.runs(&finished) };
     let runs = history.with(list).map_err(|e| e.to_string())?;
     let models = RunModels::read(&runs);
     let (own, passed_over) = models.own_runs(&runs);
