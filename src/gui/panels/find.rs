@@ -488,7 +488,15 @@ fn verdict(ui: &mut Ui, answer: &Answer, t: &Tokens, out: &mut Vec<Command>) {
 /// The button that measures, or how far it is; nothing on a machine that cannot measure.
 fn confirming(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     if let Some(c) = &state.find.confirming {
-        confirm_progress(ui, c, t, out);
+        confirm_label(ui, c, t);
+        ui.allocate_ui_with_layout(
+            Vec2::new(ui.available_width(), 20.0),
+            Layout::right_to_left(Align::Center),
+            |ui| {
+                confirm_cancel(ui, c, out);
+                confirm_bar(ui, c, ui.available_width(), t);
+            },
+        );
         return;
     }
     if !state.can_confirm() {
@@ -505,32 +513,40 @@ fn confirming(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     }
 }
 
-/// How far measuring the proposals is.
-pub fn confirm_progress(ui: &mut Ui, c: &Confirming, t: &Tokens, out: &mut Vec<Command>) {
+/// What is being measured of the proposals.
+fn confirm_label(ui: &mut Ui, c: &Confirming, t: &Tokens) {
     let text = format!("Measuring {}", c.text());
-    ui.horizontal(|ui| {
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let command = Command::CancelConfirm;
-            if !c.cancelled {
-                let cancel = ui.small_button("Cancel");
-                cancel.widget_info(|| WidgetInfo::labeled(Role::Button, true, command.text()));
-                if cancel.on_hover_text(command.tooltip()).clicked() {
-                    out.push(command);
-                }
-            }
-            ui.add(
-                egui::ProgressBar::new(c.fraction() as f32)
-                    .desired_width(60.0)
-                    .desired_height(6.0)
-                    .fill(t.accent),
-            );
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                let label = ui.add(Label::new(RichText::new(&text).color(t.text)).truncate());
-                label.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &text));
-                label.on_hover_text(&text);
-            });
-        });
-    });
+    let label = ui.add(Label::new(RichText::new(&text).color(t.text)).truncate());
+    label.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &text));
+    label.on_hover_text(&text);
+}
+
+fn confirm_cancel(ui: &mut Ui, c: &Confirming, out: &mut Vec<Command>) {
+    let command = Command::CancelConfirm;
+    if c.cancelled {
+        return;
+    }
+    let cancel = ui.small_button("Cancel");
+    cancel.widget_info(|| WidgetInfo::labeled(Role::Button, true, command.text()));
+    if cancel.on_hover_text(command.tooltip()).clicked() {
+        out.push(command);
+    }
+}
+
+fn confirm_bar(ui: &mut Ui, c: &Confirming, width: f32, t: &Tokens) {
+    ui.add(
+        egui::ProgressBar::new(c.fraction() as f32)
+            .desired_width(width)
+            .desired_height(6.0)
+            .fill(t.accent),
+    );
+}
+
+/// How far measuring the proposals is, in one line that is filled from its right end.
+pub fn confirm_progress(ui: &mut Ui, c: &Confirming, t: &Tokens, out: &mut Vec<Command>) {
+    confirm_cancel(ui, c, out);
+    confirm_bar(ui, c, 90.0, t);
+    confirm_label(ui, c, t);
 }
 
 /// The engine a click on a proposal loads: the first that uses a DLA, else the first.
