@@ -186,6 +186,7 @@ impl State {
         }));
         let stop = Arc::new(AtomicBool::new(false));
         self.find.confirmed.clear();
+        self.find.measured_on = Some((Arc::clone(&model), target));
         self.find.confirming = Some(Confirming {
             cancelled: false,
             live: Arc::clone(&live),
@@ -315,6 +316,10 @@ impl State {
             .open
             .as_ref()
             .is_some_and(|o| o.model.source.structure_hash == structure_hash);
+        let mut taught = runs.iter().rev().filter(|(_, r)| r.stands_for_placement());
+        let board = taught
+            .find_map(|(_, r)| environment::target(&r.environment))
+            .map(|t| t.board.id);
         if same {
             for (id, run) in runs {
                 self.runs.add(RunHead::of(id, &run), run);
@@ -337,6 +342,9 @@ impl State {
             let title = format!("Measured {count} of {}{rest}", confirmed.trials.len());
             self.messages.push(Message::info(title, &best));
             self.find.confirmed = confirmed.trials;
+        }
+        if let Some(board) = board {
+            self.learn(board);
         }
     }
 }

@@ -229,6 +229,8 @@ pub struct Find {
     pub confirming: Option<Confirming>,
     /// Trials of the proposals with an outcome.
     pub confirmed: Vec<Trial>,
+    /// The model and target the trials are of.
+    pub(super) measured_on: Option<(Arc<Model>, Target)>,
     /// Counts answers.
     pub changes: u64,
 }
@@ -385,8 +387,11 @@ impl State {
             find.form.pinned.retain(|(site, _)| known(site));
             find.asked = None;
             find.ground = None;
-            find.confirming = None;
-            find.confirmed.clear();
+            let measured = find.measured_on.as_ref();
+            if measured.is_none_or(|(m, on)| !Arc::ptr_eq(m, &model) || *on != self.target) {
+                find.confirming = None;
+                find.confirmed.clear();
+            }
             match Finder::start(
                 Arc::clone(&model),
                 self.target,
