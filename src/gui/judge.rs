@@ -117,7 +117,7 @@ impl Judge {
             .spawn(move || {
                 serve(
                     &model, &target, &config, &data_dir, &questions, &replies, &wake,
-                )
+                );
             })?;
         Ok(Self { asks, answers })
     }

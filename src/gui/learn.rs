@@ -34,7 +34,7 @@ impl State {
     }
 
     /// Takes in a refit: estimates stand on it from now on.
-    pub(super) fn learned(&mut self, result: Result<Option<BoardFile>, String>) {
+    pub(super) fn learned(&mut self, result: Result<Option<Box<BoardFile>>, String>) {
         match result {
             Ok(None) => {}
             Ok(Some(file)) => {
@@ -88,7 +88,7 @@ impl State {
 }
 
 /// Refits a board and writes its calibration; `None` where the runs do not suffice.
-fn fit(history: &History, board: &str, path: &Path) -> Result<Option<BoardFile>, String> {
+fn fit(history: &History, board: &str, path: &Path) -> Result<Option<Box<BoardFile>>, String> {
     let finished = RunFilter {
         finished: true,
         limit: Some(MOST_RUNS),
@@ -111,5 +111,5 @@ fn fit(history: &History, board: &str, path: &Path) -> Result<Option<BoardFile>,
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     save_atomic(path, text.as_bytes()).map_err(|e| e.to_string())?;
-    Ok(Some(file))
+    Ok(Some(Box::new(file)))
 }

@@ -175,7 +175,7 @@ pub enum News {
         stored: Result<i64, String>,
     },
     /// Estimates were fitted to own runs, or there were too few.
-    Learned(Result<Option<BoardFile>, String>),
+    Learned(Result<Option<Box<BoardFile>>, String>),
     /// About runs of the history.
     Runs(runs::News),
     /// Proposals of a search were measured.

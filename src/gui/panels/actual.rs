@@ -151,9 +151,9 @@ pub fn words(state: &State, ops: &[OpId]) -> String {
     let spent = actual.of_ops(ops);
     let mut text = spent.text();
     if spent.silent > 0 {
-        text += &format!(", {} fell back silently", spent.silent);
+        text = format!("{text}, {} fell back silently", spent.silent);
     } else if spent.differs > 0 {
-        text += &format!(", {} not as predicted", spent.differs);
+        text = format!("{text}, {} not as predicted", spent.differs);
     }
     text
 }

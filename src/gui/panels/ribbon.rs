@@ -131,13 +131,12 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         }
         let asked = |op: OpId| Some(judged.plan.requested[op.index()]);
         draw_strip(&painter, state, area(0.0), t.amber, &asked, &t);
-        match actual {
-            Some(actual) => draw_actual(ui, &painter, state, actual, area(1.0), &t, out),
-            None => {
-                let text = "not measured";
-                let at = area(1.0).shrink2(Vec2::new(6.0, -2.0));
-                widgets::text_in(&painter, at, text, theme::small(), t.faint, Align::Min);
-            }
+        if let Some(actual) = actual {
+            draw_actual(ui, &painter, state, actual, area(1.0), &t, out);
+        } else {
+            let at = area(1.0).shrink2(Vec2::new(6.0, -2.0));
+            let (font, side) = (theme::small(), Align::Min);
+            widgets::text_in(&painter, at, "not measured", font, t.faint, side);
         }
     }
 }
