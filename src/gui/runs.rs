@@ -12,7 +12,7 @@ use crate::figure::{Measured, short};
 use crate::history::{Item, RunFilter, RunHead};
 use crate::placement::{EngineConfig, Placement};
 
-use super::actual::Actual;
+use super::actual::{Actual, Difference, differences};
 use super::command::Command;
 use super::explain::placement_name;
 use super::jobs::Done;
@@ -197,6 +197,7 @@ pub struct Runs {
     actual: Option<(i64, Arc<Actual>)>,
     changes: u64,
     own: Option<((u64, u64), Option<i64>)>,
+    compared: Option<((i64, i64), Vec<Difference>)>,
 }
 
 /// What the history says about runs.
@@ -278,6 +279,26 @@ impl Runs {
     /// Anything was measured of the model.
     pub fn any_measured(&self) -> bool {
         self.all.iter().any(|r| r.fps().is_some())
+    }
+
+    /// Where two runs differ, once both are read.
+    pub fn differences(&self) -> Option<&[Difference]> {
+        self.compared.as_ref().map(|(_, all)| all.as_slice())
+    }
+
+    fn compare(&mut self) {
+        let [first, second] = self.chosen[..] else {
+            self.compared = None;
+            return;
+        };
+        let key = (first, second);
+        if self.compared.as_ref().is_some_and(|(at, _)| *at == key) {
+            return;
+        }
+        self.compared = match (self.full(first), self.full(second)) {
+            (Some(a), Some(b)) => Some((key, differences(a, b))),
+            _ => None,
+        };
     }
 
     /// Measured runs on other machines than a board.
@@ -438,6 +459,7 @@ impl State {
             }
             Some(_) => {}
         }
+        self.runs.compare();
         let needed: Vec<i64> = own
             .into_iter()
             .chain(self.runs.chosen.iter().copied())

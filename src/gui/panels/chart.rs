@@ -17,6 +17,8 @@ use super::super::widgets;
 
 const ROW: f32 = 22.0;
 const VALUE: f32 = 92.0;
+/// Width of the legend with all its marks.
+const LEGEND: f32 = 240.0;
 
 /// Name of a view on its tab.
 pub fn title(view: View) -> &'static str {
@@ -34,10 +36,23 @@ pub const VIEWS: [View; 3] = [View::Bars, View::Scatter, View::Deployments];
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     let chart = &state.points.chart;
-    tabs(ui, state, chart, &t, out);
+    let wide = tabs(ui, state, chart, &t, out);
     if state.runs.shown {
         super::runs::show(ui, state, out);
         return;
+    }
+    if !wide {
+        // Beside the first heading of the bars, or over the plot.
+        let size = Vec2::new(ui.available_width(), 18.0);
+        let area = Rect::from_min_size(ui.cursor().min + Vec2::new(0.0, 4.0), size);
+        let layout = egui::Layout::right_to_left(Align::Center);
+        let mut line = ui.new_child(egui::UiBuilder::new().max_rect(area).layout(layout));
+        line.add_space(PAD);
+        line.spacing_mut().item_spacing.x = 5.0;
+        legend(&mut line, chart, &t);
+        if state.view_of_chart == View::Scatter {
+            ui.add_space(22.0);
+        }
     }
     match state.view_of_chart {
         View::Bars => bars(ui, state, &chart.groups(), View::Bars, &t, out),
@@ -46,7 +61,9 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     }
 }
 
-fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Command>) {
+/// Draws the tabs; false where the legend did not fit beside them.
+fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Command>) -> bool {
+    let mut wide = true;
     let (line, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 1.0), Sense::hover());
     ui.painter().rect_filled(line, CornerRadius::ZERO, t.line);
     ui.horizontal(|ui| {
@@ -72,11 +89,13 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(PAD);
             ui.spacing_mut().item_spacing.x = 5.0;
-            if !state.runs.shown {
+            wide = ui.available_width() > LEGEND;
+            if !state.runs.shown && wide {
                 legend(ui, chart, t);
             }
         });
     });
+    wide
 }
 
 /// A tab; true when it was clicked.
@@ -103,9 +122,6 @@ fn tab(ui: &mut Ui, title: &str, chosen: bool, t: &Tokens) -> bool {
 }
 
 fn legend(ui: &mut Ui, chart: &Chart, t: &Tokens) {
-    if ui.available_width() < 140.0 {
-        return;
-    }
     for mark in [Mark::Published, Mark::Measured, Mark::Estimated] {
         if !chart.points.iter().any(|p| p.mark == mark) {
             continue;

@@ -33,7 +33,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let actual = state.runs.actual();
     // Kept while another placement is on screen, so that nothing jumps.
     let strips = actual.is_some() || state.runs.any_measured();
-    let strip = if strips { 2.0 * STRIP + 12.0 } else { 0.0 };
+    let strip = if strips { 2.0 * STRIP + 13.0 } else { 0.0 };
     let size = Vec2::new(ui.available_width(), LANE * 2.0 + GAP + 8.0 + strip);
     let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
     let rect = outer
@@ -117,7 +117,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         let top = rect.top() + LANE * 2.0 + GAP + 6.0;
         let area = |row: f32| {
             Rect::from_min_size(
-                Pos2::new(rect.left(), top + row * (STRIP + 4.0)),
+                Pos2::new(rect.left(), top + row * (STRIP + 5.0)),
                 Vec2::new(rect.width(), STRIP),
             )
         };

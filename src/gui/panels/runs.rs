@@ -8,7 +8,6 @@ use egui::{
 use crate::engine::{Outcome, Run};
 use crate::figure::short;
 
-use super::super::actual::differences;
 use super::super::command::Command;
 use super::super::runs::{Act, Column, Ended, RunRow, Runs, date, when, worth_reading};
 use super::super::state::State;
@@ -20,6 +19,8 @@ const ROW: f32 = 22.0;
 /// Log lines shown of a run under way, and of one that failed.
 const LOG_ACTIVE: usize = 3;
 const LOG_FAILED: usize = 30;
+/// Ops named.
+const MOST_NAMED: usize = 20;
 /// Modules compared.
 const MOST_DIFFERENCES: usize = 60;
 
@@ -471,7 +472,8 @@ fn details(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens) {
                     "Silent fallback: {} ops left the DLA",
                     c.silent_fallbacks.len()
                 );
-                let text = c.silent_fallbacks.join("\n");
+                let named = &c.silent_fallbacks[..c.silent_fallbacks.len().min(MOST_NAMED)];
+                let text = named.join("\n");
                 note(ui, t.error_soft, t.error, &title, &text, t);
             }
         }
@@ -578,7 +580,7 @@ fn comparison(ui: &mut Ui, state: &State, a: &RunRow, b: &RunRow, t: &Tokens) {
     else {
         return;
     };
-    modules(ui, first, second, t);
+    modules(ui, state, first, second, t);
 }
 
 fn settings(a: &RunRow, b: &RunRow) -> Vec<(&'static str, String, String)> {
@@ -603,7 +605,7 @@ fn settings(a: &RunRow, b: &RunRow) -> Vec<(&'static str, String, String)> {
         .collect()
 }
 
-fn modules(ui: &mut Ui, first: &Run, second: &Run, t: &Tokens) {
+fn modules(ui: &mut Ui, state: &State, first: &Run, second: &Run, t: &Tokens) {
     let timed = |run: &Run| match &run.outcome {
         Outcome::Finished(m) => !m.layers.is_empty(),
         Outcome::Failed(_) => false,
@@ -614,7 +616,7 @@ fn modules(ui: &mut Ui, first: &Run, second: &Run, t: &Tokens) {
         return;
     }
     ui.add_space(6.0);
-    let all = differences(first, second);
+    let all = state.runs.differences().unwrap_or_default();
     let ms = |v: Option<f64>| v.map_or("–".to_owned(), widgets::ms);
     egui::Grid::new("module differences")
         .num_columns(4)

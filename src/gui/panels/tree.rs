@@ -168,7 +168,12 @@ fn filter_box(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
 }
 
 fn header(ui: &mut Ui, t: &Tokens) {
-    let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 20.0), Sense::hover());
+    let size = Vec2::new(ui.available_width(), 20.0);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.on_hover_text(
+        "Bright times are measured by the run of this placement, pale ones estimated.\n\
+         The DLA is timed per subgraph, so modules inside one have no time of their own.",
+    );
     let columns = Columns::of(rect);
     let painter = ui.painter();
     let head = |rect: Rect, text: &str, align: Align| {
