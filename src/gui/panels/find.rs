@@ -362,6 +362,14 @@ fn outcome(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         proposal(ui, state, answer, p, i, t, out);
         if let Some(w) = why.take_if(|w| of(p, w)) {
             explanation(ui, state, w, t, out);
+            if p.stages.len() > 1 {
+                let text = format!(
+                    "That is one image after another. Successive images in stages of their own: {}",
+                    find::fps(&p.fps)
+                );
+                let text = RichText::new(text).font(theme::small()).color(t.dim);
+                ui.add(Label::new(text).wrap());
+            }
         }
     }
     if !state.find.searching() {
