@@ -508,9 +508,13 @@ const BAND_QUANTILE: f64 = 0.9;
 const LEAST_BAND: f64 = 0.05;
 /// Fewer held-out rows than this say little about the next one.
 const ENOUGH_ROWS: usize = 5;
+/// Held-out rows of fewer models than this say little about the next model,
+const ENOUGH_MODELS: usize = 4;
+/// unless they are so many parts of them that they are small networks themselves.
+const MANY_ROWS: usize = 20;
 /// A band borrowed from another precision or from relatives is widened by this.
 const BORROWED: f64 = 1.25;
-/// A band borrowed from unrelated boards is widened by this.
+/// A band borrowed from unrelated boards, or from few models, is widened by this.
 const UNRELATED: f64 = 3.0;
 
 /// A quantile by the nearest rank, of unsorted values.
@@ -559,16 +563,19 @@ fn board_file(
             if no_dla || no_int8 {
                 continue;
             }
-            let of = |pick: &dyn Fn(&Comparison) -> bool| -> Vec<f64> {
+            let of = |pick: &dyn Fn(&Comparison) -> bool| -> Vec<&Comparison> {
                 single
                     .iter()
                     .filter(|c| c.fitted && c.whole && c.mix == mix && pick(c))
-                    .map(|c| c.held_out_error().abs())
+                    .copied()
                     .collect()
+            };
+            let off = |rows: &[&Comparison]| -> Vec<f64> {
+                rows.iter().map(|c| c.held_out_error().abs()).collect()
             };
             let same = |c: &Comparison| c.precision.starts_with(precision);
             let own = of(&|c| c.board == board.id && same(c));
-            let worst = own.iter().copied().fold(0.0, f64::max);
+            let worst = off(&own).into_iter().fold(0.0, f64::max);
             // From the nearest rows to the farthest; the first with enough of them decides.
             let sources = [
                 (own.clone(), 1.0, "this board"),
@@ -584,13 +591,18 @@ fn board_file(
                 ),
                 (of(&similar), UNRELATED, "boards of other generations"),
             ];
-            let found = sources
-                .iter()
-                .find(|(errors, ..)| errors.len() >= ENOUGH_ROWS);
+            let found = sources.iter().find(|(rows, ..)| rows.len() >= ENOUGH_ROWS);
             let (band, basis) = match found {
-                Some((errors, widen, whose)) => {
-                    let q = quantile(errors, BAND_QUANTILE).unwrap_or(0.6) * widen;
-                    let widened = if *widen > 1.0 {
+                Some((rows, widen, whose)) => {
+                    let models: BTreeSet<&str> = rows.iter().map(|c| &*c.network).collect();
+                    let few_models = models.len() < ENOUGH_MODELS && rows.len() < MANY_ROWS;
+                    let (widen, from) = if few_models && *widen < UNRELATED {
+                        (UNRELATED, format!(", {} models only", models.len()))
+                    } else {
+                        (*widen, String::new())
+                    };
+                    let q = quantile(&off(rows), BAND_QUANTILE).unwrap_or(0.6) * widen;
+                    let widened = if widen > 1.0 {
                         format!(", widened {widen}x")
                     } else {
                         String::new()
@@ -598,7 +610,7 @@ fn board_file(
                     let few = own.len() < ENOUGH_ROWS;
                     (
                         if few { q.max(worst) } else { q },
-                        format!("{} held-out rows of {whose}{widened}", errors.len()),
+                        format!("{} held-out rows of {whose}{from}{widened}", rows.len()),
                     )
                 }
                 None => (0.6, "no rows".to_owned()),
