@@ -151,7 +151,6 @@ impl Job<'_> {
         let map = LayerMap::new(self.model, &described);
         let mut config = builder.config()?;
         let cores = builder.dla_cores();
-        let can_run_on_dla = self.place(&mut config, &layers, &map, cores);
         self.configure(&mut config, sources)?;
         let timing = self.request.cache_dir.as_ref().map(|folder| {
             let safe: String = format!("{}-{}", self.machine.tensorrt, self.machine.gpu)
@@ -172,6 +171,8 @@ impl Job<'_> {
             .unwrap_or_default();
         let mut timing_only = None;
         let mut calibrator = self.calibrate(&mut config, &network, &layers, &mut timing_only)?;
+        // After precision and ranges: `canRunOnDLA` judges by them.
+        let can_run_on_dla = self.place(&mut config, &layers, &map, cores);
         self.outbox.stage(match (&calibrator, stage) {
             (Some(_), Stage::Build) => Stage::Calibrate,
             _ => stage,

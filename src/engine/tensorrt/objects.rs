@@ -847,16 +847,17 @@ impl ExecutionContext<'_> {
         }
     }
 
-    /// Runs `work` with a profiler attached; the times reported, in order of the calls.
-    pub fn profiled<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<(String, f32)>) {
+    /// Runs `work` with a profiler attached; the times reported, in order of the calls. Takes the
+    /// context: a profiler cannot be detached again.
+    pub fn profiled<T>(self, work: impl FnOnce(&Self) -> T) -> (T, Vec<(String, f32)>) {
         let mut rows: Vec<(String, f32)> = Vec::new();
-        // SAFETY: `rows` outlives the profiler, which is detached and deleted before `rows` is
-        // read; enqueue reports from this thread or before synchronising.
+        // SAFETY: `rows` outlives the profiler, which outlives the context; enqueue reports from
+        // this thread or before synchronising.
         unsafe {
             let profiler = ffi::dp_profiler_new(on_layer, (&raw mut rows).cast());
             ffi::dp_context_profiler(self.raw.as_ptr(), profiler);
-            let done = work();
-            ffi::dp_context_profiler(self.raw.as_ptr(), std::ptr::null_mut());
+            let done = work(&self);
+            drop(self);
             ffi::dp_profiler_delete(profiler);
             (done, rows)
         }

@@ -173,11 +173,13 @@ impl<'e> Bound<'e> {
     }
 
     /// Time per layer over some inferences, with a profiler attached: rows in engine order.
-    pub fn layers(&self, iterations: usize) -> Result<Vec<(String, Vec<f64>)>, RunError> {
+    pub fn layers(self, iterations: usize) -> Result<Vec<(String, Vec<f64>)>, RunError> {
         const WARM: usize = 3;
-        let (ran, rows) = self.context.profiled(|| {
+        let stream = &self.stream;
+        let (ran, rows) = self.context.profiled(|context| {
             for _ in 0..iterations + WARM {
-                self.once()?;
+                context.enqueue(stream)?;
+                stream.synchronize()?;
             }
             Ok(())
         });
