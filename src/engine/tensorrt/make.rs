@@ -11,7 +11,6 @@ use crate::engine::log::{Level, LogLine};
 use crate::engine::outbox::Outbox;
 use crate::engine::request::{Calibration, Request};
 use crate::engine::run::{ErrorKind, Stage};
-use crate::engine::weights::{self, Ready};
 use crate::model::Model;
 use crate::placement::Device;
 use crate::target::TensorRt;
@@ -57,19 +56,6 @@ pub struct Job<'a> {
     pub process: &'static Process,
     pub device: &'a cuda::Device,
     pub outbox: &'a Outbox,
-}
-
-/// The ONNX file of a request, with weights: bytes, and the values that were made up.
-pub fn weigh(
-    bytes: &[u8],
-    path: Option<&Path>,
-    structure_only: bool,
-) -> Result<(Option<Vec<u8>>, u64), Stop> {
-    match weights::ready(bytes, path, structure_only) {
-        Ok(Ready::AsIs) => Ok((None, 0)),
-        Ok(Ready::Synthesised { onnx, values }) => Ok((Some(onnx), values)),
-        Err(e) => Err(Stop::refused(e.to_string())),
-    }
 }
 
 impl Job<'_> {
@@ -137,9 +123,6 @@ impl Job<'_> {
         let parser = self.parse(&builder, &network)?;
         for input in network.inputs() {
             let name = input.name();
-            if let Some((_, dims)) = self.dims.iter().find(|(n, _)| *n == name) {
-                input.set_dims(dims);
-            }
             if input.dims().iter().any(|d| *d < 0) {
                 return Err(Stop::refused(format!(
                     "input {name:?} has no fixed dims; give them (--input {name}=1x3x224x224)"
@@ -223,8 +206,20 @@ impl Job<'_> {
                 ),
                 _ => String::new(),
             };
-            Stop::new(ErrorKind::Build, format!("{e}{hint}"))
+            Stop::new(ErrorKind::Build, format!("{e}{hint}{}", self.batch_hint()))
         })
+    }
+
+    /// What to try where the batch is another than the file's.
+    fn batch_hint(&self) -> String {
+        let batch = u64::from(self.request.config.batch);
+        match self.model.batch() {
+            Some(own) if own != batch => format!(
+                ". The file was exported with batch {own}, and shapes inside it may say so: \
+                 export it with batch {batch}"
+            ),
+            _ => String::new(),
+        }
     }
 
     /// Asks each layer onto its device; what `canRunOnDLA` says, per op.
@@ -350,7 +345,8 @@ impl Job<'_> {
         } else {
             ""
         };
-        Stop::new(ErrorKind::Build, format!("{error}{hint}"))
+        let batch = self.batch_hint();
+        Stop::new(ErrorKind::Build, format!("{error}{hint}{batch}"))
     }
 
     fn keep_calibration(&self, folder: &mut Folder<'_>) -> Result<(), Stop> {

@@ -407,13 +407,6 @@ impl Tensor<'_> {
         dims(|out, room| unsafe { ffi::dp_tensor_dims(self.raw, out, room) })
     }
 
-    /// `setDimensions`, for network inputs.
-    pub fn set_dims(self, dims: &[i64]) {
-        let count = dims.len().min(8);
-        // SAFETY: the network is live; `count` dims are there.
-        unsafe { ffi::dp_tensor_set_dims(self.raw, dims.as_ptr(), count as i32) }
-    }
-
     /// `setDynamicRange`.
     pub fn set_dynamic_range(self, low: f32, high: f32) -> Result<bool, Absent> {
         // SAFETY: the network is live.

@@ -15,6 +15,7 @@ use crate::engine::request::{NumericReference, Request};
 use crate::engine::run::{
     Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage, dla_refusal,
 };
+use crate::engine::weights::{self, Ready};
 use crate::engine::worker::{Refusal, wait_for_go};
 use crate::model::onnx::{self, LoadOptions};
 use crate::model::{DType, Model};
@@ -23,7 +24,7 @@ use crate::placement::{Device, Placement, Precision};
 use super::cache::{BuildRecord, Machine};
 use super::cuda::{self, Graph};
 use super::library::Unavailable;
-use super::make::{self, Job, Made};
+use super::make::{Job, Made};
 use super::process::{Process, process};
 use super::timing::{Bound, Outputs, RunError, compare};
 
@@ -165,17 +166,22 @@ fn prepare(request: &Request) -> Result<Prepared, Stop> {
             std::fs::read(&request.model).map_err(|e| Stop::refused(format!("{path}: {e}")))?;
         (model, Bytes::from(bytes), Some(request.model.as_path()))
     };
-    let (weighed, synthesised) = make::weigh(&bytes, file, model.source.structure_only)?;
+    let ready = weights::ready(&bytes, file, model.source.structure_only);
+    let (onnx, synthesised) = match ready.map_err(|e| refused(&e))? {
+        Ready::AsIs => (bytes, 0),
+        Ready::Synthesised { onnx, values } => (Bytes::from(onnx), values),
+    };
     let resolved = request.placement.resolve(&model).map_err(|e| refused(&e))?;
     let requested = resolved.devices();
     let dims = dims(&model, request)?;
+    let resized = weights::with_input_dims(&onnx, &dims).map_err(|e| refused(&e))?;
     if requested.contains(&Device::Dla) && !request.config.precision.dla_capable() {
         return Err(Stop::refused(
             "the DLA computes in FP16 and INT8 only; choose fp16, int8 or int8+fp16".into(),
         ));
     }
     Ok(Prepared {
-        onnx: weighed.map_or(bytes, Bytes::from),
+        onnx: resized.map_or(onnx, Bytes::from),
         model,
         synthesised,
         requested,

@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 using namespace nvinfer1;
 
@@ -270,16 +269,6 @@ char const* dp_tensor_name(void* tensor)
 int32_t dp_tensor_dims(void* tensor, int64_t* out, int32_t room)
 {
     return copyDims(static_cast<ITensor*>(tensor)->getDimensions(), out, room);
-}
-void dp_tensor_set_dims(void* tensor, int64_t const* in, int32_t count)
-{
-    Dims dims{};
-    dims.nbDims = count;
-    for (int32_t i = 0; i < count && i < Dims::MAX_DIMS; ++i)
-    {
-        dims.d[i] = static_cast<std::remove_reference_t<decltype(dims.d[0])>>(in[i]);
-    }
-    static_cast<ITensor*>(tensor)->setDimensions(dims);
 }
 int32_t dp_tensor_set_range(void* tensor, float low, float high)
 {
