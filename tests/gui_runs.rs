@@ -426,6 +426,28 @@ fn a_closed_window_takes_its_worker_along() {
 }
 
 #[test]
+fn runs_belong_to_a_board_and_a_power_mode() {
+    let data = with_runs(&[run(&resnet(), Placement::default(), 400.0)]);
+    let dir = data.path().to_owned();
+    let mut w = measuring(data, worker(&xavier(), None, "exit 1", &dir));
+    let label = "this placement, measured fp16: 400 (measured)";
+    let charted = |w: &Window<'_>| w.query_by_role_and_label(Role::Button, label).is_some();
+    assert!(charted(&w));
+    assert!(w.query_by_label_contains("This machine is").is_none());
+    w.state_mut().apply(Command::Mode("10W"));
+    w.settle();
+    assert!(!charted(&w));
+    assert!(
+        w.query_by_label_contains("1 run on other machines or power modes")
+            .is_some()
+    );
+    assert!(w.state().profile_hint().contains("not charted"));
+    w.state_mut().apply(Command::TargetHere);
+    w.settle();
+    assert!(charted(&w));
+}
+
+#[test]
 fn earlier_runs_tell_the_time_left() {
     let data = with_runs(&[run(&resnet(), Placement::default(), 400.0)]);
     let dir = data.path().to_owned();

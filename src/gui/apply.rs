@@ -95,11 +95,14 @@ impl State {
             Command::Filter(text) => self.set_filter(&text),
             Command::FocusFilter => self.focus_filter = true,
 
+            Command::TargetHere => self.target_here(),
             Command::Board(id) => self.set_board(id),
             Command::Mode(name) => {
                 if let Some(mode) = self.target.board.modes.iter().find(|m| m.name == name) {
                     self.target.mode = mode;
                     self.touch(true);
+                    // Runs belong to a power mode.
+                    self.list_kept();
                 }
             }
             Command::TensorRt(version) => {

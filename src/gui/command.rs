@@ -104,6 +104,8 @@ pub enum Command {
     /// Puts the cursor into the filter box.
     FocusFilter,
 
+    /// Plans for the board this machine is.
+    TargetHere,
     /// Changes the board, by id.
     Board(&'static str),
     /// Changes the power mode, by name.
@@ -222,6 +224,7 @@ impl Command {
             Self::Filter(text) if text.is_empty() => "Clear filter".into(),
             Self::Filter(text) => format!("Filter {text}"),
             Self::FocusFilter => "Filter the tree…".into(),
+            Self::TargetHere => "Plan for this machine".into(),
             Self::Board(id) => {
                 let name = crate::target::Board::find(id).map_or(*id, |b| b.name);
                 format!("Board: {name}")
@@ -393,6 +396,7 @@ impl Command {
             Self::ExpandAll,
             Self::CollapseAll,
         ]);
+        all.push(Self::TargetHere);
         all.extend(crate::target::boards().iter().map(|b| Self::Board(b.id)));
         all.extend(state.target.board.modes.iter().map(|m| Self::Mode(m.name)));
         all.extend(
@@ -454,6 +458,10 @@ impl Command {
             Self::ExportRuns | Self::ExportRunsTo(_) => need(
                 state.runs.total() > 0,
                 "Nothing was measured of this model yet",
+            ),
+            Self::TargetHere => need(
+                state.here().is_some(),
+                "This machine is no Jetson that dlaplan can measure on",
             ),
             Self::Runs(Act::Delete) => need(!state.runs.chosen.is_empty(), "Choose a run first"),
             Self::Export(kind) | Self::CopyExport(kind) => state.export_unavailable(*kind),

@@ -20,6 +20,7 @@ use super::explain::placement_name;
 use super::jobs::Done;
 use super::message::Message;
 use super::points::Origin;
+use super::runs::same_place;
 use super::state::State;
 
 /// More runs than this make no chart.
@@ -272,7 +273,7 @@ fn share(
     plan.dla_mac_share(model)
 }
 
-/// The user's own runs on this board. One that did not run as asked says so and loads nothing.
+/// The user's own runs on this board in this power mode. One that did not run as asked says so and loads nothing.
 fn run_points(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<(Origin, Point)> {
     let mut points = Vec::new();
     let mut seen: Vec<(&Placement, &EngineConfig, bool)> = Vec::new();
@@ -281,7 +282,7 @@ fn run_points(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<(Origin
         let run = &stored.run;
         let Some(fps) = run.fps() else { continue };
         let here = environment::target(&run.environment);
-        if here.is_none_or(|t| t.board.id != target.board.id) {
+        if here.is_none_or(|t| !same_place(&t, target)) {
             continue;
         }
         let (placement, config) = (&run.request.placement, &run.request.config);

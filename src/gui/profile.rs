@@ -15,12 +15,13 @@ use crate::estimate::board::BoardFile;
 use crate::history::RunHead;
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::plan;
+use crate::target::Target;
 
 use super::command::Command;
 use super::explain::placement_name;
 use super::jobs::Done;
 use super::message::Message;
-use super::runs::{self, Runs};
+use super::runs::{self, Runs, same_place};
 use super::state::State;
 
 /// How a worker is started and how long it may take.
@@ -205,6 +206,24 @@ impl State {
         self.no_thread(started);
     }
 
+    /// The target this machine is, where it can measure and is a board.
+    pub fn here(&self) -> Option<Target> {
+        match &self.measuring.machine {
+            Machine::Can(environment) => environment::target(environment),
+            Machine::Asked | Machine::Cannot(_) => None,
+        }
+    }
+
+    /// Plans for the board this machine is.
+    pub(super) fn target_here(&mut self) {
+        if let Some(here) = self.here() {
+            self.target = here;
+            self.config.dla_core = self.config.dla_core.min(self.dla_cores().saturating_sub(1));
+            self.touch(true);
+            self.load_kept();
+        }
+    }
+
     /// Why the placement on screen cannot be measured now, if so.
     pub fn no_profile(&self) -> Option<String> {
         if self.open.is_none() {
@@ -246,10 +265,10 @@ impl State {
             environment.summary()
         )];
         let here = environment::target(environment);
-        if here.is_none_or(|t| t.board.id != self.target.board.id) {
+        if here.is_none_or(|t| !same_place(&t, &self.target)) {
             lines.push(format!(
-                "That is not the {} on screen: the figures will be listed, not charted",
-                self.target.board.name
+                "That is not the {} in {} on screen: the figures will be listed, not charted",
+                self.target.board.name, self.target.mode.name
             ));
         }
         if let Some(open) = &self.open
@@ -375,7 +394,19 @@ impl State {
     /// Takes in what measuring brings.
     pub(super) fn measuring_done(&mut self, news: News) {
         match news {
-            News::Machine(machine) => self.measuring.machine = machine,
+            News::Machine(machine) => {
+                self.measuring.machine = machine;
+                if let Some(here) = self.here()
+                    && here != self.target
+                {
+                    let title = format!("This machine is a {}", here.board.name);
+                    let detail = format!("{here} can be planned for and measured");
+                    self.messages.push(
+                        Message::info(title, &detail)
+                            .with_action("Plan for it", Command::TargetHere),
+                    );
+                }
+            }
             News::Ended { run, stored } => self.run_ended(&run, stored),
             News::Learned(result) => self.learned(result),
             News::Runs(news) => self.runs_news(news),

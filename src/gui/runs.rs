@@ -11,6 +11,7 @@ use crate::export::save_atomic;
 use crate::figure::{Measured, short};
 use crate::history::{Item, RunFilter, RunHead};
 use crate::placement::{EngineConfig, Placement};
+use crate::target::Target;
 
 use super::actual::{Actual, Difference, differences};
 use super::command::Command;
@@ -100,8 +101,8 @@ pub struct RunRow {
     pub name: String,
     /// The machine it ran on.
     pub target: String,
-    /// The board it ran on, by id; `None` for other machines.
-    pub board: Option<&'static str>,
+    /// The board and power mode it ran on; `None` for other machines.
+    pub place: Option<Target>,
     /// How it ended.
     pub ended: Ended,
     /// Everything the filter looks at, lower case.
@@ -112,8 +113,8 @@ impl RunRow {
     fn of(head: Arc<RunHead>) -> Self {
         let name = placement_name(&head.placement);
         let environment = &head.environment;
-        let board = environment::target(environment);
-        let target = match &board {
+        let place = environment::target(environment);
+        let target = match &place {
             Some(t) => format!(
                 "{} {}",
                 t.board.name.trim_start_matches("Jetson "),
@@ -142,10 +143,15 @@ impl RunRow {
             head,
             name,
             target,
-            board: board.map(|t| t.board.id),
+            place,
             ended,
             text,
         }
+    }
+
+    /// Whether it ran on this board in this power mode.
+    pub fn on(&self, target: &Target) -> bool {
+        self.place.is_some_and(|p| same_place(&p, target))
     }
 
     /// Images per second.
@@ -301,9 +307,9 @@ impl Runs {
         };
     }
 
-    /// Measured runs on other machines than a board.
-    pub fn elsewhere(&self, board: &str) -> usize {
-        let other = |r: &&RunRow| r.fps().is_some() && r.board != Some(board);
+    /// Measured runs on other machines or in other power modes.
+    pub fn elsewhere(&self, target: &Target) -> usize {
+        let other = |r: &&RunRow| r.fps().is_some() && !r.on(target);
         self.all.iter().filter(other).count()
     }
 
@@ -365,12 +371,12 @@ impl Runs {
         self.rows = rows;
     }
 
-    /// The newest measured run of a placement; one on the board on screen before others.
+    /// The newest measured run of a placement; one on the target on screen before others.
     fn of_placement(
         &self,
         placement: &Placement,
         config: &EngineConfig,
-        board: &str,
+        target: &Target,
     ) -> Option<i64> {
         let fits = |r: &&RunRow| {
             r.fps().is_some()
@@ -380,12 +386,17 @@ impl Runs {
         };
         let mut newest = self.all.iter().rev().filter(fits);
         let first = newest.next()?;
-        if first.board == Some(board) {
+        if first.on(target) {
             return Some(first.head.id);
         }
-        let here = newest.find(|r| r.board == Some(board)).unwrap_or(first);
+        let here = newest.find(|r| r.on(target)).unwrap_or(first);
         Some(here.head.id)
     }
+}
+
+/// The same board in the same power mode: figures that can be compared with one estimate.
+pub(super) fn same_place(a: &Target, b: &Target) -> bool {
+    (a.board.id, a.mode.name) == (b.board.id, b.mode.name)
 }
 
 fn order(column: Column, a: &RunRow, b: &RunRow) -> Ordering {
@@ -445,7 +456,7 @@ impl State {
             Some((at, own)) if at == key => own,
             _ => self
                 .runs
-                .of_placement(self.doc.placement(), &self.config, self.target.board.id),
+                .of_placement(self.doc.placement(), &self.config, &self.target),
         };
         self.runs.own = Some((key, own));
         match own {

@@ -40,7 +40,7 @@ pub fn measured(ui: &mut Ui, state: &State, open: &Open, t: &Tokens, out: &mut V
     let here = state
         .runs
         .find(actual.id)
-        .is_some_and(|r| r.board == Some(state.target.board.id));
+        .is_some_and(|r| r.on(&state.target));
     let estimate = state.judged.as_ref().and_then(|j| j.estimate.fps.value());
     if let Some(now) = estimate.filter(|_| here) {
         let percent = (actual.fps.value / now - 1.0) * 100.0;

@@ -202,12 +202,14 @@ fn bars(
                 }
             }
             ui.add_space(8.0);
-            let elsewhere = state.runs.elsewhere(state.target.board.id);
+            let elsewhere = state.runs.elsewhere(&state.target);
             if elsewhere > 0 && view == View::Bars {
                 ui.horizontal_wrapped(|ui| {
                     ui.add_space(PAD);
                     let plural = if elsewhere == 1 { "" } else { "s" };
-                    let text = format!("{elsewhere} run{plural} on other machines: see Runs");
+                    let text = format!(
+                        "{elsewhere} run{plural} on other machines or power modes: see Runs"
+                    );
                     ui.label(RichText::new(text).font(theme::small()).color(t.faint));
                 });
             }

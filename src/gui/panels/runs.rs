@@ -345,7 +345,7 @@ fn draw_row(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens, out: &mut Vec<
     let precision = head.config.precision.as_str().to_ascii_uppercase();
     cell(at_precision, &precision, t.dim, Align::Min);
     cell(at_batch, &head.config.batch.to_string(), t.dim, Align::Max);
-    let here = row.board == Some(state.target.board.id);
+    let here = row.on(&state.target);
     let ink = if here { t.text } else { t.dim };
     cell(at_target, &row.target, ink, Align::Min);
     if let Some(fps) = row.fps() {

@@ -180,23 +180,23 @@ fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
 fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let target = &state.target;
     let board = target.board.name.trim_start_matches("Jetson ");
-    choice(
-        ui,
-        "Board",
-        board,
-        "Simulated; no board is needed to plan",
-        |ui| {
-            for b in boards() {
-                pick(
-                    ui,
-                    b.id == target.board.id,
-                    b.name,
-                    Command::Board(b.id),
-                    out,
-                );
-            }
-        },
-    );
+    let here = state.here().is_some_and(|h| h.board.id == target.board.id);
+    let hover = if here {
+        "This machine"
+    } else {
+        "Simulated; no board is needed to plan"
+    };
+    choice(ui, "Board", board, hover, |ui| {
+        for b in boards() {
+            pick(
+                ui,
+                b.id == target.board.id,
+                b.name,
+                Command::Board(b.id),
+                out,
+            );
+        }
+    });
     choice(
         ui,
         "Power mode",
