@@ -205,7 +205,8 @@ fn nanos() -> u128 {
 /// Runs as a child: opens the window and says when the first frame with the plan is on screen.
 fn child(begun: u128) {
     let mut drawn = 0;
-    run_with(Options::default(), move |state| {
+    // This program is no worker.
+    run_with(Options::default(), None, move |state| {
         drawn += 1;
         // The second call comes after the first frame was shown.
         if drawn == 2 {

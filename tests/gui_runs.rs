@@ -17,7 +17,7 @@ use dlaplan::engine::{
     Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite, Run,
     Stage, unix_ms,
 };
-use dlaplan::gui::{Command, Options, RunsAct, RunsColumn, Worker};
+use dlaplan::gui::{Command, Machine, Options, RunsAct, RunsColumn, Worker};
 use dlaplan::history::{RunFilter, Store};
 use dlaplan::model::{Model, onnx};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
@@ -270,6 +270,30 @@ fn the_button_says_why_it_cannot_measure() {
     };
     let why = refusal(&measuring(data, gone)).unwrap();
     assert!(why.contains("/nonexistent/dlaplan"), "{why}");
+}
+
+#[test]
+fn the_real_worker_answers_for_its_machine() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let real = Worker {
+        command: WorkerCommand {
+            program: env!("CARGO_BIN_EXE_dlaplan").into(),
+            args: vec!["worker".into()],
+        },
+        limits: Limits::default(),
+    };
+    let w = measuring(data, real);
+    match &w.state().measuring.machine {
+        Machine::Asked => panic!("no answer"),
+        Machine::Can(environment) => assert!(environment.tensorrt.is_some()),
+        Machine::Cannot(why) => {
+            let named = ["libcuda", "TensorRT", "GPU"]
+                .iter()
+                .any(|n| why.contains(n));
+            assert!(named, "{why}");
+            assert!(refusal(&w).unwrap().contains(why.as_str()));
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::estimate::calibration::own::{RefitError, refit};
 use crate::estimate::calibration::to_text;
 use crate::export::save_atomic;
 use crate::history::{HistoryError, RunFilter, RunModels, Store, StoredRun, own_calibration_path};
+use crate::target::Board;
 
 use super::command::Command;
 use super::jobs::Done;
@@ -39,10 +40,11 @@ impl State {
             Ok(None) => {}
             Ok(Some(file)) => {
                 self.renew_estimates();
+                let board = Board::find(&file.board).map_or(&*file.board, |b| b.name);
                 self.messages.push(
                     Message::info(
                         "Estimates were fitted to your runs".into(),
-                        &format!("{}: {}", file.board, file.source),
+                        &format!("{board}: {}", file.source),
                     )
                     .with_action("Use the shipped ones", Command::Learn(false)),
                 );

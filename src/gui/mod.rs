@@ -76,15 +76,16 @@ const PATIENCE: Duration = Duration::from_millis(12);
 /// # Errors
 /// There is no display, or no OpenGL; or no folder for the user's data.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    run_with(options, |_| {})
+    run_with(options, Worker::local(), |_| {})
 }
 
-/// As [`run`], with a look at the state before each frame.
+/// As [`run`], with what measures, and a look at the state before each frame.
 ///
 /// # Errors
 /// As [`run`].
 pub fn run_with(
     options: Options,
+    worker: Option<Worker>,
     each_frame: impl FnMut(&mut State) + 'static,
 ) -> anyhow::Result<()> {
     let data_dir = session::data_dir()?;
@@ -111,7 +112,7 @@ pub fn run_with(
                     wake: Arc::new(move || ctx.request_repaint()),
                     picker: Arc::new(DesktopPicker),
                     patience: PATIENCE,
-                    worker: Worker::local(),
+                    worker,
                 },
             );
             Ok(Box::new(App {
