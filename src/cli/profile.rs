@@ -18,46 +18,24 @@ use crate::export::save_atomic;
 use crate::figure::{Measured, short};
 use crate::history::{Store, default_path};
 use crate::model::Model;
-use crate::model::onnx::{LoadOptions, load, load_bundled_with};
-use crate::placement::{Device, EngineConfig, Placement, Precision};
+use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, plan};
 use crate::target::Target;
+
+use super::args::{self, EngineArgs, ModelArgs, PlacementArgs};
 
 /// Build a real engine on this machine and measure it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProfileArgs {
-    /// ONNX file, or `bundled:resnet18` and so on.
-    #[arg(value_name = "MODEL")]
-    pub model: String,
-    /// Dims of an input the file leaves open, or to override the file's.
-    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
-    pub input: Vec<(String, Vec<u64>)>,
-
-    /// Placement file, as `dlaplan export` writes it.
-    #[arg(long, value_name = "FILE")]
-    pub placement: Option<PathBuf>,
-    /// Device of everything nothing else is said about.
-    #[arg(long, value_name = "DEVICE", value_parser = parse_device)]
-    pub default: Option<Device>,
-    /// Device of a module (`--device layer1=DLA`).
-    #[arg(long, value_name = "MODULE=DEVICE", value_parser = parse_assignment)]
-    pub device: Vec<(String, Device)>,
-    /// Device of a single op.
-    #[arg(long, value_name = "OP=DEVICE", value_parser = parse_assignment)]
-    pub device_op: Vec<(String, Device)>,
-
-    /// fp16, int8, int8+fp16 or fp32.
-    #[arg(long, default_value_t = Precision::FP16)]
-    pub precision: Precision,
-    /// Images per inference.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub batch: u32,
-    /// DLA core of the engine.
-    #[arg(long, default_value_t = 0)]
-    pub dla_core: u32,
-    /// No GPU fallback: the build fails where the DLA refuses an op.
-    #[arg(long)]
-    pub strict: bool,
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// What runs where.
+    #[command(flatten)]
+    pub placement: PlacementArgs,
+    /// How it is built.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// INT8 ranges from a calibration cache. Without this and --calib-data ranges are made up.
     #[arg(long, value_name = "FILE", conflicts_with = "calib_data")]
     pub calib: Option<PathBuf>,
@@ -76,7 +54,7 @@ pub struct ProfileArgs {
 
     /// Engines at the same time instead of one: a list of `gpu`, `dla0`, `dla1` (the whole
     /// network there) and placement files (`split.json@1` for DLA core 1).
-    #[arg(long, value_name = "ENGINE,ENGINE", value_delimiter = ',', conflicts_with_all = ["placement", "default", "device", "device_op"])]
+    #[arg(long, value_name = "ENGINE,ENGINE", value_delimiter = ',', conflicts_with_all = ["placement", "default", "dla", "gpu", "dla_op", "gpu_op", "dla_core"])]
     pub together: Vec<String>,
 
     /// Timed repeats; the FPS is their median.
@@ -163,31 +141,6 @@ pub enum PoolName {
     DlaGlobalDram,
 }
 
-fn parse_input(text: &str) -> Result<(String, Vec<u64>), String> {
-    let wrong = || format!("{text:?} is not NAME=1x3x224x224");
-    let (name, dims) = text.rsplit_once('=').ok_or_else(wrong)?;
-    let dims: Result<Vec<u64>, _> = dims.split('x').map(str::parse).collect();
-    Ok((
-        name.to_owned(),
-        dims.map_err(|e| format!("{}: {e}", wrong()))?,
-    ))
-}
-
-fn parse_device(text: &str) -> Result<Device, String> {
-    match text.to_ascii_uppercase().as_str() {
-        "GPU" => Ok(Device::Gpu),
-        "DLA" => Ok(Device::Dla),
-        _ => Err(format!("device {text:?} is not GPU or DLA")),
-    }
-}
-
-fn parse_assignment(text: &str) -> Result<(String, Device), String> {
-    let (name, device) = text
-        .rsplit_once('=')
-        .ok_or_else(|| format!("{text:?} is not NAME=GPU or NAME=DLA"))?;
-    Ok((name.to_owned(), parse_device(device)?))
-}
-
 fn parse_pool(text: &str) -> Result<(PoolName, u64), String> {
     let (name, size) = text
         .split_once('=')
@@ -211,13 +164,7 @@ fn parse_pool(text: &str) -> Result<(PoolName, u64), String> {
 /// # Errors
 /// The model, placement or target cannot be read, or a file cannot be written.
 pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
-    let options = LoadOptions {
-        inputs: args.input.iter().cloned().collect(),
-    };
-    let model = match args.model.strip_prefix("bundled:") {
-        Some(name) => load_bundled_with(name, &options)?,
-        None => load(Path::new(&args.model), &options)?,
-    };
+    let model = args.model.load()?;
     let requests = requests(args)?;
     let target = match &args.target {
         Some(text) => Some(Target::parse(text)?),
@@ -333,11 +280,7 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
     let absolute = |path: &Path| -> Result<PathBuf> {
         std::path::absolute(path).with_context(|| path.display().to_string())
     };
-    let model = if args.model.starts_with("bundled:") {
-        PathBuf::from(&args.model)
-    } else {
-        absolute(Path::new(&args.model))?
-    };
+    let model = args.model.absolute()?;
     let calibration = match (&args.calib, &args.calib_data) {
         (Some(path), _) => Calibration::Cache {
             path: absolute(path)?,
@@ -358,16 +301,17 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
         };
         *slot = Some(*bytes);
     }
+    let file = args.placement.document()?;
+    let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
+    let config = args.engine.config(&from);
     let base = |placement: Placement, dla_core: u32| -> Result<Request> {
         let request = Request {
             model: model.clone(),
-            inputs: args.input.iter().cloned().collect(),
+            inputs: args.model.input.iter().cloned().collect(),
             placement,
             config: EngineConfig {
-                precision: args.precision,
-                batch: args.batch,
                 dla_core,
-                gpu_fallback: !args.strict,
+                ..config.clone()
             },
             calibration: calibration.clone(),
             pools,
@@ -394,7 +338,8 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
         Ok(request)
     };
     if args.together.is_empty() {
-        return Ok(vec![base(placement(args)?, args.dla_core)?]);
+        let placement = args.placement.over(file.as_ref())?;
+        return Ok(vec![base(placement, config.dla_core)?]);
     }
     if args.together.len() < 2 {
         bail!("--together takes two engines or more, such as gpu,dla0");
@@ -402,63 +347,10 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
     args.together
         .iter()
         .map(|engine| {
-            let (placement, core) = member(engine)?;
+            let (placement, core) = args::engine(engine)?;
             base(placement, core)
         })
         .collect()
-}
-
-/// `gpu`, `dla1`, or a placement file with an optional `@core`.
-fn member(text: &str) -> Result<(Placement, u32)> {
-    let core = |digits: &str| {
-        digits
-            .parse::<u32>()
-            .with_context(|| format!("DLA core {digits:?}"))
-    };
-    match text {
-        "gpu" => Ok((Placement::all(Device::Gpu), 0)),
-        _ if text
-            .strip_prefix("dla")
-            .is_some_and(|c| c.bytes().all(|b| b.is_ascii_digit())) =>
-        {
-            let digits = text.trim_start_matches("dla");
-            let number = if digits.is_empty() { 0 } else { core(digits)? };
-            Ok((Placement::all(Device::Dla), number))
-        }
-        _ => match text.rsplit_once('@') {
-            Some((file, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                Ok((read_placement(Path::new(file))?, core(digits)?))
-            }
-            _ => Ok((read_placement(Path::new(text))?, 0)),
-        },
-    }
-}
-
-/// A placement by itself, or the `placement` of a larger file.
-fn read_placement(path: &Path) -> Result<Placement> {
-    let place = || path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(place)?;
-    let value: serde_json::Value = serde_json::from_str(&text).with_context(place)?;
-    let inner = value.get("placement").cloned().unwrap_or(value);
-    serde_json::from_value(inner)
-        .with_context(|| format!("{}: not a placement; dlaplan export writes one", place()))
-}
-
-fn placement(args: &ProfileArgs) -> Result<Placement> {
-    let mut placement = match &args.placement {
-        Some(path) => read_placement(path)?,
-        None => Placement::default(),
-    };
-    if let Some(default) = args.default {
-        placement.default = default;
-    }
-    for (module, device) in &args.device {
-        placement = placement.with_module(module, *device);
-    }
-    for (op, device) in &args.device_op {
-        placement = placement.with_op(op, *device);
-    }
-    Ok(placement)
 }
 
 fn keep(args: &ProfileArgs, runs: &[Run]) {
@@ -695,7 +587,7 @@ mod tests {
     #[test]
     fn arguments_become_requests() {
         let all = parse(
-            "profile bundled:resnet18 --default GPU --device layer1=DLA --precision int8 \
+            "profile bundled:resnet18 --default GPU --dla layer1 --precision int8 \
              --dla-core 1 --strict --mem-pool dlaSRAM=1M --no-cache --repeats 5",
         )
         .unwrap();
@@ -722,6 +614,6 @@ mod tests {
         assert!(parse("profile m.onnx --together gpu,missing.json@1").is_err());
         assert!(parse("profile m.onnx --mem-pool dlaSRAM=5000").is_err());
         assert!(parse("profile m.onnx --repeats 2").is_err());
-        assert!(parse("profile m.onnx --device layer1=TPU").is_err());
+        assert!(parse("profile m.onnx --dla layer1 --gpu layer1").is_err());
     }
 }
