@@ -357,6 +357,11 @@ fn a_run_is_stored_charted_and_shown_beside_the_prediction() {
     assert_eq!(at("layer1").dla_ms, 1.25);
     assert_eq!(at("layer1.0").dla_known, 0);
     assert!(at("layer2").gpu_ms > 0.0);
+    w.state_mut().apply(Command::Precision(Precision::INT8));
+    w.settle();
+    assert!(w.state().runs.actual().is_none(), "of another precision");
+    assert!(w.state().profile_hint().contains("INT8 ranges are made up"));
+    w.state_mut().apply(Command::Precision(Precision::FP16));
     // Another placement has no run.
     w.click("GPU layer2");
     assert!(w.state().runs.actual().is_none());

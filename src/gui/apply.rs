@@ -68,6 +68,7 @@ impl State {
                 self.reselect();
             }
             Command::Escape => {
+                self.runs.chosen.clear();
                 if self.selection.nodes.is_empty() {
                     self.set_filter("");
                 }

@@ -280,6 +280,9 @@ impl State {
                     .into(),
             );
         }
+        if self.config.precision.int8 {
+            lines.push("INT8 ranges are made up: the times are right, the outputs are not".into());
+        }
         if let Some(s) = self.expected_s() {
             lines.push(format!("About {}, as earlier runs", seconds(s)));
         }
