@@ -11,8 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::client::{self, Limits, Update, WorkerCommand};
 use crate::engine::{
-    Calibration, LayerTime, MemoryPools, NumericReference, Outcome, Request, Run, Timing, compare,
-    deploy, environment, parse_size,
+    Calibration, Comparison, LayerTime, MemoryPools, NumericReference, Outcome, Request, Run,
+    Timing, compare, deploy, environment, parse_size,
 };
 use crate::export::save_atomic;
 use crate::figure::{Measured, short};
@@ -551,19 +551,25 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
         }
     }
     if let Some(c) = &run.comparison {
-        for op in &c.silent_fallbacks {
-            writeln!(
-                out,
-                "  SILENT FALLBACK: {op} was asked onto the DLA and runs on the GPU"
-            )?;
-        }
-        for x in &c.contradictions {
-            writeln!(
-                out,
-                "  the plan expected {} on the {} ({}); it runs on the {}",
-                x.op, x.predicted, x.because, x.actual
-            )?;
-        }
+        differences(out, c)?;
+    }
+    Ok(())
+}
+
+/// Where the build differs from what was asked or expected.
+pub(super) fn differences(out: &mut impl std::io::Write, c: &Comparison) -> std::io::Result<()> {
+    for op in &c.silent_fallbacks {
+        writeln!(
+            out,
+            "  SILENT FALLBACK: {op} was asked onto the DLA and runs on the GPU"
+        )?;
+    }
+    for x in &c.contradictions {
+        writeln!(
+            out,
+            "  the plan expected {} on the {} ({}); it runs on the {}",
+            x.op, x.predicted, x.because, x.actual
+        )?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::figure::short;
 use crate::placement::Device;
 
 use super::args::PlanArgs;
+use super::profile::differences;
 
 /// Read what trtexec wrote: FPS, where the build put each op, time per module.
 ///
@@ -167,19 +168,7 @@ fn print(out: &mut impl Write, found: &Findings) -> Result<()> {
         writeln!(out, "  {}", crate::engine::escape(error, 500))?;
     }
     if let Some(c) = &found.comparison {
-        for op in &c.silent_fallbacks {
-            writeln!(
-                out,
-                "SILENT FALLBACK: {op} was asked onto the DLA and runs on the GPU"
-            )?;
-        }
-        for x in &c.contradictions {
-            writeln!(
-                out,
-                "the plan expected {} on the {} ({}); it runs on the {}",
-                x.op, x.predicted, x.because, x.actual
-            )?;
-        }
+        differences(out, c)?;
         if c.not_shown > 0 {
             writeln!(
                 out,
