@@ -1,5 +1,6 @@
 //! Points from what was measured and published.
 
+use crate::engine::environment;
 use crate::figure::{Figure, Measured};
 use crate::history::{Reference, ReferenceSet, StoredRun};
 use crate::model::Model;
@@ -48,29 +49,45 @@ fn reference(set: &ReferenceSet, row: &Reference, model: &Model, target: &Target
     }
 }
 
-/// The user's own runs. One that did not run as asked says so and loads nothing.
+/// The user's own runs on this board in this power mode, the newest of each engine. One that did
+/// not run as asked says so and loads nothing.
 pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
-    let points = runs.iter().filter_map(|stored| {
+    let mut points = Vec::new();
+    let mut seen: Vec<(&Placement, &EngineConfig, bool)> = Vec::new();
+    for stored in runs.iter().rev() {
         let run = &stored.run;
+        let Some(fps) = run.fps() else { continue };
+        // Runs on other machines have other scales.
+        if environment::target(&run.environment).is_none_or(|t| !t.same_place(target)) {
+            continue;
+        }
         let (placement, config) = (&run.request.placement, &run.request.config);
         let as_asked = run.stands_for_placement();
+        let key = (placement, config, as_asked);
+        if run.deployment.is_none() {
+            if seen.contains(&key) {
+                continue;
+            }
+            seen.push(key);
+        }
         let name = placement.title();
-        Some(Point {
+        points.push(Point {
             label: if as_asked {
                 name
             } else {
-                format!("{name}, not run as asked")
+                format!("not as asked: {name}")
             },
-            fps: Figure::Measured(run.fps()?.clone()),
+            fps: Figure::Measured(fps.clone()),
             mark: Mark::Measured,
             dla_mac_share: share(model, target, config, placement).filter(|_| as_asked),
             precision: config.precision,
             deployment: run.deployment.as_ref().map(|d| d.group.clone()),
             current: false,
             load: as_asked.then(|| (placement.clone(), config.clone())),
-        })
-    });
-    points.collect()
+        });
+    }
+    points.reverse();
+    points
 }
 
 /// Share of the multiply-accumulates the rules of the target expect on the DLA.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::{Contradiction, RowSite, Run};
+use crate::engine::{Contradiction, RowSite, Run, environment};
 use crate::figure::Measured;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Device;
+use crate::target::Target;
 
 use super::tree_view::Node;
 
@@ -72,6 +73,8 @@ pub struct Actual {
     pub started_ms: u64,
     /// Where it ran, in words.
     pub machine: String,
+    /// The board and power mode it ran on; `None` for other machines.
+    pub place: Option<Target>,
     /// Images per second.
     pub fps: Measured,
     /// Median latency, ms.
@@ -216,6 +219,7 @@ impl Actual {
         Some(Self {
             id,
             started_ms: run.started_ms,
+            place: environment::target(&run.environment),
             machine: run.environment.summary(),
             fps: m.fps.clone(),
             latency_ms: m.latency.median,

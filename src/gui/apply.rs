@@ -5,7 +5,6 @@ use crate::placement::{Device, Edit};
 
 use super::command::{Command, Pick, Step};
 use super::dialogs::{Dialog, Purpose};
-use super::explain::placement_name;
 use super::filter::Filter;
 use super::state::{Open, Palette, State};
 use super::tree_view::Node;
@@ -386,7 +385,7 @@ impl State {
             "{} {} {}",
             open.model.name,
             self.config.precision,
-            placement_name(self.doc.placement())
+            self.doc.placement().title()
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::model::{Model, ModuleId, OpId, Shape};
-use crate::placement::{Device, Placement, Site};
+use crate::placement::Device;
 
 use super::state::{Open, State};
 use super::tree_view::{Chip, Node, Row, Said};
@@ -126,23 +126,4 @@ pub fn op_shapes(model: &Model, op: OpId) -> (String, String) {
     };
     let op = model.op(op);
     (join(&op.inputs), join(&op.outputs))
-}
-
-/// A short name for a placement: `GPU, layer1 layer2 on DLA`.
-pub fn placement_name(placement: &Placement) -> String {
-    let other = placement.default.other();
-    let sites: Vec<&str> = placement
-        .overrides
-        .iter()
-        .filter(|(_, device)| **device == other)
-        .map(|(site, _)| match site {
-            Site::Module(path) => path,
-            Site::Op(op) => op.rsplit('/').next().unwrap_or(op),
-        })
-        .collect();
-    match &sites[..] {
-        [] => placement.default.to_string(),
-        few if few.len() <= 4 => format!("{}, {} on {other}", placement.default, few.join(" ")),
-        many => format!("{}, {} sites on {other}", placement.default, many.len()),
-    }
 }

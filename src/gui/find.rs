@@ -16,7 +16,6 @@ use crate::search::{
 use crate::target::Target;
 
 use super::confirm::Confirming;
-use super::explain::placement_name;
 use super::finder::{Finder, Found, Names};
 use super::message::Message;
 use super::points::Origin;
@@ -253,7 +252,7 @@ impl Find {
     pub fn name(&self, placement: &Placement) -> String {
         match self.names.get(placement) {
             Some(name) => name.clone(),
-            None => placement_name(placement),
+            None => placement.title(),
         }
     }
 

@@ -4,23 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::chart::{Mark, Point};
-use crate::engine::environment;
-use crate::figure::{Figure, Measured};
-use crate::history::{
-    self, HistoryError, Item, Kept, NewKept, Reference, ReferenceSet, RunFilter, StoredRun,
-};
-use crate::model::Model;
+use crate::chart::{self, Point};
+use crate::history::{self, HistoryError, Item, Kept, NewKept, RunFilter};
 use crate::placement::{Edit, EngineConfig, Placement};
-use crate::plan::Planner;
-use crate::target::Target;
 
 use super::command::Command;
-use super::explain::placement_name;
 use super::jobs::Done;
 use super::message::Message;
 use super::points::Origin;
-use super::runs::same_place;
 use super::state::State;
 
 /// More runs than this make no chart.
@@ -111,12 +102,14 @@ impl State {
                     limit: Some(MOST_RUNS),
                     ..RunFilter::default()
                 })?;
-                let mut others = run_points(&runs, &model, &target);
+                let own = chart::runs(&runs, &model, &target);
                 let references = store.references()?;
-                others.extend(reference_points(&references, &model, &target));
+                let published = chart::references(&references, &model, &target);
+                let own = own.into_iter().map(|p| (Origin::Run, p));
+                let published = published.into_iter().map(|p| (Origin::Reference, p));
                 Ok(Listing {
                     kept: store.kept(Some(hash))?,
-                    others,
+                    others: own.chain(published).collect(),
                 })
             });
             Done::History {
@@ -235,106 +228,4 @@ fn make(store: &mut history::Store, change: &Change) -> Result<(), HistoryError>
         }
     }
     Ok(())
-}
-
-/// Published figures that speak of this model on this board. The share on the DLA is what the
-/// rules of the target expect of the published placement.
-fn reference_points(sets: &[ReferenceSet], model: &Model, target: &Target) -> Vec<(Origin, Point)> {
-    let mut points = Vec::new();
-    for set in sets {
-        if set.board != target.board.id || set.model != model.name {
-            continue;
-        }
-        for row in &set.rows {
-            let config = EngineConfig {
-                precision: row.precision,
-                batch: row.batch,
-                dla_core: row.dla_core,
-                gpu_fallback: true,
-            };
-            let share = share(model, target, &config, &row.placement);
-            let point = reference_point(set, row, config, share);
-            points.push((Origin::Reference, point));
-        }
-    }
-    points
-}
-
-/// Share of the multiply-accumulates the rules of the target expect on the DLA.
-fn share(
-    model: &Model,
-    target: &Target,
-    config: &EngineConfig,
-    placement: &Placement,
-) -> Option<f64> {
-    let plan = Planner::new(model, target, config)
-        .plan_placement(placement)
-        .ok()?;
-    plan.dla_mac_share(model)
-}
-
-/// The user's own runs on this board in this power mode. One that did not run as asked says so and loads nothing.
-fn run_points(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<(Origin, Point)> {
-    let mut points = Vec::new();
-    let mut seen: Vec<(&Placement, &EngineConfig, bool)> = Vec::new();
-    // The newest of the same engine stands for all; runs on other machines have other scales.
-    for stored in runs.iter().rev() {
-        let run = &stored.run;
-        let Some(fps) = run.fps() else { continue };
-        let here = environment::target(&run.environment);
-        if here.is_none_or(|t| !same_place(&t, target)) {
-            continue;
-        }
-        let (placement, config) = (&run.request.placement, &run.request.config);
-        let as_asked = run.stands_for_placement();
-        let key = (placement, config, as_asked);
-        if run.deployment.is_none() {
-            if seen.contains(&key) {
-                continue;
-            }
-            seen.push(key);
-        }
-        let name = placement_name(placement);
-        let point = Point {
-            label: if as_asked {
-                name
-            } else {
-                format!("not as asked: {name}")
-            },
-            fps: Figure::Measured(fps.clone()),
-            mark: Mark::Measured,
-            dla_mac_share: share(model, target, config, placement).filter(|_| as_asked),
-            precision: config.precision,
-            deployment: run.deployment.as_ref().map(|d| d.group.clone()),
-            current: false,
-            load: as_asked.then(|| (placement.clone(), config.clone())),
-        };
-        points.push((Origin::Run, point));
-    }
-    points.reverse();
-    points
-}
-
-fn reference_point(
-    set: &ReferenceSet,
-    row: &Reference,
-    config: EngineConfig,
-    share: Option<f64>,
-) -> Point {
-    Point {
-        label: row.config.clone(),
-        fps: Figure::Measured(Measured {
-            value: row.fps,
-            min: row.fps,
-            max: row.fps,
-            repeats: 1,
-            source: format!("{}; {}", set.source, set.method).into(),
-        }),
-        mark: Mark::Published,
-        dla_mac_share: share,
-        precision: row.precision,
-        deployment: row.deployment.clone(),
-        current: false,
-        load: Some((row.placement.clone(), config)),
-    }
 }

@@ -18,10 +18,9 @@ use crate::plan::plan;
 use crate::target::Target;
 
 use super::command::Command;
-use super::explain::placement_name;
 use super::jobs::Done;
 use super::message::Message;
-use super::runs::{self, Runs, same_place};
+use super::runs::{self, Runs};
 use super::state::State;
 
 /// How a worker is started and how long it may take.
@@ -265,7 +264,7 @@ impl State {
             environment.summary()
         )];
         let here = environment::target(environment);
-        if here.is_none_or(|t| !same_place(&t, &self.target)) {
+        if here.is_none_or(|t| !t.same_place(&self.target)) {
             lines.push(format!(
                 "That is not the {} in {} on screen: the figures will be listed, not charted",
                 self.target.board.name, self.target.mode.name
@@ -318,7 +317,7 @@ impl State {
             name: format!(
                 "{} {}",
                 self.config.precision.as_str().to_ascii_uppercase(),
-                placement_name(self.doc.placement())
+                self.doc.placement().title()
             ),
             started: Instant::now(),
             expected_s: self.expected_s(),
@@ -419,7 +418,7 @@ impl State {
 
     fn run_ended(&mut self, run: &Arc<Run>, stored: Result<i64, String>) {
         self.measuring.active = None;
-        let name = placement_name(&run.request.placement);
+        let name = run.request.placement.title();
         let id = match stored {
             Ok(id) => Some(id),
             Err(why) => {

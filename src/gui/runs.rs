@@ -15,7 +15,6 @@ use crate::target::Target;
 
 use super::actual::{Actual, Difference, differences};
 use super::command::Command;
-use super::explain::placement_name;
 use super::jobs::Done;
 use super::message::Message;
 use super::profile;
@@ -111,7 +110,7 @@ pub struct RunRow {
 
 impl RunRow {
     fn of(head: Arc<RunHead>) -> Self {
-        let name = placement_name(&head.placement);
+        let name = head.placement.title();
         let environment = &head.environment;
         let place = environment::target(environment);
         let target = match &place {
@@ -151,7 +150,7 @@ impl RunRow {
 
     /// Whether it ran on this board in this power mode.
     pub fn on(&self, target: &Target) -> bool {
-        self.place.is_some_and(|p| same_place(&p, target))
+        self.place.is_some_and(|p| p.same_place(target))
     }
 
     /// Images per second.
@@ -392,11 +391,6 @@ impl Runs {
         let here = newest.find(|r| r.on(target)).unwrap_or(first);
         Some(here.head.id)
     }
-}
-
-/// The same board in the same power mode: figures that can be compared with one estimate.
-pub(super) fn same_place(a: &Target, b: &Target) -> bool {
-    (a.board.id, a.mode.name) == (b.board.id, b.mode.name)
 }
 
 fn order(column: Column, a: &RunRow, b: &RunRow) -> Ordering {

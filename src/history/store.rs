@@ -278,18 +278,20 @@ impl Store {
     /// Runs that pass a filter, oldest first.
     ///
     /// # Errors
-    /// The file cannot be read, or a run in it does not parse.
+    /// The file cannot be read. A run that does not parse is left out, with a warning in the log.
     pub fn runs(&mut self, filter: &RunFilter) -> Result<Vec<StoredRun>, HistoryError> {
         let rows = self.run_rows(filter, str::to_owned)?;
-        rows.into_iter()
-            .map(|(id, json)| {
-                let mut run: Run = self.parse("run", id, &json)?;
-                if filter.details {
-                    self.details(id, &mut run)?;
-                }
-                Ok(StoredRun { id, run })
-            })
-            .collect()
+        let mut runs = Vec::with_capacity(rows.len());
+        for (id, json) in rows {
+            let Some(mut run) = listed(self.parse::<Run>("run", id, &json)) else {
+                continue;
+            };
+            if filter.details {
+                self.details(id, &mut run)?;
+            }
+            runs.push(StoredRun { id, run });
+        }
+        Ok(runs)
     }
 
     /// The heads of runs that pass a filter, oldest first; quick for thousands.
@@ -299,17 +301,18 @@ impl Store {
     pub fn run_heads(&mut self, filter: &RunFilter) -> Result<Vec<RunHead>, HistoryError> {
         // Read row by row: the JSON of thousands of runs does not fit beside them.
         let rows = self.run_rows(filter, |json| serde_json::from_str::<Slim>(json))?;
-        rows.into_iter()
-            .map(|(id, slim)| match slim {
-                Ok(slim) => Ok(slim.head(id)),
-                Err(source) => Err(HistoryError::Row {
-                    path: self.path.clone(),
-                    table: "run",
-                    id,
-                    source,
-                }),
-            })
-            .collect()
+        let heads = rows.into_iter().filter_map(|(id, slim)| {
+            listed(
+                slim.map(|s| s.head(id))
+                    .map_err(|source| HistoryError::Row {
+                        path: self.path.clone(),
+                        table: "run",
+                        id,
+                        source,
+                    }),
+            )
+        });
+        Ok(heads.collect())
     }
 
     /// Id and what is made of the JSON of runs that pass a filter, oldest first.
@@ -498,4 +501,10 @@ impl Store {
     pub fn export_csv(&mut self, filter: &RunFilter) -> Result<String, HistoryError> {
         Ok(csv::write(&self.runs(filter)?))
     }
+}
+
+/// One damaged run does not hide the others; it stays in the file.
+fn listed<T>(row: Result<T, HistoryError>) -> Option<T> {
+    row.inspect_err(|e| log::warn!("{e}; it is left out of lists"))
+        .ok()
 }

@@ -161,6 +161,11 @@ impl Target {
         format!("{}@{}:{}", self.board.id, self.mode.name, self.tensorrt)
     }
 
+    /// The same board in the same power mode: figures of one stand beside those of the other.
+    pub fn same_place(&self, other: &Self) -> bool {
+        (self.board.id, self.mode.name) == (other.board.id, other.mode.name)
+    }
+
     /// Whether TensorRT drives this board's DLA, and with how many cores.
     pub fn dla_support(&self) -> DlaSupport {
         self.tensorrt.dla_support(self.board)

@@ -1,5 +1,7 @@
 //! The tree of modules and ops, only the visible rows of it.
 
+use std::sync::Arc;
+
 use egui::text::{LayoutJob, TextFormat, TextWrapping};
 use egui::{
     Align, CornerRadius, Pos2, Rect, Role, ScrollArea, Sense, TextEdit, Ui, Vec2, WidgetInfo,
@@ -8,7 +10,7 @@ use egui::{
 use crate::model::Model;
 use crate::placement::Device;
 
-use super::super::actual::Spent;
+use super::super::actual::{Actual, Spent};
 use super::super::command::{Command, Pick};
 use super::super::explain;
 use super::super::filter::Property;
@@ -402,8 +404,10 @@ fn draw_costs(
             true,
         );
     };
-    let actual = state.runs.actual();
-    let spent = actual.map(|a| (a.at(row.node), a.around(model, row.node)));
+    // Times of another machine do not stand beside this one's estimates.
+    let here = |a: &&Arc<Actual>| a.place.is_some_and(|p| p.same_place(&state.target));
+    let spent = state.runs.actual().filter(here);
+    let spent = spent.map(|a| (a.at(row.node), a.around(model, row.node)));
     match spent {
         Some((here, around)) if here.gpu_known > 0 => {
             measured(columns.gpu, here.gpu_ms, around.gpu_ms, t.gpu);
