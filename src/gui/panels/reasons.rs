@@ -63,15 +63,30 @@ pub fn why(
                 refusal_card(ui, &title, refusal, t.amber_soft, t.amber, t);
             }
             _ => {
-                let mut reasons: Vec<String> = Vec::new();
+                let mut reasons: Vec<(String, usize)> = Vec::new();
                 for (op, why) in &falling {
                     let line = format!("{}: {}", open.model.op(*op).op_type, why.sentence());
-                    if !reasons.contains(&line) {
-                        reasons.push(line);
+                    match reasons.iter_mut().find(|(l, _)| *l == line) {
+                        Some((_, n)) => *n += 1,
+                        None => reasons.push((line, 1)),
                     }
                 }
-                reasons.truncate(5);
-                note(ui, t.amber_soft, t.amber, &title, &reasons.join("\n"), t);
+                let more = reasons.len().saturating_sub(5);
+                let mut lines: Vec<String> = reasons
+                    .into_iter()
+                    .take(5)
+                    .map(|(line, n)| {
+                        if n > 1 {
+                            format!("{n} × {line}")
+                        } else {
+                            line
+                        }
+                    })
+                    .collect();
+                if more > 0 {
+                    lines.push(format!("and {more} more reasons"));
+                }
+                note(ui, t.amber_soft, t.amber, &title, &lines.join("\n"), t);
             }
         }
         return;
@@ -139,15 +154,17 @@ fn card(ui: &mut Ui, fill: Color32, edge: Color32, content: impl FnOnce(&mut Ui)
         });
 }
 
-/// A card with a title and a text.
+/// A card with a title and a text, a paragraph a line.
 pub fn note(ui: &mut Ui, fill: Color32, edge: Color32, title: &str, text: &str, t: &Tokens) {
     card(ui, fill, edge, |ui| {
         ui.add(Label::new(RichText::new(title).font(theme::strong()).color(t.strong)).wrap());
-        ui.add(
-            Label::new(RichText::new(text).color(t.text))
-                .wrap()
-                .selectable(true),
-        );
+        for paragraph in text.lines() {
+            ui.add(
+                Label::new(RichText::new(paragraph).color(t.text))
+                    .wrap()
+                    .selectable(true),
+            );
+        }
     });
 }
 
