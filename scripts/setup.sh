@@ -15,6 +15,21 @@ need_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
+# rustup's own installer, as https://sh.rustup.rs fetches it, checked against its published digest.
+install_rustup() {
+    local url dir
+    url=https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init
+    dir=$(mktemp -d)
+    (
+        cd "$dir"
+        curl --proto '=https' --tlsv1.2 -sSf -O "$url" -O "$url.sha256"
+        echo "$(cut -c1-64 rustup-init.sha256)  rustup-init" | sha256sum --check --quiet
+        chmod +x rustup-init
+        ./rustup-init -y -q --profile minimal --default-toolchain "$1"
+    )
+    rm -rf "$dir"
+}
+
 need_rust() {
     local want=1.95 have
     have=$(rustc --version 2>/dev/null | cut -d' ' -f2 || true)
@@ -24,8 +39,7 @@ need_rust() {
     echo "installing Rust $want with rustup (found: ${have:-none})"
     need_packages curl ca-certificates
     if ! command -v rustup >/dev/null; then
-        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs \
-            | sh -s -- -y --profile minimal --default-toolchain "$want"
+        install_rustup "$want"
         # shellcheck disable=SC1091
         . "$HOME/.cargo/env"
     else
