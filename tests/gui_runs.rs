@@ -477,6 +477,20 @@ fn runs_belong_to_a_board_and_a_power_mode() {
 }
 
 #[test]
+fn a_run_belongs_to_its_placement_however_that_is_written() {
+    let halves = Placement::default().with_module("layer1.0", Device::Dla);
+    let whole = halves.clone().with_module("layer1.1", Device::Dla);
+    for (placement, own) in [(on_layer1(), true), (whole, true), (halves, false)] {
+        let options = Options {
+            placement: Some(placement),
+            ..Options::default()
+        };
+        let w = open(options, with_runs(&[run(&resnet(), on_layer1(), 390.0)]));
+        assert_eq!(w.state().runs.actual().is_some(), own);
+    }
+}
+
+#[test]
 fn earlier_runs_tell_the_time_left() {
     let data = with_runs(&[run(&resnet(), Placement::default(), 400.0)]);
     let dir = data.path().to_owned();

@@ -1,6 +1,7 @@
 //! Runs of the open model: the table's rows, which of them are compared, and the one that belongs
 //! to the placement on screen.
 
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use crate::engine::{ErrorKind, LogLine, Run, environment, unix_ms};
 use crate::export::save_atomic;
 use crate::figure::{Measured, short};
 use crate::history::{Item, RunFilter, RunHead};
-use crate::placement::{EngineConfig, Placement};
+use crate::model::Model;
+use crate::placement::{Device, EngineConfig, Placement};
 use crate::target::Target;
 
 use super::actual::{Actual, Difference, differences};
@@ -106,6 +108,8 @@ pub struct RunRow {
     pub ended: Ended,
     /// Everything the filter looks at, lower case.
     text: String,
+    /// Per op, what it asked for; worked out when first compared, nothing if it does not fit.
+    asked: OnceCell<Option<Vec<Device>>>,
 }
 
 impl RunRow {
@@ -145,6 +149,7 @@ impl RunRow {
             place,
             ended,
             text,
+            asked: OnceCell::new(),
         }
     }
 
@@ -370,18 +375,26 @@ impl Runs {
         self.rows = rows;
     }
 
-    /// The newest measured run of a placement; one on the target on screen before others.
+    /// The newest measured run of a placement, however it was written; one on the target on screen
+    /// before others.
     fn of_placement(
         &self,
+        model: &Model,
         placement: &Placement,
         config: &EngineConfig,
         target: &Target,
     ) -> Option<i64> {
+        let asked = OnceCell::new();
+        let devices = |p: &Placement| p.resolve(model).ok().map(|r| r.devices());
+        let same = |r: &RunRow| {
+            let theirs = r.asked.get_or_init(|| devices(&r.head.placement));
+            theirs.is_some() && theirs == asked.get_or_init(|| devices(placement))
+        };
         let fits = |r: &&RunRow| {
             r.fps().is_some()
                 && r.head.deployment.is_none()
-                && r.head.placement == *placement
                 && r.head.config == *config
+                && (r.head.placement == *placement || same(r))
         };
         let mut newest = self.all.iter().rev().filter(fits);
         let first = newest.next()?;
@@ -448,9 +461,12 @@ impl State {
         let key = (self.revision, self.runs.changes);
         let own = match self.runs.own {
             Some((at, own)) if at == key => own,
-            _ => self
-                .runs
-                .of_placement(self.doc.placement(), &self.config, &self.target),
+            _ => self.runs.of_placement(
+                &open.model,
+                self.doc.placement(),
+                &self.config,
+                &self.target,
+            ),
         };
         self.runs.own = Some((key, own));
         match own {
