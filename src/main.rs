@@ -33,10 +33,24 @@ fn main() -> ExitCode {
         Err(error) if closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell if stderr is closed too.
-            writeln!(std::io::stderr(), "error: {error:#}").ok();
+            writeln!(std::io::stderr(), "error: {}", words(&error)).ok();
             ExitCode::from(2)
         }
     }
+}
+
+/// The error and its causes, without a cause that was already told: many name theirs.
+fn words(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if !told.contains(&text) {
+            let colon = if told.is_empty() { "" } else { ": " };
+            told.push_str(colon);
+            told.push_str(&text);
+        }
+    }
+    told
 }
 
 /// The reader of our output has seen enough (`dlaplan plan … | head`).

@@ -189,6 +189,16 @@ fn bad_input_is_named_and_nothing_is_written() {
     .unwrap();
     save(&dir.join("other.json"), "[1, 2]").unwrap();
     save(&dir.join("torn.json"), "{\"schema\": \"dlaplan.pl").unwrap();
+    let file = |target: &str, batch: u32, module: &str| {
+        format!(
+            r#"{{"schema": "dlaplan.placement", "version": 1, "target": "{target}",
+            "engine": {{"precision": {{"fp16": true, "int8": false}}, "batch": {batch}, "dla_core": 0, "gpu_fallback": true}},
+            "placement": {{"default": "GPU", "overrides": [{{"module": "{module}", "device": "DLA"}}]}}}}"#
+        )
+    };
+    save(&dir.join("batch0.json"), file("xavier-nx", 0, "layer1")).unwrap();
+    save(&dir.join("stranger.json"), file("xavier-nx", 1, "nope")).unwrap();
+    save(&dir.join("orin.json"), file("orin-nx-16", 1, "layer1")).unwrap();
     let cases: &[(&[&str], &[&str])] = &[
         (&["plan", "nowhere.onnx"], &["nowhere.onnx"]),
         (&["inspect", "empty.onnx"], &["empty.onnx"]),
@@ -299,6 +309,43 @@ fn bad_input_is_named_and_nothing_is_written() {
                 "x.py",
             ],
             &["FP16"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--dla", "layer1,"],
+            &["name is missing", "--default"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--dla", ""],
+            &["name is missing"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--placement", "batch0.json"],
+            &["batch0.json", "engine.batch", "4096"],
+        ),
+        (
+            &["plan", "bundled:resnet18", "--placement", "stranger.json"],
+            &["stranger.json", "nope"],
+        ),
+        (
+            &["estimate", "bundled:resnet18", "--together", "gpu,"],
+            &["engine is missing"],
+        ),
+        (
+            &[
+                "estimate",
+                "bundled:resnet18",
+                "--together",
+                "gpu,orin.json",
+            ],
+            &["orin.json", "orin-nx-16"],
+        ),
+        (
+            &["chart", "bundled:resnet18", "--compare", "orin.json"],
+            &["orin.json", "orin-nx-16"],
+        ),
+        (
+            &["trtexec", "bundled:resnet18", "--log", "text.onnx"],
+            &["text.onnx", "trtexec"],
         ),
         (
             &["estimate", "bundled:resnet18", "--together", "gpu"],
@@ -462,4 +509,55 @@ fn trtexecs_files_are_read_in_terms_of_modules() {
         &["trtexec", "bundled:resnet18", "--profile", "build.log"],
         &["build.log", "--exportProfile"],
     );
+}
+
+/// An engine of several is built as its file says.
+#[test]
+fn engines_side_by_side_keep_their_own_config() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    ok(
+        dir,
+        &[
+            "export",
+            "bundled:resnet18",
+            "--precision",
+            "int8",
+            "--dla-core",
+            "1",
+            "--dla",
+            "layer1",
+            "-f",
+            "json",
+            "-o",
+            "a.json",
+        ],
+    );
+    let found = json(
+        dir,
+        &[
+            "estimate",
+            "bundled:resnet18",
+            "--together",
+            "gpu,a.json",
+            "--json",
+        ],
+    );
+    assert_eq!(found["engines"][0]["engine"]["precision"]["int8"], false);
+    assert_eq!(found["engines"][1]["engine"]["precision"]["int8"], true);
+    assert_eq!(found["engines"][1]["engine"]["dla_core"], 1);
+    let found = json(
+        dir,
+        &[
+            "estimate",
+            "bundled:resnet18",
+            "--together",
+            "gpu,a.json@0",
+            "--precision",
+            "fp16",
+            "--json",
+        ],
+    );
+    assert_eq!(found["engines"][1]["engine"]["precision"]["int8"], false);
+    assert_eq!(found["engines"][1]["engine"]["dla_core"], 0);
 }

@@ -117,7 +117,11 @@ fn an_op_is_written_on_its_module_or_refused() {
     let own = Placement::default().with_op("/layer1/layer1.0/conv1/Conv", Device::Dla);
     let one = setup("resnet18", "xavier-nx", own);
     let call = record(&render(&one, Format::Torch2trt).unwrap(), &one.model);
-    assert_eq!(call["device_types"]["layer1.0.conv1"], "DLA");
+    // Its BatchNorm is part of it in the ONNX file and a module of its own in PyTorch.
+    assert_eq!(
+        call["device_types"],
+        serde_json::json!({"layer1.0.bn1": "DLA", "layer1.0.conv1": "DLA"})
+    );
     let shared = Placement::default().with_op("/layer1/layer1.0/Add", Device::Dla);
     let two = setup("resnet18", "xavier-nx", shared);
     let why = render(&two, Format::Torch2trt).unwrap_err();

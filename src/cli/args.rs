@@ -57,7 +57,7 @@ pub struct EngineArgs {
     /// fp16, int8, int8+fp16 or fp32 [default: fp16].
     #[arg(long)]
     pub precision: Option<Precision>,
-    /// Images per inference [default: 1].
+    /// Images per inference [default: the model's own].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch: Option<u32>,
     /// DLA core of the engine [default: 0].
@@ -90,16 +90,16 @@ pub struct PlacementArgs {
     #[arg(long, value_name = "DEVICE", value_parser = parse_device)]
     pub default: Option<Device>,
     /// Modules on the DLA (`--dla layer1,layer2`).
-    #[arg(long, value_name = "MODULE,…", value_delimiter = ',')]
+    #[arg(long, value_name = "MODULE,…", value_delimiter = ',', value_parser = parse_name)]
     pub dla: Vec<String>,
     /// Modules on the GPU (`--gpu layer2.0`).
-    #[arg(long, value_name = "MODULE,…", value_delimiter = ',')]
+    #[arg(long, value_name = "MODULE,…", value_delimiter = ',', value_parser = parse_name)]
     pub gpu: Vec<String>,
     /// A single op on the DLA.
-    #[arg(long, value_name = "OP")]
+    #[arg(long, value_name = "OP", value_parser = parse_name)]
     pub dla_op: Vec<String>,
     /// A single op on the GPU.
-    #[arg(long, value_name = "OP")]
+    #[arg(long, value_name = "OP", value_parser = parse_name)]
     pub gpu_op: Vec<String>,
 }
 
@@ -178,10 +178,18 @@ impl PlanArgs {
     /// A file cannot be read, or the flags contradict each other.
     pub fn setup(&self) -> Result<Setup> {
         let file = self.placement.document()?;
-        let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
+        let model = self.model.load()?;
+        if let (Some(file), Some(path)) = (&file, &self.placement.placement) {
+            fits(file, path, &model)?;
+        }
+        let own = EngineConfig {
+            batch: own_batch(&model),
+            ..EngineConfig::default()
+        };
+        let from = file.as_ref().map_or(own, |f| f.engine.clone());
         let theirs = file.as_ref().map(|f| f.target).unwrap_or_default();
         Ok(Setup {
-            model: self.model.load()?,
+            model,
             target: self.target.unwrap_or(theirs),
             config: self.engine.config(&from),
             placement: self.placement.over(file.as_ref())?,
@@ -240,29 +248,93 @@ pub fn judge(estimator: &Estimator<'_, '_>, placement: &Placement) -> Result<Jud
     })
 }
 
-/// `gpu`, `dla`, `dla1` (the whole network there), or a placement file with an optional `@core`:
-/// the placement and its DLA core.
+/// The batch a model was exported with, as far as an engine can have it.
+fn own_batch(model: &Model) -> u32 {
+    let own = model.batch().and_then(|b| u32::try_from(b).ok());
+    own.filter(|b| (1..=4096).contains(b)).unwrap_or(1)
+}
+
+/// A placement file must speak of this model.
+fn fits(file: &Document, path: &Path, model: &Model) -> Result<()> {
+    let place = || path.display().to_string();
+    file.placement.resolve(model).with_context(place)?;
+    let hash = &file.model.structure_hash;
+    if !hash.is_empty() && *hash != model.source.structure_hash {
+        log::warn!(
+            "{}: made for another {} than {}; its modules are here, their work may differ",
+            path.display(),
+            file.model.name,
+            model.source.path.display()
+        );
+    }
+    Ok(())
+}
+
+/// One engine of several.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What it places.
+    pub placement: Placement,
+    /// How it is built.
+    pub config: EngineConfig,
+}
+
+/// `gpu`, `dla`, `dla1` (the whole network there), or a placement file with an optional `@core`.
+/// A file brings its engine config; `base` and the flags in `over` are for the rest. It is held
+/// against the model and the target where they are given.
 ///
 /// # Errors
-/// No such file, or it is no placement.
-pub fn engine(text: &str) -> Result<(Placement, u32)> {
+/// No such file, it is no placement of this model, or it was made for another target.
+pub fn member(
+    text: &str,
+    model: Option<&Model>,
+    target: Option<&Target>,
+    base: &EngineConfig,
+    over: &EngineArgs,
+) -> Result<Member> {
     let digits = |d: &str| d.bytes().all(|b| b.is_ascii_digit());
     let core = |d: &str| d.parse::<u32>().with_context(|| format!("DLA core {d:?}"));
+    let whole = |device, dla_core| Member {
+        placement: Placement::all(device),
+        config: EngineConfig {
+            dla_core,
+            ..base.clone()
+        },
+    };
+    if text.is_empty() {
+        anyhow::bail!("an engine is missing; say gpu, dla0 or a placement file");
+    }
     if text == "gpu" {
-        return Ok((Placement::all(Device::Gpu), 0));
+        return Ok(whole(Device::Gpu, 0));
     }
     if let Some(number) = text.strip_prefix("dla").filter(|c| digits(c)) {
         let number = if number.is_empty() { 0 } else { core(number)? };
-        return Ok((Placement::all(Device::Dla), number));
+        return Ok(whole(Device::Dla, number));
     }
-    if let Some((file, number)) = text.rsplit_once('@')
-        && !number.is_empty()
-        && digits(number)
+    let (file, number) = match text.rsplit_once('@') {
+        Some((file, number)) if !number.is_empty() && digits(number) => (file, Some(core(number)?)),
+        _ => (text, None),
+    };
+    let path = Path::new(file);
+    let document = Document::load(path)?;
+    if let Some(model) = model {
+        fits(&document, path, model)?;
+    }
+    if let Some(target) = target
+        && document.target != *target
     {
-        return Ok((Document::load(Path::new(file))?.placement, core(number)?));
+        anyhow::bail!(
+            "{file}: made for {}, not for {target}; all engines run on one: give --target {}",
+            document.target,
+            document.target.id()
+        );
     }
-    let document = Document::load(Path::new(text))?;
-    Ok((document.placement, document.engine.dla_core))
+    let mut config = over.config(&document.engine);
+    config.dla_core = number.unwrap_or(config.dla_core);
+    Ok(Member {
+        placement: document.placement,
+        config,
+    })
 }
 
 /// `NAME=1x3x224x224`.
@@ -277,6 +349,19 @@ pub fn parse_input(text: &str) -> Result<(String, Vec<u64>), String> {
         name.to_owned(),
         dims.map_err(|e| format!("{}: {e}", wrong()))?,
     ))
+}
+
+/// A module or op. An empty name would be the whole network, and is what an unset variable or a
+/// stray comma leaves.
+///
+/// # Errors
+/// Nothing but blanks.
+pub fn parse_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() {
+        return Err("a name is missing; for the whole network say --default".to_owned());
+    }
+    Ok(name.to_owned())
 }
 
 /// `GPU` or `DLA`, in either case.

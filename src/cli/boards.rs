@@ -42,7 +42,7 @@ struct Mode {
 /// Standard output is closed.
 pub fn run(args: BoardsArgs) -> Result<ExitCode> {
     let rows: Vec<Row> = boards().iter().map(row).collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &rows)?;
         writeln!(out)?;

@@ -169,7 +169,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     } else {
         published(args)?
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;

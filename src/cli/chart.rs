@@ -10,7 +10,7 @@ use crate::chart::{Chart, Mark, Palette, Point, references, runs};
 use crate::export::{Document, save_atomic};
 use crate::history::{self, ReferenceSet, RunFilter, Store, default_path};
 use crate::placement::{Device, EngineConfig, Placement};
-use crate::plan::Planner;
+use crate::plan::{Buildable, Planner};
 
 use super::args::{self, PlanArgs, Setup};
 
@@ -60,6 +60,15 @@ pub fn run(args: &ChartArgs) -> Result<ExitCode> {
         .iter()
         .map(|path| {
             let document = Document::load(path)?;
+            if document.target != setup.target {
+                anyhow::bail!(
+                    "{}: made for {}, not for {}; a chart is of one target: give --target {}",
+                    path.display(),
+                    document.target,
+                    setup.target,
+                    document.target.id()
+                );
+            }
             let name = path.file_stem().unwrap_or(path.as_os_str());
             Ok((
                 name.to_string_lossy().into_owned(),
@@ -93,7 +102,7 @@ pub fn run(args: &ChartArgs) -> Result<ExitCode> {
         save_atomic(path, &bytes)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &chart)?;
         writeln!(out)?;
@@ -101,9 +110,7 @@ pub fn run(args: &ChartArgs) -> Result<ExitCode> {
     }
     writeln!(out, "{}", chart.title)?;
     for point in &chart.points {
-        let share = point
-            .dla_mac_share
-            .map_or(String::new(), |s| format!("{:.0} % on DLA", s * 100.0));
+        let share = point.dla_mac_share.map_or(String::new(), share);
         let beside = point
             .deployment
             .as_ref()
@@ -169,6 +176,10 @@ pub(super) fn series(
     }
     let mut estimated = Vec::new();
     for (label, placement, config) in asked {
+        let label = match config.batch {
+            n if n == setup.config.batch => label,
+            n => format!("{label}, batch {n}"),
+        };
         let planner = Planner::new(model, target, &config);
         let estimator = history::estimator(&planner);
         let judged = args::judge(&estimator, &placement).with_context(|| label.clone())?;
@@ -176,7 +187,11 @@ pub(super) fn series(
             label,
             fps: judged.estimate.fps,
             mark: Mark::Estimated,
-            dla_mac_share: judged.plan.dla_mac_share(model),
+            // What does not build has no share of anything anywhere.
+            dla_mac_share: match judged.plan.buildable {
+                Buildable::Yes => judged.plan.dla_mac_share(model),
+                Buildable::No { .. } => None,
+            },
             precision: config.precision,
             deployment: None,
             current: placement == setup.placement,
@@ -191,4 +206,12 @@ pub(super) fn series(
             .extend(references(&ReferenceSet::bundled()?, model, target));
     }
     Ok(chart)
+}
+
+/// `48 % on DLA`; a little is not nothing.
+fn share(part: f64) -> String {
+    match part * 100.0 {
+        p if p > 0.0 && p < 1.0 => "<1 % on DLA".to_owned(),
+        p => format!("{p:.0} % on DLA"),
+    }
 }

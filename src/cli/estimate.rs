@@ -82,7 +82,7 @@ struct Engine<'a> {
 /// A file cannot be read, or the placement does not fit the model.
 pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
     let setup = args.plan.setup()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if !args.together.is_empty() {
         return together(args, &setup, &mut out);
     }
@@ -196,11 +196,13 @@ fn together(args: &EstimateArgs, setup: &Setup, out: &mut impl Write) -> Result<
     let mut loads = Vec::new();
     let mut engines = Vec::new();
     for asked in &args.together {
-        let (placement, dla_core) = args::engine(asked)?;
-        let config = EngineConfig {
-            dla_core,
-            ..setup.config.clone()
-        };
+        let args::Member { placement, config } = args::member(
+            asked,
+            Some(&setup.model),
+            Some(&setup.target),
+            &setup.config,
+            &args.plan.engine,
+        )?;
         let planner = Planner::new(&setup.model, &setup.target, &config);
         let plan = planner
             .plan_placement(&placement)
@@ -229,11 +231,16 @@ fn together(args: &EstimateArgs, setup: &Setup, out: &mut impl Write) -> Result<
     }
     writeln!(
         out,
-        "{} on {}; {}, batch {}; at the same time:",
-        setup.model.name, setup.target, setup.config.precision, setup.config.batch
+        "{} on {}; at the same time:",
+        setup.model.name, setup.target
     )?;
     for (engine, fps) in engines.iter().zip(&estimate.fps) {
-        figure(out, engine.asked, "FPS", fps)?;
+        let config = &engine.config;
+        let what = format!(
+            "{}, {}, batch {}",
+            engine.asked, config.precision, config.batch
+        );
+        figure(out, &what, "FPS", fps)?;
     }
     figure(out, "together", "FPS", &estimate.total_fps)?;
     writeln!(out, "from: {}", estimate.total_fps.source())?;

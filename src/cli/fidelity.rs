@@ -33,7 +33,7 @@ pub fn run(args: &FidelityArgs) -> Result<ExitCode> {
     let measurements = measurements(args.measurements.as_deref())?;
     let calibration = calibrate(&measurements)?;
     let text = markdown(&calibration, &measurements);
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     match &args.out {
         None => out.write_all(text.as_bytes())?,
         Some(dir) => {

@@ -95,7 +95,7 @@ fn dims(shape: Option<&Shape>) -> String {
 /// The model cannot be read.
 pub fn run(args: &InspectArgs) -> Result<ExitCode> {
     let model = args.model.load()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report(&model))?;
         writeln!(out)?;

@@ -14,6 +14,7 @@ pub mod profile;
 pub mod rules;
 pub mod runs;
 pub mod search;
+mod terminal;
 pub mod trtexec;
 pub mod worker;
 

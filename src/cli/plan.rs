@@ -50,7 +50,7 @@ struct Report<'a> {
 pub fn run(args: &PlanCommand) -> Result<ExitCode> {
     let setup = args.plan.setup()?;
     let judged = setup.judge()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if args.json {
         let report = Report {
             schema: 1,
@@ -153,11 +153,14 @@ fn text(out: &mut impl Write, setup: &Setup, judged: &Judged) -> Result<()> {
         {
             writeln!(
                 out,
-                "  {} -> {}  {:>7} MB  est. {:>6} µs  {}{}",
+                "  {} -> {}  {:>7} MB  {}{}{}",
                 t.from,
                 t.to,
                 short(t.bytes as f64 / 1e6),
-                short(ms * 1000.0),
+                match judged.estimate.fps.value() {
+                    Some(_) => format!("est. {:>6} µs  ", short(ms * 1000.0)),
+                    None => String::new(),
+                },
                 model.tensor(t.tensor).name,
                 if t.boundary {
                     " (end of the engine)"

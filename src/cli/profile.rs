@@ -208,7 +208,7 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
         save_atomic(path, text.as_bytes())?;
     }
     keep(args, &runs);
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     let members = runs.len();
     for (i, run) in runs.iter().enumerate() {
         if members > 1 {
@@ -237,7 +237,7 @@ fn build(
     requests: Vec<Request>,
     watch: &Watch,
 ) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     for request in requests {
         match client::build(worker, limits, request, &mut |u| watch.hear(0, u)) {
             Ok(built) => {
@@ -304,15 +304,12 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
     let file = args.placement.document()?;
     let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
     let config = args.engine.config(&from);
-    let base = |placement: Placement, dla_core: u32| -> Result<Request> {
+    let base = |placement: Placement, config: EngineConfig| -> Result<Request> {
         let request = Request {
             model: model.clone(),
             inputs: args.model.input.iter().cloned().collect(),
             placement,
-            config: EngineConfig {
-                dla_core,
-                ..config.clone()
-            },
+            config,
             calibration: calibration.clone(),
             pools,
             tactic_sources: args.tactic_sources,
@@ -339,7 +336,7 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
     };
     if args.together.is_empty() {
         let placement = args.placement.over(file.as_ref())?;
-        return Ok(vec![base(placement, config.dla_core)?]);
+        return Ok(vec![base(placement, config)?]);
     }
     if args.together.len() < 2 {
         bail!("--together takes two engines or more, such as gpu,dla0");
@@ -347,8 +344,8 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
     args.together
         .iter()
         .map(|engine| {
-            let (placement, core) = args::engine(engine)?;
-            base(placement, core)
+            let member = args::member(engine, None, None, &config, &args.engine)?;
+            base(member.placement, member.config)
         })
         .collect()
 }

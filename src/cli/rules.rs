@@ -20,7 +20,7 @@ pub struct RulesArgs {
 /// # Errors
 /// Standard output is closed.
 pub fn run(args: RulesArgs) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, all_rules())?;
         writeln!(out)?;

@@ -63,7 +63,7 @@ pub fn run(args: &RunsArgs) -> Result<ExitCode> {
     let path = args.history.clone().or_else(default_path);
     let path = path.context("no folder for the history; name a file with --history")?;
     let mut store = Store::open(&path)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     let filter = RunFilter {
         model: args.model.clone(),
         finished: args.finished,

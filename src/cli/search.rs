@@ -263,7 +263,7 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
     };
     watch.bar.finish_and_clear();
     let difference = difference(args, &estimator, &answer)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if args.json {
         let report = Report {
             schema: 1,

@@ -75,7 +75,16 @@ pub fn run(args: &TrtexecArgs) -> Result<ExitCode> {
     let judged = setup.judge()?;
     let model = &setup.model;
     let report = match &args.log {
-        Some(path) => parse_report(&text(path)?),
+        Some(path) => {
+            let report = parse_report(&text(path)?);
+            if report == Report::default() {
+                bail!(
+                    "{}: nothing of trtexec is in it; give its whole output",
+                    path.display()
+                );
+            }
+            report
+        }
         None => Report::default(),
     };
     let rows = match &args.profile {
@@ -138,7 +147,7 @@ pub fn run(args: &TrtexecArgs) -> Result<ExitCode> {
         layers: times,
         attribution: (!samples.is_empty()).then_some(attribution),
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = super::terminal::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &findings)?;
         writeln!(out)?;

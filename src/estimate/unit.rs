@@ -191,6 +191,10 @@ enum Stage {
     Closed,
 }
 
+/// Ops of one kernel at most. No network of the calibration comes near; it keeps the cost of an op
+/// bounded in a hostile one.
+const LONGEST_CHAIN: usize = 32;
+
 /// Chains of ops that become one kernel, in execution order of their first op.
 fn vertical(model: &Model) -> Vec<Vec<OpId>> {
     let mut chains: Vec<Vec<OpId>> = Vec::with_capacity(model.ops.len());
@@ -210,7 +214,7 @@ fn vertical(model: &Model) -> Vec<Vec<OpId>> {
                         .iter()
                         .all(|c| *c == id || chain_of[c.index()] == chain)
             });
-            if sole && chains[chain].last() == Some(&tail) {
+            if sole && chains[chain].len() < LONGEST_CHAIN && chains[chain].last() == Some(&tail) {
                 joined = next_stage(stage[chain], &op.kind).map(|s| (chain, s));
             }
         }

@@ -12,6 +12,8 @@ use super::Subject;
 
 const SCHEMA: &str = "dlaplan.placement";
 const VERSION: u64 = 1;
+/// Largest batch an engine is planned for, the DLA's own limit.
+const MAX_BATCH: u32 = 4096;
 
 /// Which model a placement was made for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +74,14 @@ pub enum DocumentError {
         path: PathBuf,
         /// What it says, as JSON.
         found: String,
+    },
+    /// A batch no engine has.
+    #[error("{}: field \"engine.batch\" is {found}; give 1 to {MAX_BATCH}", path.display())]
+    Batch {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: u32,
     },
     /// Written by a newer dlaplan.
     #[error("{}: field \"version\" is {found} and this dlaplan reads up to {VERSION}; update dlaplan",
@@ -137,7 +147,14 @@ impl Document {
                 found,
             });
         }
-        serde_json::from_str(text).map_err(|e| malformed(&e))
+        let read: Self = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+        if !(1..=MAX_BATCH).contains(&read.engine.batch) {
+            return Err(DocumentError::Batch {
+                path: path.to_owned(),
+                found: read.engine.batch,
+            });
+        }
+        Ok(read)
     }
 
     /// Reads a file.

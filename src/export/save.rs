@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A file could not be saved; what was there before is unchanged.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {what}: {source}; the file is as it was", path.display())]
+#[error("{}: {what}: {source}; nothing was changed", path.display())]
 pub struct SaveError {
     /// The file.
     pub path: PathBuf,
@@ -25,7 +25,15 @@ pub fn save_atomic(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let fail = |what| {
         let path = path.to_owned();
-        move |source| SaveError { path, what, source }
+        // tempfile adds the name of its own file to the reason.
+        move |source: std::io::Error| SaveError {
+            path,
+            what,
+            source: match source.raw_os_error() {
+                Some(_) => source,
+                None => source.kind().into(),
+            },
+        }
     };
     let folder = match target.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,

@@ -62,7 +62,11 @@ pub fn tensorrt_python(subject: &Subject<'_>) -> Result<String, Refused> {
     );
     for (input, dims) in inputs(model, config)? {
         let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
-        writeln!(out, "    {}: ({},),", string(input.name), dims.join(", ")).ok();
+        let tuple = match &dims[..] {
+            [] => "()".to_owned(),
+            dims => format!("({},)", dims.join(", ")),
+        };
+        writeln!(out, "    {}: {tuple},", string(input.name)).ok();
     }
     out.push_str("}\n");
     if subject.plan.requested.contains(&Device::Dla) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::model::{Exporter, Model, ModuleId};
+use crate::model::{Exporter, Model, ModuleId, OpId, OpKind};
 use crate::placement::{Device, Placement, Site};
 
 use super::python::{boolean, device, heading, string};
@@ -13,7 +13,8 @@ use super::{Refused, Subject};
 ///
 /// torch2trt assigns devices to modules that run: what is said of a container that is never
 /// called is written on its children, and what is said of a single op only where that op is all
-/// its module does. `use_onnx=True` is never written, since it makes torch2trt ignore
+/// its module does. A BatchNorm folded into a convolution goes where the convolution goes.
+/// `use_onnx=True` is never written, since it makes torch2trt ignore
 /// `device_types`.
 ///
 /// # Errors
@@ -93,6 +94,34 @@ pub fn torch2trt(subject: &Subject<'_>) -> Result<String, Refused> {
     Ok(out)
 }
 
+/// A BatchNorm that the exporter folded into a convolution: in PyTorch it is a module of its own,
+/// which must follow its convolution. They are paired as PyTorch code names them: `conv2` and
+/// `bn2` or `norm2`, or neighbours of a Sequential.
+fn folded_norm(model: &Model, id: ModuleId) -> Option<ModuleId> {
+    let tree = &model.modules;
+    let module = tree.get(id);
+    let is_conv = |op: &OpId| matches!(model.op(*op).kind, OpKind::Conv(_) | OpKind::Deconv(_));
+    if !module.children.is_empty() || !module.ops.iter().all(is_conv) || module.ops.is_empty() {
+        return None;
+    }
+    let mut names = vec![
+        module.name.replace("conv", "bn"),
+        module.name.replace("conv", "norm"),
+    ];
+    names.extend(
+        module
+            .name
+            .parse::<u32>()
+            .map(|n| n.saturating_add(1).to_string()),
+    );
+    let siblings = &tree.get(module.parent?).children;
+    siblings.iter().copied().find(|s| {
+        let sibling = tree.get(*s);
+        let norm = sibling.class.as_ref().is_none_or(|c| c.contains("Norm"));
+        *s != id && sibling.subtree_ops == 0 && norm && names.iter().any(|n| **n == *sibling.name)
+    })
+}
+
 /// Assignments on modules that PyTorch calls, by path.
 fn device_types(model: &Model, placement: &Placement) -> Result<BTreeMap<String, Device>, Refused> {
     let tree = &model.modules;
@@ -125,6 +154,14 @@ fn device_types(model: &Model, placement: &Placement) -> Result<BTreeMap<String,
         }
         types.insert(module.path.to_string(), chosen);
     }
+    let norms: Vec<(String, Device)> = types
+        .iter()
+        .filter_map(|(path, chosen)| {
+            let norm = folded_norm(model, tree.find(path)?)?;
+            Some((tree.get(norm).path.to_string(), *chosen))
+        })
+        .collect();
+    types.extend(norms);
     Ok(types)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Model, OpId, TensorId};
+use crate::model::{Dim, Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
 use crate::target::Target;
 use crate::target::dla_rules::{self, Refusal, Verdict};
@@ -355,10 +355,24 @@ impl<'m> Planner<'m> {
             ));
         }
         for input in self.model.unresolved_inputs() {
+            let dims = input.declared.iter().enumerate();
+            let dims: Vec<String> = dims
+                .map(|(i, dim)| match dim {
+                    Dim::Fixed(n) => n.to_string(),
+                    // The batch is known; the rest is for the user to say.
+                    Dim::Symbolic(_) if i == 0 => self.config.batch.to_string(),
+                    Dim::Symbolic(name) if name.is_empty() => "?".to_owned(),
+                    Dim::Symbolic(name) => format!("<{name}>"),
+                })
+                .collect();
+            let name = &self.model.tensor(input.tensor).name;
             reasons.push(format!(
-                "input {:?} has no fixed dims; give them (--input {}=1x3x224x224)",
-                self.model.tensor(input.tensor).name,
-                self.model.tensor(input.tensor).name
+                "input {name:?} has no fixed dims; give them: --input {name}={}",
+                if dims.is_empty() {
+                    "1x3x224x224".to_owned()
+                } else {
+                    dims.join("x")
+                }
             ));
         }
         if reasons.is_empty() {

@@ -144,7 +144,7 @@ pub fn parse_report(text: &str) -> Report {
             summary_line(text, summary);
         }
     }
-    report.summary = report.summary.filter(|s| s.qps > 0.0);
+    report.summary = report.summary.filter(|s| s.qps > 0.0 && s.qps.is_finite());
     report
 }
 

@@ -18,7 +18,7 @@ pub enum ProfileError {
     #[error("not a trtexec profile: {0}; write one with --exportProfile")]
     Json(#[from] serde_json::Error),
     /// JSON of another shape.
-    #[error("not a trtexec profile: element {0} has no name and averageMs")]
+    #[error("not a trtexec profile: element {0} has no name and no averageMs of 0 or more")]
     Shape(usize),
 }
 
@@ -41,7 +41,7 @@ pub fn parse_profile(text: &str) -> Result<(Vec<ProfileRow>, u64), ProfileError>
         }
         let name = value.get("name").and_then(|n| n.as_str());
         let mean = value.get("averageMs").and_then(serde_json::Value::as_f64);
-        let (Some(name), Some(mean_ms)) = (name, mean) else {
+        let (Some(name), Some(mean_ms)) = (name, mean.filter(|ms| *ms >= 0.0)) else {
             return Err(ProfileError::Shape(i));
         };
         rows.push(ProfileRow {
