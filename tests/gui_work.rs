@@ -39,6 +39,44 @@ fn a_crash_loses_nothing() {
 }
 
 #[test]
+fn undo_brings_the_engine_config_back_with_the_placement() {
+    let mut w = window();
+    w.click("GPU layer1");
+    let loads = w.state().points.chart.points.clone();
+    let int8 = loads
+        .iter()
+        .find(|p| p.label == "resnet18_int8_gpu" && p.deployment.is_none());
+    let (placement, config) = int8.unwrap().load.clone().unwrap();
+    w.state_mut()
+        .apply(Command::Load("resnet18_int8_gpu".into(), placement, config));
+    for batch in [2, 4] {
+        w.state_mut().apply(Command::Batch(batch));
+    }
+    let now = |w: &Window<'_>| {
+        let s = w.state();
+        (
+            s.doc.placement().clone(),
+            s.config.precision,
+            s.config.batch,
+        )
+    };
+    assert_eq!(now(&w), (Placement::default(), Precision::INT8, 4));
+    // Typing a batch is one step; so is loading a point, whatever it changes.
+    for step in [
+        (Placement::default(), Precision::INT8, 1),
+        (on_layer1(), Precision::FP16, 1),
+        (Placement::default(), Precision::FP16, 1),
+    ] {
+        w.state_mut().apply(Command::Undo);
+        assert_eq!(now(&w), step);
+    }
+    for _ in 0..3 {
+        w.state_mut().apply(Command::Redo);
+    }
+    assert_eq!(now(&w), (Placement::default(), Precision::INT8, 4));
+}
+
+#[test]
 fn a_second_crash_loses_nothing_either() {
     let mut w = window();
     w.click("GPU layer1");

@@ -1,7 +1,7 @@
 //! What each command does to the state.
 
 use crate::model::{ModuleId, OpId};
-use crate::placement::{Device, Edit};
+use crate::placement::{Device, Edit, Precision};
 
 use super::command::{Command, Pick, Step};
 use super::dialogs::{Dialog, Purpose};
@@ -22,19 +22,22 @@ impl State {
             Command::OpenModel => self.ask_file(Purpose::OpenModel),
             Command::OpenPlacement => self.ask_file(Purpose::OpenPlacement),
             Command::OpenPath(path) => self.open_path(path),
+            Command::AskInputs => self.ask_inputs(),
             Command::SetInputs(path, dims) => self.load(path, dims.into_iter().collect()),
             Command::Export(kind) => self.ask_file(Purpose::Save(kind)),
             Command::ExportTo(kind, path) => self.export_to(kind, path),
             Command::CopyExport(kind) => self.copy_export(kind),
 
             Command::Undo => {
+                self.doc.settle(&self.config);
                 if self.doc.undo().is_some() {
-                    self.touch(false);
+                    self.follow();
                 }
             }
             Command::Redo => {
+                self.doc.settle(&self.config);
                 if self.doc.redo().is_some() {
-                    self.touch(false);
+                    self.follow();
                 }
             }
             Command::Cycle(node) => self.cycle(node),
@@ -110,20 +113,18 @@ impl State {
                 self.touch(true);
             }
             Command::Precision(precision) => {
-                self.config.precision = precision;
-                self.touch(true);
+                let label = match precision {
+                    Precision::FP16 => "precision FP16",
+                    Precision::INT8 => "precision INT8",
+                    Precision::INT8_FP16 => "precision INT8+FP16",
+                    _ => "precision FP32",
+                };
+                self.configure(label, |c| c.precision = precision);
             }
-            Command::Batch(batch) => {
-                self.config.batch = batch.max(1);
-                self.touch(true);
-            }
-            Command::Core(core) => {
-                self.config.dla_core = core;
-                self.touch(true);
-            }
+            Command::Batch(batch) => self.configure("batch", |c| c.batch = batch.max(1)),
+            Command::Core(core) => self.configure("DLA core", |c| c.dla_core = core),
             Command::GpuFallback(allowed) => {
-                self.config.gpu_fallback = allowed;
-                self.touch(true);
+                self.configure("GPU fallback", |c| c.gpu_fallback = allowed);
             }
 
             Command::Keep => {
@@ -259,7 +260,9 @@ impl State {
                 let ends = (self.view.position(anchor), self.view.position(node));
                 if let (Some(a), Some(b)) = ends {
                     let range = a.min(b)..=a.max(b);
-                    selection.nodes = self.view.rows[range].iter().map(|r| r.node).collect();
+                    // Parents that the filter only shows for context are not meant.
+                    let rows = self.view.rows[range].iter().filter(|r| !r.context);
+                    selection.nodes = rows.map(|r| r.node).collect();
                 } else {
                     selection.nodes = [node].into();
                 }

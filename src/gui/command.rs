@@ -14,6 +14,7 @@ use super::find::{Form, GoalKind};
 use super::runs::Act;
 use super::state::{State, ThemeChoice};
 use super::tree_view::Node;
+use super::work::open_inputs;
 
 /// How a click changes the selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub enum Command {
     OpenPlacement,
     /// Opens a model or placement by its path.
     OpenPath(PathBuf),
+    /// Asks for the dims of inputs the file leaves open.
+    AskInputs,
     /// Reads the open model again with these input dims.
     SetInputs(PathBuf, Vec<(String, Vec<u64>)>),
     /// Asks where to, then writes the file.
@@ -201,6 +204,7 @@ impl Command {
         match self {
             Self::OpenModel => "Open model…".into(),
             Self::OpenPlacement => "Open placement…".into(),
+            Self::AskInputs => "Input dims…".into(),
             Self::OpenPath(path) => format!("Open {}", path.display()),
             Self::SetInputs(..) => "Set input dims".into(),
             Self::Export(kind) => format!("Export {}…", kind.title()),
@@ -287,6 +291,7 @@ impl Command {
         match self {
             Self::OpenModel => "An ONNX file; weights are never loaded",
             Self::OpenPlacement => "A placement saved by dlaplan",
+            Self::AskInputs => "Numbers for the dims the file leaves open",
             Self::Assign(Device::Gpu) => "Selected modules and ops run on the GPU",
             Self::Assign(Device::Dla) => "Selected modules and ops are asked onto the DLA",
             Self::Inherit => "The nearest assigned ancestor decides, else the default",
@@ -348,6 +353,7 @@ impl Command {
         let mut all = vec![
             Self::OpenModel,
             Self::OpenPlacement,
+            Self::AskInputs,
             Self::Undo,
             Self::Redo,
             Self::Assign(Device::Gpu),
@@ -450,6 +456,13 @@ impl Command {
             | Self::OpenPlacement
             | Self::FindBest
             | Self::FindGoal(_) => need(state.open.is_some(), "Open a model first"),
+            Self::AskInputs => need(
+                state
+                    .open
+                    .as_ref()
+                    .is_some_and(|o| !open_inputs(&o.model, false).is_empty()),
+                "The file fixes all dims of its inputs",
+            ),
             Self::Profile => state.no_profile(),
             Self::CancelProfile => {
                 let active = state.measuring.active.as_ref();

@@ -201,11 +201,7 @@ impl State {
     /// Loads what a point of the chart or a file stands for, if it fits the model.
     pub(super) fn load_point(&mut self, name: &str, placement: Placement, config: EngineConfig) {
         if self.fits(name, &placement) {
-            if config != self.config {
-                self.config = config;
-                self.touch(true);
-            }
-            self.edit(&Edit::Replace(name.to_owned(), placement));
+            self.edit(&Edit::Load(name.to_owned(), placement, config));
         }
     }
 }

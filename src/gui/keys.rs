@@ -48,6 +48,9 @@ fn everywhere() -> Vec<Command> {
 pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
     let typing = ctx.text_edit_focused();
     let covered = state.dialog.is_some() || state.palette.is_some();
+    let filtering = ctx.memory(|m| m.has_focus(super::panels::tree::filter_id()));
+    let elsewhere =
+        !typing && (ctx.memory(|m| m.focused().is_some()) || egui::Popup::is_any_open(ctx));
     ctx.input_mut(|i| {
         for command in everywhere() {
             let Some(keys) = command.shortcut() else {
@@ -64,9 +67,13 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
             return;
         }
         if typing {
-            if i.key_pressed(Key::Escape) {
+            if filtering && i.key_pressed(Key::Escape) {
                 out.push(Command::Filter(String::new()));
             }
+            return;
+        }
+        // Another control has the keyboard, or a menu is open: its keys are its own.
+        if elsewhere {
             return;
         }
         if i.consume_shortcut(&egui::KeyboardShortcut::new(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::onnx::{LoadError, LoadOptions};
 use crate::model::{Dim, Model};
-use crate::placement::{Document, Edit, Placement, Site};
+use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
 
 use super::command::Command;
 use super::dialogs::{Dialog, InputField, Purpose};
@@ -212,18 +212,7 @@ impl State {
             ));
             self.doc = Document::new(Placement::default());
         }
-        let fields: Vec<(InputField, usize)> = model
-            .unresolved_inputs()
-            .map(|input| {
-                let guess: Vec<String> = input.declared.iter().map(guess_dim).collect();
-                let field = InputField {
-                    name: model.tensor(input.tensor).name.to_string(),
-                    declared: declared(&input.declared),
-                    text: guess.join("x"),
-                };
-                (field, input.declared.len())
-            })
-            .collect();
+        let fields = open_inputs(&model, true);
         for note in &model.notes {
             log::info!("{}: {}", model.name, note.text);
         }
@@ -287,9 +276,33 @@ impl State {
 
     /// Makes an edit; the plan follows.
     pub(super) fn edit(&mut self, edit: &Edit) {
+        self.doc.settle(&self.config);
         if self.doc.apply(edit) {
-            self.touch(false);
+            self.follow();
         }
+    }
+
+    /// Asks again for the dims the file leaves open.
+    pub(super) fn ask_inputs(&mut self) {
+        let Some(open) = &self.open else { return };
+        self.dialog = Some(Dialog::Inputs {
+            path: open.path.clone(),
+            fields: open_inputs(&open.model, false),
+        });
+    }
+
+    /// Changes the engine config as one step of undo.
+    pub(super) fn configure(&mut self, what: &'static str, change: impl FnOnce(&mut EngineConfig)) {
+        let mut config = self.config.clone();
+        change(&mut config);
+        self.edit(&Edit::Configure(what, config));
+    }
+
+    /// Takes what the document says after a step of it.
+    pub(super) fn follow(&mut self) {
+        let ground = self.config != *self.doc.config();
+        self.config = self.doc.config().clone();
+        self.touch(ground);
     }
 
     /// Takes assignments away that the model does not know.
@@ -344,11 +357,34 @@ pub(super) fn file_name(path: &Path) -> String {
     )
 }
 
-/// A first guess for a dim the file leaves open: one image.
-fn guess_dim(dim: &Dim) -> String {
+/// Fields for the inputs whose dims the file leaves open; `unset` only those that have none yet.
+pub(super) fn open_inputs(model: &Model, unset: bool) -> Vec<(InputField, usize)> {
+    let open = |dims: &[Dim]| dims.iter().any(|d| matches!(d, Dim::Symbolic(_)));
+    let inputs = model.inputs.iter().filter(|i| open(&i.declared));
+    inputs
+        .filter_map(|input| {
+            let tensor = model.tensor(input.tensor);
+            let dims: Vec<String> = match &tensor.shape {
+                Some(_) if unset => return None,
+                Some(dims) => dims.iter().map(u64::to_string).collect(),
+                None => input.declared.iter().enumerate().map(guess_dim).collect(),
+            };
+            let field = InputField {
+                name: tensor.name.to_string(),
+                declared: declared(&input.declared),
+                text: dims.join("x"),
+            };
+            Some((field, input.declared.len()))
+        })
+        .collect()
+}
+
+/// A first guess for a dim the file leaves open: one image; its size is for the user to say.
+fn guess_dim((at, dim): (usize, &Dim)) -> String {
     match dim {
         Dim::Fixed(n) => n.to_string(),
-        Dim::Symbolic(_) => "1".into(),
+        Dim::Symbolic(_) if at == 0 => "1".into(),
+        Dim::Symbolic(_) => "?".into(),
     }
 }
 

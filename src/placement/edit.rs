@@ -1,6 +1,6 @@
 //! Edits as values, with undo.
 
-use super::{Device, Placement, Site};
+use super::{Device, EngineConfig, Placement, Site};
 
 /// One change to a placement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub enum Edit {
     Default(Device),
     /// Loads another placement whole, under a name for the undo list.
     Replace(String, Placement),
+    /// Changes the engine config, under a name; repeats of one name are one step.
+    Configure(&'static str, EngineConfig),
+    /// Loads a placement with its engine config, under a name for the undo list.
+    Load(String, Placement, EngineConfig),
 }
 
 impl Edit {
@@ -26,7 +30,8 @@ impl Edit {
             Self::Assign(s, d) => format!("{} to {d}", sites(s)),
             Self::Inherit(s) => format!("{} inherits", sites(s)),
             Self::Default(d) => format!("default {d}"),
-            Self::Replace(name, _) => format!("load {name}"),
+            Self::Replace(name, _) | Self::Load(name, ..) => format!("load {name}"),
+            Self::Configure(what, _) => (*what).to_owned(),
         }
     }
 }
@@ -47,18 +52,27 @@ impl Placement {
                 }
             }
             Edit::Default(device) => next.default = *device,
-            Edit::Replace(_, placement) => next = placement.clone(),
+            Edit::Replace(_, placement) | Edit::Load(_, placement, _) => next = placement.clone(),
+            Edit::Configure(..) => {}
         }
         next
     }
 }
 
-/// A placement under edit: where it is, where it was, where redo leads.
+/// What one step of undo brings back.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Work {
+    placement: Placement,
+    config: EngineConfig,
+}
+
+/// A placement and its engine config under edit: where they are, where they were, where redo
+/// leads.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
-    current: Placement,
-    past: Vec<(String, Placement)>,
-    future: Vec<(String, Placement)>,
+    current: Work,
+    past: Vec<(String, Work)>,
+    future: Vec<(String, Work)>,
 }
 
 impl Document {
@@ -68,7 +82,10 @@ impl Document {
     /// A document with nothing to undo.
     pub fn new(placement: Placement) -> Self {
         Self {
-            current: placement,
+            current: Work {
+                placement,
+                config: EngineConfig::default(),
+            },
             past: Vec::new(),
             future: Vec::new(),
         }
@@ -76,20 +93,43 @@ impl Document {
 
     /// The placement now.
     pub fn placement(&self) -> &Placement {
-        &self.current
+        &self.current.placement
+    }
+
+    /// The engine config now.
+    pub fn config(&self) -> &EngineConfig {
+        &self.current.config
+    }
+
+    /// Takes an engine config that was not the user's edit: a session's, or one a board allows.
+    pub fn settle(&mut self, config: &EngineConfig) {
+        if self.current.config != *config {
+            self.current.config = config.clone();
+        }
     }
 
     /// Makes an edit; one that changes nothing leaves no trace. Returns whether it changed.
     pub fn apply(&mut self, edit: &Edit) -> bool {
-        let next = self.current.edited(edit);
+        let next = Work {
+            placement: self.current.placement.edited(edit),
+            config: match edit {
+                Edit::Configure(_, config) | Edit::Load(_, _, config) => config.clone(),
+                _ => self.current.config.clone(),
+            },
+        };
         if next == self.current {
             return false;
         }
-        if self.past.len() == Self::MAX_UNDO {
-            self.past.remove(0);
+        let label = edit.label();
+        let before = std::mem::replace(&mut self.current, next);
+        let same = matches!(edit, Edit::Configure(..))
+            && self.past.last().is_some_and(|(last, _)| *last == label);
+        if !same {
+            if self.past.len() == Self::MAX_UNDO {
+                self.past.remove(0);
+            }
+            self.past.push((label, before));
         }
-        self.past
-            .push((edit.label(), std::mem::replace(&mut self.current, next)));
         self.future.clear();
         true
     }

@@ -481,7 +481,8 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
     for style in [egui::TextStyle::Body, egui::TextStyle::Small] {
         styles.insert(style, small.clone());
     }
-    let drawn = Plot::new("scatter")
+    // A plot keeps the bounds it began with: other figures are another plot.
+    let drawn = Plot::new(("scatter", top.to_bits()))
         .x_axis_label("share of the MACs on the DLA, %")
         .y_axis_label("FPS")
         .default_x_bounds(-4.0, 104.0)

@@ -1,5 +1,7 @@
 //! Dialogs inside the window.
 
+use egui::text::{CCursor, CCursorRange};
+use egui::text_edit::TextEditState;
 use egui::{Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui, WidgetInfo};
 
 use super::super::command::Command;
@@ -69,16 +71,21 @@ fn primary<'a>(ui: &Ui, text: &'a str) -> egui::Button<'a> {
         .fill(t.accent)
 }
 
-fn focus_first(ui: &Ui, response: &egui::Response) {
+fn focus_first(ui: &Ui, response: &egui::Response) -> bool {
     let id = Id::unique("dialog focused").with(response.id);
     let seen = ui.ctx().cumulative_pass_nr();
     let last = ui.data(|d| d.get_temp::<u64>(id));
     // New on screen: not drawn in the pass before this one.
-    if last.is_none_or(|n| n + 1 < seen) {
+    let new = last.is_none_or(|n| n + 1 < seen);
+    if new {
         response.request_focus();
     }
     ui.data_mut(|d| d.insert_temp(id, seen));
+    new
 }
+
+/// Not an obstacle, but worth knowing.
+const REPLACES: &str = "The file exists and will be replaced";
 
 fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
@@ -109,6 +116,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
                 Some("The folder does not exist")
             }
             _ if file.is_dir() => Some("This is a folder; add a file name"),
+            _ if file.exists() => Some(REPLACES),
             _ => None,
         },
         _ if file.is_dir() => Some("This is a folder"),
@@ -124,7 +132,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
         Purpose::Save(_) | Purpose::SaveRuns => "Save",
         _ => "Open",
     };
-    let complete = hint.is_none() && !text.trim().is_empty();
+    let complete = hint.is_none_or(|h| h == REPLACES) && !text.trim().is_empty();
     if buttons(ui, ok, complete, out) {
         let path = file.to_path_buf();
         out.push(Command::CloseDialog);
@@ -168,6 +176,9 @@ fn inputs(
                 .font(theme::mono()),
         );
         named(&edit, &format!("Dims of {}", field.name), &field.text);
+        if dims.is_empty() && complete {
+            focus_first(ui, &edit);
+        }
         match field.dims(*rank) {
             Ok(numbers) => dims.push((field.name.clone(), numbers)),
             Err(why) => {
@@ -197,7 +208,13 @@ fn name_field(
             .char_limit(120),
     );
     named(&edit, "Name", name);
-    focus_first(ui, &edit);
+    if focus_first(ui, &edit) {
+        // What is typed replaces the suggestion.
+        let all = CCursorRange::two(CCursor::new(0), CCursor::new(name.chars().count()));
+        let mut state = TextEditState::load(ui.ctx(), edit.id).unwrap_or_default();
+        state.cursor.set_char_range(Some(all));
+        state.store(ui.ctx(), edit.id);
+    }
     let trimmed = name.trim().to_owned();
     buttons(ui, ok, !trimmed.is_empty(), out).then_some(trimmed)
 }

@@ -142,10 +142,16 @@ fn overview(
     }
     if !judged.plan.fallbacks.is_empty() {
         section(ui, "Falling back to the GPU", t);
-        for (why, ops) in judged.plan.fallback_groups(model).iter().take(6) {
+        let groups = judged.plan.fallback_groups(model);
+        for (why, ops) in groups.iter().take(6) {
             ui.add(
                 Label::new(RichText::new(format!("{} × {why}", ops.len())).color(t.text)).wrap(),
             );
+        }
+        if groups.len() > 6 {
+            let rest: usize = groups[6..].iter().map(|(_, ops)| ops.len()).sum();
+            let more = format!("and {rest} more for {} more reasons", groups.len() - 6);
+            ui.label(RichText::new(more).color(t.dim));
         }
     }
     ui.add_space(10.0);

@@ -132,7 +132,11 @@ fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         .color(t.strong);
     let menu = ui.menu_button(title, |ui| {
         ui.set_min_width(220.0);
-        for command in [Command::OpenModel, Command::OpenPlacement] {
+        for command in [
+            Command::OpenModel,
+            Command::OpenPlacement,
+            Command::AskInputs,
+        ] {
             menu_item(ui, state, command, out);
         }
         let bundled = super::super::bundled_models();

@@ -99,6 +99,11 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     }
 }
 
+/// The filter's text field.
+pub fn filter_id() -> egui::Id {
+    egui::Id::unique("filter")
+}
+
 fn filter_box(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     ui.add_space(8.0);
     ui.horizontal(|ui| {
@@ -106,7 +111,7 @@ fn filter_box(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         let mut text = state.filter.text().to_owned();
         let width = ui.available_width() - PAD;
         let edit = TextEdit::singleline(&mut text)
-            .id(egui::Id::unique("filter"))
+            .id(filter_id())
             .desired_width(width)
             .margin(egui::Margin {
                 left: 26,
