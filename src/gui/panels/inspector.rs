@@ -123,16 +123,28 @@ fn overview(
             format!("{} {}", tensor.name, explain::shape(&tensor.shape))
         })
         .collect();
+    // Without shapes a sum would be a number nobody knows.
+    let some = model.ops.iter().any(|o| o.cost.is_some());
+    let known = |text: String| if some { text } else { "unknown".to_owned() };
     facts(
         ui,
         "model facts",
         t,
         &[
             ("Ops", model.ops.len().to_string()),
-            ("MACs", widgets::count(model.total_macs())),
-            ("Weights", format!("{} elements", widgets::count(weights))),
+            ("MACs", known(widgets::count(model.total_macs()))),
+            (
+                "Weights",
+                known(format!("{} elements", widgets::count(weights))),
+            ),
             ("Input", inputs.join("\n")),
-            ("From", model.source.producer.clone()),
+            (
+                "From",
+                match model.source.producer.trim() {
+                    "" => "an unnamed program".to_owned(),
+                    producer => producer.to_owned(),
+                },
+            ),
         ],
     );
     section(ui, "Target", t);
