@@ -239,7 +239,8 @@ impl Group<'_> {
     }
 }
 
-fn load_font() -> Result<(), DrawError> {
+/// Makes the embedded font plotters' `sans-serif`, once.
+pub(crate) fn load_font() -> Result<(), DrawError> {
     static LOADED: OnceLock<bool> = OnceLock::new();
     let font = epaint_default_fonts::UBUNTU_LIGHT;
     let loaded =

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::figure::Figure;
 use crate::placement::{EngineConfig, Placement, Precision};
 
+pub(crate) use draw::load_font;
 pub use draw::{DrawError, Palette};
 pub use series::{references, runs};
 

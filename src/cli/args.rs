@@ -58,7 +58,7 @@ pub struct EngineArgs {
     #[arg(long)]
     pub precision: Option<Precision>,
     /// Images per inference [default: the model's own].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineConfig::MAX_BATCH)))]
     pub batch: Option<u32>,
     /// DLA core of the engine [default: 0].
     #[arg(long, value_name = "CORE")]
@@ -251,7 +251,8 @@ pub fn judge(estimator: &Estimator<'_, '_>, placement: &Placement) -> Result<Jud
 /// The batch a model was exported with, as far as an engine can have it.
 fn own_batch(model: &Model) -> u32 {
     let own = model.batch().and_then(|b| u32::try_from(b).ok());
-    own.filter(|b| (1..=4096).contains(b)).unwrap_or(1)
+    own.filter(|b| (1..=EngineConfig::MAX_BATCH).contains(b))
+        .unwrap_or(1)
 }
 
 /// A placement file must speak of this model.

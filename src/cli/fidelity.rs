@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
-use plotters::style::register_font;
 
+use crate::chart::load_font;
 use crate::estimate::board::Mix;
 use crate::estimate::calibration::{Comparison, calibrate};
 use crate::estimate::fidelity::markdown;
@@ -53,16 +53,6 @@ pub fn run(args: &FidelityArgs) -> Result<ExitCode> {
 
 /// A label, a colour and the rows that have them.
 type Kind = (&'static str, RGBColor, fn(&Comparison) -> bool);
-
-/// Charts are the same on every machine: their font is part of the program.
-fn load_font() -> Result<()> {
-    register_font(
-        "sans-serif",
-        FontStyle::Normal,
-        epaint_default_fonts::UBUNTU_LIGHT,
-    )
-    .map_err(|_invalid| anyhow!("the embedded font is damaged"))
-}
 
 /// Predicted over measured time, both logarithmic; hollow rows only check.
 ///

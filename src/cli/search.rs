@@ -47,7 +47,7 @@ pub struct SearchArgs {
     #[arg(long, default_value_t = Precision::FP16)]
     pub precision: Precision,
     /// Images per inference.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineConfig::MAX_BATCH)))]
     pub batch: u32,
     /// No GPU fallback: never ask the DLA for what it refuses.
     #[arg(long)]

@@ -202,7 +202,12 @@ impl Request {
                 10,
                 1_000_000,
             ),
-            ("batch", u64::from(self.config.batch), 1, 4096),
+            (
+                "batch",
+                u64::from(self.config.batch),
+                1,
+                u64::from(EngineConfig::MAX_BATCH),
+            ),
         ];
         for (what, value, low, high) in ranges {
             if !(low..=high).contains(&value) {

@@ -12,8 +12,6 @@ use super::Subject;
 
 const SCHEMA: &str = "dlaplan.placement";
 const VERSION: u64 = 1;
-/// Largest batch an engine is planned for, the DLA's own limit.
-const MAX_BATCH: u32 = 4096;
 
 /// Which model a placement was made for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +74,7 @@ pub enum DocumentError {
         found: String,
     },
     /// A batch no engine has.
-    #[error("{}: field \"engine.batch\" is {found}; give 1 to {MAX_BATCH}", path.display())]
+    #[error("{}: field \"engine.batch\" is {found}; give 1 to {}", path.display(), EngineConfig::MAX_BATCH)]
     Batch {
         /// The file.
         path: PathBuf,
@@ -148,7 +146,7 @@ impl Document {
             });
         }
         let read: Self = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-        if !(1..=MAX_BATCH).contains(&read.engine.batch) {
+        if !(1..=EngineConfig::MAX_BATCH).contains(&read.engine.batch) {
             return Err(DocumentError::Batch {
                 path: path.to_owned(),
                 found: read.engine.batch,

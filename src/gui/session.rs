@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::export::save_atomic;
+use crate::history;
 use crate::placement::{EngineConfig, Placement};
 use crate::target::Target;
 
@@ -334,11 +335,7 @@ fn not_saved(why: &str) -> Message {
 /// # Errors
 /// The system names no home folder.
 pub fn data_dir() -> anyhow::Result<PathBuf> {
-    if let Some(dir) = std::env::var_os("DLAPLAN_DATA_DIR").filter(|d| !d.is_empty()) {
-        return Ok(dir.into());
-    }
-    directories::ProjectDirs::from("", "", "dlaplan")
-        .map(|d| d.data_dir().to_owned())
+    history::data_dir()
         .ok_or_else(|| anyhow::anyhow!("no home folder: set HOME, or DLAPLAN_DATA_DIR"))
 }
 

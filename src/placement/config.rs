@@ -85,6 +85,11 @@ pub struct EngineConfig {
     pub gpu_fallback: bool,
 }
 
+impl EngineConfig {
+    /// Most images per inference: what a DLA takes (rule `general.batch`).
+    pub const MAX_BATCH: u32 = 4096;
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {

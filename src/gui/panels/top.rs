@@ -2,7 +2,7 @@
 
 use egui::{Button, ComboBox, DragValue, RichText, Ui, WidgetInfo};
 
-use crate::placement::{Device, Precision};
+use crate::placement::{Device, EngineConfig, Precision};
 use crate::target::boards;
 
 use super::super::command::Command;
@@ -256,7 +256,11 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     );
     ui.label(RichText::new("batch").color(t.dim));
     let mut batch = config.batch;
-    let drag = ui.add(DragValue::new(&mut batch).range(1..=4096).speed(0.05));
+    let drag = ui.add(
+        DragValue::new(&mut batch)
+            .range(1..=EngineConfig::MAX_BATCH)
+            .speed(0.05),
+    );
     drag.widget_info(|| {
         let mut info = WidgetInfo::drag_value(true, f64::from(config.batch));
         info.label = Some("Batch".into());
