@@ -12,7 +12,7 @@ use dlaplan::engine::{
 use dlaplan::estimate::Estimator;
 use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
-use dlaplan::placement::{EngineConfig, Precision};
+use dlaplan::placement::{EngineConfig, Placement, Precision};
 use dlaplan::plan::Planner;
 use dlaplan::search::bench::EngineBench;
 use dlaplan::search::confirm::{Bench, Event, Trial, confirm};
@@ -117,11 +117,7 @@ fn proposals_are_measured_the_estimate_learns_and_a_session_goes_on() {
     let alone = ask(Goal::Latency);
     let together = ask(Goal::Deployment { most: 2, least: 2 });
     assert!(alone.len() >= 5 && together.len() >= 6);
-    let template = EngineRequest::new(
-        "resnet18.onnx".into(),
-        dlaplan::placement::Placement::default(),
-        config(),
-    );
+    let template = EngineRequest::new("resnet18.onnx".into(), Placement::default(), config());
     let kept: RefCell<Vec<Run>> = RefCell::default();
     let session = |trials: &[Trial], stop_after: usize| {
         let mut calls = 0;
@@ -192,4 +188,63 @@ fn proposals_are_measured_the_estimate_learns_and_a_session_goes_on() {
     }
     let (again, calls, ..) = session(&together, usize::MAX);
     assert!(calls == 0 && !again.cancelled);
+}
+
+/// A deployment ends with its first failure; the next proposal is measured all the same.
+#[test]
+fn a_machine_without_dla_measures_what_it_can() {
+    let model = load_bundled("resnet18").unwrap();
+    let target = Target::default();
+    let planner = Planner::new(&model, &target, &config());
+    let estimator = Estimator::new(&planner);
+    let mut go = |_: &dlaplan::search::Progress| ControlFlow::Continue(());
+    let goal = Goal::Deployment { most: 2, least: 1 };
+    let answer = run(&estimator, &Request::new(goal), &mut go).unwrap();
+    let template = EngineRequest::new("resnet18.onnx".into(), Placement::default(), config());
+    let failed = |kind, message: &str| {
+        Outcome::Failed(Failure {
+            kind,
+            stage: Stage::Check,
+            message: message.into(),
+        })
+    };
+    let mut room =
+        |requests: &[EngineRequest], _: &mut dyn FnMut(&str) -> ControlFlow<()>| -> Vec<Run> {
+            let mut runs = board(&model, requests);
+            if requests.iter().any(|r| r.placement.wants_dla()) {
+                for r in &mut runs {
+                    r.outcome = if r.request.placement.wants_dla() {
+                        failed(ErrorKind::Refused, "no DLA core")
+                    } else {
+                        failed(ErrorKind::Cancelled, "ended because another engine failed")
+                    };
+                }
+            }
+            runs
+        };
+    let mut keep = |_: &Run| {};
+    let mut bench = EngineBench::new(
+        &model,
+        target,
+        template,
+        Vec::new(),
+        false,
+        &mut room,
+        &mut keep,
+    );
+    let trials = answer.trials();
+    let done = confirm(trials, &mut bench, &mut |_| ControlFlow::Continue(()));
+    assert!(!done.cancelled);
+    let mixed = |t: &Trial| {
+        let dla = t.setup.engines.iter().filter(|e| e.placement.wants_dla());
+        (1..t.setup.engines.len()).contains(&dla.count())
+    };
+    assert!(done.trials.iter().any(mixed));
+    for t in &done.trials {
+        if t.setup.engines.iter().any(|e| e.placement.wants_dla()) {
+            assert_eq!(t.failure.as_deref(), Some("no DLA core"), "{}", t.name);
+        } else {
+            assert!(t.measured.is_some(), "{}", t.name);
+        }
+    }
 }

@@ -156,11 +156,19 @@ impl Bench for EngineBench<'_> {
             (self.keep)(r);
         }
         let refs: Vec<&Run> = runs.iter().collect();
-        let failure = runs.iter().find_map(|r| match &r.outcome {
-            Outcome::Failed(f) if f.kind == ErrorKind::Cancelled => Some(NotMeasured::Cancelled),
-            Outcome::Failed(f) => Some(NotMeasured::Failed(f.message.clone())),
-            Outcome::Finished(_) => None,
-        });
+        // One failure ends the others, which then count as cancelled.
+        let failures = || {
+            runs.iter().filter_map(|r| match &r.outcome {
+                Outcome::Failed(f) => Some(f),
+                Outcome::Finished(_) => None,
+            })
+        };
+        let own = failures().find(|f| f.kind != ErrorKind::Cancelled);
+        let failure = match (own, failures().next()) {
+            (Some(f), _) => Some(NotMeasured::Failed(f.message.clone())),
+            (None, Some(_)) => Some(NotMeasured::Cancelled),
+            (None, None) => None,
+        };
         let astray = runs.iter().find(|r| !r.stands_for_placement());
         let result = match (failure, astray, figure(&refs)) {
             (Some(f), ..) => Err(f),
