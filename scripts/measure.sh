@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Builds and measures the models of docs/measured.md: scripts/measure.sh DLAPLAN FOLDER [MODEL...].
-# Needs a GPU and TensorRT. FOLDER gets a log, runs as JSON and a history. MODELs besides the
-# bundled ones are ONNX files.
+# Needs a GPU and TensorRT. FOLDER gets a log, runs as JSON and a history. MODELs are ONNX files or
+# bundled ones; without any, the bundled models of that page.
 set -euo pipefail
 dlaplan=$(realpath "$1")
 mkdir -p "$2"
 out=$(realpath "$2")
 shift 2
+[ $# -gt 0 ] || set -- bundled:resnet18 bundled:resnet50 bundled:mobilenet_v2 bundled:detector
 cache=(--cache "$out/cache")
 
 log() { echo "$*" | tee -a "$out/log.txt"; }
@@ -20,7 +21,7 @@ step() {
     head -8 "$out/$name.txt"
 }
 
-for model in bundled:resnet18 bundled:resnet50 bundled:mobilenet_v2 bundled:detector "$@"; do
+for model in "$@"; do
     name=$(basename "${model#bundled:}" .onnx)
     for precision in fp16 int8; do
         run="${name}_$precision"

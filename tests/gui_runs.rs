@@ -18,13 +18,13 @@ use dlaplan::engine::{
     Stage, unix_ms,
 };
 use dlaplan::gui::{Command, Machine, Options, RunsAct, RunsColumn, Worker};
-use dlaplan::history::{RunFilter, Store};
+use dlaplan::history::Store;
 use dlaplan::model::{Model, onnx};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use egui::Modifiers;
 use egui::accesskit::Role;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use gui_support::{NoDialogs, Window, open, open_with, window};
+use gui_support::{NoDialogs, Window, open, open_with, stored, window};
 
 const QUICK: Limits = Limits {
     hello: Duration::from_secs(3),
@@ -163,16 +163,6 @@ fn with_runs(runs: &[Run]) -> Arc<tempfile::TempDir> {
         store.insert_run(run).unwrap();
     }
     data
-}
-
-fn stored(data: &tempfile::TempDir) -> Vec<Run> {
-    let mut store = Store::open(&data.path().join("history.sqlite")).unwrap();
-    let all = RunFilter {
-        details: true,
-        ..RunFilter::default()
-    };
-    let runs = store.runs(&all).unwrap();
-    runs.into_iter().map(|r| r.run).collect()
 }
 
 fn quoted(text: &str) -> String {

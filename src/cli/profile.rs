@@ -66,9 +66,6 @@ pub struct ProfileArgs {
     /// Warm-up, ms.
     #[arg(long, default_value_t = Timing::default().warm_up_ms)]
     pub warm_up: u64,
-    /// Single inferences for the latency percentiles.
-    #[arg(long, default_value_t = Timing::default().latency_samples)]
-    pub latency_samples: u32,
     /// Launch through a CUDA graph where there is no DLA.
     #[arg(long)]
     pub cuda_graph: bool,
@@ -317,7 +314,6 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
                 warm_up_ms: args.warm_up,
                 duration_ms: args.duration,
                 repeats: args.repeats,
-                latency_samples: args.latency_samples,
                 cuda_graph: args.cuda_graph,
                 spin_wait: args.spin_wait,
             },

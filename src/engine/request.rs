@@ -93,8 +93,6 @@ pub struct Timing {
     pub duration_ms: u64,
     /// Repeats, at least 5; the FPS is their median.
     pub repeats: u32,
-    /// Inferences timed one by one for the latency percentiles.
-    pub latency_samples: u32,
     /// Launches through a CUDA graph. Never with DLA, where TensorRT does not support it.
     pub cuda_graph: bool,
     /// Busy-waits for the GPU instead of sleeping; steadier, at the price of a CPU core.
@@ -107,7 +105,6 @@ impl Default for Timing {
             warm_up_ms: 500,
             duration_ms: 1000,
             repeats: 7,
-            latency_samples: 300,
             cuda_graph: false,
             spin_wait: false,
         }
@@ -196,12 +193,6 @@ impl Request {
             ("repeats", u64::from(self.timing.repeats), 5, 1000),
             ("duration (ms)", self.timing.duration_ms, 10, 600_000),
             ("warm-up (ms)", self.timing.warm_up_ms, 0, 600_000),
-            (
-                "latency samples",
-                u64::from(self.timing.latency_samples),
-                10,
-                1_000_000,
-            ),
             (
                 "batch",
                 u64::from(self.config.batch),

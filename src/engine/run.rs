@@ -255,7 +255,7 @@ pub struct Measurement {
     pub fps_samples: Vec<f64>,
     /// Time of one inference by CUDA events.
     pub latency: Latency,
-    /// Latency samples in ms, in order.
+    /// Latency samples in ms, in order; of many, some taken evenly.
     #[serde(default)]
     pub latency_samples_ms: Vec<f64>,
     /// Launched through a CUDA graph.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dlaplan::engine::Run;
 use dlaplan::gui::{Env, Options, Picker, Purpose, State, Worker, draw, install_theme};
+use dlaplan::history::{RunFilter, Store};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
@@ -161,4 +163,15 @@ impl Window<'_> {
             .get(&egui::ViewportId::ROOT)
             .map_or(Duration::ZERO, |o| o.repaint_delay)
     }
+}
+
+/// Every run in the history, oldest first.
+pub fn stored(data: &tempfile::TempDir) -> Vec<Run> {
+    let mut store = Store::open(&data.path().join("history.sqlite")).unwrap();
+    let all = RunFilter {
+        details: true,
+        ..RunFilter::default()
+    };
+    let runs = store.runs(&all).unwrap();
+    runs.into_iter().map(|r| r.run).collect()
 }

@@ -124,21 +124,17 @@ impl Device {
         })
     }
 
-    /// An event; `timing` to measure with it, `spin` to busy-wait on it.
-    pub fn event(&self, timing: bool, spin: bool) -> Result<Event<'_>, CudaError> {
-        use sys::CUevent_flags_enum::{
-            CU_EVENT_BLOCKING_SYNC, CU_EVENT_DEFAULT, CU_EVENT_DISABLE_TIMING,
+    /// An event to measure with; `spin` to busy-wait on it.
+    pub fn event(&self, spin: bool) -> Result<Event<'_>, CudaError> {
+        use sys::CUevent_flags_enum::{CU_EVENT_BLOCKING_SYNC, CU_EVENT_DEFAULT};
+        let flags = if spin {
+            CU_EVENT_DEFAULT
+        } else {
+            CU_EVENT_BLOCKING_SYNC
         };
-        let mut flags = CU_EVENT_DEFAULT as u32;
-        if !timing {
-            flags |= CU_EVENT_DISABLE_TIMING as u32;
-        }
-        if !spin {
-            flags |= CU_EVENT_BLOCKING_SYNC as u32;
-        }
         let mut raw = std::ptr::null_mut();
         // SAFETY: writes one handle.
-        let r = unsafe { sys::cuEventCreate(&raw mut raw, flags) }.result();
+        let r = unsafe { sys::cuEventCreate(&raw mut raw, flags as u32) }.result();
         check("cuEventCreate", r)?;
         Ok(Event { raw, _device: self })
     }

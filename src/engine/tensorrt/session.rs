@@ -26,11 +26,13 @@ use super::cuda::{self, Graph};
 use super::library::Unavailable;
 use super::make::{Job, Made};
 use super::process::{Process, process};
-use super::timing::{Bound, Outputs, RunError, compare};
+use super::timing::{Bound, Outputs, Pace, RunError, compare};
 
 /// Inferences of the profiled run.
 const PROFILED: usize = 100;
-/// Longest time for them.
+/// Latency samples a run keeps; the percentiles are of all.
+const KEPT_SAMPLES: usize = 1000;
+/// Longest time for the profiled run.
 const PROFILE_BUDGET: Duration = Duration::from_secs(5);
 
 /// Why a request ends without figures.
@@ -354,11 +356,13 @@ fn measure(
     };
     outbox.stage(Stage::Warmup);
     let (graph, cuda_graph_refused) = capture(request, uses_dla, &bound);
-    let timing = &request.timing;
-    let group = bound.warm_up(graph.as_ref(), timing.warm_up_ms)?;
+    let inference = bound.warm_up(graph.as_ref(), request.timing.warm_up_ms)?;
     let timed = match barrier {
-        None => alone(request, outbox, &bound, graph.as_ref(), group)?,
-        Some(commands) => together(request, outbox, &bound, graph.as_ref(), group, commands)?,
+        None => alone(request, outbox, &bound, graph.as_ref())?,
+        Some(commands) => {
+            let pace = Pace::beside_others(inference);
+            together(request, outbox, &bound, graph.as_ref(), pace, commands)?
+        }
     };
     let source = opened.machine.gpu.clone();
     let fps = Measurement::measured(&timed.fps, source)
@@ -382,7 +386,7 @@ fn measure(
             fps,
             fps_samples: timed.fps,
             latency,
-            latency_samples_ms: timed.latency_ms,
+            latency_samples_ms: thinned(&timed.latency_ms),
             cuda_graph: graph.is_some(),
             cuda_graph_refused,
             cpu_us_per_iteration: timed.cpu_us,
@@ -481,44 +485,51 @@ struct Timed {
     beats: Vec<(u64, u64)>,
 }
 
+/// Evenly taken, so that the shape over time stays.
+fn thinned(samples: &[f64]) -> Vec<f64> {
+    let step = samples.len().div_ceil(KEPT_SAMPLES).max(1);
+    samples.iter().copied().step_by(step).collect()
+}
+
 fn alone(
     request: &Request,
     outbox: &Outbox,
     bound: &Bound<'_>,
     graph: Option<&Graph<'_>>,
-    group: u64,
 ) -> Result<Timed, Stop> {
     outbox.stage(Stage::Timing);
     let timing = &request.timing;
     let duration = Duration::from_millis(timing.duration_ms);
     let batch = f64::from(request.config.batch);
-    let (mut fps, mut cpu, mut iterations) = (Vec::new(), 0.0, 0u64);
+    let (mut fps, mut latency_ms) = (Vec::new(), Vec::new());
+    let (mut cpu, mut iterations) = (0.0, 0u64);
     for i in 0..timing.repeats {
         outbox.progress(
             Some(f64::from(i) / f64::from(timing.repeats)),
             String::new(),
         );
-        let r = bound.repeat(graph, duration, group, timing.spin_wait, |_, _| {})?;
+        let r = bound.repeat(graph, duration, Pace::ALONE, timing.spin_wait, |_, _| {})?;
         fps.push(r.iterations as f64 / r.wall_s * batch);
         cpu += r.cpu_s;
         iterations += r.iterations;
+        latency_ms.extend(r.latency_ms);
     }
     Ok(Timed {
         fps,
-        latency_ms: bound.latencies(graph, timing)?,
+        latency_ms,
         cpu_us: cpu * 1e6 / iterations.max(1) as f64,
         beats: Vec::new(),
     })
 }
 
 /// Runs beside others: one uninterrupted loop, whose beats tell afterwards what happened while
-/// all were running. Latency is the mean time per inference between beats.
+/// all were running.
 fn together(
     request: &Request,
     outbox: &Outbox,
     bound: &Bound<'_>,
     graph: Option<&Graph<'_>>,
-    group: u64,
+    pace: Pace,
     commands: &Receiver<Command>,
 ) -> Result<Timed, Stop> {
     outbox.send(crate::engine::protocol::Event::Ready);
@@ -530,20 +541,16 @@ fn together(
     let whole = Duration::from_millis(timing.duration_ms.saturating_mul(u64::from(timing.repeats)));
     let mut beats: Vec<(u64, u64)> = Vec::new();
     let mut told = Instant::now();
-    let r = bound.repeat(graph, whole, group, timing.spin_wait, |ns, n| {
+    let r = bound.repeat(graph, whole, pace, timing.spin_wait, |ns, n| {
         beats.push((ns, n));
         if told.elapsed() > Duration::from_secs(1) {
             told = Instant::now();
             outbox.sign("");
         }
     })?;
-    let each = |w: &[(u64, u64)]| match w {
-        [a, b] if b.1 > a.1 => Some((b.0 - a.0) as f64 / 1e6 / (b.1 - a.1) as f64),
-        _ => None,
-    };
     Ok(Timed {
         fps: slices(&beats, timing.repeats, request.config.batch),
-        latency_ms: beats.windows(2).filter_map(each).collect(),
+        latency_ms: r.latency_ms,
         cpu_us: r.cpu_s * 1e6 / r.iterations.max(1) as f64,
         beats,
     })

@@ -7,7 +7,6 @@ use nix::time::{ClockId, clock_gettime};
 
 use half::{bf16, f16};
 
-use crate::engine::request::Timing;
 use crate::engine::run::NumericCheck;
 use crate::engine::weights::uniform;
 
@@ -17,14 +16,43 @@ use super::objects::{Binding, ElementType, Engine, ExecutionContext};
 
 /// Seed of the random inputs.
 const SEED: u64 = 0x1ea7_f00d;
-/// Events are recorded about this often, so that they cost nothing next to the inferences. With one
-/// after each inference (two in flight, as trtexec) two processes on one GPU starve each other in
-/// turns and their FPS swing by a third.
+/// Length of a group where several engines share the machine.
 const GROUP: Duration = Duration::from_millis(2);
-/// Groups in flight: the GPU never waits for the CPU, and the queue stays short.
-const IN_FLIGHT: usize = 3;
 /// Largest group.
-const MAX_GROUP: u64 = 64;
+const MAX_GROUP: usize = 64;
+
+/// How far the CPU runs ahead of the GPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Inferences from one wait to the next.
+    group: usize,
+    /// Groups in flight.
+    in_flight: usize,
+}
+
+impl Pace {
+    /// trtexec's: waits for each inference while one more is queued.
+    pub const ALONE: Self = Self {
+        group: 1,
+        in_flight: 2,
+    };
+
+    /// A few milliseconds ahead. With [`Self::ALONE`] two processes on one GPU starve each other
+    /// in turns and their FPS swing by a third.
+    pub fn beside_others(inference: Duration) -> Self {
+        let group = GROUP.as_secs_f64() / inference.as_secs_f64().max(1e-9);
+        Self {
+            group: (group as usize).clamp(1, MAX_GROUP),
+            in_flight: 3,
+        }
+    }
+}
+
+/// Both ends of one inference in its stream.
+struct Span<'d> {
+    start: Event<'d>,
+    end: Event<'d>,
+}
 
 /// Why an engine did not run.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +77,13 @@ pub struct Bound<'e> {
 pub type Outputs = Vec<(String, Option<Vec<f64>>)>;
 
 /// One timed repeat.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Repeat {
     pub iterations: u64,
     pub wall_s: f64,
     pub cpu_s: f64,
+    /// Per inference, by CUDA events.
+    pub latency_ms: Vec<f64>,
 }
 
 impl<'e> Bound<'e> {
@@ -98,10 +128,10 @@ impl<'e> Bound<'e> {
         }
     }
 
-    /// Runs for a time; how many inferences per event group keep the cost of events small.
-    pub fn warm_up(&self, graph: Option<&Graph<'_>>, ms: u64) -> Result<u64, RunError> {
+    /// Runs for a time; how long one inference takes.
+    pub fn warm_up(&self, graph: Option<&Graph<'_>>, ms: u64) -> Result<Duration, RunError> {
         let begun = Instant::now();
-        let mut iterations = 0u64;
+        let mut iterations = 0u32;
         while iterations < 10 || begun.elapsed() < Duration::from_millis(ms) {
             self.launch(graph)?;
             iterations += 1;
@@ -110,68 +140,72 @@ impl<'e> Bound<'e> {
             }
         }
         self.stream.synchronize()?;
-        let each = begun.elapsed().as_secs_f64() / iterations as f64;
-        Ok(((GROUP.as_secs_f64() / each) as u64).clamp(1, MAX_GROUP))
+        Ok(begun.elapsed() / iterations)
     }
 
-    /// Launches back to back for `duration`, a few groups ahead of the GPU, then waits for all.
+    /// Launches back to back for `duration`, then waits for all. Each inference lies between two
+    /// timing events, as trtexec's do.
     /// `beat` hears the monotonic clock (ns) and the iterations known to be complete.
     pub fn repeat(
         &self,
         graph: Option<&Graph<'_>>,
         duration: Duration,
-        group: u64,
+        pace: Pace,
         spin: bool,
         mut beat: impl FnMut(u64, u64),
     ) -> Result<Repeat, RunError> {
-        let events = (0..IN_FLIGHT)
-            .map(|_| self.device.event(false, spin))
-            .collect::<Result<Vec<Event<'_>>, _>>()?;
+        let ring = (0..pace.in_flight * pace.group)
+            .map(|_| {
+                Ok(Span {
+                    start: self.device.event(spin)?,
+                    end: self.device.event(spin)?,
+                })
+            })
+            .collect::<Result<Vec<_>, CudaError>>()?;
+        let slot = |group: usize| {
+            let at = group % pace.in_flight * pace.group;
+            &ring[at..at + pace.group]
+        };
+        let mut latency_ms = Vec::new();
+        let mut read = |group: usize| -> Result<(), CudaError> {
+            for span in slot(group) {
+                latency_ms.push(span.end.ms_since(&span.start)?);
+            }
+            Ok(())
+        };
         self.stream.synchronize()?;
         let cpu = cpu_s();
         let begun = Instant::now();
         beat(monotonic_ns(), 0);
-        let mut groups = 0usize;
+        let (mut launched, mut complete) = (0, 0);
         while begun.elapsed() < duration {
-            for _ in 0..group {
+            for span in slot(launched) {
+                span.start.record(&self.stream)?;
                 self.launch(graph)?;
+                span.end.record(&self.stream)?;
             }
-            events[groups % IN_FLIGHT].record(&self.stream)?;
-            groups += 1;
-            if groups >= IN_FLIGHT {
-                let oldest = groups - IN_FLIGHT;
-                events[oldest % IN_FLIGHT].synchronize()?;
-                beat(monotonic_ns(), (oldest as u64 + 1) * group);
+            launched += 1;
+            if launched - complete == pace.in_flight {
+                if let Some(last) = slot(complete).last() {
+                    last.end.synchronize()?;
+                }
+                read(complete)?;
+                complete += 1;
+                beat(monotonic_ns(), (complete * pace.group) as u64);
             }
         }
         self.stream.synchronize()?;
         let wall_s = begun.elapsed().as_secs_f64();
-        let iterations = groups as u64 * group;
+        let cpu_s = cpu_s() - cpu;
+        let iterations = (launched * pace.group) as u64;
         beat(monotonic_ns(), iterations);
+        (complete..launched).try_for_each(read)?;
         Ok(Repeat {
             iterations,
             wall_s,
-            cpu_s: cpu_s() - cpu,
+            cpu_s,
+            latency_ms,
         })
-    }
-
-    /// Time of single inferences by events, ms.
-    pub fn latencies(
-        &self,
-        graph: Option<&Graph<'_>>,
-        timing: &Timing,
-    ) -> Result<Vec<f64>, RunError> {
-        let before = self.device.event(true, timing.spin_wait)?;
-        let after = self.device.event(true, timing.spin_wait)?;
-        (0..timing.latency_samples)
-            .map(|_| {
-                before.record(&self.stream)?;
-                self.launch(graph)?;
-                after.record(&self.stream)?;
-                after.synchronize()?;
-                Ok(after.ms_since(&before)?)
-            })
-            .collect()
     }
 
     /// Time per layer over some inferences, with a profiler attached: rows in engine order.
