@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""FPS and CPU time of dlaplan and trtexec on the same engine file, in turns, five times each.
+"""FPS and CPU time of dlaplan and trtexec on the same engine file, in turns.
 
     python trtexec_compare.py --dlaplan target/release/dlaplan --trtexec trtexec \\
         --model bundled:resnet18 --engine resnet18.engine [--batch 1] [--cuda-graph] [--spin-wait]
+        [--rounds 5]
 
 The engine is built with dlaplan in FP16 where the file is not there.
 """
@@ -17,7 +18,7 @@ import statistics
 import subprocess
 import tempfile
 
-PAIRS, REPEATS = 5, 5
+REPEATS = 5
 
 
 def run(command: list[str]) -> tuple[str, float]:
@@ -34,7 +35,7 @@ def dlaplan(args: argparse.Namespace, seconds: float) -> dict:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [args.dlaplan, "profile", args.model, "--batch", str(args.batch)]
         command += ["--load-engine", args.engine, "--reference", "none", "--no-layers", "--no-history"]
-        command += ["--no-cache", "--latency-samples", "10", "--repeats", str(REPEATS)]
+        command += ["--no-cache", "--repeats", str(REPEATS)]
         command += ["--duration", str(int(seconds * 1000 / REPEATS)), "--json", file.name]
         command += ["--cuda-graph"] * args.cuda_graph + ["--spin-wait"] * args.spin_wait
         _, cpu = run(command)
@@ -65,6 +66,7 @@ def main() -> None:
     for name in ("dlaplan", "trtexec", "model", "engine"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cuda-graph", action="store_true")
     parser.add_argument("--spin-wait", action="store_true")
     args = parser.parse_args()
@@ -72,13 +74,16 @@ def main() -> None:
         build = ["profile", args.model, "--batch", str(args.batch), "--precision", "fp16"]
         run([args.dlaplan, *build, "--build-only", "--save-engine", args.engine, "--no-cache"])
     ours, theirs = [], []
-    for _ in range(PAIRS):
+    for _ in range(args.rounds):
         ours.append(dlaplan(args, 3))
         theirs.append(trtexec(args, 3))
         print(f"dlaplan {ours[-1]['fps']:.1f} FPS, trtexec {theirs[-1]['fps']:.1f} FPS", flush=True)
-    a, b = (statistics.median(r["fps"] for r in rows) for rows in (ours, theirs))
+    a, b = ([r["fps"] for r in rows] for rows in (ours, theirs))
+    for name, fps in (("dlaplan", a), ("trtexec", b)):
+        print(f"{name}: median {statistics.median(fps):.1f}, mean {statistics.mean(fps):.1f}, {min(fps):.1f} to {max(fps):.1f}")
     gpu = args.batch * 1e3 / statistics.median(r["gpu_ms"] for r in theirs)
-    print(f"medians: dlaplan {a:.1f}, trtexec {b:.1f}, ratio {a / b:.4f}; by GPU time {gpu:.1f}")
+    medians, means = statistics.median(a) / statistics.median(b), statistics.mean(a) / statistics.mean(b)
+    print(f"ratio of medians {medians:.4f}, of means {means:.4f}; by trtexec's GPU time {gpu:.1f} FPS")
     ours, theirs = cpu_us(dlaplan(args, 10), ours[-1]), cpu_us(trtexec(args, 12), theirs[-1])
     print(f"CPU per inference: dlaplan {ours:.1f} us, trtexec {theirs:.1f} us")
 
