@@ -19,6 +19,7 @@ fn script(body: &str, folder: &Path) -> WorkerCommand {
     WorkerCommand {
         program: "sh".into(),
         args: vec!["-c".into(), body.into(), "worker".into(), folder.into()],
+        host: None,
     }
 }
 
@@ -257,6 +258,7 @@ fn programs_that_cannot_start() {
     let worker = WorkerCommand {
         program: "/nonexistent/dlaplan".into(),
         args: Vec::new(),
+        host: None,
     };
     let run = profile(&worker, QUICK, request(), None, &mut |_| {
         ControlFlow::Continue(())

@@ -185,6 +185,7 @@ fn worker(environment: &Environment, unavailable: Option<&str>, then: &str, dir:
         command: WorkerCommand {
             program: "sh".into(),
             args: vec!["-c".into(), body.into(), "worker".into(), dir.into()],
+            host: None,
         },
         limits: QUICK,
     }
@@ -255,6 +256,7 @@ fn the_button_says_why_it_cannot_measure() {
         command: WorkerCommand {
             program: "/nonexistent/dlaplan".into(),
             args: Vec::new(),
+            host: None,
         },
         limits: QUICK,
     };
@@ -269,6 +271,7 @@ fn the_real_worker_answers_for_its_machine() {
         command: WorkerCommand {
             program: env!("CARGO_BIN_EXE_dlaplan").into(),
             args: vec!["worker".into()],
+            host: None,
         },
         limits: Limits::default(),
     };

@@ -32,6 +32,7 @@ fn measuring() -> Window<'static> {
         command: WorkerCommand {
             program: program(),
             args: vec!["worker".into()],
+            host: None,
         },
         limits: Limits::default(),
     };

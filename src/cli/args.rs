@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
+use crate::engine::client::{self, Limits, WorkerCommand};
+use crate::engine::ssh::Host;
+use crate::engine::{Environment, Outcome, environment};
 use crate::estimate::{Estimate, Estimator};
 use crate::export::{Document, Subject};
 use crate::history;
@@ -48,6 +51,46 @@ impl ModelArgs {
             return Ok(PathBuf::from(&self.model));
         }
         std::path::absolute(&self.model).with_context(|| self.model.clone())
+    }
+}
+
+/// Which machine builds and measures.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct MachineArgs {
+    /// Another machine, over SSH, with the dlaplan there (PROGRAM where it is not in its path).
+    /// The model goes there and stays in its cache; names, keys and ports are those of
+    /// ~/.ssh/config.
+    #[arg(long, value_name = "[USER@]HOST[:PROGRAM]")]
+    pub on: Option<Host>,
+}
+
+impl MachineArgs {
+    /// How its worker is started.
+    ///
+    /// # Errors
+    /// The system cannot say where this program is.
+    pub fn worker(&self) -> Result<WorkerCommand> {
+        match &self.on {
+            Some(host) => Ok(host.worker()),
+            None => WorkerCommand::local().context("finding this program"),
+        }
+    }
+
+    /// What it is.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn environment(&self) -> Result<Environment> {
+        let Some(host) = &self.on else {
+            return Ok(environment::read());
+        };
+        match client::probe(&host.worker(), Limits::default()) {
+            Ok((environment, _)) => Ok(*environment),
+            Err(run) => match run.outcome {
+                Outcome::Failed(failure) => bail!("{}", failure.message),
+                Outcome::Finished(_) => bail!("{host} does not say what it is"),
+            },
+        }
     }
 }
 

@@ -22,14 +22,17 @@ use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, plan};
 use crate::target::Target;
 
-use super::args::{self, EngineArgs, ModelArgs, PlacementArgs};
+use super::args::{self, EngineArgs, MachineArgs, ModelArgs, PlacementArgs};
 
-/// Build a real engine on this machine and measure it.
+/// Build a real engine and measure it, on this machine or over SSH.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProfileArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Where it is built and measured.
+    #[command(flatten)]
+    pub machine: MachineArgs,
     /// What runs where.
     #[command(flatten)]
     pub placement: PlacementArgs,
@@ -165,7 +168,7 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     let requests = requests(args)?;
     let target = match &args.target {
         Some(text) => Some(Target::parse(text)?),
-        None => environment::target(&environment::read()),
+        None => environment::target(&args.machine.environment()?),
     };
     let plans: Vec<Option<Plan>> = requests
         .iter()
@@ -176,7 +179,7 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
                 .transpose()
         })
         .collect::<Result<_, _>>()?;
-    let worker = WorkerCommand::local().context("finding this program")?;
+    let worker = args.machine.worker()?;
     let limits = Limits {
         build: Duration::from_secs(args.build_timeout),
         ..Limits::default()

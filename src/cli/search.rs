@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::engine::client::{Limits, Update, WorkerCommand, profile, with_comparison};
+use crate::engine::client::{Limits, Update, profile, with_comparison};
 use crate::engine::{self, Calibration, Run, deploy, environment, parse_size};
 use crate::estimate::Estimator;
 use crate::export::{Document, save_atomic};
@@ -31,7 +31,7 @@ use crate::search::{
 };
 use crate::target::Target;
 
-use super::args::{ModelArgs, parse_device};
+use super::args::{MachineArgs, ModelArgs, parse_device};
 use super::interrupt;
 
 /// Find the best placement: exact for one engine, anytime for several.
@@ -104,8 +104,11 @@ pub struct SearchArgs {
     /// A placement (JSON) to explain the difference from; all GPU if not given.
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
-    /// Build and measure the proposals and the baselines on this machine: baselines first, the
-    /// estimate learns from each, Ctrl-C stops and the next call goes on from the history.
+    /// Where --confirm builds and measures.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Build and measure the proposals and the baselines: baselines first, the estimate learns
+    /// from each, Ctrl-C stops and the next call goes on from the history.
     #[arg(long)]
     pub confirm: bool,
     /// History file of --confirm; by default the user's.
@@ -314,6 +317,7 @@ fn measure(
 ) -> Result<Confirmed> {
     let planner = estimator.planner();
     let (model, target) = (planner.model(), planner.target());
+    let here = args.machine.environment()?;
     let mut history = if args.no_history {
         None
     } else {
@@ -328,7 +332,6 @@ fn measure(
                 finished: true,
                 ..RunFilter::default()
             };
-            let here = environment::read();
             let stored = store.runs(&filter)?.into_iter().map(|s| s.run);
             // Figures of another machine or power mode are not these.
             stored
@@ -354,7 +357,7 @@ fn measure(
         template.cache_dir = dirs.map(|d| d.cache_dir().join("engines"));
     }
     template.check()?;
-    let worker = WorkerCommand::local().context("finding this program")?;
+    let worker = args.machine.worker()?;
     let limits = Limits::default();
     let mut room = |requests: &[engine::Request],
                     stage: &mut dyn FnMut(&str) -> ControlFlow<()>| {
@@ -387,8 +390,7 @@ fn measure(
             lost = Some(e);
         }
     };
-    let learns = environment::target(&environment::read())
-        .is_some_and(|here| here.board.id == target.board.id);
+    let learns = environment::target(&here).is_some_and(|here| here.board.id == target.board.id);
     let mut bench = EngineBench::new(
         model, *target, template, earlier, learns, &mut room, &mut keep,
     );

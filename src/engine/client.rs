@@ -1,6 +1,7 @@
 //! The other end of a worker: starts it, listens, and ends it whatever it does.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -18,9 +19,11 @@ use crate::plan::Plan;
 
 use super::compare::compare;
 use super::log::{Level, LogLine, LogRing};
+use super::parcel::{self, Parcel};
 use super::protocol::{self, Built, Command, DecodeError, Event, Report};
 use super::request::Request;
 use super::run::{Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms};
+use super::ssh::Host;
 
 /// How to start a worker: a program and its arguments, never a shell line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct WorkerCommand {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// The machine it runs on, where that is not this one: the request's files go there first.
+    pub host: Option<Host>,
 }
 
 impl WorkerCommand {
@@ -40,6 +45,7 @@ impl WorkerCommand {
         Ok(Self {
             program: std::env::current_exe()?,
             args: vec!["worker".into()],
+            host: None,
         })
     }
 }
@@ -112,11 +118,20 @@ enum Incoming {
     Stderr(String),
 }
 
+/// What the writer thread sends.
+enum Outgoing {
+    Line(String),
+    Files(Vec<PathBuf>),
+}
+
 /// A worker at work on one request.
 pub struct Client {
     child: Child,
     group: Pid,
-    commands: Option<Sender<String>>,
+    commands: Option<Sender<Outgoing>>,
+    host: Option<Host>,
+    /// The command, while its files are on their way.
+    held: Option<(Command, Parcel)>,
     incoming: Receiver<Incoming>,
     limits: Limits,
     request: Request,
@@ -185,6 +200,12 @@ impl Client {
         if let Err(e) = request.check() {
             return Err(fail(ErrorKind::Refused, e.to_string()));
         }
+        let parcel = match (&worker.host, &command) {
+            (Some(_), Command::Build { .. } | Command::Profile { .. }) => Parcel::of(&request)
+                .map(Some)
+                .map_err(|e| fail(ErrorKind::Refused, e.to_string()))?,
+            _ => None,
+        };
         let spawned = std::process::Command::new(&worker.program)
             .args(&worker.args)
             .stdin(Stdio::piped())
@@ -206,6 +227,8 @@ impl Client {
         let client = Self {
             group,
             commands: None,
+            host: worker.host.clone(),
+            held: None,
             incoming,
             limits,
             ring: LogRing::default(),
@@ -226,7 +249,10 @@ impl Client {
         match wired {
             Ok(commands) => {
                 client.commands = Some(commands);
-                client.send(command);
+                match parcel {
+                    Some(parcel) => client.held = Some((command, parcel)),
+                    None => client.send(command),
+                }
                 Ok(client)
             }
             Err(e) => {
@@ -239,7 +265,7 @@ impl Client {
     fn send(&mut self, command: Command) {
         if let Some(commands) = &self.commands
             // The writer is gone when the worker is; its end is noticed elsewhere.
-            && commands.send(protocol::encode(command)).is_err()
+            && commands.send(Outgoing::Line(protocol::encode(command))).is_err()
         {
             self.commands = None;
         }
@@ -311,6 +337,15 @@ impl Client {
             } => {
                 self.greeted = true;
                 self.environment = (*environment).clone();
+                if unavailable.is_some() {
+                    // It refuses, and says why: no need to send it files.
+                    if let Some((command, _)) = self.held.take() {
+                        self.send(command);
+                    }
+                } else if let Some((_, parcel)) = &self.held {
+                    let entries = parcel.entries.clone();
+                    self.send(Command::Receive { entries });
+                }
                 Update::Hello {
                     environment,
                     unavailable,
@@ -334,6 +369,32 @@ impl Client {
                 }
             }
             Event::Log { line } => self.log(LogLine::new(line.level, &line.text)),
+            Event::Wanted { wanted } => {
+                if wanted && let (Some((_, parcel)), Some(commands)) = (&self.held, &self.commands)
+                {
+                    // A worker that is gone is noticed elsewhere.
+                    let _gone = commands.send(Outgoing::Files(parcel.paths.clone()));
+                }
+                Update::Tick
+            }
+            Event::Received { folder, cache } => {
+                let there = |request: Box<Request>| {
+                    Box::new(parcel::unpacked(&request, &folder, Some(&cache)))
+                };
+                match self.held.take() {
+                    Some((Command::Build { request }, _)) => self.send(Command::Build {
+                        request: there(request),
+                    }),
+                    Some((Command::Profile { request, barrier }, _)) => {
+                        self.send(Command::Profile {
+                            request: there(request),
+                            barrier,
+                        });
+                    }
+                    _ => {}
+                }
+                Update::Tick
+            }
             Event::Ready => {
                 self.stage = Stage::Barrier;
                 Update::Ready
@@ -409,7 +470,14 @@ impl Client {
 
     fn death(&mut self) -> String {
         self.end(Duration::from_millis(200));
-        match self.exited.map(|(status, _)| status) {
+        let status = self.exited.map(|(status, _)| status);
+        if let (Some(host), Some(code)) = (&self.host, status.and_then(|s| s.code())) {
+            let said: Vec<&str> = self.ring.lines().map(|l| l.text.as_str()).collect();
+            if let Some(why) = host.explain(code, &said) {
+                return why;
+            }
+        }
+        match status {
             Some(s) if s.signal().is_some() => {
                 let number = s.signal().unwrap_or_default();
                 let name = Signal::try_from(number).map_or("unknown signal", Signal::as_str);
@@ -527,7 +595,7 @@ fn failed_run(request: &Request, started_ms: u64, failure: Failure) -> Run {
 }
 
 /// Starts the threads that read and write the worker's pipes.
-fn wire(child: &mut Child, lines: &SyncSender<Incoming>) -> std::io::Result<Sender<String>> {
+fn wire(child: &mut Child, lines: &SyncSender<Incoming>) -> std::io::Result<Sender<Outgoing>> {
     let thread = |name: &str| std::thread::Builder::new().name(name.into());
     if let Some(stdout) = child.stdout.take() {
         let lines = lines.clone();
@@ -546,15 +614,18 @@ fn wire(child: &mut Child, lines: &SyncSender<Incoming>) -> std::io::Result<Send
     }
     // Few commands are ever sent, and the writer alone may block on a worker that does not read.
     #[expect(clippy::disallowed_methods, reason = "a handful of commands per run")]
-    let (commands, queue) = std::sync::mpsc::channel::<String>();
+    let (commands, queue) = std::sync::mpsc::channel::<Outgoing>();
     if let Some(mut stdin) = child.stdin.take() {
         thread("worker-stdin").spawn(move || {
-            while let Ok(line) = queue.recv() {
-                if stdin
-                    .write_all(line.as_bytes())
-                    .and_then(|()| stdin.flush())
-                    .is_err()
-                {
+            while let Ok(next) = queue.recv() {
+                let sent = match next {
+                    Outgoing::Line(line) => stdin.write_all(line.as_bytes()),
+                    Outgoing::Files(paths) => paths.iter().try_for_each(|path| {
+                        std::io::copy(&mut File::open(path)?, &mut stdin).map(|_| ())
+                    }),
+                };
+                // A file that cannot be read any more ends the worker as well: its stdin closes.
+                if sent.and_then(|()| stdin.flush()).is_err() {
                     return;
                 }
             }

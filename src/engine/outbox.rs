@@ -85,6 +85,14 @@ impl Outbox {
         }
     }
 
+    /// How far the stage is, dropped when that was said a moment ago.
+    pub fn share(&self, fraction: f64, detail: &str) {
+        let due = self.with(|s| s.last_sign.is_none_or(|t| t.elapsed() >= SIGN_EVERY));
+        if due {
+            self.progress(Some(fraction), super::log::escape(detail, 200));
+        }
+    }
+
     /// The stage last said.
     pub fn at(&self) -> Stage {
         self.with(|s| s.stage)

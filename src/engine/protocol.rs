@@ -1,9 +1,12 @@
 //! What the client and the worker say to each other: JSON, one message per line, each with the
 //! protocol's version.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::log::LogLine;
+use super::parcel::Entry;
 use super::request::Request;
 use super::run::{Actual, Environment, Failure, Measurement, ModelRef, Stage};
 
@@ -39,6 +42,12 @@ pub enum Command {
         /// Say [`Event::Ready`] before timing and wait for [`Command::Go`].
         barrier: bool,
     },
+    /// Take the files of the request to come, whose bytes follow one after the other when
+    /// [`Event::Wanted`] says so.
+    Receive {
+        /// The files.
+        entries: Vec<Entry>,
+    },
     /// All engines of the deployment are ready.
     Go,
     /// Stop at once.
@@ -55,6 +64,18 @@ pub enum Event {
         environment: Box<Environment>,
         /// Why engines cannot be built here, if so.
         unavailable: Option<String>,
+    },
+    /// Whether the files of [`Command::Receive`] are to be sent, or here already.
+    Wanted {
+        /// Send them.
+        wanted: bool,
+    },
+    /// The files of [`Command::Receive`] are here.
+    Received {
+        /// The folder they are in.
+        folder: PathBuf,
+        /// The folder for this machine's engine and timing caches.
+        cache: PathBuf,
     },
     /// Where it is.
     Progress {

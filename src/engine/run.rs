@@ -159,6 +159,8 @@ pub enum Outcome {
 pub enum Stage {
     /// Starting the worker.
     Start,
+    /// Sending the model to another machine.
+    Send,
     /// Reading the model and checking the request.
     Check,
     /// Reading ONNX into TensorRT.
@@ -183,8 +185,9 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Start,
+        Self::Send,
         Self::Check,
         Self::Parse,
         Self::Calibrate,
@@ -201,6 +204,7 @@ impl Stage {
     pub fn label(self) -> &'static str {
         match self {
             Self::Start => "starting the worker",
+            Self::Send => "sending the model",
             Self::Check => "checking",
             Self::Parse => "reading the network",
             Self::Calibrate => "calibrating INT8",

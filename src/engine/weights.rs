@@ -3,6 +3,7 @@
 //!
 //! Works on the wire format, so that everything it does not touch stays byte for byte.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use half::f16;
@@ -73,6 +74,26 @@ pub fn ready(
         for_each_initializer(onnx, |tensor| check_location(tensor, folder))?;
     }
     Ok(Ready::AsIs)
+}
+
+/// Files beside the model that hold its weights, as the model names them, relative to `folder`;
+/// without those that are missing.
+///
+/// # Errors
+/// One lies outside the folder, or the file is broken.
+pub fn external_files(onnx: &[u8], folder: &Path) -> Result<BTreeSet<String>, WeightsError> {
+    let mut files = BTreeSet::new();
+    for_each_initializer(onnx, |tensor| {
+        match (check_location(tensor, folder), tensor.location) {
+            (Ok(()), Some(location)) if tensor.external => {
+                files.insert(String::from_utf8_lossy(location).into_owned());
+                Ok(())
+            }
+            (Ok(()) | Err(WeightsError::Missing { .. }), _) => Ok(()),
+            (Err(e), _) => Err(e),
+        }
+    })?;
+    Ok(files)
 }
 
 struct Fields<'a> {

@@ -10,6 +10,7 @@ use std::sync::mpsc::sync_channel;
 
 use super::environment;
 use super::outbox::Outbox;
+use super::parcel;
 use super::protocol::{self, Command, Event};
 use super::run::{ErrorKind, Failure, ModelRef, Stage};
 use super::tensorrt;
@@ -26,20 +27,38 @@ pub(super) struct Refusal {
 /// stdout or stdin cannot be used.
 pub fn run() -> std::io::Result<ExitCode> {
     let outbox = Outbox::new(take_stdout()?);
+    let inbox = outbox.clone();
     let (sender, commands) = sync_channel(16);
     std::thread::Builder::new()
         .name("commands".into())
         .spawn(move || {
-            for line in std::io::stdin().lock().lines() {
-                match line.map(|l| protocol::decode::<Command>(&l)) {
-                    Ok(Ok(Command::Cancel)) | Err(_) => break,
-                    Ok(Ok(command)) => {
+            let mut stdin = std::io::stdin().lock();
+            let mut line = String::new();
+            while stdin.read_line(&mut line).is_ok_and(|n| n > 0) {
+                match protocol::decode::<Command>(&line) {
+                    Ok(Command::Cancel) => break,
+                    Ok(Command::Receive { entries }) => {
+                        if let Err(e) = parcel::receive(&mut stdin, &entries, &inbox) {
+                            inbox.send(Event::Failed {
+                                failure: Failure {
+                                    kind: ErrorKind::Refused,
+                                    stage: Stage::Send,
+                                    message: e.to_string(),
+                                },
+                                model: ModelRef::default(),
+                            });
+                            // What follows in the stream cannot be told from commands.
+                            break;
+                        }
+                    }
+                    Ok(command) => {
                         if sender.send(command).is_err() {
                             break;
                         }
                     }
-                    Ok(Err(e)) => log::warn!("command: {e}"),
+                    Err(e) => log::warn!("command: {e}"),
                 }
+                line.clear();
             }
             // Cancelled, or the client is gone. TensorRT's build cannot be interrupted otherwise.
             leave();
@@ -52,7 +71,7 @@ pub fn run() -> std::io::Result<ExitCode> {
     });
     while let Ok(command) = commands.recv() {
         let done = match (command, &unavailable) {
-            (Command::Go | Command::Cancel, _) => continue,
+            (Command::Go | Command::Cancel | Command::Receive { .. }, _) => continue,
             (_, Some(why)) => Err(Refusal {
                 failure: Failure {
                     kind: ErrorKind::Refused,

@@ -1,0 +1,292 @@
+//! The files of a request, for a worker on a machine that does not have them: what goes with it,
+//! and where it lies there.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufRead, Write as _};
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::outbox::Outbox;
+use super::protocol::Event;
+use super::request::{Calibration, Request};
+use super::run::Stage;
+use super::weights;
+
+/// Parcels a worker keeps; the ones used longest ago go first.
+const KEPT: usize = 8;
+/// Most files in a parcel.
+const MAX_FILES: usize = 100_000;
+const CHUNK: usize = 1 << 20;
+const MODEL: &str = "model/model.onnx";
+const ENGINE: &str = "engine.plan";
+const RANGES: &str = "calibration.cache";
+const BATCHES: &str = "batches";
+
+/// A file of a parcel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it lies in the parcel: a relative path of plain names.
+    pub name: String,
+    /// Size, bytes.
+    pub bytes: u64,
+    /// BLAKE3 of its content, hexadecimal.
+    pub blake3: String,
+}
+
+/// Why a parcel cannot be made or taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ParcelError {
+    /// A file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// The model's weights.
+    #[error(transparent)]
+    Weights(#[from] weights::WeightsError),
+    /// It would be written on the other machine.
+    #[error("{0} writes a file on the machine that builds; run dlaplan there for it")]
+    Written(&'static str),
+    /// A name that leads out of the parcel.
+    #[error("{0:?} is no name for a file of a parcel")]
+    Name(String),
+    /// What came is not what was announced.
+    #[error("{0} arrived damaged; try again")]
+    Damaged(String),
+    /// No place to keep it.
+    #[error("this machine has no folder for caches: set HOME or XDG_CACHE_HOME for the worker")]
+    NoFolder,
+}
+
+fn at<'p>(path: &'p Path) -> impl Fn(std::io::Error) -> ParcelError + use<'p> {
+    move |source| ParcelError::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// What a request needs, on this machine.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// In order of sending.
+    pub entries: Vec<Entry>,
+    /// Where each lies here.
+    pub paths: Vec<PathBuf>,
+}
+
+impl Parcel {
+    /// Model, external weights, calibration and engine file of a request.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the request asks for one to be written.
+    pub fn of(request: &Request) -> Result<Self, ParcelError> {
+        let mut parcel = Self {
+            entries: Vec::new(),
+            paths: Vec::new(),
+        };
+        if request.save_engine.is_some() {
+            return Err(ParcelError::Written("--save-engine"));
+        }
+        let model = &request.model;
+        if !model.to_string_lossy().starts_with("bundled:") {
+            parcel.add(MODEL.into(), model)?;
+            let file = File::open(model).map_err(at(model))?;
+            // SAFETY: read only; a file that changes meanwhile fails its digest on the other side.
+            let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(at(model))?;
+            let folder = model.parent().unwrap_or(Path::new("."));
+            for location in weights::external_files(&bytes, folder)? {
+                let path = folder.join(&location);
+                parcel.add(format!("model/{location}"), &path)?;
+            }
+        }
+        match &request.calibration {
+            Calibration::Dummy => {}
+            Calibration::Cache { path } => parcel.add(RANGES.into(), path)?,
+            Calibration::Folder { path, save } => {
+                if save.is_some() {
+                    return Err(ParcelError::Written("--save-calib"));
+                }
+                let mut batches: Vec<PathBuf> = fs::read_dir(path)
+                    .map_err(at(path))?
+                    .map(|entry| Ok(entry?.path()))
+                    .collect::<Result<_, std::io::Error>>()
+                    .map_err(at(path))?;
+                batches.sort();
+                for (i, batch) in batches.iter().enumerate() {
+                    if let Some(kind @ ("npy" | "npz")) = batch.extension().and_then(|e| e.to_str())
+                    {
+                        parcel.add(format!("{BATCHES}/{i:06}.{kind}"), batch)?;
+                    }
+                }
+            }
+        }
+        if let Some(path) = &request.load_engine {
+            parcel.add(ENGINE.into(), path)?;
+        }
+        Ok(parcel)
+    }
+
+    fn add(&mut self, name: String, path: &Path) -> Result<(), ParcelError> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_mmap(path).map_err(at(path))?;
+        self.entries.push(Entry {
+            name,
+            bytes: hasher.count(),
+            blake3: hasher.finalize().to_hex().to_string(),
+        });
+        self.paths.push(path.to_owned());
+        Ok(())
+    }
+}
+
+/// A request as it reads where its parcel lies.
+pub fn unpacked(request: &Request, folder: &Path, cache: Option<&Path>) -> Request {
+    let mut request = request.clone();
+    if !request.model.to_string_lossy().starts_with("bundled:") {
+        request.model = folder.join(MODEL);
+    }
+    match &mut request.calibration {
+        Calibration::Dummy => {}
+        Calibration::Cache { path } => *path = folder.join(RANGES),
+        Calibration::Folder { path, .. } => *path = folder.join(BATCHES),
+    }
+    if let Some(path) = &mut request.load_engine {
+        *path = folder.join(ENGINE);
+    }
+    if request.cache_dir.is_some() {
+        request.cache_dir = cache.map(Path::to_owned);
+    }
+    request
+}
+
+/// The other end: takes a parcel from the client, or finds that it is here already, and says
+/// where.
+///
+/// # Errors
+/// The parcel is not sound, or cannot be stored.
+pub(super) fn receive(
+    stream: &mut impl BufRead,
+    entries: &[Entry],
+    outbox: &Outbox,
+) -> Result<(), ParcelError> {
+    check(entries)?;
+    let dirs = directories::ProjectDirs::from("", "", "dlaplan").ok_or(ParcelError::NoFolder)?;
+    let received = dirs.cache_dir().join("received");
+    fs::create_dir_all(&received).map_err(at(&received))?;
+    let folder = received.join(digest(entries));
+    outbox.stage(Stage::Send);
+    let wanted = !folder.is_dir();
+    outbox.send(Event::Wanted { wanted });
+    if wanted {
+        let whole = tempfile::tempdir_in(&received).map_err(at(&received))?;
+        let total: u64 = entries.iter().map(|e| e.bytes).sum();
+        let mut done = 0;
+        for entry in entries {
+            take(stream, entry, whole.path(), &mut |bytes| {
+                done += bytes;
+                let share = done as f64 / total.max(1) as f64;
+                outbox.share(share, &entry.name);
+            })?;
+        }
+        // Another worker may have been given the same parcel at the same time.
+        match fs::rename(whole.path(), &folder) {
+            Ok(()) => {
+                let _moved = whole.keep();
+            }
+            Err(e) if !folder.is_dir() => return Err(at(&folder)(e)),
+            Err(_) => {}
+        }
+    }
+    // Its age decides what goes first.
+    if let Ok(file) = File::open(&folder) {
+        let _unchanged = file.set_modified(SystemTime::now());
+    }
+    tidy(&received, &folder);
+    outbox.send(Event::Received {
+        folder,
+        cache: dirs.cache_dir().join("engines"),
+    });
+    Ok(())
+}
+
+fn check(entries: &[Entry]) -> Result<(), ParcelError> {
+    let mut names = BTreeSet::new();
+    for entry in entries.iter().take(MAX_FILES + 1) {
+        let path = Path::new(&entry.name);
+        let plain = |c| matches!(c, Component::Normal(_));
+        let sound = !entry.name.is_empty()
+            && !entry.name.contains(['\\', '\0'])
+            && path.components().all(plain)
+            && names.insert(path);
+        if !sound || names.len() > MAX_FILES {
+            return Err(ParcelError::Name(entry.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn digest(entries: &[Entry]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for entry in entries {
+        hasher.update(&(entry.name.len() as u64).to_le_bytes());
+        hasher.update(entry.name.as_bytes());
+        hasher.update(&entry.bytes.to_le_bytes());
+        hasher.update(entry.blake3.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn take(
+    stream: &mut impl BufRead,
+    entry: &Entry,
+    folder: &Path,
+    on: &mut dyn FnMut(u64),
+) -> Result<(), ParcelError> {
+    let path = folder.join(&entry.name);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(at(parent))?;
+    }
+    let mut file = File::create_new(&path).map_err(at(&path))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut left = entry.bytes;
+    let mut chunk = vec![0; CHUNK];
+    while left > 0 {
+        let n = chunk.len().min(usize::try_from(left).unwrap_or(CHUNK));
+        let part = chunk.get_mut(..n).unwrap_or_default();
+        stream.read_exact(part).map_err(at(&path))?;
+        file.write_all(part).map_err(at(&path))?;
+        hasher.update(part);
+        left -= part.len() as u64;
+        on(part.len() as u64);
+    }
+    if hasher.finalize().to_hex().as_str() == entry.blake3 {
+        Ok(())
+    } else {
+        Err(ParcelError::Damaged(entry.name.clone()))
+    }
+}
+
+/// Lets the oldest parcels go. What cannot be removed stays: it does no harm.
+fn tidy(received: &Path, newest: &Path) {
+    let Ok(entries) = fs::read_dir(received) else {
+        return;
+    };
+    let mut parcels: Vec<(SystemTime, PathBuf)> = entries
+        .flatten()
+        .filter(|e| e.path() != newest)
+        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+        .collect();
+    parcels.sort();
+    let spare = (parcels.len() + 1).saturating_sub(KEPT);
+    for (_, path) in parcels.into_iter().take(spare) {
+        if let Err(e) = fs::remove_dir_all(&path) {
+            log::warn!("{}: {e}", path.display());
+        }
+    }
+}

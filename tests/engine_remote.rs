@@ -1,0 +1,479 @@
+//! Workers on other machines: files that travel, and OpenSSH in between.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use dlaplan::engine::client::{Limits, Update, WorkerCommand, profile};
+use dlaplan::engine::parcel::Entry;
+use dlaplan::engine::protocol::{Command, Event, decode, encode};
+use dlaplan::engine::{Calibration, Environment, ErrorKind, Failure, Outcome, Request, Stage};
+use dlaplan::placement::{EngineConfig, Placement};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_dlaplan");
+
+fn entry(name: &str, content: &[u8]) -> Entry {
+    Entry {
+        name: name.into(),
+        bytes: content.len() as u64,
+        blake3: blake3::hash(content).to_hex().to_string(),
+    }
+}
+
+/// A worker with a cache folder of its own.
+struct Worker {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Worker {
+    fn new(cache: &Path) -> Self {
+        let mut child = Process::new(PROGRAM)
+            .arg("worker")
+            .env("XDG_CACHE_HOME", cache)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    fn receive(&mut self, entries: &[Entry]) {
+        let entries = entries.to_vec();
+        self.send(encode(Command::Receive { entries }).as_bytes());
+    }
+
+    /// The next word that is neither a greeting nor progress; `None` at the end.
+    fn hear(&mut self) -> Option<Event> {
+        loop {
+            let mut line = String::new();
+            if self.out.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            match decode(&line).unwrap() {
+                Event::Hello { .. } | Event::Progress { .. } | Event::Log { .. } => {}
+                event => return Some(event),
+            }
+        }
+    }
+
+    fn refusal(&mut self) -> String {
+        match self.hear() {
+            Some(Event::Failed { failure, .. }) => {
+                assert_eq!(failure.stage, Stage::Send);
+                failure.message
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_worker_keeps_what_it_is_sent() {
+    let cache = tempfile::tempdir().unwrap();
+    let large = vec![7u8; 3 << 20];
+    let files: [(&str, &[u8]); 2] = [("model/model.onnx", b"onnx"), ("model/deep/w.bin", &large)];
+    let entries = files.map(|(name, content)| entry(name, content));
+    let mut worker = Worker::new(cache.path());
+    worker.receive(&entries);
+    assert_eq!(worker.hear(), Some(Event::Wanted { wanted: true }));
+    for (_, content) in files {
+        worker.send(content);
+    }
+    let Some(Event::Received { folder, cache: own }) = worker.hear() else {
+        panic!("nothing received");
+    };
+    assert!(folder.starts_with(cache.path()) && own.starts_with(cache.path()));
+    for (name, content) in files {
+        assert_eq!(fs::read(folder.join(name)).unwrap(), content);
+    }
+    // Known from now on, also to the next worker.
+    for mut again in [worker, Worker::new(cache.path())] {
+        again.receive(&entries);
+        assert_eq!(again.hear(), Some(Event::Wanted { wanted: false }));
+        assert!(matches!(again.hear(), Some(Event::Received { folder: f, .. }) if f == folder));
+    }
+}
+
+#[test]
+fn the_oldest_parcels_go() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut worker = Worker::new(cache.path());
+    for i in 0..12u8 {
+        worker.receive(&[entry("model/model.onnx", &[i])]);
+        assert_eq!(worker.hear(), Some(Event::Wanted { wanted: true }));
+        worker.send(&[i]);
+        assert!(matches!(worker.hear(), Some(Event::Received { .. })));
+    }
+    let kept = fs::read_dir(cache.path().join("dlaplan/received")).unwrap();
+    assert_eq!(kept.count(), 8);
+}
+
+#[test]
+fn damaged_and_hostile_parcels_leave_nothing() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut worker = Worker::new(cache.path());
+    worker.receive(&[entry("model/model.onnx", b"right")]);
+    assert_eq!(worker.hear(), Some(Event::Wanted { wanted: true }));
+    worker.send(b"wrong");
+    assert!(worker.refusal().contains("arrived damaged"));
+    assert_eq!(worker.hear(), None, "it does not read on");
+    let received = cache.path().join("dlaplan/received");
+    assert_eq!(fs::read_dir(&received).unwrap().count(), 0);
+    for name in ["", "/etc/x", "../x", "a/../../x", "a\\b", "a//./../b"] {
+        let mut worker = Worker::new(cache.path());
+        worker.receive(&[entry(name, b"x")]);
+        assert!(worker.refusal().contains("no name for a file"), "{name}");
+    }
+    let mut worker = Worker::new(cache.path());
+    worker.receive(&[entry("a", b"x"), entry("a", b"x")]);
+    assert!(worker.refusal().contains("no name for a file"));
+    assert_eq!(fs::read_dir(&received).unwrap().count(), 0);
+}
+
+fn limits() -> Limits {
+    Limits {
+        hello: Duration::from_secs(5),
+        idle: Duration::from_secs(5),
+        ..Limits::default()
+    }
+}
+
+/// A machine that takes a parcel, notes the request and ends with a failure.
+#[test]
+fn the_files_of_a_request_go_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("a model.onnx");
+    let bundled = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/resnet18.onnx");
+    fs::copy(bundled, &model).unwrap();
+    let batches = dir.path().join("batches");
+    fs::create_dir(&batches).unwrap();
+    fs::write(batches.join("b.npy"), b"second").unwrap();
+    fs::write(batches.join("a.npy"), b"first").unwrap();
+    fs::write(batches.join("notes.txt"), b"stays").unwrap();
+    let size = fs::metadata(&model).unwrap().len() + 11;
+    let hello = encode(Event::Hello {
+        environment: Box::new(Environment {
+            host: "board".into(),
+            ..Environment::default()
+        }),
+        unavailable: None,
+    });
+    let wanted = encode(Event::Wanted { wanted: true });
+    let received = encode(Event::Received {
+        folder: "/there".into(),
+        cache: "/cache".into(),
+    });
+    let failed = encode(Event::Failed {
+        failure: Failure {
+            kind: ErrorKind::Build,
+            stage: Stage::Build,
+            message: "no more".into(),
+        },
+        model: Default::default(),
+    });
+    for (name, text) in [
+        ("hello", hello),
+        ("wanted", wanted),
+        ("received", received),
+        ("failed", failed),
+    ] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let script = format!(
+        "cd \"$1\"; cat hello; IFS= read -r l; printf '%s\\n' \"$l\" >first; cat wanted; \
+         head -c {size} >bytes; cat received; IFS= read -r l; printf '%s\\n' \"$l\" >second; \
+         cat failed; sleep 5"
+    );
+    let worker = WorkerCommand {
+        program: "sh".into(),
+        args: vec![
+            "-c".into(),
+            script.into(),
+            "worker".into(),
+            dir.path().into(),
+        ],
+        host: Some("board".parse().unwrap()),
+    };
+    let mut request = Request::new(model.clone(), Placement::default(), EngineConfig::default());
+    request.calibration = Calibration::Folder {
+        path: batches,
+        save: None,
+    };
+    request.cache_dir = Some("/here".into());
+    let mut go = |_: &Update| ControlFlow::Continue(());
+    let run = profile(&worker, limits(), request.clone(), None, &mut go);
+    let Outcome::Failed(failure) = &run.outcome else {
+        panic!("{run:?}");
+    };
+    assert_eq!(failure.message, "no more");
+    assert_eq!(run.environment.host, "board");
+    assert_eq!(
+        run.request, request,
+        "the history has the paths of this machine"
+    );
+    let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+    let Command::Receive { entries } = decode(&String::from_utf8(read("first")).unwrap()).unwrap()
+    else {
+        panic!("no parcel");
+    };
+    let names: Vec<_> = entries.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "model/model.onnx",
+            "batches/000000.npy",
+            "batches/000001.npy"
+        ]
+    );
+    let mut all = read("a model.onnx");
+    all.extend(b"firstsecond");
+    assert_eq!(read("bytes"), all);
+    let Command::Profile { request: there, .. } =
+        decode(&String::from_utf8(read("second")).unwrap()).unwrap()
+    else {
+        panic!("no request");
+    };
+    assert_eq!(there.model, Path::new("/there/model/model.onnx"));
+    assert_eq!(there.cache_dir.as_deref(), Some(Path::new("/cache")));
+    assert!(
+        matches!(&there.calibration, Calibration::Folder { path, .. } if path == Path::new("/there/batches"))
+    );
+
+    request.save_engine = Some("/tmp/x.engine".into());
+    let run = profile(&worker, limits(), request, None, &mut go);
+    assert!(
+        matches!(&run.outcome, Outcome::Failed(f) if f.kind == ErrorKind::Refused && f.message.contains("--save-engine"))
+    );
+}
+
+/// An sshd of our own on a free port of this machine, and a client configuration for it.
+struct Board {
+    dir: tempfile::TempDir,
+    daemon: Child,
+    /// The worker's program, where no other test has it.
+    program: PathBuf,
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.daemon.kill().unwrap();
+        self.daemon.wait().unwrap();
+    }
+}
+
+fn ran(command: &mut Process) -> Output {
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+impl Board {
+    /// `None` where there is no OpenSSH or it lets nobody in.
+    fn new() -> Option<Self> {
+        let sshd = Path::new("/usr/sbin/sshd");
+        if !sshd.exists() || !Path::new("/usr/bin/ssh").exists() {
+            return None;
+        }
+        // Debian's service makes it; sshd insists on it.
+        let _not_root = fs::create_dir_all("/run/sshd");
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        for key in ["id", "host", "other"] {
+            let made = ran(Process::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                .arg(at.join(key)));
+            assert!(made.status.success(), "{made:?}");
+        }
+        fs::copy(at.join("id.pub"), at.join("authorized_keys")).unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let here = at.display();
+        fs::write(
+            at.join("sshd_config"),
+            format!(
+                "Port {port}\nListenAddress 127.0.0.1\nHostKey {here}/host\n\
+                 AuthorizedKeysFile {here}/authorized_keys\nPasswordAuthentication no\nUsePAM no\n\
+                 StrictModes no\nPidFile none\nPermitRootLogin prohibit-password\n"
+            ),
+        )
+        .unwrap();
+        fs::write(
+            at.join("ssh_config"),
+            format!(
+                "Host board\nHostName 127.0.0.1\nPort {port}\nIdentityFile {here}/id\n\
+                 IdentitiesOnly yes\nUserKnownHostsFile {here}/known_hosts\n\
+                 GlobalKnownHostsFile none\n"
+            ),
+        )
+        .unwrap();
+        let bin = at.join("bin");
+        fs::create_dir(&bin).unwrap();
+        let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {here}/ssh_config \"$@\"\n");
+        fs::write(bin.join("ssh"), ssh).unwrap();
+        fs::set_permissions(bin.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
+        let program = at.join("dlaplan");
+        fs::copy(PROGRAM, &program).unwrap();
+        let daemon = Process::new(sshd)
+            .args(["-D", "-e", "-f"])
+            .arg(at.join("sshd_config"))
+            .stderr(fs::File::create(at.join("sshd.log")).unwrap())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let board = Self {
+            dir,
+            daemon,
+            program,
+        };
+        board.listens(port).then_some(board)
+    }
+
+    fn listens(&self, port: u16) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // Accounts may be locked on a machine for builds.
+        let inside = ran(self
+            .ssh()
+            .args(["-o", "StrictHostKeyChecking=no", "board", "true"]));
+        let _none = fs::remove_file(self.dir.path().join("known_hosts"));
+        if !inside.status.success() {
+            eprintln!("no way in: {}", String::from_utf8_lossy(&inside.stderr));
+        }
+        inside.status.success()
+    }
+
+    fn ssh(&self) -> Process {
+        let mut ssh = Process::new(self.dir.path().join("bin/ssh"));
+        ssh.args(["-o", "BatchMode=yes"]);
+        ssh
+    }
+
+    /// Lets the client know a host key.
+    fn introduce(&self, key: &str) {
+        let key = fs::read_to_string(self.dir.path().join(key)).unwrap();
+        let config = fs::read_to_string(self.dir.path().join("ssh_config")).unwrap();
+        let port = config
+            .lines()
+            .find_map(|l| l.strip_prefix("Port "))
+            .unwrap();
+        let known = format!("[127.0.0.1]:{port} {key}");
+        fs::write(self.dir.path().join("known_hosts"), known).unwrap();
+    }
+
+    fn profile(&self, program: &Path) -> Output {
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{path}", self.dir.path().join("bin").display());
+        ran(Process::new(PROGRAM)
+            .args(["profile", "bundled:resnet18", "--no-history", "--on"])
+            .arg(format!("board:{}", program.display()))
+            .env("PATH", path))
+    }
+
+    fn workers(&self) -> usize {
+        let own = self.program.as_os_str().as_encoded_bytes();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|p| fs::read(p.path().join("cmdline")).ok());
+        lines
+            .filter(|line| line.split(|b| *b == 0).next() == Some(own))
+            .count()
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn over_ssh() {
+    let Some(board) = Board::new() else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    let unknown = board.profile(&board.program);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        said(&unknown).contains("check its fingerprint"),
+        "{}",
+        said(&unknown)
+    );
+
+    board.introduce("other.pub");
+    let changed = said(&board.profile(&board.program));
+    assert!(changed.contains("ssh-keygen -R board"), "{changed}");
+
+    board.introduce("host.pub");
+    let missing = said(&board.profile(Path::new("/nonexistent/dlaplan")));
+    assert!(
+        missing.contains("has no program /nonexistent/dlaplan"),
+        "{missing}"
+    );
+
+    // The worker answers; where it cannot measure, it says why.
+    let answered = board.profile(&board.program);
+    let said = said(&answered);
+    if !answered.status.success() {
+        let known = ["libcuda", "libnvinfer", "TensorRT", "GPU"];
+        assert!(known.iter().any(|k| said.contains(k)), "{said}");
+        assert!(!said.contains("ssh"), "{said}");
+    }
+    let gone = Instant::now() + Duration::from_secs(2);
+    while board.workers() > 0 {
+        assert!(Instant::now() < gone, "a worker stays");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_cut_link_ends_the_worker() {
+    let Some(board) = Board::new() else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    board.introduce("host.pub");
+    let mut link = board
+        .ssh()
+        .arg("board")
+        .arg(format!("{} worker", board.program.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0];
+    link.stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut first)
+        .unwrap();
+    assert_eq!(board.workers(), 1);
+    link.kill().unwrap();
+    link.wait().unwrap();
+    let gone = Instant::now() + Duration::from_secs(2);
+    while board.workers() > 0 {
+        assert!(Instant::now() < gone, "the worker stays");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
