@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::agree::Clash;
 use super::blocks;
 use super::decode::{Bad, Site};
 use super::error::{LoadError, Quoted};
@@ -51,6 +52,15 @@ pub(super) fn model(
 
     let inputs = input_dims(&path, &graph, options)?;
     let values = infer(&graph, opset, &inputs);
+    if let Some((node, clash)) = &values.clash {
+        return Err(contradiction(
+            path,
+            &graph,
+            &values,
+            (*node, clash),
+            options,
+        ));
+    }
     if values.disagreements > 0 {
         note(format!(
             "{} shapes written in the file contradict its inputs and weights; the computed ones \
@@ -144,6 +154,37 @@ pub(super) fn model(
         outputs,
         notes,
     }))
+}
+
+fn contradiction(
+    path: PathBuf,
+    graph: &Graph<'_>,
+    values: &Values,
+    (node, clash): (NodeId, &Clash),
+    options: &LoadOptions,
+) -> LoadError {
+    let node = &graph.nodes[node];
+    let tensor = |input: usize| {
+        let v = node.inputs.get(input).copied().flatten();
+        v.map_or_else(String::new, |v| {
+            let name = Quoted::new(graph.values[v].name);
+            format!("{name} is {}", values.facts[v].shown())
+        })
+    };
+    LoadError::Contradiction {
+        path,
+        node: Quoted::new(&node.name),
+        op_type: Quoted::new(&node.proto.op_type),
+        one: tensor(clash.inputs.0),
+        other: tensor(clash.inputs.1),
+        what: clash.what.clone(),
+        remedy: if options.inputs.is_empty() {
+            "The file was edited wrongly; export the model again"
+        } else {
+            "Correct the dims given for its inputs (`--input`); if they are right, export the \
+             model again"
+        },
+    }
 }
 
 fn shown(dims: &[Dim]) -> String {

@@ -132,6 +132,20 @@ pub enum LoadError {
         first: Quoted,
         second: Quoted,
     },
+    /// A node's inputs do not go together.
+    #[error(
+        "{}: node {node} ({op_type}) cannot be executed: {one} and {other}: {what}. {remedy}",
+        path.display()
+    )]
+    Contradiction {
+        path: PathBuf,
+        node: Quoted,
+        op_type: Quoted,
+        one: String,
+        other: String,
+        what: String,
+        remedy: &'static str,
+    },
     /// A weight's dims are impossible.
     #[error("{}: weight {tensor}: {what}. Export the model again", path.display())]
     BadDims {

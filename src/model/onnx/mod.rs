@@ -1,6 +1,7 @@
 //! Reads ONNX files, which are untrusted input: framing ([`wire`]), names resolved ([`graph`]),
-//! shapes ([`values`], [`infer`]), op kinds and costs ([`decode`]), modules ([`names`], [`blocks`]).
+//! shapes ([`values`], [`infer`], [`agree`]), op kinds and costs ([`decode`]), modules ([`names`], [`blocks`]).
 
+mod agree;
 mod assemble;
 mod attrs;
 mod blocks;

@@ -673,6 +673,95 @@ fn absurd_attributes_name_the_node() {
 }
 
 #[test]
+fn ops_that_contradict_their_weights_are_refused() {
+    let bad = |node: Node, weights: Vec<Tensor>| message(read(graph(vec![node], weights), 13));
+    let good = |node: Node, weights: Vec<Tensor>| read(graph(vec![node], weights), 13).unwrap();
+    let conv = || node("Conv", "c", &["x", "w"], &["y"]);
+    let text = bad(conv(), vec![weight("w", &[4, 5, 3, 3])]);
+    for part in [
+        "test.onnx",
+        "node `c` (`Conv`)",
+        "`x` is 1x3x8x8",
+        "`w` is 4x5x3x3",
+        "3 channels, the weight takes 5",
+        "export the model again",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let text = bad(conv().int("group", 3), vec![weight("w", &[6, 3, 3, 3])]);
+    assert!(text.contains("9 (3 groups of 3)"), "{text}");
+    good(conv().int("group", 3), vec![weight("w", &[6, 1, 3, 3])]);
+    let text = bad(conv(), vec![weight("w", &[4, 3, 3])]);
+    assert!(text.contains("4 dims, the weight 3"), "{text}");
+    let biased = node("Conv", "c", &["x", "w", "b"], &["y"]);
+    let text = bad(biased, vec![weight("w", &[4, 3, 3, 3]), weight("b", &[5])]);
+    assert!(text.contains("the bias has 5"), "{text}");
+    let deconv = || node("ConvTranspose", "d", &["x", "w"], &["y"]);
+    assert!(bad(deconv(), vec![weight("w", &[4, 3, 2, 2])]).contains("the weight takes 4"));
+    good(deconv(), vec![weight("w", &[3, 4, 2, 2])]);
+    let norm = |scale: i64| {
+        let node = node(
+            "BatchNormalization",
+            "n",
+            &["x", "s", "b", "m", "v"],
+            &["y"],
+        );
+        let names = ["b", "m", "v"].iter();
+        let mut weights: Vec<Tensor> = names.map(|n| weight(n, &[3])).collect();
+        weights.push(weight("s", &[scale]));
+        (node, weights)
+    };
+    let (n, w) = norm(4);
+    assert!(bad(n, w).contains("the parameter 4"));
+    let (n, w) = norm(3);
+    good(n, w);
+
+    let product = |op: &str, trans: i64, dims: &[i64]| {
+        let nodes = vec![
+            node("Flatten", "f", &["x"], &["a"]),
+            node(op, "p", &["a", "w"], &["y"]).int("transB", trans),
+        ];
+        read(graph(nodes, vec![weight("w", dims)]), 13)
+    };
+    assert!(message(product("Gemm", 0, &[10, 192])).contains("192 columns, the second 10 rows"));
+    product("Gemm", 1, &[10, 192]).unwrap();
+    assert!(message(product("MatMul", 0, &[2, 100, 10])).contains("192 columns"));
+    assert!(message(product("MatMul", 0, &[100])).contains("192 columns"));
+    for dims in [&[192][..], &[192, 10], &[2, 192, 10]] {
+        product("MatMul", 0, dims).unwrap();
+    }
+}
+
+#[test]
+fn only_known_dims_contradict() {
+    let conv = node("Conv", "c", &["x", "w"], &["y"]);
+    let mut g = graph(vec![conv], vec![weight("w", &[4, 3, 3, 3])]);
+    g.input = vec![info("x", &[1, -1, -2, -3])];
+    let f = file(g, 13);
+    read_with(&f, &LoadOptions::default()).unwrap();
+    let with = |dims: &[u64]| {
+        let inputs = BTreeMap::from([("x".to_owned(), dims.to_vec())]);
+        read_with(&f, &LoadOptions { inputs })
+    };
+    with(&[1, 3, 8, 8]).unwrap();
+    let text = message(with(&[1, 1, 8, 8]));
+    assert!(
+        text.contains("1x1x8x8") && text.contains("--input"),
+        "{text}"
+    );
+
+    // What the file says of a custom op's result may be out of date.
+    let custom = Node {
+        domain: "my.ops".into(),
+        ..node("Magic", "m", &["x"], &["a"])
+    };
+    let conv = node("Conv", "c", &["a", "w"], &["y"]);
+    let mut g = graph(vec![custom, conv], vec![weight("w", &[4, 5, 3, 3])]);
+    g.value_info = vec![info("a", &[1, 3, 8, 8])];
+    read(g, 13).unwrap();
+}
+
+#[test]
 fn nesting_has_limits() {
     let mut body = Graph::default();
     for _ in 0..17 {

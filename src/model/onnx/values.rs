@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::agree::Clash;
 use super::attrs::{Attrs, Data, dtype};
-use super::graph::{Graph, Node, Weight};
+use super::graph::{Graph, Node, NodeId, Weight};
 use super::infer::{Call, Fact};
 use super::proto;
 use crate::model::{DType, Dim};
@@ -27,6 +28,8 @@ pub(super) struct Values {
     pub dynamic: Vec<bool>,
     /// Shapes in `value_info` that contradict the computed ones.
     pub disagreements: usize,
+    /// The first node that no runtime can execute.
+    pub clash: Option<(NodeId, Clash)>,
 }
 
 /// Op type for the standard operators, "" for other domains' and local functions.
@@ -57,7 +60,10 @@ pub(super) fn call<'a>(node: &Node<'a>, facts: &'a [Fact], opset: i64) -> Call<'
 pub(super) fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
     let mut facts: Vec<Fact> = vec![Fact::default(); graph.values.len()];
     let mut dynamic = vec![false; graph.values.len()];
+    // Shapes that rest on `value_info`, which may be out of date: nothing is refused for them.
+    let mut claimed = vec![false; graph.values.len()];
     let mut disagreements = 0;
+    let mut clash = None;
     for (v, value) in graph.values.iter().enumerate() {
         match value.weight {
             Some(Weight::Dense(t)) => facts[v] = Fact::of_tensor(t),
@@ -96,14 +102,23 @@ pub(super) fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
     }
     let mut work = 0;
     let declared_hold = inputs.iter().all(|i| !i.overridden);
-    for node in &graph.nodes {
+    for (id, node) in graph.nodes.iter().enumerate() {
+        // The shape of an activation is fixed, whatever the data.
+        let shape_only = matches!(standard_op(node.proto), "Shape" | "Size" | "EyeLike");
+        let used = || node.inputs.iter().flatten().chain(&node.captured);
+        let depends = !shape_only && used().any(|v| dynamic[*v]);
+        let rests_on_claim = used().any(|v| claimed[*v]);
         let mut out = if standard_op(node.proto) == "If" {
             let named = |v: &usize| Some((graph.values.get(*v)?.name, facts.get(*v)?.clone()));
             let mut scope: Scope<'_> = node.captured.iter().filter_map(named).collect();
             let condition = node.inputs.first().and_then(|v| facts.get((*v)?));
             branches(node.proto, condition, opset, &mut scope)
         } else {
-            call(node, &facts, opset).infer()
+            let call = call(node, &facts, opset);
+            if depends && !rests_on_claim && clash.is_none() {
+                clash = call.clash().map(|c| (id, c));
+            }
+            call.infer()
         };
         let exhausted = work > MAX_WORK;
         work += out
@@ -121,17 +136,14 @@ pub(super) fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
                 fact.data = None;
             }
         }
-        // The shape of an activation is fixed, whatever the data.
-        let shape_only = matches!(standard_op(node.proto), "Shape" | "Size" | "EyeLike");
-        let mut used = node.inputs.iter().flatten().chain(&node.captured);
-        let depends = !shape_only && used.any(|v| dynamic[*v]);
         for (&v, mut fact) in node.outputs.iter().zip(out) {
             let Some(v) = v else { continue };
+            claimed[v] = rests_on_claim;
             if let Some(info) = graph.values[v].info
                 && declared_hold
-                && merge(&mut fact, info, &named)
             {
-                disagreements += 1;
+                claimed[v] |= fact.dims.as_ref().is_none_or(|d| d.contains(&None));
+                disagreements += usize::from(merge(&mut fact, info, &named));
             }
             facts[v] = fact;
             dynamic[v] = depends;
@@ -141,6 +153,7 @@ pub(super) fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
         facts,
         dynamic,
         disagreements,
+        clash,
     }
 }
 
