@@ -61,5 +61,6 @@ case ${1:-run} in
     corpus) need_packages binutils "${python_packages[@]}" ;;
     run) need_packages "${window_packages[@]}" ;;
     test) need_packages "${window_packages[@]}" xvfb xauth xdotool x11-utils imagemagick \
+        openssh-client openssh-server \
         "${python_packages[@]}" ;;
 esac

@@ -1,6 +1,11 @@
 //! Workers on other machines: files that travel, and OpenSSH in between.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,7 +18,9 @@ use std::time::{Duration, Instant};
 use dlaplan::engine::client::{Limits, Update, WorkerCommand, profile};
 use dlaplan::engine::parcel::Entry;
 use dlaplan::engine::protocol::{Command, Event, decode, encode};
-use dlaplan::engine::{Calibration, Environment, ErrorKind, Failure, Outcome, Request, Stage};
+use dlaplan::engine::{
+    Calibration, Environment, ErrorKind, Failure, ModelRef, Outcome, Request, Stage,
+};
 use dlaplan::placement::{EngineConfig, Placement};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dlaplan");
@@ -189,7 +196,7 @@ fn the_files_of_a_request_go_first() {
             stage: Stage::Build,
             message: "no more".into(),
         },
-        model: Default::default(),
+        model: ModelRef::default(),
     });
     for (name, text) in [
         ("hello", hello),

@@ -766,3 +766,41 @@ fn without_a_machine_that_measures_nothing_is_offered() {
             .is_none()
     );
 }
+
+#[test]
+fn another_machine_is_asked_over_ssh_and_remembered() {
+    let mut w = measuring(
+        Arc::new(tempfile::tempdir().unwrap()),
+        worker(&xavier(), None, "exit 1", Path::new("/")),
+    );
+    w.state_mut().apply(Command::AskMeasureOn);
+    w.settle();
+    w.type_into("Host", "-oProxyCommand=x");
+    assert!(w.query_by_label_contains("is not [USER@]HOST").is_some());
+    let there = |w: &Window<'_>| {
+        let button = w.get_by_role_and_label(Role::Button, "Measure there");
+        !button.accesskit_node().is_disabled()
+    };
+    assert!(!there(&w));
+    w.key(Modifiers::COMMAND, egui::Key::A);
+    // Reserved: no such machine anywhere (RFC 2606).
+    w.type_into("Host", "me@board.invalid");
+    assert!(there(&w));
+    w.click("Measure there");
+    let why = refusal(&w).unwrap();
+    assert!(
+        why.contains("me@board.invalid cannot measure: ") && why.contains("ssh"),
+        "{why}"
+    );
+    // The next window asks the same machine.
+    let data = Arc::clone(&w.data);
+    drop(w);
+    let dir = data.path().to_owned();
+    let mut w = measuring(data, worker(&xavier(), None, "exit 1", &dir));
+    assert!(refusal(&w).unwrap().contains("me@board.invalid"));
+    w.get_by_role_and_label(Role::ComboBox, "Board").click();
+    w.settle();
+    w.click("this machine");
+    assert_eq!(refusal(&w), None);
+    assert_eq!(w.state().measuring.hosts.len(), 1, "still offered");
+}

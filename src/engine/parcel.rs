@@ -64,7 +64,7 @@ pub enum ParcelError {
     NoFolder,
 }
 
-fn at<'p>(path: &'p Path) -> impl Fn(std::io::Error) -> ParcelError + use<'p> {
+fn at(path: &Path) -> impl Fn(std::io::Error) -> ParcelError + use<'_> {
     move |source| ParcelError::File {
         path: path.to_owned(),
         source,

@@ -1,5 +1,6 @@
 //! What each command does to the state.
 
+use crate::engine::ssh::Host;
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, Edit, Precision};
 
@@ -99,6 +100,13 @@ impl State {
             Command::FocusFilter => self.focus_filter = true,
 
             Command::TargetHere => self.target_here(),
+            Command::AskMeasureOn => {
+                let last = self.measuring.hosts.first();
+                self.dialog = Some(Dialog::MeasureOn {
+                    text: last.map(Host::to_string).unwrap_or_default(),
+                });
+            }
+            Command::MeasureOn(host) => self.measure_on(host),
             Command::Board(id) => self.set_board(id),
             Command::Mode(name) => {
                 if let Some(mode) = self.target.board.modes.iter().find(|m| m.name == name) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::chart::View;
+use crate::engine::ssh::Host;
 use crate::export::Format;
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
@@ -107,8 +108,12 @@ pub enum Command {
     /// Puts the cursor into the filter box.
     FocusFilter,
 
-    /// Plans for the board this machine is.
+    /// Plans for the board that measures.
     TargetHere,
+    /// Asks for another machine to measure on.
+    AskMeasureOn,
+    /// Measures on another machine, over SSH, or on this one.
+    MeasureOn(Option<Host>),
     /// Changes the board, by id.
     Board(&'static str),
     /// Changes the power mode, by name.
@@ -228,7 +233,10 @@ impl Command {
             Self::Filter(text) if text.is_empty() => "Clear filter".into(),
             Self::Filter(text) => format!("Filter {text}"),
             Self::FocusFilter => "Filter the tree…".into(),
-            Self::TargetHere => "Plan for this machine".into(),
+            Self::TargetHere => "Plan for the board that measures".into(),
+            Self::AskMeasureOn => "Measure on another machine…".into(),
+            Self::MeasureOn(None) => "Measure on this machine".into(),
+            Self::MeasureOn(Some(host)) => format!("Measure on {host}"),
             Self::Board(id) => {
                 let name = crate::target::Board::find(id).map_or(*id, |b| b.name);
                 format!("Board: {name}")
@@ -402,7 +410,9 @@ impl Command {
             Self::ExpandAll,
             Self::CollapseAll,
         ]);
-        all.push(Self::TargetHere);
+        all.extend([Self::TargetHere, Self::AskMeasureOn, Self::MeasureOn(None)]);
+        let hosts = state.measuring.hosts.iter().cloned();
+        all.extend(hosts.map(|h| Self::MeasureOn(Some(h))));
         all.extend(crate::target::boards().iter().map(|b| Self::Board(b.id)));
         all.extend(state.target.board.modes.iter().map(|m| Self::Mode(m.name)));
         all.extend(
@@ -474,7 +484,11 @@ impl Command {
             ),
             Self::TargetHere => need(
                 state.here().is_some(),
-                "This machine is no Jetson that dlaplan can measure on",
+                "The machine that measures is no Jetson that dlaplan knows",
+            ),
+            Self::AskMeasureOn | Self::MeasureOn(_) => need(
+                state.measuring.active.is_none() && state.find.confirming.is_none(),
+                "A measurement is under way",
             ),
             Self::Runs(Act::Delete) => need(!state.runs.chosen.is_empty(), "Choose a run first"),
             Self::Export(kind) | Self::CopyExport(kind) => state.export_unavailable(*kind),

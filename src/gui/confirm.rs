@@ -111,7 +111,7 @@ impl State {
     /// Why proposals cannot be measured now, if so.
     pub fn no_confirm(&self) -> Option<String> {
         if !self.can_confirm() {
-            return Some("This machine cannot measure".into());
+            return Some(format!("{} cannot measure", self.measuring.place()));
         }
         if self.measuring.active.is_some() || self.find.confirming.is_some() {
             return Some("A measurement is under way".into());
@@ -150,7 +150,7 @@ impl State {
     pub(super) fn confirm_found(&mut self) {
         let (Some(open), Some(worker), Some(here)) = (
             &self.open,
-            self.measuring.worker().cloned(),
+            self.measuring.worker(),
             self.measuring_machine().cloned(),
         ) else {
             return;

@@ -141,6 +141,11 @@ pub enum Dialog {
         /// As typed.
         name: String,
     },
+    /// Another machine to measure on.
+    MeasureOn {
+        /// As typed.
+        text: String,
+    },
     /// All messages so far.
     Messages,
     /// All keyboard shortcuts.

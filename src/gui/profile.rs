@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::client::{self, Limits, Update, WorkerCommand};
+use crate::engine::ssh::Host;
 use crate::engine::{
     Environment, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare, dla_refusal,
     environment, median,
@@ -136,7 +137,11 @@ fn seconds(s: f64) -> String {
 
 /// Measuring, in the state.
 pub struct Measuring {
-    worker: Option<Worker>,
+    local: Option<Worker>,
+    /// The machine that measures; this one where there is none.
+    pub host: Option<Host>,
+    /// Machines used before, newest first.
+    pub hosts: Vec<Host>,
     /// What can be measured.
     pub machine: Machine,
     /// The run under way.
@@ -145,28 +150,44 @@ pub struct Measuring {
 
 impl Measuring {
     /// Nothing is known of the machine yet.
-    pub fn new(worker: Option<Worker>) -> Self {
-        let machine = match worker {
-            Some(_) => Machine::Asked,
-            None => Machine::Cannot("the system cannot say where dlaplan's program is".into()),
-        };
-        Self {
-            worker,
-            machine,
+    pub fn new(local: Option<Worker>, host: Option<Host>, hosts: Vec<Host>) -> Self {
+        let mut measuring = Self {
+            local,
+            host,
+            hosts,
+            machine: Machine::Asked,
             active: None,
+        };
+        if measuring.worker().is_none() {
+            let why = "the system cannot say where dlaplan's program is";
+            measuring.machine = Machine::Cannot(why.into());
         }
+        measuring
     }
 
     /// What measures.
-    pub fn worker(&self) -> Option<&Worker> {
-        self.worker.as_ref()
+    pub fn worker(&self) -> Option<Worker> {
+        match &self.host {
+            Some(host) => Some(Worker {
+                command: host.worker(),
+                limits: Limits::default(),
+            }),
+            None => self.local.clone(),
+        }
+    }
+
+    /// Where that is, in words.
+    pub fn place(&self) -> String {
+        self.host
+            .as_ref()
+            .map_or("this machine".into(), Host::to_string)
     }
 }
 
 /// What measuring brings from the background.
 pub enum News {
-    /// The worker's machine.
-    Machine(Machine),
+    /// A worker's machine, and over which host it was asked.
+    Machine(Option<Host>, Machine),
     /// A run is over and stored under an id, or not and why.
     Ended {
         /// The run.
@@ -182,15 +203,18 @@ pub enum News {
     Confirmed(Box<super::confirm::Outcome>),
 }
 
+/// Machines remembered.
+const MAX_HOSTS: usize = 5;
 /// How often the window looks at a run under way.
 const LOOK: Duration = Duration::from_millis(250);
 
 impl State {
     /// Asks the worker what its machine is.
     pub(super) fn ask_machine(&mut self) {
-        let Some(worker) = self.measuring.worker.clone() else {
+        let Some(worker) = self.measuring.worker() else {
             return;
         };
+        let host = self.measuring.host.clone();
         let started = self.jobs.start("Looking for TensorRT", false, move |_| {
             let machine = match client::probe(&worker.command, worker.limits) {
                 Ok((environment, None)) => Machine::Can(environment),
@@ -200,12 +224,25 @@ impl State {
                     Outcome::Finished(_) => String::new(),
                 }),
             };
-            Done::Measuring(News::Machine(machine))
+            Done::Measuring(News::Machine(host, machine))
         });
         self.no_thread(started);
     }
 
-    /// The target this machine is, where it can measure and is a board.
+    /// Measures on another machine from now on, or on this one.
+    pub(super) fn measure_on(&mut self, host: Option<Host>) {
+        if let Some(host) = &host {
+            self.measuring.hosts.retain(|h| h != host);
+            self.measuring.hosts.insert(0, host.clone());
+            self.measuring.hosts.truncate(MAX_HOSTS);
+        }
+        let (local, hosts) = (&self.measuring.local, &self.measuring.hosts);
+        self.measuring = Measuring::new(local.clone(), host, hosts.clone());
+        self.save_settings();
+        self.ask_machine();
+    }
+
+    /// The target that the measuring machine is, where it can measure and is a board.
     pub fn here(&self) -> Option<Target> {
         match &self.measuring.machine {
             Machine::Can(environment) => environment::target(environment),
@@ -213,7 +250,7 @@ impl State {
         }
     }
 
-    /// Plans for the board this machine is.
+    /// Plans for the board that measures.
     pub(super) fn target_here(&mut self) {
         if let Some(here) = self.here() {
             self.target = here;
@@ -232,11 +269,15 @@ impl State {
             return Some("A measurement is under way".into());
         }
         let environment = match &self.measuring.machine {
-            Machine::Asked => return Some("Looking for TensorRT on this machine…".into()),
+            Machine::Asked => {
+                let place = self.measuring.place();
+                return Some(format!("Looking for TensorRT on {place}…"));
+            }
             Machine::Cannot(why) => {
                 return Some(format!(
-                    "{} is simulated here, and this machine cannot measure: {why}",
-                    self.target.board.name
+                    "{} is simulated here, and {} cannot measure: {why}",
+                    self.target.board.name,
+                    self.measuring.place()
                 ));
             }
             Machine::Can(environment) => environment,
@@ -295,7 +336,7 @@ impl State {
 
     /// Builds and measures the placement on screen.
     pub(super) fn profile(&mut self) {
-        let (Some(open), Some(worker)) = (&self.open, self.measuring.worker.clone()) else {
+        let (Some(open), Some(worker)) = (&self.open, self.measuring.worker()) else {
             return;
         };
         let model = Arc::clone(&open.model);
@@ -396,12 +437,18 @@ impl State {
     /// Takes in what measuring brings.
     pub(super) fn measuring_done(&mut self, news: News) {
         match news {
-            News::Machine(machine) => {
+            // Of a machine that was given up meanwhile.
+            News::Machine(host, _) if host != self.measuring.host => {}
+            News::Machine(_, machine) => {
                 self.measuring.machine = machine;
                 if let Some(here) = self.here()
                     && here != self.target
                 {
-                    let title = format!("This machine is a {}", here.board.name);
+                    let place = match &self.measuring.host {
+                        Some(host) => host.to_string(),
+                        None => "This machine".into(),
+                    };
+                    let title = format!("{place} is a {}", here.board.name);
                     let detail = format!("{here} can be planned for and measured");
                     self.messages.push(
                         Message::info(title, &detail)

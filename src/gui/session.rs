@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::ssh::Host;
 use crate::export::save_atomic;
 use crate::history;
 use crate::placement::{EngineConfig, Placement};
@@ -87,6 +88,12 @@ pub struct Settings {
     /// Estimates do not learn from own runs.
     #[serde(default)]
     pub shipped_only: bool,
+    /// The machine that measures, where it is not this one.
+    #[serde(default)]
+    pub host: Option<Host>,
+    /// Machines that measured before, newest first.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
 }
 
 /// A session found at the start.

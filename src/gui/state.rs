@@ -242,7 +242,7 @@ impl State {
             points: Points::default(),
             points_key: None,
             find: Find::default(),
-            measuring: Measuring::new(env.worker),
+            measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
             inspector: true,
             theme: settings.theme,

@@ -328,6 +328,8 @@ impl State {
             theme: self.theme,
             recent: self.recent.clone(),
             shipped_only: self.shipped_only,
+            host: self.measuring.host.clone(),
+            hosts: self.measuring.hosts.clone(),
         };
         if let Err(e) = self.store.save_settings(&settings) {
             self.messages.push(Message::error(

@@ -416,6 +416,10 @@ pub(super) fn finish(
             }
         });
     }
+    // Typing goes on while the pointer rests here.
+    if state.palette.is_some() || state.dialog.is_some() {
+        return;
+    }
     response.on_hover_ui(|ui| {
         ui.label(RichText::new(&point.label).font(theme::strong()));
         let figure = match &point.fps {

@@ -4,6 +4,8 @@ use egui::text::{CCursor, CCursorRange};
 use egui::text_edit::TextEditState;
 use egui::{Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui, WidgetInfo};
 
+use crate::engine::ssh::Host;
+
 use super::super::command::Command;
 use super::super::dialogs::{Dialog, Purpose};
 use super::super::state::State;
@@ -34,6 +36,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
                     out.extend([Command::CloseDialog, Command::RenameKept(*id, name)]);
                 }
             }
+            Dialog::MeasureOn { text } => measure_on(ui, text, out),
             Dialog::Messages => messages(ui, state, out),
             Dialog::Shortcuts => shortcuts(ui, state, out),
         });
@@ -217,6 +220,37 @@ fn name_field(
     }
     let trimmed = name.trim().to_owned();
     buttons(ui, ok, !trimmed.is_empty(), out).then_some(trimmed)
+}
+
+fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    ui.set_width(520.0);
+    title(ui, "Measure on another machine");
+    let note = "Over SSH, with the dlaplan installed there; the model is sent to it. Keys, ports and \
+                jump hosts are those of ~/.ssh/config.";
+    ui.label(RichText::new(note).color(t.dim));
+    ui.add_space(4.0);
+    let edit = ui.add(
+        TextEdit::singleline(text)
+            .desired_width(f32::INFINITY)
+            .hint_text("user@jetson")
+            .font(theme::mono())
+            .char_limit(300)
+            .cursor_at_end(true),
+    );
+    named(&edit, "Host", text);
+    focus_first(ui, &edit);
+    let host = text.trim().parse::<Host>();
+    let hint = match &host {
+        Err(e) if !text.trim().is_empty() => e.to_string(),
+        _ => " ".into(),
+    };
+    ui.label(RichText::new(hint).font(theme::small()).color(t.amber));
+    if buttons(ui, "Measure there", host.is_ok(), out)
+        && let Ok(host) = host
+    {
+        out.extend([Command::CloseDialog, Command::MeasureOn(Some(host))]);
+    }
 }
 
 fn messages(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {

@@ -2,6 +2,7 @@
 
 use egui::{Button, ComboBox, DragValue, RichText, Ui, WidgetInfo};
 
+use crate::engine::ssh::Host;
 use crate::placement::{Device, EngineConfig, Precision};
 use crate::target::boards;
 
@@ -97,6 +98,7 @@ fn choice(ui: &mut Ui, label: &str, selected: &str, hover: &str, content: impl F
     let inner = ComboBox::from_id_salt(label)
         .selected_text(selected)
         .width(30.0)
+        .height(560.0)
         .show_ui(ui, |ui| {
             ui.set_min_width(120.0);
             content(ui);
@@ -185,12 +187,13 @@ fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     let target = &state.target;
     let board = target.board.name.trim_start_matches("Jetson ");
     let here = state.here().is_some_and(|h| h.board.id == target.board.id);
-    let hover = if here {
-        "This machine"
-    } else {
-        "Simulated; no board is needed to plan"
+    let measuring = &state.measuring;
+    let hover = match (&measuring.host, here) {
+        (Some(host), true) => format!("Measured on {host}"),
+        (None, true) => "This machine".into(),
+        (_, false) => "Simulated; no board is needed to plan".into(),
     };
-    choice(ui, "Board", board, hover, |ui| {
+    choice(ui, "Board", board, &hover, |ui| {
         for b in boards() {
             pick(
                 ui,
@@ -200,6 +203,22 @@ fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
                 out,
             );
         }
+        ui.separator();
+        ui.label(
+            RichText::new("Measured on")
+                .font(theme::small())
+                .color(t.dim),
+        );
+        let elsewhere = measuring.hosts.iter().map(Some);
+        for host in [None].into_iter().chain(elsewhere) {
+            let text = host.map_or("this machine".into(), Host::to_string);
+            let command = Command::MeasureOn(host.cloned());
+            let free = command.unavailable(state).is_none();
+            ui.add_enabled_ui(free, |ui| {
+                pick(ui, measuring.host.as_ref() == host, text, command, out);
+            });
+        }
+        menu_item(ui, state, Command::AskMeasureOn, out);
     });
     choice(
         ui,

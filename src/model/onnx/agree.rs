@@ -109,7 +109,7 @@ impl Call<'_> {
     /// numpy's matmul: the last dim of the one, the last but one of the other.
     fn product(&self, other: usize) -> Option<Clash> {
         let (a, b) = (self.ranked(0)?.len(), self.ranked(other)?.len());
-        let row = b.checked_sub(2).unwrap_or_default();
+        let row = b.saturating_sub(2);
         self.differ((0, a.checked_sub(1)?, a), (other, row, b), inner)
     }
 

@@ -171,19 +171,18 @@ fn contradiction(
             format!("{name} is {}", values.facts[v].shown())
         })
     };
+    let (one, other) = (tensor(clash.inputs.0), tensor(clash.inputs.1));
+    let remedy = if options.inputs.is_empty() {
+        "The file was edited wrongly; export the model again"
+    } else {
+        "Correct the dims given for its inputs (`--input`); if they are right, export the model \
+         again"
+    };
     LoadError::Contradiction {
         path,
         node: Quoted::new(&node.name),
         op_type: Quoted::new(&node.proto.op_type),
-        one: tensor(clash.inputs.0),
-        other: tensor(clash.inputs.1),
-        what: clash.what.clone(),
-        remedy: if options.inputs.is_empty() {
-            "The file was edited wrongly; export the model again"
-        } else {
-            "Correct the dims given for its inputs (`--input`); if they are right, export the \
-             model again"
-        },
+        what: format!("{one} and {other}: {}. {remedy}", clash.what),
     }
 }
 

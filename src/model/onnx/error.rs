@@ -134,17 +134,15 @@ pub enum LoadError {
     },
     /// A node's inputs do not go together.
     #[error(
-        "{}: node {node} ({op_type}) cannot be executed: {one} and {other}: {what}. {remedy}",
+        "{}: node {node} ({op_type}) cannot be executed: {what}",
         path.display()
     )]
     Contradiction {
         path: PathBuf,
         node: Quoted,
         op_type: Quoted,
-        one: String,
-        other: String,
+        /// The shapes, why they do not agree, and the remedy.
         what: String,
-        remedy: &'static str,
     },
     /// A weight's dims are impossible.
     #[error("{}: weight {tensor}: {what}. Export the model again", path.display())]
