@@ -327,6 +327,114 @@ fn tensorrt_python_compiles_and_lists_the_layers() {
     }
 }
 
+/// What the generated program's `place` does with a network, given as layers of name, metadata and
+/// outputs: the devices of the layers, and what is missing.
+fn placed(program: &str, layers: &serde_json::Value) -> (Vec<String>, Vec<String>) {
+    const HARNESS: &str = r#"
+import json, sys, types
+trt = types.ModuleType("tensorrt")
+trt.DeviceType = types.SimpleNamespace(GPU="GPU", DLA="DLA")
+sys.modules["tensorrt"] = trt
+class Layer:
+    def __init__(self, name, metadata, outputs):
+        self.name, self.metadata, self.num_outputs = name, metadata, len(outputs)
+        self.get_output = lambda i: types.SimpleNamespace(name=outputs[i])
+layers = [Layer(*l) for l in json.loads(sys.argv[2])]
+network = types.SimpleNamespace(num_layers=len(layers), get_layer=lambda i: layers[i])
+class Config:
+    def set_device_type(self, layer, device): layer.device = device
+    def can_run_on_DLA(self, layer): return True
+space = {"__name__": "export"}
+exec(open(sys.argv[1]).read(), space)
+missing = space["place"](network, Config())
+print(json.dumps([[l.device for l in layers], sorted(missing)]))
+"#;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("build.py");
+    save_atomic(&file, program.as_bytes()).unwrap();
+    let output = Command::new("python3")
+        .args(["-c", HARNESS])
+        .arg(&file)
+        .arg(layers.to_string())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}\n{errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Each of two nodes named `same` goes where it was placed, also where the parser made several
+/// layers of one and so counted otherwise than the model does.
+#[test]
+fn nodes_that_share_a_name_are_told_apart() {
+    let mut setup = setup("resnet18", "agx-orin-64:8.6", dla(&["layer1.0.conv1"]));
+    let conv = |module: &str| {
+        let module = setup.model.modules.find(module).unwrap();
+        setup.model.modules.get(module).ops[0].index()
+    };
+    let (one, two, other) = (
+        conv("layer1.0.conv1"),
+        conv("layer1.0.conv2"),
+        conv("layer1.1.conv1"),
+    );
+    for (op, name) in [(one, "same"), (two, "same_0")] {
+        setup.model.ops[op].name = name.into();
+        setup.model.ops[op].shared_name = Some("same".into());
+    }
+    // A name of its own, which looks like a further layer's.
+    setup.model.ops[other].name = "same_7".into();
+    let makes = |op: usize| {
+        let tensor = setup.model.ops[op].outputs[0];
+        setup.model.tensor(tensor).name.to_string()
+    };
+    let (a, b, c) = (makes(one), makes(two), makes(other));
+    let program = render(&setup, Format::TensorrtPython).unwrap();
+    for metadata in ["", "[ONNX Layer: same]"] {
+        let layers = serde_json::json!([
+            ["first", "", ["x"]],
+            ["same", metadata, ["t"]],
+            ["same_0", metadata, ["u"]],
+            ["(Unnamed Layer* 3) [Shuffle]", "", [a]],
+            ["relu", "", ["v"]],
+            ["same_1", metadata, [b]],
+            ["same_7", "", [c]],
+            ["last", "", ["w"]],
+        ]);
+        let (devices, missing) = placed(&program, &layers);
+        let expected = ["GPU", "DLA", "DLA", "DLA", "GPU", "GPU", "GPU", "GPU"];
+        assert_eq!(devices, expected, "{program}");
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+    let none = serde_json::json!([["same", "", ["t"]]]);
+    let (_, missing) = placed(&program, &none);
+    assert!(missing[0].contains(&a) && missing.len() == 1, "{missing:?}");
+
+    let why = render(&setup, Format::Trtexec).unwrap_err();
+    assert!(
+        why.contains("\"same\"") && why.contains("TensorRT (Python)"),
+        "{why}"
+    );
+}
+
+#[test]
+fn layers_go_where_their_node_goes() {
+    let setup = setup("resnet18", "agx-orin-64:10.3", dla(&["layer1.0.conv1"]));
+    let program = render(&setup, Format::TensorrtPython).unwrap();
+    assert!(!program.contains("SHARED"));
+    let name = "/layer1/layer1.0/conv1/Conv";
+    let metadata = format!("[ONNX Layer: {name}]");
+    let layers = serde_json::json!([
+        ["/conv1/Conv", "[ONNX Layer: /conv1/Conv]", ["a"]],
+        [name, metadata, ["b"]],
+        [format!("{name}_3"), metadata, ["c"]],
+        ["(Unnamed Layer* 3) [Shuffle]", "", ["d"]],
+        ["relu", "", ["e"]],
+    ]);
+    let (devices, missing) = placed(&program, &layers);
+    assert_eq!(devices, ["GPU", "DLA", "DLA", "DLA", "GPU"]);
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 /// Text that tries to leave its place in every format.
 #[test]
 fn hostile_names_stay_names() {

@@ -72,6 +72,7 @@ fn model(steps: &[Step]) -> Model {
         outputs: Vec::new(),
         cost: None,
         folded: Vec::new(),
+        shared_name: None,
     });
     ModelParts {
         name: "random".into(),

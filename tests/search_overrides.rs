@@ -30,6 +30,7 @@ fn model(paths: &[String]) -> Model {
         outputs: Vec::new(),
         cost: None,
         folded: Vec::new(),
+        shared_name: None,
     });
     ModelParts {
         name: "random".into(),

@@ -1,8 +1,10 @@
 //! A Python program that builds the engine with TensorRT's own API: the way to place layers where
 //! trtexec cannot (TensorRT 8.5), or where its command line is too short.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use crate::model::Model;
 use crate::placement::Device;
 use crate::target::TensorRt;
 
@@ -13,7 +15,7 @@ use super::{Refused, Subject};
 /// The program. It finds a layer by its name or the ONNX name in its metadata; a layer the parser
 /// added takes the device of the layer before it. It refuses to go on where the machine has no
 /// DLA, since TensorRT 8.5 would build everything on the GPU without a word, and where a listed
-/// layer does not exist.
+/// layer does not exist. Nodes that share a name are told apart by the tensors they make.
 ///
 /// # Errors
 /// The model's batch is fixed to another one, or the engine would not build.
@@ -45,20 +47,32 @@ pub fn tensorrt_python(subject: &Subject<'_>) -> Result<String, Refused> {
     writeln!(out, "GPU_FALLBACK = {}", boolean(config.gpu_fallback)).ok();
     out.push_str("# Layers that are not on the default device, by the name of their ONNX node.\n");
     out.push_str("DEVICES = {\n");
-    for id in model.op_ids() {
-        let asked = subject.plan.requested[id.index()];
-        if asked != placement.default {
-            writeln!(
-                out,
-                "    {}: {},",
-                string(&model.op(id).name),
-                device(asked)
-            )
-            .ok();
+    let shared = sharing(model);
+    let ops = || model.ops.iter().zip(&shared).zip(&subject.plan.requested);
+    for ((op, _), asked) in ops().filter(|((_, shared), _)| shared.is_none()) {
+        if *asked != placement.default {
+            writeln!(out, "    {}: {},", string(&op.name), device(*asked)).ok();
         }
     }
+    out.push_str("}\n");
+    let told_apart =
+        ops().any(|((_, shared), asked)| shared.is_some() && *asked != placement.default);
+    if told_apart {
+        out.push_str(
+            "# Nodes that share a name: the name, the tensors one of them makes, its device.\n\
+             SHARED = [\n",
+        );
+        for ((op, shared), asked) in ops() {
+            let Some(name) = shared else { continue };
+            let tensors = op.outputs.iter();
+            let tensors: Vec<String> = tensors.map(|t| string(&model.tensor(*t).name)).collect();
+            let (name, device) = (string(name), device(*asked));
+            writeln!(out, "    ({name}, [{}], {device}),", tensors.join(", ")).ok();
+        }
+        out.push_str("]\n");
+    }
     out.push_str(
-        "}\n# Input dims the engine is built for; the DLA takes no dynamic ones.\nSHAPES = {\n",
+        "# Input dims the engine is built for; the DLA takes no dynamic ones.\nSHAPES = {\n",
     );
     for (input, dims) in inputs(model, config)? {
         let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
@@ -70,7 +84,11 @@ pub fn tensorrt_python(subject: &Subject<'_>) -> Result<String, Refused> {
     }
     out.push_str("}\n");
     if subject.plan.requested.contains(&Device::Dla) {
-        out.push_str(DEVICE_OF);
+        out.push_str(ONNX_NAMES);
+        if told_apart {
+            out.push_str(SHARED_LAYERS);
+        }
+        out.push_str(&place(told_apart));
     }
     let int8 = config.precision.int8 && !version.strongly_typed();
     if int8 {
@@ -80,7 +98,26 @@ pub fn tensorrt_python(subject: &Subject<'_>) -> Result<String, Refused> {
     Ok(out)
 }
 
-const DEVICE_OF: &str = r#"
+/// Per op, its node's name, if the name alone does not tell which layers are the op's: several
+/// nodes have it, or it reads like the name of a further layer of one of those.
+fn sharing(model: &Model) -> Vec<Option<&str>> {
+    let names = model.ops.iter().filter_map(|op| op.shared_name.as_deref());
+    let names: HashSet<&str> = names.collect();
+    let further = |name: &str| {
+        name.rsplit_once('_').is_some_and(|(head, counter)| {
+            names.contains(head) && counter.bytes().all(|b| b.is_ascii_digit())
+        })
+    };
+    let mut sharing = Vec::with_capacity(model.ops.len());
+    for op in &model.ops {
+        let name = op.shared_name.as_ref();
+        let name = name.or_else(|| further(&op.name).then_some(&op.name));
+        sharing.push(name.map(|n| &**n));
+    }
+    sharing
+}
+
+const ONNX_NAMES: &str = r#"
 
 def onnx_names(layer):
     """The ONNX nodes a layer was made from: `[ONNX Layer: NAME]` in its metadata (8.6 and later)."""
@@ -88,17 +125,69 @@ def onnx_names(layer):
     return [part.rsplit("]", 1)[0].split(" | Local Function: ")[0] for part in parts]
 
 
-def place(network, config):
-    """Sets the device of every layer; returns the names in DEVICES that no layer has."""
-    missing, current = set(DEVICES), DEFAULT
+def unnamed(layer):
+    """The parser added the layer by itself."""
+    return layer.name.startswith(("(Unnamed Layer", "ONNXTRT_"))
+"#;
+
+const SHARED_LAYERS: &str = r#"
+
+def shared_layers(network):
+    """Devices of the layers of nodes that share a name: from the first that has the name to the one
+    that makes a tensor of the node. Also what no layer makes."""
+    makes = {tensor: (tensors, device) for _, tensors, device in SHARED for tensor in tensors}
+    bases = {name for name, _, _ in SHARED}
+    missing = {tuple(tensors) for _, tensors, device in SHARED if device != DEFAULT}
+    devices, run = {}, []
     for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        head, _, counter = layer.name.rpartition("_")
+        names = {layer.name, head if counter.isdigit() else layer.name, *onnx_names(layer)}
+        if names & bases or (run and unnamed(layer)):
+            run.append(i)
+        else:
+            run = []
+        outputs = [layer.get_output(j).name for j in range(layer.num_outputs)]
+        made = [makes[name] for name in outputs if name in makes]
+        if made:
+            tensors, device = made[0]
+            devices.update(dict.fromkeys([*run, i], device))
+            missing.discard(tuple(tensors))
+            run = []
+    return devices, {f"{' or '.join(tensors)} (a node that shares its name makes it)" for tensors in missing}
+"#;
+
+/// Sets the devices, also of nodes that share a name.
+fn place(shared: bool) -> String {
+    let (init, first) = if shared {
+        (
+            "    shared, missing = shared_layers(network)\n    missing |= set(DEVICES)\n    current = DEFAULT\n",
+            "        if i in shared:\n            current = shared[i]\n        elif known:\n",
+        )
+    } else {
+        (
+            "    missing, current = set(DEVICES), DEFAULT\n",
+            "        if known:\n",
+        )
+    };
+    [PLACE_HEAD, init, PLACE_LOOP, first, PLACE_TAIL].concat()
+}
+
+const PLACE_HEAD: &str = r#"
+
+def place(network, config):
+    """Sets the device of every layer; returns what is placed here and not in the network."""
+"#;
+
+const PLACE_LOOP: &str = r"    for i in range(network.num_layers):
         layer = network.get_layer(i)
         names = [layer.name, *onnx_names(layer)]
         known = [name for name in names if name in DEVICES]
-        if known:
-            current = DEVICES[known[0]]
+";
+
+const PLACE_TAIL: &str = r#"            current = DEVICES[known[0]]
             missing.difference_update(known)
-        elif not layer.name.startswith(("(Unnamed Layer", "ONNXTRT_")):
+        elif not unnamed(layer):
             current = DEFAULT
         config.set_device_type(layer, current)
         if current == trt.DeviceType.DLA and not config.can_run_on_DLA(layer):
@@ -192,7 +281,7 @@ fn main(subject: &Subject<'_>, version: TensorRt, int8: bool) -> String {
         line("missing = place(network, config)");
         line("if missing:");
         line(
-            "    sys.exit(f\"{sys.argv[1]} has no layer named {', '.join(sorted(missing))}: another model?\")",
+            "    sys.exit(f\"{sys.argv[1]} has no layer for {', '.join(sorted(missing))}: another model?\")",
         );
     }
     line("engine = builder.build_serialized_network(network, config)");

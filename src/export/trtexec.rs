@@ -157,7 +157,14 @@ fn device_types(subject: &Subject<'_>, dialect: Dialect) -> Result<String, Refus
         if !listed(device) {
             continue;
         }
-        let name = &*model.op(id).name;
+        let op = model.op(id);
+        if let Some(shared) = &op.shared_name {
+            return Err(Refused::new(format!(
+                "several nodes are named {shared:?}, and trtexec's list of layers cannot tell them \
+                 apart; rename the nodes, or export for TensorRT (Python)"
+            )));
+        }
+        let name = &*op.name;
         let bad = [',', '\'', '"'].iter().any(|c| name.contains(*c))
             || (dialect.wildcard && name.contains('*'))
             || name.chars().any(char::is_control)

@@ -139,6 +139,9 @@ pub struct Op {
     pub cost: Option<OpCost>,
     /// Names of the helper nodes (Constant, Identity, shape arithmetic) folded into this op.
     pub folded: Vec<Arc<str>>,
+    /// The name in the file, where TensorRT may count differently than [`Self::name`] does: another
+    /// node has it too, or has the name that counting gives.
+    pub shared_name: Option<Arc<str>>,
 }
 
 /// Who wrote the file.

@@ -129,6 +129,7 @@ impl Net {
             outputs: vec![out],
             cost,
             folded: Vec::new(),
+            shared_name: None,
         });
         out
     }

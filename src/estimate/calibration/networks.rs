@@ -158,6 +158,7 @@ impl Net {
             outputs: outs.clone(),
             cost: Some(cost),
             folded: Vec::new(),
+            shared_name: None,
         });
         outs
     }

@@ -520,6 +520,7 @@ impl Build<'_, '_> {
                 .iter()
                 .map(|n| Arc::clone(&graph.nodes[*n].name))
                 .collect(),
+            shared_name: node.shared_name.clone(),
         })
     }
 }

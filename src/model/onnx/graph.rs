@@ -1,5 +1,6 @@
 //! The file's graph with names resolved: who makes each value, who reads it, in which order.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::Path;
@@ -56,6 +57,8 @@ pub(super) struct Node<'a> {
     pub proto: &'a proto::Node,
     /// Unique: TensorRT's layer name.
     pub name: Arc<str>,
+    /// The name before it was made unique, unless it was unique among all names.
+    pub shared_name: Option<Arc<str>>,
     /// `None` for an omitted optional input.
     pub inputs: Vec<Option<ValueId>>,
     pub outputs: Vec<Option<ValueId>>,
@@ -129,7 +132,10 @@ impl<'a> Graph<'a> {
             outputs_of.push(outputs);
         }
         let mut nodes = Vec::with_capacity(graph.node.len());
-        for ((node, name), outputs) in graph.node.iter().zip(names).zip(outputs_of) {
+        let shared = shared_names(&graph.node, &names, renamed);
+        for (((node, name), outputs), shared_name) in
+            graph.node.iter().zip(names).zip(outputs_of).zip(shared)
+        {
             let mut inputs = Vec::with_capacity(node.input.len());
             for input in &node.input {
                 if input.is_empty() {
@@ -153,6 +159,7 @@ impl<'a> Graph<'a> {
             nodes.push(Node {
                 proto: node,
                 name,
+                shared_name,
                 inputs,
                 outputs,
                 captured,
@@ -385,13 +392,8 @@ fn unique_names(nodes: &[proto::Node]) -> (Vec<Arc<str>>, usize) {
     let mut renamed = 0;
     let mut names = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let base = if node.name.is_empty() {
-            let output = node.output.iter().find(|o| !o.is_empty());
-            format!("node_of_{}", output.map_or("", String::as_str))
-        } else {
-            node.name.clone()
-        };
-        let mut name: Arc<str> = base.as_str().into();
+        let base = base_name(node);
+        let mut name: Arc<str> = Arc::from(&*base);
         if taken.contains(&name) {
             renamed += 1;
         }
@@ -403,4 +405,35 @@ fn unique_names(nodes: &[proto::Node]) -> (Vec<Arc<str>>, usize) {
         names.push(name);
     }
     (names, renamed)
+}
+
+/// The name TensorRT's parser starts from.
+fn base_name(node: &proto::Node) -> Cow<'_, str> {
+    if !node.name.is_empty() {
+        return Cow::Borrowed(&node.name);
+    }
+    let output = node.output.iter().find(|o| !o.is_empty());
+    Cow::Owned(format!("node_of_{}", output.map_or("", String::as_str)))
+}
+
+/// Per node, its base name where the unique one may not be TensorRT's: its counter also counts the
+/// further layers of one node, which the file does not tell.
+fn shared_names(
+    nodes: &[proto::Node],
+    unique: &[Arc<str>],
+    renamed: usize,
+) -> Vec<Option<Arc<str>>> {
+    if renamed == 0 {
+        return vec![None; nodes.len()];
+    }
+    let bases: Vec<Cow<'_, str>> = nodes.iter().map(base_name).collect();
+    let mut uses: HashMap<&str, usize> = HashMap::with_capacity(nodes.len());
+    for base in &bases {
+        *uses.entry(base).or_default() += 1;
+    }
+    let shared = |(base, name): (&Cow<'_, str>, &Arc<str>)| {
+        let own = **base == **name;
+        (!own || uses.get(&**base).is_some_and(|n| *n > 1)).then(|| Arc::from(&**base))
+    };
+    bases.iter().zip(unique).map(shared).collect()
 }

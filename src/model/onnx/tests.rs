@@ -452,6 +452,9 @@ fn names_are_unique_as_tensorrt_makes_them() {
     let model = read(graph(nodes, vec![]), 13).unwrap();
     let names: Vec<&str> = model.ops.iter().map(|o| &*o.name).collect();
     assert_eq!(names, ["node_of_a", "r", "r_0", "r_1"]);
+    let shared = model.ops.iter().map(|o| o.shared_name.as_deref());
+    let shared: Vec<Option<&str>> = shared.collect();
+    assert_eq!(shared, [None, Some("r"), Some("r"), Some("r")]);
     assert!(model.notes[0].text.contains("2 nodes"));
 }
 
