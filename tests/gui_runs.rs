@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use dlaplan::engine::client::{Limits, WorkerCommand};
 use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::{
-    Actual, ActualOp, Attribution, Comparison, Contradiction, Environment, ErrorKind, Failure,
-    Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite, Run,
-    Stage, unix_ms,
+    Actual, ActualOp, Attribution, Calibration, Comparison, Contradiction, Environment, ErrorKind,
+    Failure, Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite,
+    Run, Stage, unix_ms,
 };
 use dlaplan::gui::{Command, Machine, Options, RunsAct, RunsColumn, Worker};
 use dlaplan::history::Store;
@@ -803,4 +803,63 @@ fn another_machine_is_asked_over_ssh_and_remembered() {
     w.click("this machine");
     assert_eq!(refusal(&w), None);
     assert_eq!(w.state().measuring.hosts.len(), 1, "still offered");
+}
+
+#[test]
+fn int8_ranges_come_from_a_calibration_cache() {
+    use std::io::Write as _;
+    let mut w = fresh(&|dir| {
+        let model = resnet();
+        building(dir) + &measured(&model, measurement(&model, 321.0, &|_| false), dir)
+    });
+    let file = |name: &str, text: &str| {
+        let path = w.data.path().join(name);
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        path
+    };
+    let good = file(
+        "r18.cache",
+        "TRT-8502-EntropyCalibration2\nimages: 3c010a14\n",
+    );
+    let other = file("other.cache", "images: 3c010a14\n");
+    w.state_mut().apply(Command::Precision(Precision::INT8));
+    w.settle();
+    assert!(w.state().profile_hint().contains("made up"));
+    w.state_mut().apply(Command::Calibration(Some(other)));
+    w.settle();
+    assert!(w.query_by_label("No INT8 ranges were taken").is_some());
+    w.click("Dismiss No INT8 ranges were taken");
+    w.get_by_role_and_label(Role::ComboBox, "Precision").click();
+    w.settle();
+    w.click("INT8 ranges from a calibration cache…");
+    w.key(Modifiers::COMMAND, egui::Key::A);
+    w.type_into("Path", &good.display().to_string());
+    w.click("Open");
+    assert!(w.state().profile_hint().contains("r18.cache"));
+    w.click("Profile");
+    let run = stored(&w.data).pop().unwrap();
+    let ranges = Calibration::Cache { path: good.clone() };
+    assert_eq!(run.request.calibration, ranges);
+    // It belongs to the work on this model.
+    w.state_mut()
+        .apply(Command::OpenPath("bundled:googlenet".into()));
+    w.settle();
+    assert_eq!(w.state().calibration, None);
+    let data = Arc::clone(&w.data);
+    w.state_mut()
+        .apply(Command::OpenPath("bundled:resnet18".into()));
+    w.settle();
+    assert_eq!(
+        w.state().calibration,
+        None,
+        "nothing was placed, nothing put aside"
+    );
+    w.state_mut()
+        .apply(Command::Calibration(Some(good.clone())));
+    w.settle();
+    w.state_mut().autosave();
+    drop(w);
+    let w = open(Options::default(), data);
+    assert_eq!(w.state().calibration, Some(good));
 }

@@ -100,6 +100,8 @@ impl State {
             Command::FocusFilter => self.focus_filter = true,
 
             Command::TargetHere => self.target_here(),
+            Command::AskCalibration => self.ask_file(Purpose::Calibration),
+            Command::Calibration(path) => self.calibrate(path),
             Command::AskMeasureOn => {
                 let last = self.measuring.hosts.first();
                 self.dialog = Some(Dialog::MeasureOn {

@@ -120,6 +120,10 @@ pub enum Command {
     Mode(&'static str),
     /// Changes the TensorRT version.
     TensorRt(TensorRt),
+    /// Asks for the calibration cache with the INT8 ranges for measuring.
+    AskCalibration,
+    /// Takes INT8 ranges from a calibration cache; made up without.
+    Calibration(Option<PathBuf>),
     /// Changes the precision flags.
     Precision(Precision),
     /// Changes the batch size.
@@ -234,6 +238,9 @@ impl Command {
             Self::Filter(text) => format!("Filter {text}"),
             Self::FocusFilter => "Filter the tree…".into(),
             Self::TargetHere => "Plan for the board that measures".into(),
+            Self::AskCalibration => "INT8 ranges from a calibration cache…".into(),
+            Self::Calibration(None) => "INT8 ranges made up".into(),
+            Self::Calibration(Some(path)) => format!("INT8 ranges from {}", path.display()),
             Self::AskMeasureOn => "Measure on another machine…".into(),
             Self::MeasureOn(None) => "Measure on this machine".into(),
             Self::MeasureOn(Some(host)) => format!("Measure on {host}"),
@@ -410,6 +417,7 @@ impl Command {
             Self::ExpandAll,
             Self::CollapseAll,
         ]);
+        all.extend([Self::AskCalibration, Self::Calibration(None)]);
         all.extend([Self::TargetHere, Self::AskMeasureOn, Self::MeasureOn(None)]);
         let hosts = state.measuring.hosts.iter().cloned();
         all.extend(hosts.map(|h| Self::MeasureOn(Some(h))));
@@ -464,6 +472,7 @@ impl Command {
             Self::Keep
             | Self::KeepAs(_)
             | Self::OpenPlacement
+            | Self::AskCalibration
             | Self::FindBest
             | Self::FindGoal(_) => need(state.open.is_some(), "Open a model first"),
             Self::AskInputs => need(

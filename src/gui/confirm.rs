@@ -179,6 +179,7 @@ impl State {
         template.inputs = open.inputs.clone();
         template.per_layer = false;
         template.cache_dir = cache_dir();
+        template.calibration = self.ranges();
         let live = Arc::new(Mutex::new(Live {
             text: "starting".into(),
             of: trials.len(),

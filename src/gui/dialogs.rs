@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::command::Command;
+
 /// What a file is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -9,6 +11,8 @@ pub enum Purpose {
     OpenModel,
     /// A placement to open.
     OpenPlacement,
+    /// INT8 ranges that TensorRT wrote.
+    Calibration,
     /// Where an export goes.
     Save(crate::export::Format),
     /// Where the CSV of the model's runs goes.
@@ -21,6 +25,7 @@ impl Purpose {
         match self {
             Self::OpenModel => "Open model".into(),
             Self::OpenPlacement => "Open placement".into(),
+            Self::Calibration => "INT8 ranges from a calibration cache".into(),
             Self::Save(kind) => format!("Export {}", kind.title()),
             Self::SaveRuns => "Export runs (CSV)".into(),
         }
@@ -31,8 +36,27 @@ impl Purpose {
         match self {
             Self::OpenModel => ("ONNX model", &["onnx"]),
             Self::OpenPlacement => ("Placement", &["json"]),
+            Self::Calibration => ("Calibration cache", &["cache", "calib", "bin"]),
             Self::Save(kind) => super::export_menu::filter(*kind),
             Self::SaveRuns => ("CSV", &["csv"]),
+        }
+    }
+
+    /// The file is written, not read.
+    pub fn saves(&self) -> bool {
+        match self {
+            Self::OpenModel | Self::OpenPlacement | Self::Calibration => false,
+            Self::Save(_) | Self::SaveRuns => true,
+        }
+    }
+
+    /// What to do with the answer.
+    pub fn answer(&self, path: PathBuf) -> Command {
+        match self {
+            Self::OpenModel | Self::OpenPlacement => Command::OpenPath(path),
+            Self::Calibration => Command::Calibration(Some(path)),
+            Self::Save(kind) => Command::ExportTo(*kind, path),
+            Self::SaveRuns => Command::ExportRunsTo(path),
         }
     }
 }
@@ -66,9 +90,10 @@ impl Picker for DesktopPicker {
         if let Some(folder) = folder {
             dialog = dialog.set_directory(folder);
         }
-        match purpose {
-            Purpose::OpenModel | Purpose::OpenPlacement => dialog.pick_file(),
-            Purpose::Save(_) | Purpose::SaveRuns => dialog.set_file_name(name).save_file(),
+        if purpose.saves() {
+            dialog.set_file_name(name).save_file()
+        } else {
+            dialog.pick_file()
         }
     }
 }

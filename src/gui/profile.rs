@@ -1,5 +1,6 @@
 //! Measuring the placement on screen: the worker's machine, the run under way, its end.
 
+use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::engine::client::{self, Limits, Update, WorkerCommand};
 use crate::engine::ssh::Host;
 use crate::engine::{
-    Environment, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare, dla_refusal,
-    environment, median,
+    Calibration, Environment, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare,
+    dla_refusal, environment, median,
 };
 use crate::estimate::board::BoardFile;
 use crate::history::RunHead;
@@ -321,12 +322,49 @@ impl State {
             );
         }
         if self.config.precision.int8 {
-            lines.push("INT8 ranges are made up: the times are right, the outputs are not".into());
+            lines.push(match &self.calibration {
+                Some(path) => format!("INT8 ranges from {}", path.display()),
+                None => "INT8 ranges are made up: the times are right, the outputs are not".into(),
+            });
         }
         if let Some(s) = self.expected_s() {
             lines.push(format!("About {}, as earlier runs", seconds(s)));
         }
         lines.join("\n")
+    }
+
+    /// Where INT8 ranges come from when something is measured.
+    pub(super) fn ranges(&self) -> Calibration {
+        let path = self.calibration.clone();
+        path.map_or(Calibration::Dummy, |path| Calibration::Cache { path })
+    }
+
+    /// Measures with the INT8 ranges of a calibration cache from now on.
+    pub(super) fn calibrate(&mut self, path: Option<PathBuf>) {
+        let Some(path) = path else {
+            self.calibration = None;
+            self.touch(true);
+            return;
+        };
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let wrong = match calibration_head(&path) {
+            Ok(true) => None,
+            Ok(false) => {
+                Some("it does not begin as TensorRT's calibration caches do (TRT-)".into())
+            }
+            Err(e) => Some(e.to_string()),
+        };
+        match wrong {
+            None => {
+                self.calibration = Some(path);
+                self.touch(true);
+            }
+            Some(why) => self.messages.push(Message::error(
+                "No INT8 ranges were taken".into(),
+                &format!("{}: {why}", path.display()),
+                "Write one with `dlaplan profile --calib-data FOLDER --save-calib FILE`, or trtexec",
+            )),
+        }
     }
 
     fn expected_s(&self) -> Option<f64> {
@@ -347,6 +385,7 @@ impl State {
         );
         request.inputs = open.inputs.clone();
         request.cache_dir = cache_dir();
+        request.calibration = self.ranges();
         let progress = Arc::new(Mutex::new(Progress {
             stage: Stage::Start,
             fraction: None,
@@ -571,6 +610,13 @@ fn expected_s(heads: &[Arc<RunHead>], placement: &Placement, config: &EngineConf
             typical(&|h| h.config.precision == config.precision && h.config.batch == config.batch)
         })
         .or_else(|| typical(&|_| true))
+}
+
+/// Whether a file begins like a calibration cache: `TRT-8502-EntropyCalibration2`.
+fn calibration_head(path: &std::path::Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    std::fs::File::open(path)?.take(4).read_to_end(&mut head)?;
+    Ok(head == b"TRT-")
 }
 
 /// The model's path as the worker finds it: bundled names as they are, files absolute.

@@ -46,11 +46,20 @@ pub struct Session {
     pub config: EngineConfig,
     /// The placement under edit.
     pub placement: Placement,
+    /// INT8 ranges for measuring; made up without.
+    #[serde(default)]
+    pub calibration: Option<PathBuf>,
 }
 
 impl Session {
     /// The session as it is now.
-    pub fn of(open: &Open, target: &Target, config: &EngineConfig, placement: &Placement) -> Self {
+    pub fn of(
+        open: &Open,
+        target: &Target,
+        config: &EngineConfig,
+        placement: &Placement,
+        calibration: Option<&Path>,
+    ) -> Self {
         Self {
             version: VERSION,
             model: open.path.clone(),
@@ -59,6 +68,7 @@ impl Session {
             target: target.id(),
             config: config.clone(),
             placement: placement.clone(),
+            calibration: calibration.map(Path::to_owned),
         }
     }
 

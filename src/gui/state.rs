@@ -105,6 +105,8 @@ pub struct State {
     pub target: Target,
     /// How it would be built.
     pub config: EngineConfig,
+    /// The calibration cache with the INT8 ranges for measuring; made up without.
+    pub calibration: Option<PathBuf>,
     /// Counts every change that a plan depends on.
     pub revision: u64,
     pub(super) judge: Option<Judge>,
@@ -216,6 +218,7 @@ impl State {
             doc: Document::new(Placement::default()),
             target,
             config,
+            calibration: None,
             revision: 0,
             judge: None,
             asked: None,
@@ -431,7 +434,13 @@ impl State {
     /// Writes the session, soon and off this thread.
     pub fn autosave(&mut self) {
         if let Some(open) = &self.open {
-            let session = Session::of(open, &self.target, &self.config, self.doc.placement());
+            let session = Session::of(
+                open,
+                &self.target,
+                &self.config,
+                self.doc.placement(),
+                self.calibration.as_deref(),
+            );
             self.store.autosave(session);
         }
     }

@@ -43,6 +43,7 @@ impl State {
             self.target = target;
         }
         self.config = session.config;
+        self.calibration = session.calibration;
         self.doc = Document::new(session.placement);
         self.load(session.model, session.inputs);
     }
@@ -93,10 +94,7 @@ impl State {
 
     fn path_field(&mut self, purpose: Purpose, note: &str) {
         let folder = self.folder().unwrap_or_default();
-        let text = match &purpose {
-            Purpose::Save(_) | Purpose::SaveRuns => folder.join(self.export_name(&purpose)),
-            Purpose::OpenModel | Purpose::OpenPlacement => folder.join(""),
-        };
+        let text = folder.join(self.export_name(&purpose));
         self.dialog = Some(Dialog::Path {
             text: text.display().to_string(),
             purpose,
@@ -121,22 +119,19 @@ impl State {
         match purpose {
             Purpose::Save(kind) => export_menu::file_name(*kind, model),
             Purpose::SaveRuns => format!("{model}.runs.csv"),
-            Purpose::OpenModel | Purpose::OpenPlacement => String::new(),
-        }
-    }
-
-    /// What to do with the answer of a dialog.
-    fn picked(purpose: &Purpose, path: PathBuf) -> Command {
-        match purpose {
-            Purpose::OpenModel | Purpose::OpenPlacement => Command::OpenPath(path),
-            Purpose::Save(kind) => Command::ExportTo(*kind, path),
-            Purpose::SaveRuns => Command::ExportRunsTo(path),
+            Purpose::OpenModel | Purpose::OpenPlacement | Purpose::Calibration => String::new(),
         }
     }
 
     fn put_aside(&mut self) {
         let Some(open) = &self.open else { return };
-        let session = Session::of(open, &self.target, &self.config, self.doc.placement());
+        let session = Session::of(
+            open,
+            &self.target,
+            &self.config,
+            self.doc.placement(),
+            self.calibration.as_deref(),
+        );
         if session.is_plain() {
             return;
         }
@@ -164,7 +159,7 @@ impl State {
                 path: Some(path),
                 ..
             } => {
-                let command = Self::picked(&purpose, path);
+                let command = purpose.answer(path);
                 self.apply(command);
             }
             Done::Picked { purpose, took, .. } => {
@@ -201,8 +196,10 @@ impl State {
             .is_some_and(|o| o.model.source.structure_hash == model.source.structure_hash);
         if !first && !same {
             let back = self.store.put_back(&model.source.structure_hash);
-            let placement = back.map(|s| s.placement).unwrap_or_default();
+            let (placement, calibration) =
+                back.map_or_else(Default::default, |s| (s.placement, s.calibration));
             self.doc = Document::new(placement);
+            self.calibration = calibration;
         }
         if let Err(unknown) = self.doc.placement().resolve(&model) {
             self.messages.push(Message::error(

@@ -99,6 +99,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
         Purpose::OpenModel | Purpose::OpenPlacement => {
             "Type a path, drop the file onto the window, or give it on the command line."
         }
+        Purpose::Calibration => "Type where the file is.",
         Purpose::Save(_) | Purpose::SaveRuns => "Type where the file goes.",
     };
     ui.label(RichText::new(drop).color(t.dim));
@@ -114,7 +115,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
     let file = std::path::Path::new(text.trim());
     let hint = match purpose {
         _ if text.trim().is_empty() => None,
-        Purpose::Save(_) | Purpose::SaveRuns => match file.parent() {
+        _ if purpose.saves() => match file.parent() {
             Some(dir) if !dir.as_os_str().is_empty() && !dir.is_dir() => {
                 Some("The folder does not exist")
             }
@@ -131,19 +132,12 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
             .font(theme::small())
             .color(t.amber),
     );
-    let ok = match purpose {
-        Purpose::Save(_) | Purpose::SaveRuns => "Save",
-        _ => "Open",
-    };
+    let ok = if purpose.saves() { "Save" } else { "Open" };
     let complete = hint.is_none_or(|h| h == REPLACES) && !text.trim().is_empty();
     if buttons(ui, ok, complete, out) {
         let path = file.to_path_buf();
         out.push(Command::CloseDialog);
-        out.push(match purpose {
-            Purpose::OpenModel | Purpose::OpenPlacement => Command::OpenPath(path),
-            Purpose::Save(kind) => Command::ExportTo(*kind, path),
-            Purpose::SaveRuns => Command::ExportRunsTo(path),
-        });
+        out.push(purpose.answer(path));
     }
 }
 

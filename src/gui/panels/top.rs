@@ -271,6 +271,25 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
                 };
                 pick(ui, p == config.precision, text, Command::Precision(p), out);
             }
+            if config.precision.int8 {
+                ui.separator();
+                let small = RichText::new("Ranges when measured").font(theme::small());
+                ui.label(small.color(t.dim));
+                let own = state.calibration.as_ref();
+                pick(
+                    ui,
+                    own.is_none(),
+                    "made up",
+                    Command::Calibration(None),
+                    out,
+                );
+                if let Some(path) = own {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    let command = Command::Calibration(Some(path.clone()));
+                    pick(ui, true, short(&name, 30), command, out);
+                }
+                menu_item(ui, state, Command::AskCalibration, out);
+            }
         },
     );
     ui.label(RichText::new("batch").color(t.dim));
@@ -424,11 +443,10 @@ fn icon(
 /// A line of a menu with its keys; disabled with the reason where it cannot be done.
 pub fn menu_item(ui: &mut Ui, state: &State, command: Command, out: &mut Vec<Command>) {
     let why = command.unavailable(state);
-    let keys = command
-        .shortcut()
-        .map(|s| ui.ctx().format_shortcut(&s))
-        .unwrap_or_default();
-    let button = Button::new(command.text()).shortcut_text(keys);
+    let mut button = Button::new(command.text());
+    if let Some(keys) = command.shortcut() {
+        button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
+    }
     let mut response = ui.add_enabled(why.is_none(), button);
     if !command.tooltip().is_empty() {
         response = response.on_hover_text(command.tooltip());
