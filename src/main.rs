@@ -70,9 +70,9 @@ mod window {
     use std::process::ExitCode;
 
     use anyhow::{Result, anyhow, bail};
-    use dlaplan::cli::args::{EngineArgs, PlacementArgs, parse_input};
+    use dlaplan::cli::args::{SetupArgs, parse_input};
     use dlaplan::gui::{Options, run};
-    use dlaplan::target::Target;
+    use dlaplan::placement::Placement;
 
     /// What the window opens with.
     #[derive(Clone, Debug, clap::Args)]
@@ -83,13 +83,8 @@ mod window {
         /// Dims of an input the file leaves open, or to override the file's.
         #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
         input: Vec<(String, Vec<u64>)>,
-        /// Where it would run; `dlaplan boards` lists them [default: xavier-nx].
-        #[arg(long, value_name = "TARGET")]
-        target: Option<Target>,
         #[command(flatten)]
-        engine: EngineArgs,
-        #[command(flatten)]
-        placement: PlacementArgs,
+        setup: SetupArgs,
     }
 
     const HEADLESS: &str = "use the commands that need no display: dlaplan inspect, plan, estimate, \
@@ -100,17 +95,15 @@ mod window {
         if !set("DISPLAY") && !set("WAYLAND_DISPLAY") {
             bail!("there is no display (DISPLAY and WAYLAND_DISPLAY are not set); {HEADLESS}");
         }
-        let file = args.placement.document()?;
-        let placement = args.placement.over(file.as_ref())?;
-        let said = file.is_some() || placement != dlaplan::placement::Placement::default();
-        let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
-        let theirs = file.as_ref().map(|f| f.target).unwrap_or_default();
+        let said = args.setup.read()?;
+        let placed = said.file.is_some() || said.placement != Placement::default();
         let options = Options {
             model: args.model,
             inputs: args.input.into_iter().collect(),
-            target: args.target.unwrap_or(theirs),
-            config: args.engine.config(&from),
-            placement: said.then_some(placement),
+            target: said.target,
+            config: said.config,
+            batch_said: said.batch_said,
+            placement: placed.then_some(said.placement),
         };
         run(options).map_err(|e| anyhow!("{e:#}; {HEADLESS}"))?;
         Ok(ExitCode::SUCCESS)

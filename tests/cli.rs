@@ -561,3 +561,27 @@ fn engines_side_by_side_keep_their_own_config() {
     assert_eq!(found["engines"][1]["engine"]["precision"]["int8"], false);
     assert_eq!(found["engines"][1]["engine"]["dla_core"], 0);
 }
+
+#[test]
+fn every_command_takes_the_models_own_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let four = ["bundled:resnet18", "--input", "images=4x3x224x224"];
+    for command in ["plan", "estimate", "search"] {
+        let own = [&[command][..], &four].concat();
+        assert!(ok(dir.path(), &own).contains("batch 4"), "{command}");
+        let said = [&own[..], &["--batch", "2"]].concat();
+        assert!(ok(dir.path(), &said).contains("batch 2"), "{command}");
+    }
+}
+
+#[test]
+fn dims_that_contradict_a_weight_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in ["inspect", "plan", "estimate", "search"] {
+        refused(
+            dir.path(),
+            &[command, "bundled:resnet18", "--input", "images=1x4x224x224"],
+            &["/conv1/Conv", "1x4x224x224", "64x3x7x7", "--input"],
+        );
+    }
+}

@@ -308,6 +308,7 @@ fn open_dims_are_asked_for() {
         model.tensor(model.inputs[0].tensor).shape.as_deref(),
         Some(&[2, 3, 16, 8][..])
     );
+    assert_eq!(w.state().config.batch, 2, "the model's own");
 }
 
 #[test]

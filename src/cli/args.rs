@@ -183,12 +183,9 @@ impl PlacementArgs {
     }
 }
 
-/// Model, target, engine config and placement of one engine.
-#[derive(Clone, Debug, clap::Args)]
-pub struct PlanArgs {
-    /// The model.
-    #[command(flatten)]
-    pub model: ModelArgs,
+/// Target, engine config and placement of one engine.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SetupArgs {
     /// Where it would run: `board`, `board@mode`, `board:tensorrt` or `board@mode:tensorrt`;
     /// `dlaplan boards` lists them [default: xavier-nx].
     #[arg(long, value_name = "TARGET")]
@@ -199,6 +196,51 @@ pub struct PlanArgs {
     /// What runs where.
     #[command(flatten)]
     pub placement: PlacementArgs,
+}
+
+/// What [`SetupArgs`] say before the model is known.
+#[derive(Debug)]
+pub struct Said {
+    /// The placement file, if one is named.
+    pub file: Option<Document>,
+    /// Where it would run.
+    pub target: Target,
+    /// How it would be built.
+    pub config: EngineConfig,
+    /// Whether the batch is said; else it is the model's own.
+    pub batch_said: bool,
+    /// What is asked.
+    pub placement: Placement,
+}
+
+impl SetupArgs {
+    /// Reads the placement file and what is said over it.
+    ///
+    /// # Errors
+    /// The file is no placement, or the flags contradict each other.
+    pub fn read(&self) -> Result<Said> {
+        let file = self.placement.document()?;
+        let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
+        let theirs = file.as_ref().map(|f| f.target).unwrap_or_default();
+        Ok(Said {
+            target: self.target.unwrap_or(theirs),
+            config: self.engine.config(&from),
+            batch_said: file.is_some() || self.engine.batch.is_some(),
+            placement: self.placement.over(file.as_ref())?,
+            file,
+        })
+    }
+}
+
+/// Model, target, engine config and placement of one engine.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlanArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// What becomes of it.
+    #[command(flatten)]
+    pub setup: SetupArgs,
 }
 
 /// What [`PlanArgs`] stand for.
@@ -220,22 +262,20 @@ impl PlanArgs {
     /// # Errors
     /// A file cannot be read, or the flags contradict each other.
     pub fn setup(&self) -> Result<Setup> {
-        let file = self.placement.document()?;
+        let said = self.setup.read()?;
         let model = self.model.load()?;
-        if let (Some(file), Some(path)) = (&file, &self.placement.placement) {
+        if let (Some(file), Some(path)) = (&said.file, &self.setup.placement.placement) {
             fits(file, path, &model)?;
         }
-        let own = EngineConfig {
-            batch: own_batch(&model),
-            ..EngineConfig::default()
-        };
-        let from = file.as_ref().map_or(own, |f| f.engine.clone());
-        let theirs = file.as_ref().map(|f| f.target).unwrap_or_default();
+        let mut config = said.config;
+        if !said.batch_said {
+            config.batch = EngineConfig::own_batch(&model);
+        }
         Ok(Setup {
             model,
-            target: self.target.unwrap_or(theirs),
-            config: self.engine.config(&from),
-            placement: self.placement.over(file.as_ref())?,
+            target: said.target,
+            config,
+            placement: said.placement,
         })
     }
 }
@@ -289,13 +329,6 @@ pub fn judge(estimator: &Estimator<'_, '_>, placement: &Placement) -> Result<Jud
         plan,
         estimate,
     })
-}
-
-/// The batch a model was exported with, as far as an engine can have it.
-fn own_batch(model: &Model) -> u32 {
-    let own = model.batch().and_then(|b| u32::try_from(b).ok());
-    own.filter(|b| (1..=EngineConfig::MAX_BATCH).contains(b))
-        .unwrap_or(1)
 }
 
 /// A placement file must speak of this model.

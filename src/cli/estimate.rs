@@ -201,7 +201,7 @@ fn together(args: &EstimateArgs, setup: &Setup, out: &mut impl Write) -> Result<
             Some(&setup.model),
             Some(&setup.target),
             &setup.config,
-            &args.plan.engine,
+            &args.plan.setup.engine,
         )?;
         let planner = Planner::new(&setup.model, &setup.target, &config);
         let plan = planner

@@ -46,9 +46,9 @@ pub struct SearchArgs {
     /// fp16, int8, int8+fp16 or fp32.
     #[arg(long, default_value_t = Precision::FP16)]
     pub precision: Precision,
-    /// Images per inference.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineConfig::MAX_BATCH)))]
-    pub batch: u32,
+    /// Images per inference [default: the model's own].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineConfig::MAX_BATCH)))]
+    pub batch: Option<u32>,
     /// No GPU fallback: never ask the DLA for what it refuses.
     #[arg(long)]
     pub strict: bool,
@@ -244,7 +244,9 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
     let target = Target::parse(&args.target)?;
     let config = EngineConfig {
         precision: args.precision,
-        batch: args.batch,
+        batch: args
+            .batch
+            .unwrap_or_else(|| EngineConfig::own_batch(&model)),
         dla_core: 0,
         gpu_fallback: !args.strict,
     };

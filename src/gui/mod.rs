@@ -64,6 +64,8 @@ pub struct Options {
     pub target: Target,
     /// How it would be built.
     pub config: EngineConfig,
+    /// Whether the batch in `config` holds; else the model's own does.
+    pub batch_said: bool,
     /// The placement to begin with.
     pub placement: Option<Placement>,
 }

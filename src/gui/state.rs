@@ -107,6 +107,8 @@ pub struct State {
     pub config: EngineConfig,
     /// The calibration cache with the INT8 ranges for measuring; made up without.
     pub calibration: Option<PathBuf>,
+    /// The first model takes the batch in `config`, not its own.
+    pub(super) batch_said: bool,
     /// Counts every change that a plan depends on.
     pub revision: u64,
     pub(super) judge: Option<Judge>,
@@ -211,6 +213,7 @@ impl State {
             inputs,
             target,
             config,
+            batch_said,
             placement,
         } = options;
         let mut state = Self {
@@ -219,6 +222,7 @@ impl State {
             target,
             config,
             calibration: None,
+            batch_said,
             revision: 0,
             judge: None,
             asked: None,
@@ -291,6 +295,7 @@ impl State {
                         "The last session ended unexpectedly; nothing was lost.",
                     ));
                 }
+                state.batch_said = true;
                 state.restore(found.session);
             }
             (None, None) => {

@@ -189,17 +189,28 @@ impl State {
     }
 
     fn loaded(&mut self, model: Model, path: PathBuf, options: LoadOptions) {
-        let first = self.open.is_none();
         let same = self
             .open
             .as_ref()
             .is_some_and(|o| o.model.source.structure_hash == model.source.structure_hash);
-        if !first && !same {
-            let back = self.store.put_back(&model.source.structure_hash);
-            let (placement, calibration) =
-                back.map_or_else(Default::default, |s| (s.placement, s.calibration));
-            self.doc = Document::new(placement);
-            self.calibration = calibration;
+        let own = EngineConfig::own_batch(&model);
+        match &self.open {
+            None if self.batch_said => {}
+            None => self.config.batch = own,
+            // A batch that was the model's own goes on being it, with other dims.
+            Some(open) if same => {
+                if self.config.batch == EngineConfig::own_batch(&open.model) {
+                    self.config.batch = own;
+                }
+            }
+            Some(_) => {
+                let back = self.store.put_back(&model.source.structure_hash);
+                self.config.batch = back.as_ref().map_or(own, |s| s.config.batch);
+                let (placement, calibration) =
+                    back.map_or_else(Default::default, |s| (s.placement, s.calibration));
+                self.doc = Document::new(placement);
+                self.calibration = calibration;
+            }
         }
         if let Err(unknown) = self.doc.placement().resolve(&model) {
             self.messages.push(Message::error(

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Model;
+
 /// TensorRT's precision flags. Neither set means FP32 only; `int8` alone does not imply `fp16`
 /// (torch2trt's `int8_mode`: ops without INT8 kernels then run in FP32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +90,14 @@ pub struct EngineConfig {
 impl EngineConfig {
     /// Most images per inference: what a DLA takes (rule `general.batch`).
     pub const MAX_BATCH: u32 = 4096;
+
+    /// The batch a model was exported with, as far as an engine can have it; what an engine has
+    /// where nobody says otherwise.
+    pub fn own_batch(model: &Model) -> u32 {
+        let own = model.batch().and_then(|b| u32::try_from(b).ok());
+        own.filter(|b| (1..=Self::MAX_BATCH).contains(b))
+            .unwrap_or(1)
+    }
 }
 
 impl Default for EngineConfig {
