@@ -80,6 +80,7 @@ fn chain(ops: u32) -> Model {
                 out_elems: elems,
             }),
             folded: vec![],
+            shared_name: None,
         })
         .collect();
     Model::from(ModelParts {
