@@ -436,16 +436,20 @@ impl State {
         self.touch(true);
     }
 
+    /// The work as it is now; `None` before a model is open.
+    pub(super) fn session(&self) -> Option<Session> {
+        Some(Session::of(
+            self.open.as_ref()?,
+            &self.target,
+            &self.config,
+            self.doc.placement(),
+            self.calibration.as_deref(),
+        ))
+    }
+
     /// Writes the session, soon and off this thread.
     pub fn autosave(&mut self) {
-        if let Some(open) = &self.open {
-            let session = Session::of(
-                open,
-                &self.target,
-                &self.config,
-                self.doc.placement(),
-                self.calibration.as_deref(),
-            );
+        if let Some(session) = self.session() {
             self.store.autosave(session);
         }
     }

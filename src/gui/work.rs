@@ -124,14 +124,9 @@ impl State {
     }
 
     fn put_aside(&mut self) {
-        let Some(open) = &self.open else { return };
-        let session = Session::of(
-            open,
-            &self.target,
-            &self.config,
-            self.doc.placement(),
-            self.calibration.as_deref(),
-        );
+        let Some(session) = self.session() else {
+            return;
+        };
         if session.is_plain() {
             return;
         }
