@@ -357,6 +357,37 @@ fn kept_placements_are_renamed_and_deleted_with_a_way_back() {
 }
 
 #[test]
+fn batches_and_lines_are_told_on_the_chart() {
+    let mut w = window();
+    w.state_mut().apply(Command::Batch(4));
+    w.settle();
+    w.key(Modifiers::COMMAND, Key::K);
+    w.key(Modifiers::COMMAND, Key::A);
+    w.type_into("Name", "four at once");
+    w.key(Modifiers::NONE, Key::Enter);
+    w.settle();
+    w.get_by_role_and_label(Role::Tab, "FPS against DLA share")
+        .click();
+    w.settle();
+    // One point of batch 4 makes no front.
+    assert!(w.query_by_label("Pareto front").is_none());
+    w.state_mut().apply(Command::Batch(1));
+    w.settle();
+    assert!(w.query_by_label("Pareto front").is_some());
+    assert!(w.query_by_label("another batch").is_some());
+    let kept = "four at once fp16, batch 4";
+    assert!(w.query_by_label_contains(kept).is_some());
+    w.get_by_role_and_label(Role::Tab, "FPS per placement")
+        .click();
+    w.settle();
+    assert!(w.query_by_label("FP16, BATCH 4").is_some());
+    assert!(w.query_by_label("Pareto front").is_none());
+    w.get_by_label_contains(kept).click();
+    w.settle();
+    assert_eq!(w.state().config.batch, 4);
+}
+
+#[test]
 fn published_figures_are_there_from_the_start() {
     let mut w = window();
     assert!(

@@ -10,7 +10,7 @@ use plotters::style::{FontStyle, register_font};
 
 use crate::figure::{Figure, short};
 
-use super::{Chart, Group, Mark, Point, View, elide};
+use super::{Chart, Group, Mark, Point, Spot, View, elide};
 
 /// A chart could not be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,20 @@ struct Colours {
     grid: RGBColor,
     mine: RGBColor,
     published: RGBColor,
-    front: RGBColor,
+    current: RGBColor,
+    line: RGBColor,
+}
+
+impl Colours {
+    /// A colour of what is beside the point: most of the way to the background.
+    fn muted(&self, colour: RGBColor) -> RGBColor {
+        let mix = |a: u8, b: u8| ((u16::from(a) + 2 * u16::from(b)) / 3) as u8;
+        RGBColor(
+            mix(colour.0, self.back.0),
+            mix(colour.1, self.back.1),
+            mix(colour.2, self.back.2),
+        )
+    }
 }
 
 impl Palette {
@@ -46,7 +59,8 @@ impl Palette {
                 grid: RGBColor(226, 230, 236),
                 mine: RGBColor(36, 99, 190),
                 published: RGBColor(150, 158, 170),
-                front: RGBColor(196, 110, 20),
+                current: RGBColor(196, 110, 20),
+                line: RGBColor(32, 138, 92),
             },
             Self::Dark => Colours {
                 back: RGBColor(22, 24, 29),
@@ -55,7 +69,8 @@ impl Palette {
                 grid: RGBColor(46, 50, 58),
                 mine: RGBColor(104, 164, 255),
                 published: RGBColor(112, 120, 132),
-                front: RGBColor(240, 164, 80),
+                current: RGBColor(240, 164, 80),
+                line: RGBColor(88, 196, 140),
             },
         }
     }
@@ -71,6 +86,8 @@ const SECTION: i32 = 16;
 const SCATTER_HEIGHT: u32 = 420;
 
 type Area<'a, DB> = DrawingArea<DB, Shift>;
+/// Draws a legend's sample at a place from the left.
+type Sample<'a, DB> = Box<dyn Fn(i32) -> DynElement<'static, DB, (i32, i32)> + 'a>;
 
 impl Chart {
     /// The chart as an SVG document.
@@ -150,7 +167,7 @@ impl Chart {
     ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
         area.fill(&c.back)?;
         text(area, &self.title, (24, 18), 22, c.text, HPos::Left)?;
-        legend(area, c)?;
+        self.legend(area, c)?;
         let mut y = TOP;
         for (i, (view, groups)) in self.sections().into_iter().enumerate() {
             y += if i > 0 { SECTION } else { 0 };
@@ -200,22 +217,27 @@ impl Chart {
             .x_label_formatter(&|x| format!("{x:.0}"))
             .y_label_formatter(&|y| format!("{y:.0}"))
             .draw()?;
-        let mut precisions: Vec<_> = self.points.iter().map(|p| p.precision).collect();
-        precisions.dedup();
-        for precision in precisions {
-            let line = self.pareto(precision);
-            if line.len() > 1 {
-                let points = line.iter().map(|(_, x, y)| (x * 100.0, *y));
-                chart.draw_series(LineSeries::new(points, c.front.mix(0.6).stroke_width(2)))?;
-                let (_, x, y) = line[0];
+        for (precision, line) in self.fronts() {
+            let points = line.iter().map(|(_, x, y)| (x * 100.0, *y));
+            chart.draw_series(LineSeries::new(points, c.line.stroke_width(2)))?;
+            if let Some((_, x, y)) = line.first() {
                 let at = (x * 100.0 + 2.0, y + top * 0.05);
-                let name = format!("{precision} Pareto front");
-                chart.draw_series([Text::new(name, at, style(13, c.front))])?;
+                chart.draw_series([Text::new(precision.to_string(), at, style(13, c.line))])?;
             }
         }
-        for (i, share, fps) in self.scatter() {
+        let (others, mut points): (Vec<_>, Vec<_>) = self
+            .scatter()
+            .into_iter()
+            .partition(|(i, ..)| self.other_batch(&self.points[*i]));
+        // What the chart is about lies over the rest, the placement on screen over all.
+        points.sort_by_key(|(i, ..)| self.points[*i].current);
+        for (i, share, fps) in others.into_iter().chain(points) {
             let point = &self.points[i];
-            let colour = colour_of(point, c);
+            let colour = if self.other_batch(point) {
+                c.muted(colour_of(point, c))
+            } else {
+                colour_of(point, c)
+            };
             let x = share * 100.0;
             if let (Mark::Estimated, Some((low, high))) = (point.mark, point.fps.range()) {
                 chart.draw_series(LineSeries::new([(x, low), (x, high)], colour.mix(0.5)))?;
@@ -228,6 +250,51 @@ impl Chart {
                 chart.draw_series([Circle::new((x, fps), 6, c.back.filled())])?;
             }
             chart.draw_series([Circle::new((x, fps), 6, fill)])?;
+        }
+        Ok(())
+    }
+
+    /// What the colours and shapes mean, of those that are drawn.
+    fn legend<DB: DrawingBackend>(
+        &self,
+        area: &Area<'_, DB>,
+        c: &Colours,
+    ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+        let any = |test: &dyn Fn(&Point) -> bool| self.points.iter().any(test);
+        let scatter = self.scatter();
+        let box_at = |x: i32| [(x, 50), (x + 12, 60)];
+        let square = |fill: ShapeStyle| move |x| Rectangle::new(box_at(x), fill).into_dyn();
+        let mut entries: Vec<(&str, i32, Sample<'_, DB>)> = Vec::new();
+        if any(&|p| p.mark == Mark::Estimated) {
+            let hollow = square(c.mine.stroke_width(2));
+            entries.push(("estimated, with its error band", 210, Box::new(hollow)));
+        }
+        if any(&|p| p.mark == Mark::Measured) {
+            entries.push(("measured", 90, Box::new(square(c.mine.filled()))));
+        }
+        if any(&|p| p.mark == Mark::Published) {
+            entries.push(("published", 90, Box::new(square(c.published.filled()))));
+        }
+        if any(&|p| p.current) {
+            entries.push(("this placement", 120, Box::new(square(c.current.filled()))));
+        }
+        if scatter.len() > 1 && !self.fronts().is_empty() {
+            let ends = |x: i32| vec![(x - 3, 55), (x + 13, 55)];
+            let style = c.line.stroke_width(2);
+            let line = move |x| PathElement::new(ends(x), style).into_dyn();
+            entries.push(("Pareto front", 110, Box::new(line)));
+        }
+        let other = |(i, ..): &Spot| self.other_batch(&self.points[*i]);
+        if scatter.len() > 1 && scatter.iter().any(other) {
+            let style = c.muted(c.mine).filled();
+            let circle = move |x| Circle::new((x + 6, 55), 5, style).into_dyn();
+            entries.push(("another batch", 110, Box::new(circle)));
+        }
+        let mut x = 24;
+        for (words, width, sample) in entries {
+            area.draw(&sample(x))?;
+            text(area, words, (x + 18, 48), 13, c.faint, HPos::Left)?;
+            x += width;
         }
         Ok(())
     }
@@ -255,7 +322,7 @@ pub(crate) fn load_font() -> Result<(), DrawError> {
 fn colour_of(point: &Point, c: &Colours) -> RGBColor {
     match (point.mark, point.current) {
         (Mark::Published, _) => c.published,
-        (_, true) => c.front,
+        (_, true) => c.current,
         (_, false) => c.mine,
     }
 }
@@ -273,34 +340,6 @@ fn text<DB: DrawingBackend>(
         .color(&colour)
         .pos(Pos::new(side, VPos::Top));
     area.draw(&Text::new(words.to_owned(), at, style))
-}
-
-fn legend<DB: DrawingBackend>(
-    area: &Area<'_, DB>,
-    c: &Colours,
-) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
-    let mut x = 24;
-    let entries = [
-        (Mark::Estimated, "estimated, with its error band", 220),
-        (Mark::Measured, "measured", 100),
-        (Mark::Published, "published", 100),
-    ];
-    for (mark, words, width) in entries {
-        let box_ = [(x, 50), (x + 12, 60)];
-        let colour = if mark == Mark::Published {
-            c.published
-        } else {
-            c.mine
-        };
-        let fill = match mark {
-            Mark::Estimated => colour.stroke_width(2),
-            Mark::Measured | Mark::Published => colour.filled(),
-        };
-        area.draw(&Rectangle::new(box_, fill))?;
-        text(area, words, (x + 18, 48), 13, c.faint, HPos::Left)?;
-        x += width;
-    }
-    Ok(())
 }
 
 fn bars<DB: DrawingBackend>(
@@ -341,7 +380,7 @@ fn bars<DB: DrawingBackend>(
         )?;
         area.draw(&Rectangle::new(
             [(LABELS, y + 8), (right, y + 12)],
-            c.front.filled(),
+            c.faint.filled(),
         ))?;
         text(
             area,
@@ -415,6 +454,20 @@ mod tests {
             "same data, same bytes"
         );
         assert_ne!(svg, sample().svg(Palette::Dark).unwrap());
+    }
+
+    #[test]
+    fn the_legend_names_what_is_drawn() {
+        let mut chart = sample();
+        let svg = chart.svg(Palette::Light).unwrap();
+        assert!(svg.contains("Pareto front"));
+        assert!(!svg.contains("another batch") && !svg.contains("this placement"));
+        chart.points[4].batch = 4;
+        chart.points[3].current = true;
+        let svg = chart.svg(Palette::Light).unwrap();
+        assert!(svg.contains("another batch") && svg.contains("this placement"));
+        chart.points.truncate(1);
+        assert!(!chart.svg(Palette::Light).unwrap().contains("Pareto front"));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Point {
     pub dla_mac_share: Option<f64>,
     /// Precision; bars are grouped by it.
     pub precision: Precision,
+    /// Images per inference; bars are grouped by it too, since FPS of several are not alike.
+    pub batch: u32,
     /// The deployment it ran in (`1GPU - 1DLA`); `None` alone.
     pub deployment: Option<String>,
     /// It is the placement on screen now.
@@ -66,6 +68,10 @@ pub struct Chart {
     pub points: Vec<Point>,
 }
 
+/// Where a point is in the scatter: its index in [`Chart::points`], its share of the
+/// multiply-accumulates on the DLA, its FPS.
+pub type Spot = (usize, f64, f64);
+
 /// Which way the points are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum View {
@@ -81,7 +87,7 @@ pub enum View {
 /// Bars that belong together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group<'a> {
-    /// Precision, or precision and deployment.
+    /// Precision, batch where there are several, and deployment.
     pub title: String,
     /// Indices into [`Chart::points`] and the points, fastest first within equal marks not
     /// reordered: the list's own order.
@@ -91,17 +97,37 @@ pub struct Group<'a> {
 }
 
 impl Chart {
-    /// Single-engine bars by precision, in order of first appearance.
-    pub fn groups(&self) -> Vec<Group<'_>> {
-        self.grouped(|p| p.deployment.is_none().then(|| p.precision.to_string()))
+    /// The batch the chart is about: of the placement on screen, else of the first point.
+    pub fn batch(&self) -> u32 {
+        let current = self.points.iter().find(|p| p.current);
+        current.or(self.points.first()).map_or(1, |p| p.batch)
     }
 
-    /// Engines of deployments, by deployment and precision.
+    /// Whether a point has another batch than the chart is about; drawn muted among the others.
+    pub fn other_batch(&self, point: &Point) -> bool {
+        point.batch != self.batch()
+    }
+
+    /// A point's precision, and its batch where the chart has several.
+    pub fn kind(&self, point: &Point) -> String {
+        if self.points.iter().any(|p| p.batch != point.batch) {
+            format!("{}, batch {}", point.precision, point.batch)
+        } else {
+            point.precision.to_string()
+        }
+    }
+
+    /// Single-engine bars by precision and batch, in order of first appearance.
+    pub fn groups(&self) -> Vec<Group<'_>> {
+        self.grouped(|p| p.deployment.is_none().then(|| self.kind(p)))
+    }
+
+    /// Engines of deployments, by deployment, precision and batch.
     pub fn deployments(&self) -> Vec<Group<'_>> {
         let mut groups = self.grouped(|p| {
             p.deployment
                 .as_ref()
-                .map(|d| format!("{d}, {}, {}", p.precision, p.mark.text()))
+                .map(|d| format!("{d}, {}, {}", self.kind(p), p.mark.text()))
         });
         for group in &mut groups {
             group.total_fps = group.bars.iter().map(|(_, p)| p.fps.value()).sum();
@@ -125,8 +151,8 @@ impl Chart {
         groups
     }
 
-    /// Points of single engines that have both coordinates: index, share on the DLA, FPS.
-    pub fn scatter(&self) -> Vec<(usize, f64, f64)> {
+    /// Points of single engines that have both coordinates.
+    pub fn scatter(&self) -> Vec<Spot> {
         let points = self
             .points
             .iter()
@@ -137,11 +163,26 @@ impl Chart {
             .collect()
     }
 
-    /// The Pareto line of the scatter for one precision: no other point has both more work off
-    /// the GPU and more FPS. By growing share.
-    pub fn pareto(&self, precision: Precision) -> Vec<(usize, f64, f64)> {
+    /// The Pareto lines of the scatter, one per precision that has two points or more.
+    pub fn fronts(&self) -> Vec<(Precision, Vec<Spot>)> {
+        let mut precisions = Vec::new();
+        for point in &self.points {
+            if !precisions.contains(&point.precision) {
+                precisions.push(point.precision);
+            }
+        }
+        let line = |p: Precision| Some((p, self.pareto(p))).filter(|(_, line)| line.len() > 1);
+        precisions.into_iter().filter_map(line).collect()
+    }
+
+    /// The Pareto line of the scatter for one precision at [`Self::batch`]: no other point has both
+    /// more work off the GPU and more FPS. By growing share.
+    pub fn pareto(&self, precision: Precision) -> Vec<Spot> {
         let mut points = self.scatter();
-        points.retain(|(i, _, _)| self.points[*i].precision == precision);
+        points.retain(|(i, _, _)| {
+            let point = &self.points[*i];
+            point.precision == precision && !self.other_batch(point)
+        });
         points.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.2.total_cmp(&a.2)));
         let mut best = f64::NEG_INFINITY;
         points.retain(|(_, _, fps)| {
@@ -197,6 +238,7 @@ pub(crate) mod tests {
             mark,
             dla_mac_share: Some(share),
             precision: Precision::FP16,
+            batch: 1,
             deployment: None,
             current: false,
             load: None,
@@ -242,6 +284,36 @@ pub(crate) mod tests {
         let line = sample().pareto(Precision::FP16);
         let indices: Vec<usize> = line.iter().map(|(i, _, _)| *i).collect();
         assert_eq!(indices, [0, 2, 1]);
+    }
+
+    #[test]
+    fn batches_are_not_alike() {
+        let mut chart = sample();
+        assert_eq!(chart.kind(&chart.points[0]), "fp16");
+        let mut four = point("four", 0.25, 900.0, Mark::Estimated);
+        four.batch = 4;
+        chart.points.push(four);
+        let titles = |chart: &Chart| -> Vec<String> {
+            let groups = chart.groups();
+            groups.iter().map(|g| g.title.clone()).collect()
+        };
+        assert_eq!(titles(&chart), ["fp16, batch 1", "fp16, batch 4"]);
+        assert_eq!(
+            chart.deployments()[0].title,
+            "1GPU - 1DLA, fp16, batch 1, published"
+        );
+        let [(_, line)] = &chart.fronts()[..] else {
+            panic!("one precision")
+        };
+        let indices: Vec<usize> = line.iter().map(|(i, _, _)| *i).collect();
+        assert_eq!(
+            indices,
+            [0, 2, 1],
+            "the faster point of batch 4 is no match"
+        );
+        chart.points[7].current = true;
+        assert_eq!(chart.batch(), 4);
+        assert!(chart.other_batch(&chart.points[0]) && chart.fronts().is_empty());
     }
 
     #[test]

@@ -117,9 +117,9 @@ pub fn run(args: &ChartArgs) -> Result<ExitCode> {
             .map_or(String::new(), |d| format!("in {d}"));
         writeln!(
             out,
-            "{:<28} {:<9} {:<20} {:<10} {share:<14} {beside}",
+            "{:<28} {:<18} {:<20} {:<10} {share:<14} {beside}",
             point.label,
-            point.precision.as_str(),
+            chart.kind(point),
             point.fps.to_string(),
             point.mark.text(),
         )?;
@@ -176,10 +176,6 @@ pub(super) fn series(
     }
     let mut estimated = Vec::new();
     for (label, placement, config) in asked {
-        let label = match config.batch {
-            n if n == setup.config.batch => label,
-            n => format!("{label}, batch {n}"),
-        };
         let planner = Planner::new(model, target, &config);
         let estimator = history::estimator(&planner);
         let judged = args::judge(&estimator, &placement).with_context(|| label.clone())?;
@@ -193,8 +189,9 @@ pub(super) fn series(
                 Buildable::No { .. } => None,
             },
             precision: config.precision,
+            batch: config.batch,
             deployment: None,
-            current: placement == setup.placement,
+            current: placement == setup.placement && config == setup.config,
             load: Some((placement, config)),
         });
     }

@@ -17,8 +17,9 @@ use super::super::widgets;
 
 const ROW: f32 = 22.0;
 const VALUE: f32 = 92.0;
-/// Width of the legend with all its marks.
+/// Width of the legend with all its marks, and of what the scatter adds.
 const LEGEND: f32 = 240.0;
+const SCATTER_LEGEND: f32 = 320.0;
 
 /// Name of a view on its tab.
 pub fn title(view: View) -> &'static str {
@@ -49,7 +50,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         let mut line = ui.new_child(egui::UiBuilder::new().max_rect(area).layout(layout));
         line.add_space(PAD);
         line.spacing_mut().item_spacing.x = 5.0;
-        legend(&mut line, chart, &t);
+        legend(&mut line, state, &t);
         if state.view_of_chart == View::Scatter {
             ui.add_space(22.0);
         }
@@ -89,9 +90,13 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             ui.add_space(PAD);
             ui.spacing_mut().item_spacing.x = 5.0;
-            wide = ui.available_width() > LEGEND;
+            let more = match state.view_of_chart {
+                View::Scatter => SCATTER_LEGEND,
+                View::Bars | View::Deployments => 0.0,
+            };
+            wide = ui.available_width() > LEGEND + more;
             if !state.runs.shown && wide {
-                legend(ui, chart, t);
+                legend(ui, state, t);
             }
         });
     });
@@ -121,20 +126,76 @@ fn tab(ui: &mut Ui, title: &str, chosen: bool, t: &Tokens) -> bool {
     response.clicked()
 }
 
-fn legend(ui: &mut Ui, chart: &Chart, t: &Tokens) {
+/// What the marks and lines mean, of those that are drawn; right to left.
+fn legend(ui: &mut Ui, state: &State, t: &Tokens) {
+    let chart = &state.points.chart;
+    if state.view_of_chart == View::Scatter {
+        let scatter = chart.scatter();
+        if scatter
+            .iter()
+            .any(|(i, ..)| chart.other_batch(&chart.points[*i]))
+        {
+            let at = sample(ui, "another batch", t);
+            draw_mark(ui.painter(), at, Mark::Measured, muted(t.accent), 4.0, t);
+            ui.add_space(5.0);
+        }
+        let lines = [
+            (
+                "found front",
+                found_color(t),
+                state.points.front.scatter().len() > 1,
+            ),
+            ("Pareto front", front_color(t), !chart.fronts().is_empty()),
+        ];
+        for (name, color, _) in lines.into_iter().filter(|(.., drawn)| *drawn) {
+            let at = sample(ui, name, t);
+            let ends = at.x - 6.0..=at.x + 6.0;
+            ui.painter().hline(ends, at.y, Stroke::new(1.5, color));
+            ui.add_space(5.0);
+        }
+    }
     for mark in [Mark::Published, Mark::Measured, Mark::Estimated] {
         if !chart.points.iter().any(|p| p.mark == mark) {
             continue;
         }
-        ui.label(RichText::new(mark.text()).font(theme::small()).color(t.dim));
-        let (rect, _) = ui.allocate_exact_size(Vec2::splat(10.0), Sense::hover());
+        let at = sample(ui, mark.text(), t);
         let color = if mark == Mark::Published {
             t.reference
         } else {
             t.accent
         };
-        draw_mark(ui.painter(), rect.center(), mark, color, 4.0, t);
+        draw_mark(ui.painter(), at, mark, color, 4.0, t);
         ui.add_space(5.0);
+    }
+}
+
+/// A name in the legend; where its sample goes.
+fn sample(ui: &mut Ui, name: &str, t: &Tokens) -> Pos2 {
+    ui.label(RichText::new(name).font(theme::small()).color(t.dim));
+    let (rect, _) = ui.allocate_exact_size(Vec2::splat(10.0), Sense::hover());
+    rect.center()
+}
+
+/// Colour of the front of what is drawn.
+fn front_color(t: &Tokens) -> Color32 {
+    t.amber.gamma_multiply(0.55)
+}
+
+/// Colour of the front a search has found.
+pub(super) fn found_color(t: &Tokens) -> Color32 {
+    t.accent.gamma_multiply(0.6)
+}
+
+fn muted(color: Color32) -> Color32 {
+    color.gamma_multiply(0.4)
+}
+
+/// A colour, muted for a point of another batch than the chart is about.
+pub(super) fn batch_color(chart: &Chart, point: &Point, color: Color32) -> Color32 {
+    if chart.other_batch(point) {
+        muted(color)
+    } else {
+        color
     }
 }
 
@@ -382,11 +443,12 @@ pub(super) fn finish(
     out: &mut Vec<Command>,
 ) {
     let value = point.fps.to_string();
+    let kind = state.points.chart.kind(point);
     response.widget_info(|| {
         WidgetInfo::labeled(
             Role::Button,
             true,
-            format!("{} {}: {value}", point.label, point.precision),
+            format!("{} {kind}: {value}", point.label),
         )
     });
     let load = point
@@ -433,8 +495,12 @@ pub(super) fn finish(
             Figure::Measured(m) => format!("{} FPS", short(m.value)),
             Figure::None { .. } => "no estimate".to_owned(),
         };
-        let precision = point.precision.to_string().to_ascii_uppercase();
-        ui.label(format!("{figure}, {precision}, {}", point.mark.text()));
+        let kind = kind.replacen(
+            point.precision.as_str(),
+            &point.precision.as_str().to_ascii_uppercase(),
+            1,
+        );
+        ui.label(format!("{figure}, {kind}, {}", point.mark.text()));
         if let Some(share) = point.dla_mac_share {
             ui.label(format!("{:.0} % of the MACs on DLA", share * 100.0));
         }
@@ -471,9 +537,7 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         .max_fps(View::Scatter)
         .max(front.max_fps(View::Scatter))
         * 1.08;
-    let mut precisions: Vec<_> = chart.points.iter().map(|p| p.precision).collect();
-    precisions.sort_by_key(|p| (p.int8, p.fp16));
-    precisions.dedup();
+    let fronts = chart.fronts();
     let area = ui.available_rect_before_wrap();
     let area = Rect::from_min_max(
         area.min + Vec2::new(PAD, 6.0),
@@ -499,41 +563,40 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         .x_grid_spacer(egui_plot::uniform_grid_spacer(|_| [100.0, 50.0, 10.0]))
         .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
         .show(&mut inner, |plot| {
-            for precision in &precisions {
-                let line: Vec<[f64; 2]> = chart
-                    .pareto(*precision)
+            for (precision, line) in &fronts {
+                let line: Vec<[f64; 2]> = line
                     .iter()
                     .map(|(_, share, fps)| [share * 100.0, *fps])
                     .collect();
-                if line.len() > 1 {
-                    plot.line(
-                        Line::new(format!("front {precision}"), PlotPoints::from(line))
-                            .color(t.amber.gamma_multiply(0.55))
-                            .width(1.5)
-                            .allow_hover(false),
-                    );
-                }
+                plot.line(
+                    Line::new(format!("front {precision}"), PlotPoints::from(line))
+                        .color(front_color(t))
+                        .width(1.5)
+                        .allow_hover(false),
+                );
             }
         });
     let frame = *drawn.transform.frame();
     let painter = ui.painter().with_clip_rect(frame);
-    for precision in &precisions {
+    for (precision, line) in &fronts {
         // The front's left end names its precision.
-        if let [(_, share, fps), _, ..] = chart.pareto(*precision)[..] {
-            let at = PlotPoint::new(share * 100.0, fps);
+        if let Some((_, share, fps)) = line.first() {
+            let at = PlotPoint::new(share * 100.0, *fps);
             let at = drawn.transform.position_from_point(&at) + Vec2::new(10.0, -12.0);
             let text = precision.to_string().to_ascii_uppercase();
             painter.text(at, egui::Align2::LEFT_CENTER, text, theme::small(), t.dim);
         }
     }
     super::find::front(ui, state, front, &drawn.transform, t, out);
-    // The current placement last, over the others.
-    let (current, others): (Vec<_>, Vec<_>) = points
-        .into_iter()
-        .partition(|(i, ..)| chart.points[*i].current);
-    for (i, share, fps) in others.into_iter().chain(current) {
+    // The current placement last, over the others, and other batches under all.
+    let mut points = points;
+    points.sort_by_key(|(i, ..)| {
+        let point = &chart.points[*i];
+        (point.current, !chart.other_batch(point))
+    });
+    for (i, share, fps) in points {
         let point = &chart.points[i];
-        let color = color_of(point, t);
+        let color = batch_color(chart, point, color_of(point, t));
         let place = |y: f64| {
             drawn
                 .transform

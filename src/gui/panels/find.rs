@@ -23,7 +23,7 @@ use super::super::find::{self, Form, GoalKind, TIME_LIMIT, Why};
 use super::super::state::State;
 use super::super::theme::{self, PAD, Tokens};
 use super::super::widgets::{self, Icon};
-use super::chart::{draw_mark, finish};
+use super::chart::{batch_color, draw_mark, finish, found_color};
 use super::reasons::{note, section};
 
 /// Height of a proposal's two lines.
@@ -1106,7 +1106,7 @@ pub fn front(
             .map(|(_, share, fps)| place(*share, *fps))
             .collect();
         // Segments by themselves: joined, near points at sharp angles make wedges.
-        let stroke = Stroke::new(1.5, t.accent.gamma_multiply(0.6));
+        let stroke = Stroke::new(1.5, found_color(t));
         for ends in line.windows(2) {
             painter.line_segment([ends[0], ends[1]], stroke);
         }
@@ -1120,7 +1120,8 @@ pub fn front(
         let hit = Rect::from_center_size(at, Vec2::splat(12.0));
         let response = ui.interact(hit, egui::Id::unique(("front", i)), Sense::click());
         let r = if response.hovered() { 5.0 } else { 3.2 };
-        draw_mark(&painter, at, point.mark, t.accent, r, t);
+        let color = batch_color(&state.points.chart, point, t.accent);
+        draw_mark(&painter, at, point.mark, color, r, t);
         finish(response, state, usize::MAX, point, t, out);
     }
 }
