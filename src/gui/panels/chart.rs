@@ -6,7 +6,7 @@ use egui::{
 };
 use egui_plot::{Line, Plot, PlotPoint, PlotPoints};
 
-use crate::chart::{Chart, Group, Mark, Point, View};
+use crate::chart::{Chart, Group, Mark, Point, Spot, View};
 use crate::figure::{Figure, short};
 
 use super::super::command::Command;
@@ -18,8 +18,8 @@ use super::super::widgets;
 const ROW: f32 = 22.0;
 const VALUE: f32 = 92.0;
 /// Width of the legend with all its marks, and of what the scatter adds.
-const LEGEND: f32 = 240.0;
-const SCATTER_LEGEND: f32 = 320.0;
+const LEGEND: f32 = 340.0;
+const SCATTER_LEGEND: f32 = 200.0;
 
 /// Name of a view on its tab.
 pub fn title(view: View) -> &'static str {
@@ -126,54 +126,61 @@ fn tab(ui: &mut Ui, title: &str, chosen: bool, t: &Tokens) -> bool {
     response.clicked()
 }
 
+/// Entries of the legend that fit beside each other in the narrowest window by their full names.
+const FULL_NAMES: usize = 4;
+
 /// What the marks and lines mean, of those that are drawn; right to left.
 fn legend(ui: &mut Ui, state: &State, t: &Tokens) {
+    type Draw<'a> = Box<dyn Fn(&egui::Painter, Pos2) + 'a>;
     let chart = &state.points.chart;
+    let line = |color: Color32| -> Draw<'_> {
+        let stroke = Stroke::new(1.5, color);
+        Box::new(move |painter, at| {
+            painter.hline(at.x - 6.0..=at.x + 6.0, at.y, stroke);
+        })
+    };
+    let dot = |mark: Mark, color: Color32| -> Draw<'_> {
+        Box::new(move |painter, at| {
+            if mark == Mark::Estimated {
+                let stroke = Stroke::new(1.2, color.gamma_multiply(0.6));
+                painter.vline(at.x, at.y - 8.0..=at.y + 8.0, stroke);
+            }
+            draw_mark(painter, at, mark, color, 4.0, t);
+        })
+    };
+    let mut entries: Vec<(&str, &str, Draw<'_>)> = Vec::new();
     if state.view_of_chart == View::Scatter {
-        let scatter = chart.scatter();
-        if scatter
-            .iter()
-            .any(|(i, ..)| chart.other_batch(&chart.points[*i]))
-        {
-            let at = sample(ui, "another batch", t);
-            draw_mark(ui.painter(), at, Mark::Measured, muted(t.accent), 4.0, t);
-            ui.add_space(5.0);
+        let other = |(i, ..): &Spot| chart.other_batch(&chart.points[*i]);
+        if chart.scatter().iter().any(other) {
+            let sample = dot(Mark::Measured, muted(t.accent));
+            entries.push(("another batch", "other batch", sample));
         }
-        let lines = [
-            (
-                "found front",
-                found_color(t),
-                state.points.front.scatter().len() > 1,
-            ),
-            ("Pareto front", front_color(t), !chart.fronts().is_empty()),
-        ];
-        for (name, color, _) in lines.into_iter().filter(|(.., drawn)| *drawn) {
-            let at = sample(ui, name, t);
-            let ends = at.x - 6.0..=at.x + 6.0;
-            ui.painter().hline(ends, at.y, Stroke::new(1.5, color));
-            ui.add_space(5.0);
+        if state.points.front.scatter().len() > 1 {
+            entries.push(("found front", "found", line(found_color(t))));
+        }
+        if !chart.fronts().is_empty() {
+            entries.push(("Pareto front", "front", line(front_color(t))));
         }
     }
     for mark in [Mark::Published, Mark::Measured, Mark::Estimated] {
         if !chart.points.iter().any(|p| p.mark == mark) {
             continue;
         }
-        let at = sample(ui, mark.text(), t);
-        let color = if mark == Mark::Published {
-            t.reference
-        } else {
-            t.accent
+        let (name, color) = match mark {
+            Mark::Estimated => ("estimated, with its error band", t.accent),
+            Mark::Measured => (mark.text(), t.accent),
+            Mark::Published => (mark.text(), t.reference),
         };
-        draw_mark(ui.painter(), at, mark, color, 4.0, t);
+        entries.push((name, mark.text(), dot(mark, color)));
+    }
+    let full = entries.len() <= FULL_NAMES;
+    for (name, short, draw) in entries {
+        let name = if full { name } else { short };
+        ui.label(RichText::new(name).font(theme::small()).color(t.dim));
+        let (rect, _) = ui.allocate_exact_size(Vec2::splat(10.0), Sense::hover());
+        draw(ui.painter(), rect.center());
         ui.add_space(5.0);
     }
-}
-
-/// A name in the legend; where its sample goes.
-fn sample(ui: &mut Ui, name: &str, t: &Tokens) -> Pos2 {
-    ui.label(RichText::new(name).font(theme::small()).color(t.dim));
-    let (rect, _) = ui.allocate_exact_size(Vec2::splat(10.0), Sense::hover());
-    rect.center()
 }
 
 /// Colour of the front of what is drawn.
