@@ -86,7 +86,7 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
     /// Folder of built engines and timing caches; by default in the user's cache folder.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["no_cache", "on"])]
     pub cache: Option<PathBuf>,
     /// Build anew and keep nothing.
     #[arg(long)]
@@ -165,7 +165,7 @@ fn parse_pool(text: &str) -> Result<(PoolName, u64), String> {
 /// The model, placement or target cannot be read, or a file cannot be written.
 pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     let model = args.model.load()?;
-    let requests = requests(args)?;
+    let requests = requests(args, EngineConfig::own_batch(&model))?;
     let target = match &args.target {
         Some(text) => Some(Target::parse(text)?),
         None => environment::target(&args.machine.environment()?),
@@ -264,7 +264,7 @@ fn build(
     Ok(ExitCode::SUCCESS)
 }
 
-fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
+fn requests(args: &ProfileArgs, own_batch: u32) -> Result<Vec<Request>> {
     let cache_dir = if args.no_cache {
         None
     } else {
@@ -302,7 +302,13 @@ fn requests(args: &ProfileArgs) -> Result<Vec<Request>> {
         *slot = Some(*bytes);
     }
     let file = args.placement.document()?;
-    let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
+    let from = file.as_ref().map_or_else(
+        || EngineConfig {
+            batch: own_batch,
+            ..EngineConfig::default()
+        },
+        |f| f.engine.clone(),
+    );
     let config = args.engine.config(&from);
     let base = |placement: Placement, config: EngineConfig| -> Result<Request> {
         let request = Request {
@@ -583,7 +589,7 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<Vec<Request>> {
-        requests(&Cli::try_parse_from(line.split(' '))?.args)
+        requests(&Cli::try_parse_from(line.split(' '))?.args, 1)
     }
 
     #[test]
