@@ -1,13 +1,15 @@
 //! The other end of a worker: starts it, listens, and ends it whatever it does.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::ops::ControlFlow;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -78,6 +80,10 @@ impl Default for Limits {
 const MAX_GARBAGE: u32 = 10_000;
 /// Log lines that go into a failed run.
 const FAILED_TAIL: usize = 200;
+/// How often a worker elsewhere hears from its client.
+const PING: Duration = Duration::from_secs(10);
+/// Lines of stderr that may explain the end of a worker.
+const SAID: usize = 50;
 
 /// What happens on the way.
 #[derive(Debug)]
@@ -121,7 +127,8 @@ enum Incoming {
 /// What the writer thread sends.
 enum Outgoing {
     Line(String),
-    Files(Vec<PathBuf>),
+    /// Files and how many bytes of each were announced.
+    Files(Vec<(PathBuf, u64)>),
 }
 
 /// A worker at work on one request.
@@ -132,6 +139,15 @@ pub struct Client {
     host: Option<Host>,
     /// The command, while its files are on their way.
     held: Option<(Command, Parcel)>,
+    /// The files were asked for.
+    sending: bool,
+    /// Why a file could not be sent, if so.
+    unsent: Arc<OnceLock<String>>,
+    /// The last lines of stderr: ssh's own, not TensorRT's log.
+    said: VecDeque<String>,
+    /// Since when the worker has what it needs.
+    ready: Instant,
+    pinged: Instant,
     incoming: Receiver<Incoming>,
     limits: Limits,
     request: Request,
@@ -223,12 +239,18 @@ impl Client {
         })?;
         let group = Pid::from_raw(child.id() as i32);
         let (lines, incoming) = sync_channel(256);
-        let wired = wire(&mut child, &lines);
+        let unsent = Arc::new(OnceLock::new());
+        let wired = wire(&mut child, &lines, &unsent);
         let client = Self {
             group,
             commands: None,
             host: worker.host.clone(),
             held: None,
+            sending: false,
+            unsent: Arc::clone(&unsent),
+            said: VecDeque::new(),
+            ready: Instant::now(),
+            pinged: Instant::now(),
             incoming,
             limits,
             ring: LogRing::default(),
@@ -298,7 +320,13 @@ impl Client {
                 }
                 self.log(LogLine::new(Level::Info, &line))
             }
-            Ok(Incoming::Stderr(line)) => self.log(LogLine::new(Level::Info, &line)),
+            Ok(Incoming::Stderr(line)) => {
+                if self.said.len() == SAID {
+                    self.said.pop_front();
+                }
+                self.said.push_back(super::log::escape(&line, 300));
+                self.log(LogLine::new(Level::Info, &line))
+            }
             Ok(Incoming::Foreign(e)) => self.done_failed(
                 ErrorKind::Protocol,
                 format!("the worker cannot be used: {e}"),
@@ -335,7 +363,10 @@ impl Client {
                 environment,
                 unavailable,
             } => {
-                self.greeted = true;
+                // Once is enough, whatever the other machine says.
+                if std::mem::replace(&mut self.greeted, true) {
+                    return Update::Tick;
+                }
                 self.environment = (*environment).clone();
                 if unavailable.is_some() {
                     // It refuses, and says why: no need to send it files.
@@ -370,14 +401,20 @@ impl Client {
             }
             Event::Log { line } => self.log(LogLine::new(line.level, &line.text)),
             Event::Wanted { wanted } => {
-                if wanted && let (Some((_, parcel)), Some(commands)) = (&self.held, &self.commands)
+                if wanted
+                    && !self.sending
+                    && let (Some((_, parcel)), Some(commands)) = (&self.held, &self.commands)
                 {
+                    self.sending = true;
+                    let sizes = parcel.entries.iter().map(|e| e.bytes);
+                    let files = parcel.paths.iter().cloned().zip(sizes).collect();
                     // A worker that is gone is noticed elsewhere.
-                    let _gone = commands.send(Outgoing::Files(parcel.paths.clone()));
+                    let _gone = commands.send(Outgoing::Files(files));
                 }
                 Update::Tick
             }
             Event::Received { folder, cache } => {
+                self.ready = Instant::now();
                 let there = |request: Box<Request>| {
                     Box::new(parcel::unpacked(&request, &folder, Some(&cache)))
                 };
@@ -409,7 +446,10 @@ impl Client {
                 }
                 None => self.done(*report),
             },
-            Event::Failed { failure, model } => {
+            Event::Failed { mut failure, model } => {
+                if let Some(why) = self.unsent.get() {
+                    failure.message.clone_from(why);
+                }
                 let mut run = self.fail_with(&failure);
                 if !model.name.is_empty() {
                     run.model = model;
@@ -419,8 +459,18 @@ impl Client {
         }
     }
 
+    /// Tells a worker elsewhere, now and then, that the client is still there. Polling does it too.
+    pub(super) fn ping(&mut self) {
+        // Never while files are on their way: a line would be taken for content.
+        if self.host.is_some() && self.held.is_none() && self.pinged.elapsed() > PING {
+            self.pinged = Instant::now();
+            self.send(Command::Ping);
+        }
+    }
+
     /// Looks at the clocks.
     fn watch(&mut self) -> Update {
+        self.ping();
         if !self.greeted && self.started.elapsed() > self.limits.hello {
             let message = format!(
                 "the worker said nothing for {} s",
@@ -436,8 +486,9 @@ impl Client {
             );
             return self.done_failed(ErrorKind::TimedOut, message);
         }
-        let building = self.stage <= Stage::Reference;
-        if building && self.started.elapsed() > self.limits.build {
+        // Files may take as long as the link makes them, while they move.
+        let building = self.held.is_none() && self.stage <= Stage::Reference;
+        if building && self.ready.elapsed() > self.limits.build {
             let message = format!(
                 "{} took over {} s; allow more with --build-timeout",
                 self.stage.label(),
@@ -470,10 +521,13 @@ impl Client {
 
     fn death(&mut self) -> String {
         self.end(Duration::from_millis(200));
+        if let Some(why) = self.unsent.get() {
+            return why.clone();
+        }
         let status = self.exited.map(|(status, _)| status);
         if let (Some(host), Some(code)) = (&self.host, status.and_then(|s| s.code())) {
-            let said: Vec<&str> = self.ring.lines().map(|l| l.text.as_str()).collect();
-            if let Some(why) = host.explain(code, &said) {
+            let said: Vec<&str> = self.said.iter().map(String::as_str).collect();
+            if let Some(why) = host.explain(code, self.greeted, &said) {
                 return why;
             }
         }
@@ -595,7 +649,11 @@ fn failed_run(request: &Request, started_ms: u64, failure: Failure) -> Run {
 }
 
 /// Starts the threads that read and write the worker's pipes.
-fn wire(child: &mut Child, lines: &SyncSender<Incoming>) -> std::io::Result<Sender<Outgoing>> {
+fn wire(
+    child: &mut Child,
+    lines: &SyncSender<Incoming>,
+    unsent: &Arc<OnceLock<String>>,
+) -> std::io::Result<Sender<Outgoing>> {
     let thread = |name: &str| std::thread::Builder::new().name(name.into());
     if let Some(stdout) = child.stdout.take() {
         let lines = lines.clone();
@@ -616,13 +674,14 @@ fn wire(child: &mut Child, lines: &SyncSender<Incoming>) -> std::io::Result<Send
     #[expect(clippy::disallowed_methods, reason = "a handful of commands per run")]
     let (commands, queue) = std::sync::mpsc::channel::<Outgoing>();
     if let Some(mut stdin) = child.stdin.take() {
+        let unsent = Arc::clone(unsent);
         thread("worker-stdin").spawn(move || {
             while let Ok(next) = queue.recv() {
                 let sent = match next {
                     Outgoing::Line(line) => stdin.write_all(line.as_bytes()),
-                    Outgoing::Files(paths) => paths.iter().try_for_each(|path| {
-                        std::io::copy(&mut File::open(path)?, &mut stdin).map(|_| ())
-                    }),
+                    Outgoing::Files(files) => files
+                        .iter()
+                        .try_for_each(|(path, bytes)| send_file(path, *bytes, &mut stdin, &unsent)),
                 };
                 // A file that cannot be read any more ends the worker as well: its stdin closes.
                 if sent.and_then(|()| stdin.flush()).is_err() {
@@ -632,6 +691,34 @@ fn wire(child: &mut Child, lines: &SyncSender<Incoming>) -> std::io::Result<Send
         })?;
     }
     Ok(commands)
+}
+
+/// Sends exactly the bytes that were announced: one more or less and the worker would take the
+/// next command for content.
+fn send_file(
+    path: &Path,
+    bytes: u64,
+    to: &mut impl Write,
+    unsent: &OnceLock<String>,
+) -> std::io::Result<()> {
+    let lost = |e: std::io::Error| {
+        let _first = unsent.set(format!(
+            "{} changed while it was sent ({e}); measure again",
+            path.display()
+        ));
+        e
+    };
+    let mut file = File::open(path).map_err(lost)?;
+    let mut chunk = vec![0; 1 << 20];
+    let mut left = bytes;
+    while left > 0 {
+        let n = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let part = chunk.get_mut(..n).unwrap_or_default();
+        file.read_exact(part).map_err(lost)?;
+        to.write_all(part)?;
+        left -= n as u64;
+    }
+    Ok(())
 }
 
 enum Line {

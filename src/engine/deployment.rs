@@ -26,6 +26,8 @@ pub fn deploy(
             Err(run) => return abandon(clients, i, *run, &group, requests.len()),
         };
         loop {
+            // These wait, maybe for a long build.
+            clients.iter_mut().for_each(Client::ping);
             match client.poll(Duration::from_millis(50)) {
                 Update::Done(run) => return abandon(clients, i, *run, &group, requests.len()),
                 Update::Ready => {

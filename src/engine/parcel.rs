@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, Write as _};
 use std::path::{Component, Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,6 @@ const KEPT: usize = 8;
 /// Most files in a parcel.
 const MAX_FILES: usize = 100_000;
 const CHUNK: usize = 1 << 20;
-const MODEL: &str = "model/model.onnx";
 const ENGINE: &str = "engine.plan";
 const RANGES: &str = "calibration.cache";
 const BATCHES: &str = "batches";
@@ -71,6 +70,13 @@ fn at(path: &Path) -> impl Fn(std::io::Error) -> ParcelError + use<'_> {
     }
 }
 
+/// The model in a parcel: under its own name, which its runs bear, where that is a plain one.
+fn model_entry(model: &Path) -> String {
+    let name = model.file_name().and_then(|n| n.to_str());
+    let name = name.filter(|n| !n.contains('\\'));
+    format!("model/{}", name.unwrap_or("model.onnx"))
+}
+
 /// What a request needs, on this machine.
 #[derive(Clone, Debug)]
 pub struct Parcel {
@@ -95,14 +101,19 @@ impl Parcel {
         }
         let model = &request.model;
         if !model.to_string_lossy().starts_with("bundled:") {
-            parcel.add(MODEL.into(), model)?;
+            parcel.add(model_entry(model), model)?;
             let file = File::open(model).map_err(at(model))?;
-            // SAFETY: read only; a file that changes meanwhile fails its digest on the other side.
+            // SAFETY: read only; the file is not written by this program.
             let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(at(model))?;
             let folder = model.parent().unwrap_or(Path::new("."));
             for location in weights::external_files(&bytes, folder)? {
-                let path = folder.join(&location);
-                parcel.add(format!("model/{location}"), &path)?;
+                // `./w.bin` and `w.bin` are one file, and the model may hold its own weights.
+                let path: PathBuf = folder.join(&location).components().collect();
+                let place: PathBuf = Path::new("model").join(&location).components().collect();
+                let name = place.to_string_lossy().into_owned();
+                if parcel.entries.iter().all(|e| e.name != name) {
+                    parcel.add(name, &path)?;
+                }
             }
         }
         match &request.calibration {
@@ -149,7 +160,7 @@ impl Parcel {
 pub fn unpacked(request: &Request, folder: &Path, cache: Option<&Path>) -> Request {
     let mut request = request.clone();
     if !request.model.to_string_lossy().starts_with("bundled:") {
-        request.model = folder.join(MODEL);
+        request.model = folder.join(model_entry(&request.model));
     }
     match &mut request.calibration {
         Calibration::Dummy => {}
@@ -166,7 +177,7 @@ pub fn unpacked(request: &Request, folder: &Path, cache: Option<&Path>) -> Reque
 }
 
 /// The other end: takes a parcel from the client, or finds that it is here already, and says
-/// where.
+/// where. `came` hears of every part.
 ///
 /// # Errors
 /// The parcel is not sound, or cannot be stored.
@@ -174,6 +185,7 @@ pub(super) fn receive(
     stream: &mut impl BufRead,
     entries: &[Entry],
     outbox: &Outbox,
+    came: &mut dyn FnMut(),
 ) -> Result<(), ParcelError> {
     check(entries)?;
     let dirs = directories::ProjectDirs::from("", "", "dlaplan").ok_or(ParcelError::NoFolder)?;
@@ -181,7 +193,7 @@ pub(super) fn receive(
     fs::create_dir_all(&received).map_err(at(&received))?;
     let folder = received.join(digest(entries));
     outbox.stage(Stage::Send);
-    let wanted = !folder.is_dir();
+    let wanted = !whole(&folder, entries);
     outbox.send(Event::Wanted { wanted });
     if wanted {
         let whole = tempfile::tempdir_in(&received).map_err(at(&received))?;
@@ -189,10 +201,14 @@ pub(super) fn receive(
         let mut done = 0;
         for entry in entries {
             take(stream, entry, whole.path(), &mut |bytes| {
+                came();
                 done += bytes;
                 let share = done as f64 / total.max(1) as f64;
                 outbox.share(share, &entry.name);
             })?;
+        }
+        if folder.is_dir() && !self::whole(&folder, entries) {
+            discard(&received, &folder).map_err(at(&folder))?;
         }
         // Another worker may have been given the same parcel at the same time.
         match fs::rename(whole.path(), &folder) {
@@ -213,6 +229,22 @@ pub(super) fn receive(
         cache: dirs.cache_dir().join("engines"),
     });
     Ok(())
+}
+
+/// Whether a parcel lies there as it was sent: a disk may have lost some of it.
+fn whole(folder: &Path, entries: &[Entry]) -> bool {
+    let there = |e: &Entry| {
+        let file = fs::symlink_metadata(folder.join(&e.name));
+        file.is_ok_and(|m| m.is_file() && m.len() == e.bytes)
+    };
+    folder.is_dir() && entries.iter().all(there)
+}
+
+/// Takes a parcel away at once, so that one removed by half is never taken for a whole one.
+fn discard(received: &Path, parcel: &Path) -> std::io::Result<()> {
+    let grave = tempfile::tempdir_in(received)?;
+    fs::rename(parcel, grave.path().join("old"))?;
+    grave.close()
 }
 
 fn check(entries: &[Entry]) -> Result<(), ParcelError> {
@@ -266,11 +298,15 @@ fn take(
         on(part.len() as u64);
     }
     if hasher.finalize().to_hex().as_str() == entry.blake3 {
-        Ok(())
+        // A power cut must not leave a whole parcel's name on empty files.
+        file.sync_all().map_err(at(&path))
     } else {
         Err(ParcelError::Damaged(entry.name.clone()))
     }
 }
+
+/// How long a parcel may be on its way before it counts as given up.
+const ON_ITS_WAY: Duration = Duration::from_hours(24);
 
 /// Lets the oldest parcels go. What cannot be removed stays: it does no harm.
 fn tidy(received: &Path, newest: &Path) {
@@ -282,10 +318,18 @@ fn tidy(received: &Path, newest: &Path) {
         .filter(|e| e.path() != newest)
         .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
         .collect();
+    // Another worker may still be taking these.
+    let now = SystemTime::now();
+    parcels.retain(|(when, path)| {
+        let hidden = path
+            .file_name()
+            .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        !hidden || now.duration_since(*when).is_ok_and(|age| age > ON_ITS_WAY)
+    });
     parcels.sort();
     let spare = (parcels.len() + 1).saturating_sub(KEPT);
     for (_, path) in parcels.into_iter().take(spare) {
-        if let Err(e) = fs::remove_dir_all(&path) {
+        if let Err(e) = discard(received, &path) {
             log::warn!("{}: {e}", path.display());
         }
     }

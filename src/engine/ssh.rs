@@ -110,36 +110,74 @@ impl Host {
         }
     }
 
-    /// What an exit code of ssh means, by what it said; `None` where it is the worker's own.
-    pub(super) fn explain(&self, code: i32, said: &[&str]) -> Option<String> {
+    /// What an exit code of ssh means, by what was said on stderr; `None` where the code says it.
+    pub(super) fn explain(&self, code: i32, greeted: bool, said: &[&str]) -> Option<String> {
         let address = &self.address;
         let has = |text: &str| said.iter().any(|l| l.contains(text));
+        let last = said.iter().rfind(|l| !l.trim().is_empty());
+        let last = last.map_or("no reason given", |l| l.trim());
+        if greeted {
+            // ssh ends with 255 for its own troubles, of which it speaks, and where a signal
+            // ended the program, of which it does not.
+            let link = [
+                "timeout, server",
+                "connection closed",
+                "connection reset",
+                "closed by remote host",
+                "broken pipe",
+                "disconnect",
+                "corrupted mac",
+            ];
+            let broke = |line: &&&str| {
+                let line = line.to_ascii_lowercase();
+                link.iter().any(|word| line.contains(word))
+            };
+            return (code == 255).then(|| match said.iter().rfind(broke) {
+                Some(line) => format!("the link to {address} broke: {}", line.trim()),
+                None => format!(
+                    "the worker on {address} was ended by a signal: out of memory (`dmesg` there \
+                     tells), or a crash inside TensorRT"
+                ),
+            });
+        }
         match code {
             // OpenSSH's messages: sshconnect.c and sshconnect2.c.
-            255 if has("IDENTIFICATION HAS CHANGED") => Some(format!(
-                "the host key of {address} is not the one this machine knows. If it was installed \
-                 anew: `ssh-keygen -R {host}`, then `ssh {address}` once to check the new key",
-                host = address.rsplit('@').next().unwrap_or_default()
-            )),
+            255 if has("IDENTIFICATION HAS CHANGED") => {
+                let line = said.iter().find_map(|l| {
+                    l.split_once("key in ")
+                        .filter(|_| l.starts_with("Offending"))
+                });
+                let at = line.map_or("known_hosts", |(_, at)| at.trim());
+                Some(format!(
+                    "the host key of {address} is not the one this machine knows. If it was \
+                     installed anew: remove the old one ({at}), then `ssh {address}` once to check \
+                     the new key"
+                ))
+            }
             255 if has("Host key verification failed") => Some(format!(
                 "the host key of {address} is not known here: connect once with `ssh {address}` \
                  and check its fingerprint"
             )),
             255 if has("Permission denied") => Some(format!(
-                "{address} lets nobody in without a password, and none is asked for: install a \
-                 key with `ssh-copy-id {address}`"
+                "{address} takes no key that can be used without a question: install one with \
+                 `ssh-copy-id {address}`, or unlock it with `ssh-add`"
             )),
-            255 => {
-                let last = said.iter().rfind(|l| !l.trim().is_empty());
-                let last = last.map_or("no reason given", |l| l.trim());
-                Some(format!("ssh {address}: {last}"))
-            }
-            126 | 127 => Some(format!(
-                "{address} has no program {program}: install dlaplan there, or say where it is \
-                 ({address}:/path/to/dlaplan)",
+            255 if said.is_empty() => Some(format!(
+                "{program} on {address} was ended by a signal before it said anything; run \
+                 `ssh {address} {program} worker` to see why",
                 program = self.program()
             )),
-            _ => None,
+            255 => Some(format!("ssh {address}: {last}")),
+            126 | 127 => Some(format!(
+                "{address} cannot run {program}: {last}. Install dlaplan there, built for that \
+                 machine, or say where it is ({address}:/path/to/dlaplan)",
+                program = self.program()
+            )),
+            _ if said.is_empty() => None,
+            _ => Some(format!(
+                "{program} on {address} ended with exit code {code}: {last}",
+                program = self.program()
+            )),
         }
     }
 }
@@ -193,15 +231,20 @@ mod tests {
     #[test]
     fn failures_of_ssh_say_what_to_do() {
         let host: Host = "me@orin".parse().unwrap();
-        let explain = |code, said: &[&str]| host.explain(code, said).unwrap_or_default();
+        let explain = |code, said: &[&str]| host.explain(code, false, said).unwrap_or_default();
         let changed = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @";
+        let old = "Offending ED25519 key in /home/me/.ssh/known_hosts:3";
         let unknown = "Host key verification failed.";
-        assert!(explain(255, &[changed, unknown]).contains("ssh-keygen -R orin"));
+        assert!(explain(255, &[changed, old, unknown]).contains("/home/me/.ssh/known_hosts:3"));
         assert!(explain(255, &[unknown]).contains("check its fingerprint"));
         assert!(explain(255, &["me@orin: Permission denied (publickey)."]).contains("ssh-copy-id"));
         let gone = "ssh: connect to host orin port 22: No route to host";
         assert!(explain(255, &[gone, ""]).ends_with("No route to host"));
         assert!(explain(127, &[]).contains("me@orin:/path/to/dlaplan"));
-        assert_eq!(host.explain(1, &["x"]), None);
+        assert_eq!(host.explain(1, true, &["x"]), None);
+        let cut = host.explain(255, true, &["client_loop: send disconnect: Broken pipe"]);
+        assert!(cut.unwrap().contains("link to me@orin broke"));
+        let killed = host.explain(255, true, &["some warning of the program"]);
+        assert!(killed.unwrap().contains("ended by a signal"));
     }
 }

@@ -1,12 +1,15 @@
 //! `dlaplan worker`: takes requests on stdin, answers on stdout, one JSON message per line.
 
 use std::fs::File;
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(dlaplan_tensorrt)]
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 
 use super::environment;
 use super::outbox::Outbox;
@@ -21,13 +24,56 @@ pub(super) struct Refusal {
     pub model: ModelRef,
 }
 
+/// How long a client on another machine may be silent: a link that is cut is not always closed.
+pub const SILENCE: Duration = Duration::from_mins(2);
+
+/// When the client was last heard, once that is watched.
+#[derive(Clone)]
+struct Pulse {
+    begun: Instant,
+    /// ms since `begun`; 0 before the first.
+    heard: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            heard: Arc::default(),
+        }
+    }
+
+    fn beat(&self) {
+        let ms = self.begun.elapsed().as_millis() as u64;
+        self.heard.store(ms.max(1), Ordering::Relaxed);
+    }
+
+    fn stopped(&self, silence: Duration) -> bool {
+        let heard = self.heard.load(Ordering::Relaxed);
+        heard > 0 && self.begun.elapsed() > Duration::from_millis(heard) + silence
+    }
+}
+
 /// Runs until stdin closes or the client cancels.
 ///
 /// # Errors
 /// stdout or stdin cannot be used.
 pub fn run() -> std::io::Result<ExitCode> {
-    let outbox = Outbox::new(take_stdout()?);
+    let mut out = take_stdout()?;
+    // What a shell's start-up files have written must not run into the first message.
+    out.write_all(b"\n")?;
+    let outbox = Outbox::new(out);
     let inbox = outbox.clone();
+    let pulse = Pulse::new();
+    let watched = pulse.clone();
+    std::thread::Builder::new()
+        .name("pulse".into())
+        .spawn(move || {
+            while !watched.stopped(SILENCE) {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            leave();
+        })?;
     let (sender, commands) = sync_channel(16);
     std::thread::Builder::new()
         .name("commands".into())
@@ -37,8 +83,10 @@ pub fn run() -> std::io::Result<ExitCode> {
             while stdin.read_line(&mut line).is_ok_and(|n| n > 0) {
                 match protocol::decode::<Command>(&line) {
                     Ok(Command::Cancel) => break,
+                    Ok(Command::Ping) => pulse.beat(),
                     Ok(Command::Receive { entries }) => {
-                        if let Err(e) = parcel::receive(&mut stdin, &entries, &inbox) {
+                        let came = &mut || pulse.beat();
+                        if let Err(e) = parcel::receive(&mut stdin, &entries, &inbox, came) {
                             inbox.send(Event::Failed {
                                 failure: Failure {
                                     kind: ErrorKind::Refused,
@@ -71,7 +119,9 @@ pub fn run() -> std::io::Result<ExitCode> {
     });
     while let Ok(command) = commands.recv() {
         let done = match (command, &unavailable) {
-            (Command::Go | Command::Cancel | Command::Receive { .. }, _) => continue,
+            (Command::Go | Command::Ping | Command::Cancel | Command::Receive { .. }, _) => {
+                continue;
+            }
             (_, Some(why)) => Err(Refusal {
                 failure: Failure {
                     kind: ErrorKind::Refused,
@@ -122,4 +172,23 @@ fn take_stdout() -> std::io::Result<File> {
 fn leave() -> ! {
     // SAFETY: always safe to call; files are written whole or not at all.
     unsafe { nix::libc::_exit(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_from_the_first_word() {
+        let pulse = Pulse::new();
+        let moment = Duration::from_millis(30);
+        std::thread::sleep(2 * moment);
+        assert!(!pulse.stopped(moment), "nothing was heard yet");
+        pulse.beat();
+        assert!(!pulse.stopped(moment));
+        std::thread::sleep(2 * moment);
+        assert!(pulse.stopped(moment));
+        pulse.beat();
+        assert!(!pulse.stopped(moment));
+    }
 }

@@ -237,6 +237,8 @@ impl State {
             self.measuring.hosts.insert(0, host.clone());
             self.measuring.hosts.truncate(MAX_HOSTS);
         }
+        // Figures of the former machine do not stay on the proposals.
+        self.find.confirmed.clear();
         let (local, hosts) = (&self.measuring.local, &self.measuring.hosts);
         self.measuring = Measuring::new(local.clone(), host, hosts.clone());
         self.save_settings();
