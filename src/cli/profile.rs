@@ -268,14 +268,7 @@ fn requests(args: &ProfileArgs, own_batch: u32) -> Result<Vec<Request>> {
     let cache_dir = if args.no_cache {
         None
     } else {
-        let user = || {
-            Some(
-                directories::ProjectDirs::from("", "", "dlaplan")?
-                    .cache_dir()
-                    .join("engines"),
-            )
-        };
-        args.cache.clone().or_else(user)
+        args.cache.clone().or_else(environment::engines_dir)
     };
     let absolute = |path: &Path| -> Result<PathBuf> {
         std::path::absolute(path).with_context(|| path.display().to_string())

@@ -355,8 +355,7 @@ fn measure(
         };
     }
     if !args.no_cache {
-        let dirs = directories::ProjectDirs::from("", "", "dlaplan");
-        template.cache_dir = dirs.map(|d| d.cache_dir().join("engines"));
+        template.cache_dir = environment::engines_dir();
     }
     template.check()?;
     let worker = args.machine.worker()?;

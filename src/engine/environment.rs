@@ -11,6 +11,17 @@ use super::run::Environment;
 /// Longest text taken from a system file.
 const MAX_TEXT: usize = 200;
 
+/// The user's folder for what can be made again; `None` without a home folder.
+pub fn cache_dir() -> Option<PathBuf> {
+    let dirs = directories::ProjectDirs::from("", "", "dlaplan")?;
+    Some(dirs.cache_dir().to_owned())
+}
+
+/// The user's folder of built engines and timing caches, in [`cache_dir`].
+pub fn engines_dir() -> Option<PathBuf> {
+    Some(cache_dir()?.join("engines"))
+}
+
 /// Reads board, release, power mode, clocks and temperatures. What cannot be read is left out.
 pub fn read() -> Environment {
     read_under(Path::new("/"))

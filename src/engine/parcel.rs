@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::environment;
 use super::outbox::Outbox;
 use super::protocol::Event;
 use super::request::{Calibration, Request};
@@ -188,32 +189,33 @@ pub(super) fn receive(
     came: &mut dyn FnMut(),
 ) -> Result<(), ParcelError> {
     check(entries)?;
-    let dirs = directories::ProjectDirs::from("", "", "dlaplan").ok_or(ParcelError::NoFolder)?;
-    let received = dirs.cache_dir().join("received");
+    let cache = environment::cache_dir().ok_or(ParcelError::NoFolder)?;
+    let engines = environment::engines_dir().ok_or(ParcelError::NoFolder)?;
+    let received = cache.join("received");
     fs::create_dir_all(&received).map_err(at(&received))?;
     let folder = received.join(digest(entries));
     outbox.stage(Stage::Send);
     let wanted = !whole(&folder, entries);
     outbox.send(Event::Wanted { wanted });
     if wanted {
-        let whole = tempfile::tempdir_in(&received).map_err(at(&received))?;
+        let coming = tempfile::tempdir_in(&received).map_err(at(&received))?;
         let total: u64 = entries.iter().map(|e| e.bytes).sum();
         let mut done = 0;
         for entry in entries {
-            take(stream, entry, whole.path(), &mut |bytes| {
+            take(stream, entry, coming.path(), &mut |bytes| {
                 came();
                 done += bytes;
                 let share = done as f64 / total.max(1) as f64;
                 outbox.share(share, &entry.name);
             })?;
         }
-        if folder.is_dir() && !self::whole(&folder, entries) {
+        if folder.is_dir() && !whole(&folder, entries) {
             discard(&received, &folder).map_err(at(&folder))?;
         }
         // Another worker may have been given the same parcel at the same time.
-        match fs::rename(whole.path(), &folder) {
+        match fs::rename(coming.path(), &folder) {
             Ok(()) => {
-                let _moved = whole.keep();
+                let _moved = coming.keep();
             }
             Err(e) if !folder.is_dir() => return Err(at(&folder)(e)),
             Err(_) => {}
@@ -226,7 +228,7 @@ pub(super) fn receive(
     tidy(&received, &folder);
     outbox.send(Event::Received {
         folder,
-        cache: dirs.cache_dir().join("engines"),
+        cache: engines,
     });
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::search::confirm::{Confirmed, Event, Trial, confirm};
 use super::find::Find;
 use super::jobs::Done;
 use super::message::Message;
-use super::profile::{Machine, News, cache_dir, worker_path};
+use super::profile::{Machine, News, worker_path};
 use super::state::State;
 
 /// Proposals built and measured, besides the baselines.
@@ -178,7 +178,7 @@ impl State {
         );
         template.inputs = open.inputs.clone();
         template.per_layer = false;
-        template.cache_dir = cache_dir();
+        template.cache_dir = environment::engines_dir();
         template.calibration = self.ranges();
         let live = Arc::new(Mutex::new(Live {
             text: "starting".into(),

@@ -386,7 +386,7 @@ impl State {
             self.config.clone(),
         );
         request.inputs = open.inputs.clone();
-        request.cache_dir = cache_dir();
+        request.cache_dir = environment::engines_dir();
         request.calibration = self.ranges();
         let progress = Arc::new(Mutex::new(Progress {
             stage: Stage::Start,
@@ -627,10 +627,4 @@ pub(super) fn worker_path(path: &std::path::Path) -> PathBuf {
         return path.to_owned();
     }
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// Built engines and timing caches, where `dlaplan profile` has them too.
-pub(super) fn cache_dir() -> Option<PathBuf> {
-    let dirs = directories::ProjectDirs::from("", "", "dlaplan")?;
-    Some(dirs.cache_dir().join("engines"))
 }
