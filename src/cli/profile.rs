@@ -11,8 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::client::{self, Limits, Update, WorkerCommand};
 use crate::engine::{
-    Calibration, Comparison, LayerTime, MemoryPools, NumericReference, Outcome, Request, Run,
-    Timing, compare, deploy, environment, parse_size,
+    Calibration, Comparison, LayerTime, MemoryPools, NumericReference, Outcome, Request, RowSite,
+    Run, Timing, compare, deploy, environment, parse_size,
 };
 use crate::export::save_atomic;
 use crate::figure::{Measured, short};
@@ -530,6 +530,7 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
             a.total_ms,
             a.share() * 100.0
         )?;
+        ambiguous(out, &m.layers)?;
         let mut rows: Vec<&LayerTime> = m.layers.iter().collect();
         rows.sort_by(|a, b| b.mean_ms.total_cmp(&a.mean_ms));
         for row in rows.into_iter().take(TOP_ROWS) {
@@ -549,6 +550,24 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
         differences(out, c)?;
     }
     Ok(())
+}
+
+/// Says what part of the time is known only to the module.
+pub(super) fn ambiguous(out: &mut impl std::io::Write, rows: &[LayerTime]) -> std::io::Result<()> {
+    let unsure: Vec<&LayerTime> = rows
+        .iter()
+        .filter(|row| matches!(row.site, RowSite::Ambiguous { .. }))
+        .collect();
+    if unsure.is_empty() {
+        return Ok(());
+    }
+    let ms: f64 = unsure.iter().map(|row| row.mean_ms).sum();
+    writeln!(
+        out,
+        "  {} layers ({ms:.3} ms) have names that several nodes share: given to the module around \
+         those nodes, as nothing tells which it is",
+        unsure.len()
+    )
 }
 
 /// Where the build differs from what was asked or expected.

@@ -113,7 +113,7 @@ pub fn run(args: &TrtexecArgs) -> Result<ExitCode> {
             })
             .collect(),
     };
-    let map = LayerMap::new(model, &[]);
+    let map = LayerMap::new(model, &[]).with_engine(&layers);
     let built = actual(
         &map,
         &layers,
@@ -193,6 +193,7 @@ fn print(out: &mut impl Write, found: &Findings) -> Result<()> {
             short(a.total_ms),
             a.share() * 100.0
         )?;
+        super::profile::ambiguous(out, &found.layers)?;
         let mut rows: Vec<_> = found.modules.iter().collect();
         rows.sort_by(|a, b| b.1.total_cmp(a.1));
         for (path, ms) in rows {

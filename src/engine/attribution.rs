@@ -6,7 +6,7 @@
 //! duplicated constants (`A_clone_1`) and layers the parser left without a name. All are read by
 //! finding known names inside them, longest first, so that a name may hold any character.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Device;
 
+use super::namesakes::{Namesakes, Seen};
 use super::run::{Actual, ActualOp, Attribution, LayerTime, RowSite};
 
 /// A layer of TensorRT's network definition, before fusion.
@@ -39,103 +40,205 @@ pub struct NetworkLayer {
 #[derive(Debug)]
 pub struct LayerMap<'m> {
     model: &'m Model,
-    /// Per network layer.
-    ops: Vec<Option<OpId>>,
+    /// Per network layer; several where nodes share a name and nothing tells which it is.
+    ops: Vec<Vec<OpId>>,
     /// Names of ops, folded nodes, network layers.
     layers: HashMap<String, Known>,
     /// Names of tensors: the op that makes them, or reads them for weights.
-    tensors: HashMap<String, OpId>,
+    tensors: HashMap<String, Vec<OpId>>,
+    namesakes: Namesakes,
     /// Length of the longest of those names, bytes.
     longest: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Known {
-    op: OpId,
+    /// One op, or several of which it is one.
+    ops: Vec<OpId>,
     helper: bool,
 }
 
 /// Longest row name that is looked into.
 const MAX_ROW: usize = 64 * 1024;
+/// Length of the longest counter after a name, bytes.
+const MAX_COUNTER: usize = 1 + 20;
 
 impl<'m> LayerMap<'m> {
     /// Matches network layers with ops: by exact name, then by the ONNX name in the metadata,
     /// then by a name with a counter, then by the tensors they share with matched layers, then by
-    /// position between matched neighbours.
+    /// position between matched neighbours. Layers of nodes that share a name are told apart by
+    /// the tensors they make and by their order; where both leave it open, such a layer belongs to
+    /// one of several ops.
     pub fn new(model: &'m Model, network: &[NetworkLayer]) -> Self {
+        let namesakes = Namesakes::of(model);
         let mut layers: HashMap<String, Known> = HashMap::new();
+        let mut learn = |name: &str, op: OpId, helper: bool| {
+            if !helper || namesakes.candidates(name).is_none() {
+                let ops = vec![op];
+                layers.insert(name.to_owned(), Known { ops, helper });
+            }
+        };
         for id in model.op_ids() {
-            let op = model.op(id);
-            for folded in &op.folded {
-                layers.insert(
-                    folded.to_string(),
-                    Known {
-                        op: id,
-                        helper: true,
-                    },
-                );
+            let folded = &model.op(id).folded;
+            for name in folded {
+                learn(name, id, true);
             }
         }
         for id in model.op_ids() {
-            let name = model.op(id).name.to_string();
-            layers.insert(
-                name,
-                Known {
-                    op: id,
-                    helper: false,
-                },
-            );
+            if model.op(id).shared_name.is_none() {
+                learn(&model.op(id).name, id, false);
+            }
         }
-        let mut tensors: HashMap<String, OpId> = HashMap::new();
+        let mut tensors: HashMap<String, Vec<OpId>> = HashMap::new();
         for tensor in &model.tensors {
             let owner = tensor
                 .producer
                 .or_else(|| tensor.consumers.first().copied());
             if let Some(op) = owner {
-                tensors.insert(tensor.name.to_string(), op);
+                tensors.insert(tensor.name.to_string(), vec![op]);
             }
         }
-        let mut ops: Vec<Option<OpId>> = network
+        let mut ops: Vec<Vec<OpId>> = network
             .iter()
             .map(|layer| {
-                let by_name = |n: &str| layers.get(n).map(|k| k.op);
+                if namesake(&layers, &namesakes, layer).is_some() {
+                    return Vec::new();
+                }
+                let by_name = |n: &str| layers.get(n).map(|k| k.ops.clone());
                 by_name(&layer.name)
                     .or_else(|| onnx_names(&layer.metadata).into_iter().find_map(by_name))
                     .or_else(|| by_name(without_counter(&layer.name)?))
+                    .unwrap_or_default()
             })
             .collect();
+        let shared: Vec<(usize, Seen<'_>)> = network
+            .iter()
+            .enumerate()
+            .filter_map(|(i, layer)| {
+                let name = namesake(&layers, &namesakes, layer)?;
+                let made = |t: &String| maker(model, &tensors, t);
+                let seen = Seen {
+                    name,
+                    numbered: name == layer.name,
+                    makes: layer.outputs.iter().find_map(made),
+                    kind: "",
+                };
+                Some((i, seen))
+            })
+            .collect();
+        let (places, seen): (Vec<usize>, Vec<Seen<'_>>) = shared.into_iter().unzip();
+        for (i, found) in places.iter().zip(namesakes.resolve(model, &seen)) {
+            ops[*i] = found;
+        }
         match_by_tensors(model, network, &mut ops, &tensors);
         match_by_position(network, &mut ops);
-        for (layer, op) in network.iter().zip(&ops) {
-            if let Some(op) = op {
-                layers.entry(layer.name.clone()).or_insert(Known {
-                    op: *op,
+        for (i, seen) in places.iter().zip(seen) {
+            let (name, ops) = (network[*i].name.clone(), ops[*i].clone());
+            let helper = !seen.numbered;
+            layers.insert(name, Known { ops, helper });
+        }
+        for (layer, ops) in network.iter().zip(&ops) {
+            if !ops.is_empty() {
+                layers.entry(layer.name.clone()).or_insert_with(|| Known {
+                    ops: ops.clone(),
                     helper: true,
                 });
                 for tensor in &layer.outputs {
-                    tensors.entry(tensor.clone()).or_insert(*op);
+                    tensors.entry(tensor.clone()).or_insert_with(|| ops.clone());
                 }
             }
         }
-        let names = layers.keys().chain(tensors.keys());
-        let longest = names.map(String::len).max().unwrap_or_default();
+        let names = layers.keys().chain(tensors.keys()).map(String::len);
+        let shared = model.ops.iter().filter_map(|o| o.shared_name.as_ref());
+        let longest = names
+            .chain(shared.map(|n| n.len() + MAX_COUNTER))
+            .max()
+            .unwrap_or_default();
         Self {
             model,
             ops,
             layers,
             tensors,
+            namesakes,
             longest,
         }
     }
 
-    /// The op of a network layer, by its position.
-    pub fn op(&self, layer: usize) -> Option<OpId> {
-        self.ops.get(layer).copied().flatten()
+    /// Learns from a built engine which layer is whose among nodes that share a name, where the
+    /// network did not tell.
+    #[must_use]
+    pub fn with_engine(mut self, engine: &[EngineLayer]) -> Self {
+        // By name: its order is its number's, whatever order the engine lists it in.
+        let mut shared: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
+        for layer in engine {
+            let names = self.names(&layer.name);
+            let open: Vec<&str> = names
+                .iter()
+                .map(|(name, _)| *name)
+                .filter(|n| !self.layers.contains_key(*n))
+                .filter(|n| self.namesakes.candidates(n).is_some())
+                .collect();
+            let whole = !is_copy(&layer.name) && foreign_node(&layer.name).is_none();
+            let made = |t: &String| maker(self.model, &self.tensors, t);
+            let made = layer.outputs.iter().find_map(made).filter(|_| whole);
+            // Of the layers fused here the last made the output.
+            let maker = made.and_then(|op| self.namesakes.last_of(&open, op));
+            for name in &open {
+                let entry = shared.entry(name).or_insert(Seen {
+                    name,
+                    numbered: true,
+                    makes: None,
+                    kind: "",
+                });
+                if maker == Some(name) {
+                    entry.makes = made;
+                }
+                if *name == layer.name {
+                    entry.kind = &layer.kind;
+                }
+            }
+        }
+        let seen: Vec<Seen<'_>> = shared.into_values().collect();
+        let found = self.namesakes.resolve(self.model, &seen);
+        let learnt: Vec<(String, Vec<OpId>)> = seen
+            .iter()
+            .map(|seen| seen.name.to_owned())
+            .zip(found)
+            .collect();
+        for (name, ops) in learnt {
+            self.layers.insert(name, Known { ops, helper: false });
+        }
+        self
     }
 
-    /// Ops named in a text, principal ones and helpers apart.
-    fn find(&self, text: &str) -> Found {
-        let mut found = Found::default();
+    /// The op of a network layer, by its position; `None` also where it is one of several.
+    pub fn op(&self, layer: usize) -> Option<OpId> {
+        match self.candidates(layer) {
+            [op] => Some(*op),
+            _ => None,
+        }
+    }
+
+    /// The ops one of which a network layer belongs to, by its position.
+    pub fn candidates(&self, layer: usize) -> &[OpId] {
+        self.ops.get(layer).map_or(&[], |ops| ops)
+    }
+
+    /// What a name in a text means.
+    fn known(&self, name: &str) -> Option<Known> {
+        if let Some(known) = self.layers.get(name) {
+            return Some(known.clone());
+        }
+        if let Some(ops) = self.namesakes.candidates(name) {
+            return Some(Known { ops, helper: false });
+        }
+        let ops = self.tensors.get(name)?.clone();
+        Some(Known { ops, helper: true })
+    }
+
+    /// Known names in a text.
+    fn names<'t>(&self, text: &'t str) -> Vec<(&'t str, Known)> {
+        let mut found = Vec::new();
         if text.len() > MAX_ROW {
             return found;
         }
@@ -154,32 +257,73 @@ impl<'m> LayerMap<'m> {
                 .iter()
                 .rev()
                 .take_while(|e| **e > start)
-                .find_map(|end| {
-                    let name = &text[start..*end];
-                    let known = self.layers.get(name).copied().or_else(|| {
-                        let op = *self.tensors.get(name)?;
-                        Some(Known { op, helper: true })
-                    })?;
-                    Some((*end, known))
-                });
+                .find_map(|end| Some((*end, self.known(&text[start..*end])?)));
             if let Some((end, known)) = hit {
                 from = end;
-                let set = if known.helper {
-                    &mut found.helpers
-                } else {
-                    &mut found.ops
-                };
-                set.insert(known.op);
+                found.push((&text[start..end], known));
             }
         }
         found
     }
+
+    /// Ops named in a text, principal ones and helpers apart.
+    fn find(&self, text: &str) -> Found {
+        let mut found = Found::default();
+        for (_, known) in self.names(text) {
+            found.add(&known);
+        }
+        found
+    }
+}
+
+/// The name of a network layer that several nodes share, with its counter.
+fn namesake<'n>(
+    layers: &HashMap<String, Known>,
+    namesakes: &Namesakes,
+    layer: &'n NetworkLayer,
+) -> Option<&'n str> {
+    if layers.contains_key(&layer.name) || layer.constant {
+        return None;
+    }
+    if namesakes.candidates(&layer.name).is_some() {
+        return Some(&layer.name);
+    }
+    let named = onnx_names(&layer.metadata);
+    let named = named.into_iter().find(|n| namesakes.named(n).is_some())?;
+    Some(named)
+}
+
+/// The op that makes a tensor of the model.
+fn maker(model: &Model, tensors: &HashMap<String, Vec<OpId>>, tensor: &str) -> Option<OpId> {
+    let [op] = tensors.get(tensor)?[..] else {
+        return None;
+    };
+    let outputs = &model.op(op).outputs;
+    let makes = outputs.iter().any(|o| *model.tensor(*o).name == *tensor);
+    makes.then_some(op)
 }
 
 #[derive(Debug, Default)]
 struct Found {
     ops: BTreeSet<OpId>,
     helpers: BTreeSet<OpId>,
+    /// Ops that share a name, of which some are meant and which is open.
+    unsure: BTreeSet<OpId>,
+}
+
+impl Found {
+    fn add(&mut self, known: &Known) {
+        let set = match known.ops[..] {
+            [_] if known.helper => &mut self.helpers,
+            [_] => &mut self.ops,
+            _ => &mut self.unsure,
+        };
+        set.extend(&known.ops);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ops.is_empty() && self.helpers.is_empty() && self.unsure.is_empty()
+    }
 }
 
 const START_AFTER: [&str; 9] = [
@@ -205,7 +349,7 @@ fn ends_before(rest: &str) -> bool {
 }
 
 /// `X_12` -> `X`, as the parser names a second layer of the same node.
-fn without_counter(name: &str) -> Option<&str> {
+pub(super) fn without_counter(name: &str) -> Option<&str> {
     let (head, counter) = name.rsplit_once('_')?;
     (!counter.is_empty() && counter.bytes().all(|b| b.is_ascii_digit())).then_some(head)
 }
@@ -227,58 +371,55 @@ fn onnx_names(metadata: &str) -> Vec<&str> {
 fn match_by_tensors(
     model: &Model,
     network: &[NetworkLayer],
-    ops: &mut [Option<OpId>],
-    tensors: &HashMap<String, OpId>,
+    ops: &mut [Vec<OpId>],
+    tensors: &HashMap<String, Vec<OpId>>,
 ) {
     let mut readers: HashMap<&str, Vec<usize>> = HashMap::new();
-    let mut makers: HashMap<&str, usize> = HashMap::new();
+    let mut makers_of: HashMap<&str, usize> = HashMap::new();
     for (i, layer) in network.iter().enumerate() {
         for t in &layer.inputs {
             readers.entry(t).or_default().push(i);
         }
         for t in &layer.outputs {
-            makers.insert(t, i);
+            makers_of.insert(t, i);
         }
     }
+    let known = |ops: &[Vec<OpId>], i: usize| {
+        let found = ops.get(i).filter(|o| !o.is_empty());
+        found.cloned()
+    };
     // Backwards, so that chains of helpers end at the op they serve.
     for i in (0..network.len()).rev() {
-        if ops[i].is_some() {
+        if !ops[i].is_empty() {
             continue;
         }
         let layer = &network[i];
         // A layer that makes a tensor of the model is the end of its op.
-        let made = layer.outputs.iter().find_map(|t| {
-            let op = *tensors.get(t)?;
-            let makes = model
-                .op(op)
-                .outputs
-                .iter()
-                .any(|o| *model.tensor(*o).name == **t);
-            makes.then_some(op)
-        });
-        let weight = || layer.constant.then(|| tensors.get(&layer.name).copied())?;
+        let made = layer.outputs.iter().find_map(|t| maker(model, tensors, t));
+        let weight = || layer.constant.then(|| tensors.get(&layer.name).cloned())?;
         let read = || {
             let readers = layer.outputs.iter().filter_map(|t| readers.get(t.as_str()));
-            readers.flatten().find_map(|r| ops[*r])
+            readers.flatten().find_map(|r| known(ops, *r))
         };
-        ops[i] = made.or_else(weight).or_else(read);
+        let found = made.map(|op| vec![op]).or_else(weight).or_else(read);
+        ops[i] = found.unwrap_or_default();
     }
     for i in 0..network.len() {
-        if ops[i].is_none() {
-            ops[i] = network[i]
-                .inputs
-                .iter()
-                .find_map(|t| ops[*makers.get(t.as_str())?]);
+        if ops[i].is_empty() {
+            let mut inputs = network[i].inputs.iter();
+            let found = inputs.find_map(|t| known(ops, *makers_of.get(t.as_str())?));
+            ops[i] = found.unwrap_or_default();
         }
     }
 }
 
 /// What is still unmatched takes the op of the nearest matched neighbour, the next one first.
-fn match_by_position(network: &[NetworkLayer], ops: &mut [Option<OpId>]) {
+fn match_by_position(network: &[NetworkLayer], ops: &mut [Vec<OpId>]) {
     for i in 0..network.len() {
-        if ops[i].is_none() {
-            let next = ops[i..].iter().flatten().next().copied();
-            ops[i] = next.or_else(|| ops[..i].iter().flatten().next_back().copied());
+        if ops[i].is_empty() {
+            let next = ops[i..].iter().find(|o| !o.is_empty());
+            let near = next.or_else(|| ops[..i].iter().rev().find(|o| !o.is_empty()));
+            ops[i] = near.cloned().unwrap_or_default();
         }
     }
 }
@@ -371,6 +512,7 @@ pub fn actual(
     let mut device: Vec<Option<(Device, String)>> = vec![None; model.ops.len()];
     let mut unmatched = Vec::new();
     let mut blocks: Vec<(&EngineLayer, (&str, &str))> = Vec::new();
+    let mut unsure: BTreeSet<OpId> = BTreeSet::new();
     for layer in layers {
         if is_dla(layer, &in_log, map, requested)
             && let Some(ends) = foreign_node(&layer.name).or(Some((&layer.name, &layer.name)))
@@ -379,7 +521,7 @@ pub fn actual(
             continue;
         }
         let found = row_ops(map, layer, &layer.name);
-        if found.ops.is_empty() && found.helpers.is_empty() {
+        if found.is_empty() {
             if !layer.name.is_empty() {
                 unmatched.push(layer.name.clone());
             }
@@ -394,6 +536,7 @@ pub fn actual(
                 device[op.index()] = Some((Device::Gpu, layer.name.clone()));
             }
         }
+        unsure.extend(found.unsure);
         for op in found.ops {
             device[op.index()] = Some((Device::Gpu, layer.name.clone()));
         }
@@ -403,9 +546,17 @@ pub fn actual(
             }
         }
     }
+    unsure.retain(|op| device[op.index()].is_none());
     let mut subgraphs = Vec::new();
+    // Where nothing is on the DLA, those are on the GPU, whichever of the layers are theirs.
+    if blocks.is_empty() {
+        for op in &unsure {
+            device[op.index()] = Some((Device::Gpu, String::new()));
+        }
+    }
     for (layer, _) in blocks {
-        let ops = between(map, &layer.name, &device, Some(requested));
+        let mut ops = between(map, &layer.name, &device, Some(requested));
+        ops.retain(|op| !unsure.contains(op));
         for op in &ops {
             device[op.index()] = Some((Device::Dla, layer.name.clone()));
         }
@@ -426,7 +577,7 @@ pub fn actual(
                     .iter()
                     .find(|(op, _)| *op == id)
                     .map(|(_, can)| *can),
-                layer: found.map(|(_, layer)| layer),
+                layer: found.map(|(_, layer)| layer).filter(|l| !l.is_empty()),
             }
         })
         .collect();
@@ -457,22 +608,37 @@ fn is_dla(
         && in_log.is_empty()
         && foreign_node(&layer.name).is_some_and(|(first, last)| {
             [first, last].iter().all(|name| {
-                let op = map.layers.get(*name).map(|k| k.op);
-                op.is_some_and(|op| requested[op.index()] == Device::Dla)
+                let known = map.layers.get(*name).map(|k| k.ops.clone());
+                let ops = known.or_else(|| map.namesakes.candidates(name));
+                ops.is_some_and(|o| o.iter().all(|op| requested[op.index()] == Device::Dla))
             })
         })
 }
 
 fn row_ops(map: &LayerMap<'_>, layer: &EngineLayer, name: &str) -> Found {
     let mut found = map.find(name);
+    let made = layer.outputs.iter().filter_map(|t| map.tensors.get(t));
     for onnx in &layer.onnx {
-        if let Some(known) = map.layers.get(onnx) {
-            found.ops.insert(known.op);
+        // The name in the file, which several nodes may have.
+        if let Some(ops) = map.namesakes.named(onnx) {
+            let told = |op: &OpId| found.ops.contains(op) || found.unsure.contains(op);
+            if !ops.iter().any(told) {
+                let makes: Vec<OpId> = made.clone().flatten().copied().collect();
+                let ops: Vec<OpId> = match ops.iter().find(|op| makes.contains(op)) {
+                    Some(op) => vec![*op],
+                    None => ops.to_vec(),
+                };
+                found.add(&Known { ops, helper: false });
+            }
+        } else if let Some(known) = map.layers.get(onnx) {
+            found.ops.extend(&known.ops);
         }
     }
-    if found.ops.is_empty() && found.helpers.is_empty() {
-        let made = layer.outputs.iter().filter_map(|t| map.tensors.get(t));
-        found.helpers.extend(made);
+    if found.is_empty() {
+        for ops in made {
+            let ops = ops.clone();
+            found.add(&Known { ops, helper: true });
+        }
     }
     found
 }
@@ -487,6 +653,7 @@ fn between(
 ) -> Vec<OpId> {
     let model = map.model;
     let found = map.find(name);
+    // An end that may be one of several bounds nothing.
     let ends: BTreeSet<OpId> = found.ops.union(&found.helpers).copied().collect();
     let (Some(first), Some(last)) = (ends.first(), ends.last()) else {
         return Vec::new();
@@ -588,6 +755,15 @@ fn site(map: &LayerMap<'_>, layer: &EngineLayer, name: &str) -> RowSite {
             .map(|op| map.model.op(*op).name.to_string())
             .collect::<Vec<String>>()
     };
+    found.unsure.retain(|op| !found.ops.contains(op));
+    if !found.unsure.is_empty() {
+        let mut all = found.unsure;
+        all.append(&mut found.ops);
+        if is_copy(name) {
+            all.append(&mut found.helpers);
+        }
+        return RowSite::Ambiguous { ops: names(&all) };
+    }
     if foreign_node(name).is_some() {
         let free = vec![None; map.model.ops.len()];
         found.ops.extend(between(map, name, &free, None));
@@ -615,7 +791,10 @@ fn site(map: &LayerMap<'_>, layer: &EngineLayer, name: &str) -> RowSite {
 /// The module that encloses all ops of a row.
 fn module(model: &Model, site: &RowSite, actual: &Actual) -> Option<String> {
     let names = match site {
-        RowSite::Ops { ops } | RowSite::Reformat { ops } | RowSite::Helper { ops } => ops,
+        RowSite::Ops { ops }
+        | RowSite::Reformat { ops }
+        | RowSite::Helper { ops }
+        | RowSite::Ambiguous { ops } => ops,
         RowSite::Subgraph { subgraph } => &actual.subgraphs.get(*subgraph as usize)?.1,
         RowSite::Unknown => return None,
     };

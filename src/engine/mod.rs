@@ -7,6 +7,7 @@ mod compare;
 mod deployment;
 pub mod environment;
 mod log;
+mod namesakes;
 pub mod outbox;
 mod own;
 pub mod parcel;

@@ -378,6 +378,12 @@ pub enum RowSite {
         /// The ops it serves.
         ops: Vec<String>,
     },
+    /// A layer whose name several nodes of the file have, where nothing tells which of them it is.
+    /// Its time belongs to the module around them all.
+    Ambiguous {
+        /// All ops it may be of.
+        ops: Vec<String>,
+    },
     /// No op found.
     Unknown,
 }

@@ -149,6 +149,8 @@ impl Actual {
             })
             .collect();
         let (mut gpu_ms, mut dla_ms) = (0.0, 0.0);
+        // Times of which only the module is known.
+        let mut shared: Vec<(ModuleId, f64)> = Vec::new();
         for row in &m.layers {
             match row.device {
                 Device::Gpu => gpu_ms += row.mean_ms,
@@ -176,11 +178,19 @@ impl Actual {
                         ops[op.index()].gpu_known = 1;
                     }
                 }
+                RowSite::Ambiguous { ops: names } if row.device == Device::Gpu => {
+                    let at = common(model, &ids(names));
+                    shared.extend(at.map(|at| (at, row.mean_ms)));
+                }
                 _ => {}
             }
         }
         let tree = &model.modules;
         let mut modules = vec![Spent::default(); tree.len()];
+        for (at, ms) in shared {
+            modules[at.index()].gpu_ms += ms;
+            modules[at.index()].gpu_known += 1;
+        }
         for i in (0..tree.len()).rev() {
             let module = tree.get(ModuleId(i as u32));
             let mut sum = modules[i];
@@ -312,6 +322,7 @@ pub fn differences(first: &Run, second: &Run) -> Vec<Difference> {
             };
             let place = match row.site {
                 RowSite::Subgraph { .. } => format!("{module}, on the DLA"),
+                RowSite::Ambiguous { .. } => format!("{module}, in ops that share a name"),
                 _ => module.to_owned(),
             };
             *places.entry(place).or_default()[i].get_or_insert(0.0) += row.mean_ms;

@@ -237,9 +237,22 @@ impl Job<'_> {
         config.set_default_device(self.request.placement.default);
         config.set_dla_core(self.request.config.dla_core);
         for (i, layer) in layers.iter().enumerate() {
-            let Some(op) = map.op(i) else { continue };
-            let device = self.requested[op.index()];
+            let ops = map.candidates(i);
+            let mut asked = ops.iter().map(|op| self.requested[op.index()]);
+            let Some(device) = asked.next() else { continue };
+            if asked.any(|d| d != device) {
+                let text = format!(
+                    "layer {:?} is of one of several nodes that share its name and are asked onto \
+                     different devices; which one cannot be told, so it stays on the {}: give the \
+                     nodes different names",
+                    layer.name(),
+                    self.request.placement.default
+                );
+                self.outbox.log(LogLine::new(Level::Warning, &text));
+                continue;
+            }
             config.set_device(*layer, device);
+            let Some(op) = map.op(i) else { continue };
             if cores > 0 && device == Device::Dla && layer.kind() != CONSTANT {
                 let runs = config.can_run_on_dla(*layer);
                 let name = self.model.op(op).name.to_string();

@@ -311,10 +311,10 @@ fn read_engine<'m>(
     inspector: Option<&str>,
 ) -> (Actual, LayerMap<'m>, Vec<attribution::EngineLayer>) {
     let model = &prepared.model;
-    let map = LayerMap::new(model, &record.network);
     let layers = inspector
         .map(attribution::engine_layers)
         .unwrap_or_default();
+    let map = LayerMap::new(model, &record.network).with_engine(&layers);
     let can: Vec<_> = record
         .can_run_on_dla
         .iter()
