@@ -1,7 +1,8 @@
 //! Whether the inputs of an op go together. The rules are the ONNX operator specification's; dims
 //! that are not known agree with everything.
 
-use super::infer::{Call, Dims, Fact};
+use super::attrs::Data;
+use super::infer::{Call, Dims, Fact, axis};
 
 /// Two inputs of a node that no runtime can put together.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +24,19 @@ impl Call<'_> {
             "MatMul" | "MatMulInteger" => self.product(1),
             "QLinearMatMul" => self.product(3),
             "BatchNormalization" => self.batch_norm(),
+            "InstanceNormalization" => self.per_channel(&[1, 2]),
+            "LayerNormalization" => {
+                let x = self.ranked(0)?;
+                (1..3).find_map(|p| self.fits_into(x, 0, p))
+            }
+            "PRelu" => self.prelu(),
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "BitShift" | "BitwiseAnd"
+            | "BitwiseOr" | "BitwiseXor" | "And" | "Or" | "Xor" | "Equal" | "Greater"
+            | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.elementwise(),
+            "Max" | "Min" | "Sum" | "Mean" | "Where" => self.broadcast(0),
+            "Concat" => self.concatenation(),
+            "Expand" => self.expansion(),
+            "Einsum" => self.einsum(),
             "LSTM" | "GRU" | "RNN" => {
                 let what = |x, w| format!("the sequence has {x} features, the weight takes {w}");
                 self.differ((0, 2, 3), (1, 2, 3), what)
@@ -86,6 +100,14 @@ impl Call<'_> {
                 what: format!("the input has {has} channels, the weight takes {takes}{per_group}"),
             });
         }
+        if let Some(makes) = *w.first()?
+            && makes % groups != 0
+        {
+            return Some(Clash {
+                inputs: (0, weight),
+                what: format!("{groups} groups cannot share the {makes} channels it makes"),
+            });
+        }
         let what = |w, b| format!("the weight makes {w} channels, the bias has {b}");
         self.differ((weight, 0, rank), (bias, 0, 1), what)
     }
@@ -96,21 +118,220 @@ impl Call<'_> {
             Err(clash) => return Some(clash),
         };
         let what = |x, w| format!("the input has {x} channels, the weight takes {w}");
-        self.differ((0, 1, rank), (1, 0, rank), what)
+        if let Some(clash) = self.differ((0, 1, rank), (1, 0, rank), what) {
+            return Some(clash);
+        }
+        let groups = u64::try_from(self.attrs.int_or("group", 1)).ok();
+        let makes = self.input(1)?.dim(1)?.checked_mul(groups?)?;
+        let has = self.input(2)?.dim(0).filter(|has| *has != makes)?;
+        Some(Clash {
+            inputs: (1, 2),
+            what: format!("the weight makes {makes} channels, the bias has {has}"),
+        })
     }
 
     fn gemm(&self) -> Option<Clash> {
         let a = usize::from(!self.attrs.flag("transA"));
         let b = usize::from(self.attrs.flag("transB"));
         // Other ranks: old files rely on an implicit flatten.
-        self.differ((0, a, 2), (1, b, 2), inner)
+        if let Some(clash) = self.differ((0, a, 2), (1, b, 2), inner) {
+            return Some(clash);
+        }
+        let (one, two) = (self.input(0)?, self.input(1)?);
+        if one.rank()? != 2 || two.rank()? != 2 {
+            return None;
+        }
+        let product = [one.dim(1 - a), two.dim(1 - b)];
+        self.fits_into(&product, 1, 2)
     }
 
     /// numpy's matmul: the last dim of the one, the last but one of the other.
     fn product(&self, other: usize) -> Option<Clash> {
         let (a, b) = (self.ranked(0)?.len(), self.ranked(other)?.len());
         let row = b.saturating_sub(2);
-        self.differ((0, a.checked_sub(1)?, a), (other, row, b), inner)
+        let clash = self.differ((0, a.checked_sub(1)?, a), (other, row, b), inner);
+        // The other dims are a batch of products.
+        clash.or_else(|| self.broadcast_of(&[0, other], 2))
+    }
+
+    fn elementwise(&self) -> Option<Clash> {
+        if self.opset >= 7 || !self.attrs.flag("broadcast") {
+            return self.broadcast(0);
+        }
+        // The second lies in the first from `axis` on, or at its end.
+        let (a, b) = (self.ranked(0)?, self.ranked(1)?);
+        let at = match self.attrs.int("axis") {
+            Some(at) => axis(at, a.len())?,
+            None => a.len().checked_sub(b.len())?,
+        };
+        self.fits_into(a.get(at..at.checked_add(b.len())?)?, 0, 1)
+    }
+
+    /// Multidirectional broadcasting of all inputs but for this many dims at the end.
+    fn broadcast(&self, without: usize) -> Option<Clash> {
+        let all: Vec<usize> = (0..self.inputs.len()).collect();
+        self.broadcast_of(&all, without)
+    }
+
+    fn broadcast_of(&self, inputs: &[usize], without: usize) -> Option<Clash> {
+        // Per dim from the end: the first size that is not 1, and whose it is.
+        let mut sizes: Vec<Option<(usize, u64)>> = Vec::new();
+        for &input in inputs {
+            let Some(dims) = self.ranked(input) else {
+                continue;
+            };
+            for (back, dim) in dims.iter().rev().enumerate().skip(without) {
+                let Some(dim) = dim.filter(|d| *d != 1) else {
+                    continue;
+                };
+                if sizes.len() <= back {
+                    sizes.resize(back + 1, None);
+                }
+                match sizes.get_mut(back)? {
+                    Some((first, size)) if *size != dim => {
+                        return Some(Clash {
+                            inputs: (*first, input),
+                            what: unequal(back, *size, dim),
+                        });
+                    }
+                    Some(_) => {}
+                    free => *free = Some((input, dim)),
+                }
+            }
+        }
+        None
+    }
+
+    /// Unidirectional broadcasting of an input to dims, which stem from another.
+    fn fits_into(&self, dims: &[Option<u64>], of: usize, input: usize) -> Option<Clash> {
+        let small = self.ranked(input)?;
+        let clash = |what| {
+            Some(Clash {
+                inputs: (of, input),
+                what,
+            })
+        };
+        if small.len() > dims.len() {
+            let (n, most) = (small.len(), dims.len());
+            return clash(format!("the second has {n} dims where {most} are the most"));
+        }
+        let pairs = dims.iter().rev().zip(small.iter().rev()).enumerate();
+        for (back, pair) in pairs {
+            if let (Some(size), Some(dim)) = pair
+                && *dim != 1
+                && dim != size
+            {
+                return clash(unequal(back, *size, *dim));
+            }
+        }
+        None
+    }
+
+    fn prelu(&self) -> Option<Clash> {
+        let (x, slope) = (self.ranked(0)?, self.ranked(1)?);
+        // One slope per channel: how it was before opset 7, and what runtimes still take.
+        if let [slope] = slope[..]
+            && (x.get(1).is_none_or(|c| c.is_none() || *c == slope) || slope.is_none())
+        {
+            return None;
+        }
+        self.fits_into(x, 0, 1)
+    }
+
+    fn concatenation(&self) -> Option<Clash> {
+        let known = |input: usize| Some((input, self.ranked(input)?));
+        let mut all = (0..self.inputs.len()).filter_map(known);
+        let (first, dims) = all.next()?;
+        let at = axis(self.attrs.int_or("axis", 1), dims.len())?;
+        // Per dim: the first known size, and whose it is.
+        let mut sizes: Vec<Option<(usize, u64)>> =
+            dims.iter().map(|d| d.map(|size| (first, size))).collect();
+        for (input, other) in all {
+            if other.len() != dims.len() {
+                return Some(Clash {
+                    inputs: (first, input),
+                    what: format!("the one has {} dims, the other {}", dims.len(), other.len()),
+                });
+            }
+            for (i, (size, dim)) in sizes.iter_mut().zip(other).enumerate() {
+                let Some(dim) = dim.filter(|_| i != at) else {
+                    continue;
+                };
+                match size {
+                    Some((one, size)) if *size != dim => {
+                        return Some(Clash {
+                            inputs: (*one, input),
+                            what: format!(
+                                "joined along dim {at}, they must agree in dim {i}, which is \
+                                 {size} in the one and {dim} in the other"
+                            ),
+                        });
+                    }
+                    Some(_) => {}
+                    free @ None => *free = Some((input, dim)),
+                }
+            }
+        }
+        None
+    }
+
+    fn expansion(&self) -> Option<Clash> {
+        let x = self.ranked(0)?;
+        let Data::Int(asked) = &**self.input(1)?.data.as_ref()? else {
+            return None;
+        };
+        let pairs = x.iter().rev().zip(asked.iter().rev()).enumerate();
+        for (back, pair) in pairs {
+            if let (Some(size), Some(dim)) = pair
+                && *size != 1
+                && *dim > 1
+                && *dim as u64 != *size
+            {
+                return Some(Clash {
+                    inputs: (0, 1),
+                    what: format!(
+                        "the second asks for {dim} where dim -{} of the first is {size}",
+                        back + 1
+                    ),
+                });
+            }
+        }
+        None
+    }
+
+    /// A letter stands for one size.
+    fn einsum(&self) -> Option<Clash> {
+        let equation = self.attrs.text("equation")?;
+        let left = equation.split("->").next()?;
+        let mut sizes: Vec<(char, usize, u64)> = Vec::new();
+        for (input, term) in left.split(',').enumerate() {
+            let labels: Vec<char> = term.chars().filter(|c| !c.is_whitespace()).collect();
+            let Some(dims) = self.ranked(input) else {
+                continue;
+            };
+            if labels.len() != dims.len() || labels.contains(&'.') {
+                continue;
+            }
+            for (label, dim) in labels.into_iter().zip(dims) {
+                let Some(dim) = dim.filter(|d| *d != 1) else {
+                    continue;
+                };
+                match sizes.iter().find(|(l, ..)| *l == label) {
+                    Some((_, one, size)) if *size != dim => {
+                        return Some(Clash {
+                            inputs: (*one, input),
+                            what: format!(
+                                "{} is {size} in the one and {dim} in the other",
+                                label.escape_debug()
+                            ),
+                        });
+                    }
+                    Some(_) => {}
+                    None => sizes.push((label, input, dim)),
+                }
+            }
+        }
+        None
     }
 
     fn batch_norm(&self) -> Option<Clash> {
@@ -118,10 +339,23 @@ impl Call<'_> {
         if self.attrs.int_or("spatial", 1) == 0 {
             return None;
         }
+        self.per_channel(&[1, 2, 3, 4])
+    }
+
+    fn per_channel(&self, parameters: &[usize]) -> Option<Clash> {
         let rank = self.ranked(0)?.len();
         let what = |x, p| format!("the input has {x} channels, the parameter {p}");
-        (1..5).find_map(|p| self.differ((0, 1, rank), (p, 0, 1), what))
+        let mut parameters = parameters.iter();
+        parameters.find_map(|p| self.differ((0, 1, rank), (*p, 0, 1), what))
     }
+}
+
+/// Two sizes in a dim counted from the end.
+fn unequal(back: usize, one: u64, other: u64) -> String {
+    format!(
+        "dim -{} is {one} in the one and {other} in the other, which do not broadcast",
+        back + 1
+    )
 }
 
 fn inner(a: u64, b: u64) -> String {

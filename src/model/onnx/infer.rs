@@ -1229,6 +1229,14 @@ impl<'a> Call<'a> {
         if scales.len() != axes.len() {
             return None;
         }
+        // What a region of interest cuts out is scaled, and not the input.
+        let region = self.attrs.text("coordinate_transformation_mode");
+        if region == Some("tf_crop_and_resize") {
+            for at in axes {
+                out[at] = None;
+            }
+            return Some(Fact::new(t, Some(out)));
+        }
         for (at, scale) in axes.iter().zip(scales) {
             if let Some(d) = out[*at] {
                 // Scales are f32 in the file and the specification's product is floored.

@@ -99,6 +99,14 @@ impl Node {
         })
     }
 
+    fn text(self, name: &str, text: &'static str) -> Self {
+        self.attr(Attribute {
+            name: name.into(),
+            s: Some(Bytes::from_static(text.as_bytes())),
+            ..Attribute::default()
+        })
+    }
+
     fn list(self, name: &str, ints: &[i64]) -> Self {
         self.attr(Attribute {
             name: name.into(),
@@ -733,6 +741,187 @@ fn ops_that_contradict_their_weights_are_refused() {
     for dims in [&[192][..], &[192, 10], &[2, 192, 10]] {
         product("MatMul", 0, dims).unwrap();
     }
+}
+
+#[test]
+fn inputs_that_contradict_each_other_are_refused() {
+    let opset = |op: i64, node: Node, weights: Vec<Tensor>| {
+        let mut g = graph(vec![node], weights);
+        g.input = vec![info("x", &[2, 3, 8, 6])];
+        read(g, op)
+    };
+    let bad = |node: Node, weights: Vec<Tensor>, part: &str| {
+        let op = node.op_type.clone();
+        let text = message(opset(13, node, weights));
+        assert!(
+            text.contains("test.onnx") && text.contains("node `n`"),
+            "{op}: {text}"
+        );
+        assert!(
+            text.contains("`x` is 2x3x8x6") || text.contains("`w` is"),
+            "{op}: {text}"
+        );
+        assert!(text.contains(part), "{op}: {text}");
+        assert!(text.contains("export the model again"), "{op}: {text}");
+    };
+    let good = |node: Node, weights: Vec<Tensor>| {
+        let op = node.op_type.clone();
+        opset(13, node, weights).unwrap_or_else(|e| panic!("{op}: {e}"));
+    };
+    let two = |op: &str| node(op, "n", &["x", "w"], &["y"]);
+    let w = |dims: &[i64]| vec![weight("w", dims)];
+
+    for op in [
+        "Add", "Sub", "Mul", "Div", "Pow", "Equal", "Less", "Max", "Sum", "Mean",
+    ] {
+        let dim = "dim -2 is 8 in the one and 7 in the other";
+        bad(two(op), w(&[7, 6]), dim);
+        bad(two(op), w(&[2, 3, 7, 1]), dim);
+        for dims in [
+            &[][..],
+            &[1],
+            &[6],
+            &[8, 1],
+            &[2, 1, 1, 6],
+            &[5, 2, 3, 8, 6],
+        ] {
+            good(two(op), w(dims));
+        }
+    }
+    let three = node("Max", "n", &["x", "v", "w"], &["y"]);
+    let more = || weight("v", &[8, 1]);
+    bad(
+        three.clone(),
+        vec![more(), weight("w", &[4, 6])],
+        "dim -2 is 8 in the one and 4",
+    );
+    good(three, vec![more(), weight("w", &[3, 1, 1])]);
+    let pick = node("Where", "n", &["c", "x", "w"], &["y"]);
+    let condition = || weight("c", &[8, 6]);
+    bad(
+        pick.clone(),
+        vec![condition(), weight("w", &[9])],
+        "dim -1 is 6 in the one and 9",
+    );
+    good(pick, vec![condition(), weight("w", &[1])]);
+
+    let join = |at: i64| two("Concat").int("axis", at);
+    bad(
+        join(1),
+        w(&[2, 5, 8, 7]),
+        "agree in dim 3, which is 6 in the one and 7",
+    );
+    bad(
+        join(-1),
+        w(&[2, 4, 8, 7]),
+        "agree in dim 1, which is 3 in the one and 4",
+    );
+    bad(join(1), w(&[2, 3, 8]), "the one has 4 dims, the other 3");
+    good(join(1), w(&[2, 5, 8, 6]));
+    good(join(-1), w(&[2, 3, 8, 1]));
+
+    // The product's batch dims, and the bias of a Gemm.
+    bad(
+        two("MatMul"),
+        w(&[2, 5, 6, 4]),
+        "dim -3 is 3 in the one and 5",
+    );
+    for dims in [
+        &[6][..],
+        &[6, 4],
+        &[3, 6, 4],
+        &[2, 1, 6, 4],
+        &[7, 1, 1, 6, 4],
+    ] {
+        good(two("MatMul"), w(dims));
+    }
+    let gemm = |bias: &[i64]| {
+        let nodes = vec![
+            node("Flatten", "f", &["x"], &["a"]),
+            node("Gemm", "n", &["a", "w", "b"], &["y"]),
+        ];
+        read(
+            graph(nodes, vec![weight("w", &[192, 10]), weight("b", bias)]),
+            13,
+        )
+    };
+    assert!(message(gemm(&[9])).contains("dim -1 is 10 in the one and 9"));
+    assert!(message(gemm(&[1, 1, 10])).contains("the second has 3 dims"));
+    for bias in [&[][..], &[1], &[10], &[1, 10], &[1, 1]] {
+        gemm(bias).unwrap();
+    }
+
+    let conv = two("Conv").int("group", 3);
+    bad(
+        conv.clone(),
+        w(&[4, 1, 3, 3]),
+        "3 groups cannot share the 4 channels",
+    );
+    good(conv, w(&[6, 1, 3, 3]));
+    let biased = node("ConvTranspose", "n", &["x", "w", "b"], &["y"]).int("group", 3);
+    let bias = |n: i64| vec![weight("w", &[3, 2, 2, 2]), weight("b", &[n])];
+    bad(biased.clone(), bias(2), "makes 6 channels, the bias has 2");
+    good(biased, bias(6));
+    let norm = |op: &str| node(op, "n", &["x", "s", "w"], &["y"]);
+    let params = |n: i64| vec![weight("s", &[n]), weight("w", &[n])];
+    bad_first(
+        &message(opset(13, norm("InstanceNormalization"), params(4))),
+        "the parameter 4",
+    );
+    good(norm("InstanceNormalization"), params(3));
+    bad_first(
+        &message(opset(17, norm("LayerNormalization"), params(8))),
+        "dim -1 is 6",
+    );
+    good(norm("LayerNormalization"), params(6));
+    bad(two("PRelu"), w(&[4, 1, 1]), "dim -3 is 3 in the one and 4");
+    for dims in [&[1][..], &[3], &[6], &[3, 1, 1], &[1, 3, 1, 1]] {
+        good(two("PRelu"), w(dims));
+    }
+    let sum = two("Einsum").text("equation", "nchw, wk -> nchk");
+    bad(sum.clone(), w(&[5, 4]), "w is 6 in the one and 5");
+    good(sum, w(&[6, 4]));
+    let expand = node("Expand", "n", &["x", "size"], &["y"]);
+    let size = |dims: &[i64]| vec![ints("size", dims)];
+    bad_first(
+        &message(opset(13, expand.clone(), size(&[4, 8, 6]))),
+        "asks for 4 where dim -3",
+    );
+    good(expand, size(&[5, 2, 1, 8, 6]));
+
+    // Before opset 7 the second operand's place is an attribute.
+    let old = |at: i64| two("Add").int("broadcast", 1).int("axis", at);
+    opset(6, old(1), w(&[3])).unwrap();
+    opset(6, old(1), w(&[3, 8])).unwrap();
+    assert!(message(opset(6, old(1), w(&[4]))).contains("is 3 in the one and 4"));
+    opset(6, two("Add").int("broadcast", 1), w(&[8, 6])).unwrap();
+}
+
+fn bad_first(text: &str, part: &str) {
+    assert!(
+        text.contains("`x` is 2x3x8x6") && text.contains(part),
+        "{text}"
+    );
+}
+
+#[test]
+fn unknown_dims_agree_with_everything() {
+    let load = |node: Node, other: &[i64]| {
+        let mut g = graph(vec![node], vec![]);
+        g.input = vec![info("x", &[-1, 3, -1, -2]), info("w", other)];
+        read_with(&file(g, 13), &LoadOptions::default())
+    };
+    let two = |op: &str| node(op, "n", &["x", "w"], &["y"]);
+    for other in [&[7, 3, 5, 5][..], &[-1, -1, 9, 9], &[-1, 1, -1, -1], &[]] {
+        load(two("Add"), other).unwrap();
+    }
+    load(two("Concat").int("axis", 1), &[7, 9, 5, 5]).unwrap();
+    load(two("MatMul"), &[-1, 4]).unwrap();
+    // A known size contradicts a known one all the same.
+    let text = message(load(two("Add"), &[-1, 4, -1, -1]));
+    assert!(text.contains("`x` is ?x3x?x?"), "{text}");
+    let text = message(load(two("Concat").int("axis", 0), &[-1, 4, 5, 5]));
+    assert!(text.contains("agree in dim 1"), "{text}");
 }
 
 #[test]
