@@ -277,6 +277,78 @@ fn the_files_of_a_request_go_first() {
     );
 }
 
+/// A worker of `host` that runs a few lines of shell; `$1` is a folder.
+fn script(body: &str, folder: &Path) -> WorkerCommand {
+    WorkerCommand {
+        program: "sh".into(),
+        args: vec!["-c".into(), body.into(), "worker".into(), folder.into()],
+        host: Some("board".parse().unwrap()),
+    }
+}
+
+fn failure(outcome: &Outcome) -> &Failure {
+    match outcome {
+        Outcome::Failed(failure) => failure,
+        Outcome::Finished(_) => panic!("finished"),
+    }
+}
+
+/// Threads of this process that read a request's files.
+fn packing() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = tasks.filter_map(|t| fs::read_to_string(t.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "parcel").count()
+}
+
+/// Within half a second, whatever the files weigh: while they are read, and while they are sent.
+#[test]
+fn cancel_is_heard_before_the_request_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    // Takes no room on the disk and a minute to read.
+    let large = dir.path().join("ranges.cache");
+    fs::File::create(&large).unwrap().set_len(64 << 30).unwrap();
+    let mut request = Request::new(
+        "bundled:resnet18".into(),
+        Placement::default(),
+        EngineConfig::default(),
+    );
+    request.calibration = Calibration::Cache {
+        path: large.clone(),
+    };
+    let hello = encode(Event::Hello {
+        environment: Box::default(),
+        unavailable: None,
+    });
+    fs::write(dir.path().join("hello"), hello).unwrap();
+    let wanted = encode(Event::Wanted { wanted: true });
+    fs::write(dir.path().join("wanted"), wanted).unwrap();
+    // One never gets as far as an offer, the other takes the file and never comes to its end.
+    let deaf = "cat \"$1/hello\"; exec sleep 60";
+    let slow = "cat \"$1/hello\"; read -r l; cat \"$1/wanted\"; exec sleep 60";
+    for (body, bytes, after) in [(deaf, 64 << 30, 600), (slow, 4 << 20, 1000)] {
+        let file = fs::OpenOptions::new().write(true).open(&large).unwrap();
+        file.set_len(bytes).unwrap();
+        let begun = Instant::now();
+        let after = Duration::from_millis(after);
+        let mut asked = None;
+        let worker = script(body, dir.path());
+        let run = profile(&worker, limits(), request.clone(), None, &mut |_| {
+            if begun.elapsed() < after {
+                return ControlFlow::Continue(());
+            }
+            asked = Some(Instant::now());
+            ControlFlow::Break(())
+        });
+        let late = begun.elapsed().checked_sub(after).unwrap();
+        assert!(late < Duration::from_millis(500), "heard after {late:?}");
+        let took = asked.unwrap().elapsed();
+        assert!(took < Duration::from_millis(500), "took {took:?}");
+        assert_eq!(failure(&run.outcome).kind, ErrorKind::Cancelled);
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(packing(), 0, "the file is still read");
+    }
+}
+
 /// An sshd of our own on a free port of this machine, and a client configuration for it.
 struct Board {
     dir: tempfile::TempDir,

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::plan::Plan;
 
 use super::compare::compare;
 use super::log::{Level, LogLine, LogRing};
-use super::parcel::{self, Parcel};
+use super::parcel::{self, Parcel, ParcelError};
 use super::protocol::{self, Built, Command, DecodeError, Event, Report};
 use super::request::Request;
 use super::run::{Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms};
@@ -122,6 +123,9 @@ enum Incoming {
     Foreign(DecodeError),
     TooLong,
     Stderr(String),
+    /// A file is read before it is sent.
+    Packing(PathBuf),
+    Packed(Box<Result<Parcel, ParcelError>>),
 }
 
 /// What the writer thread sends.
@@ -137,8 +141,14 @@ pub struct Client {
     group: Pid,
     commands: Option<Sender<Outgoing>>,
     host: Option<Host>,
-    /// The command, while its files are on their way.
-    held: Option<(Command, Parcel)>,
+    /// The command, while its files are read or on their way.
+    held: Option<Command>,
+    /// The files, once they are read.
+    parcel: Option<Parcel>,
+    /// Ends the reading of the files.
+    unwanted: Arc<AtomicBool>,
+    /// The files were offered.
+    offered: bool,
     /// The files were asked for.
     sending: bool,
     /// Why a file could not be sent, if so.
@@ -216,12 +226,11 @@ impl Client {
         if let Err(e) = request.check() {
             return Err(fail(ErrorKind::Refused, e.to_string()));
         }
-        let parcel = match (&worker.host, &command) {
-            (Some(_), Command::Build { .. } | Command::Profile { .. }) => Parcel::of(&request)
-                .map(Some)
-                .map_err(|e| fail(ErrorKind::Refused, e.to_string()))?,
-            _ => None,
-        };
+        let travels = worker.host.is_some()
+            && matches!(command, Command::Build { .. } | Command::Profile { .. });
+        if travels {
+            Parcel::check(&request).map_err(|e| fail(ErrorKind::Refused, e.to_string()))?;
+        }
         let spawned = std::process::Command::new(&worker.program)
             .args(&worker.args)
             .stdin(Stdio::piped())
@@ -240,12 +249,21 @@ impl Client {
         let group = Pid::from_raw(child.id() as i32);
         let (lines, incoming) = sync_channel(256);
         let unsent = Arc::new(OnceLock::new());
-        let wired = wire(&mut child, &lines, &unsent);
+        let unwanted = Arc::new(AtomicBool::new(false));
+        let wired = wire(&mut child, &lines, &unsent).and_then(|commands| {
+            if travels {
+                pack(request.clone(), lines, Arc::clone(&unwanted))?;
+            }
+            Ok(commands)
+        });
         let client = Self {
             group,
             commands: None,
             host: worker.host.clone(),
             held: None,
+            parcel: None,
+            unwanted,
+            offered: false,
             sending: false,
             unsent: Arc::clone(&unsent),
             said: VecDeque::new(),
@@ -271,9 +289,10 @@ impl Client {
         match wired {
             Ok(commands) => {
                 client.commands = Some(commands);
-                match parcel {
-                    Some(parcel) => client.held = Some((command, parcel)),
-                    None => client.send(command),
+                if travels {
+                    client.held = Some(command);
+                } else {
+                    client.send(command);
                 }
                 Ok(client)
             }
@@ -338,12 +357,52 @@ impl Client {
                 );
                 self.done_failed(ErrorKind::Protocol, message)
             }
+            Ok(Incoming::Packing(path)) => {
+                // The worker has nothing to say until then.
+                self.heard = Instant::now();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                match self.watch() {
+                    Update::Tick => Update::Progress {
+                        stage: Stage::Send,
+                        fraction: None,
+                        detail: super::log::escape(&format!("reading {name}"), 300),
+                    },
+                    other => other,
+                }
+            }
+            Ok(Incoming::Packed(parcel)) => match *parcel {
+                Ok(parcel) => {
+                    self.heard = Instant::now();
+                    self.parcel = Some(parcel);
+                    self.offer();
+                    Update::Tick
+                }
+                Err(_) if self.held.is_none() => Update::Tick,
+                Err(e) => {
+                    self.stage = Stage::Send;
+                    self.done_failed(ErrorKind::Refused, e.to_string())
+                }
+            },
             Err(RecvTimeoutError::Timeout) => self.watch(),
             // Both pipes are closed: the worker is gone or about to be.
             Err(RecvTimeoutError::Disconnected) => {
                 let message = self.death();
                 self.done_failed(ErrorKind::Crashed, message)
             }
+        }
+    }
+
+    /// Offers the worker the files, once both are ready.
+    fn offer(&mut self) {
+        if self.greeted
+            && !self.offered
+            && self.held.is_some()
+            && let Some(parcel) = &self.parcel
+        {
+            let entries = parcel.entries.clone();
+            self.offered = true;
+            self.stage = Stage::Send;
+            self.send(Command::Receive { entries });
         }
     }
 
@@ -370,13 +429,12 @@ impl Client {
                 self.environment = (*environment).clone();
                 if unavailable.is_some() {
                     // It refuses, and says why: no need to send it files.
-                    if let Some((command, _)) = self.held.take() {
+                    self.unwanted.store(true, Ordering::Relaxed);
+                    if let Some(command) = self.held.take() {
                         self.send(command);
                     }
-                } else if let Some((_, parcel)) = &self.held {
-                    let entries = parcel.entries.clone();
-                    self.send(Command::Receive { entries });
                 }
+                self.offer();
                 Update::Hello {
                     environment,
                     unavailable,
@@ -402,8 +460,9 @@ impl Client {
             Event::Log { line } => self.log(LogLine::new(line.level, &line.text)),
             Event::Wanted { wanted } => {
                 if wanted
+                    && self.offered
                     && !self.sending
-                    && let (Some((_, parcel)), Some(commands)) = (&self.held, &self.commands)
+                    && let (Some(parcel), Some(commands)) = (&self.parcel, &self.commands)
                 {
                     self.sending = true;
                     let sizes = parcel.entries.iter().map(|e| e.bytes);
@@ -413,16 +472,16 @@ impl Client {
                 }
                 Update::Tick
             }
-            Event::Received { folder, cache } => {
+            Event::Received { folder, cache } if self.offered => {
                 self.ready = Instant::now();
                 let there = |request: Box<Request>| {
                     Box::new(parcel::unpacked(&request, &folder, Some(&cache)))
                 };
                 match self.held.take() {
-                    Some((Command::Build { request }, _)) => self.send(Command::Build {
+                    Some(Command::Build { request }) => self.send(Command::Build {
                         request: there(request),
                     }),
-                    Some((Command::Profile { request, barrier }, _)) => {
+                    Some(Command::Profile { request, barrier }) => {
                         self.send(Command::Profile {
                             request: there(request),
                             barrier,
@@ -432,6 +491,8 @@ impl Client {
                 }
                 Update::Tick
             }
+            // Of files that nobody has offered.
+            Event::Received { .. } => Update::Tick,
             Event::Ready => {
                 self.stage = Stage::Barrier;
                 Update::Ready
@@ -513,8 +574,14 @@ impl Client {
 
     /// Ends the run because the user says so. Within two seconds nothing of it is left.
     pub fn cancel(&mut self) -> Box<Run> {
-        self.send(Command::Cancel);
-        let grace = self.limits.grace.min(Duration::from_millis(1500));
+        // While files are read or sent the worker has begun nothing, and would hear of it only
+        // after the last file: the end of its stdin is enough.
+        let grace = if self.held.is_some() {
+            Duration::ZERO
+        } else {
+            self.send(Command::Cancel);
+            self.limits.grace.min(Duration::from_millis(1500))
+        };
         self.end(grace);
         Box::new(self.fail(ErrorKind::Cancelled, "cancelled".into()))
     }
@@ -552,6 +619,7 @@ impl Client {
     /// Waits `grace` for the worker to go, then kills its whole group. Always leaves nothing.
     fn end(&mut self, grace: Duration) {
         self.commands = None;
+        self.unwanted.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + grace;
         while self.exited.is_none() && Instant::now() < deadline {
             match self.child.try_wait() {
@@ -691,6 +759,37 @@ fn wire(
         })?;
     }
     Ok(commands)
+}
+
+/// How often it is said which file is read.
+const PACKING: Duration = Duration::from_millis(250);
+
+/// Starts the thread that reads the files of a request: gigabytes of weights take seconds, and a
+/// folder on a network maybe for ever.
+fn pack(
+    request: Request,
+    lines: SyncSender<Incoming>,
+    unwanted: Arc<AtomicBool>,
+) -> std::io::Result<()> {
+    let work = move || {
+        let mut said = Instant::now();
+        let parcel = Parcel::of(&request, &mut |path| {
+            let due = said.elapsed() >= PACKING;
+            if due {
+                said = Instant::now();
+            }
+            let gone = due && lines.send(Incoming::Packing(path.to_owned())).is_err();
+            if gone || unwanted.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        // A client that is gone wants none.
+        let _gone = lines.send(Incoming::Packed(Box::new(parcel)));
+    };
+    let thread = std::thread::Builder::new().name("parcel".into());
+    thread.spawn(work).map(drop)
 }
 
 /// Sends exactly the bytes that were announced: one more or less and the worker would take the

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, Write as _};
+use std::io::{BufRead, ErrorKind, Read as _, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +21,11 @@ use super::weights;
 const KEPT: usize = 8;
 /// Most files in a parcel.
 const MAX_FILES: usize = 100_000;
+/// Bytes read or written at a time.
 const CHUNK: usize = 1 << 20;
+/// A file is brought to the disk every so many bytes: at its end gigabytes would take so long on
+/// an SD card that the worker would not hear that its client is gone.
+const SYNC: u64 = 16 << 20;
 const ENGINE: &str = "engine.plan";
 const RANGES: &str = "calibration.cache";
 const BATCHES: &str = "batches";
@@ -59,6 +64,9 @@ pub enum ParcelError {
     /// What came is not what was announced.
     #[error("{0} arrived damaged; try again")]
     Damaged(String),
+    /// Nobody wants it any more.
+    #[error("cancelled")]
+    Cancelled,
     /// No place to keep it.
     #[error("this machine has no folder for caches: set HOME or XDG_CACHE_HOME for the worker")]
     NoFolder,
@@ -87,22 +95,38 @@ pub struct Parcel {
     pub paths: Vec<PathBuf>,
 }
 
+/// Hears, for every part of a file that was read, which file; `Break` ends it.
+type Go<'a> = dyn FnMut(&Path) -> ControlFlow<()> + 'a;
+
 impl Parcel {
-    /// Model, external weights, calibration and engine file of a request.
+    /// Whether a request can be carried out on another machine.
     ///
     /// # Errors
-    /// A file cannot be read, or the request asks for one to be written.
-    pub fn of(request: &Request) -> Result<Self, ParcelError> {
+    /// It asks for a file to be written.
+    pub fn check(request: &Request) -> Result<(), ParcelError> {
+        if request.save_engine.is_some() {
+            return Err(ParcelError::Written("--save-engine"));
+        }
+        if matches!(&request.calibration, Calibration::Folder { save, .. } if save.is_some()) {
+            return Err(ParcelError::Written("--save-calib"));
+        }
+        Ok(())
+    }
+
+    /// Model, external weights, calibration and engine file of a request. Every byte is read, at
+    /// the disk's pace; `go` ends that within a part of [`CHUNK`].
+    ///
+    /// # Errors
+    /// A file cannot be read, the request asks for one to be written, or `go` said so.
+    pub fn of(request: &Request, go: &mut Go<'_>) -> Result<Self, ParcelError> {
+        Self::check(request)?;
         let mut parcel = Self {
             entries: Vec::new(),
             paths: Vec::new(),
         };
-        if request.save_engine.is_some() {
-            return Err(ParcelError::Written("--save-engine"));
-        }
         let model = &request.model;
         if !model.to_string_lossy().starts_with("bundled:") {
-            parcel.add(model_entry(model), model)?;
+            parcel.add(model_entry(model), model, go)?;
             let file = File::open(model).map_err(at(model))?;
             // SAFETY: read only; the file is not written by this program.
             let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(at(model))?;
@@ -113,17 +137,14 @@ impl Parcel {
                 let place: PathBuf = Path::new("model").join(&location).components().collect();
                 let name = place.to_string_lossy().into_owned();
                 if parcel.entries.iter().all(|e| e.name != name) {
-                    parcel.add(name, &path)?;
+                    parcel.add(name, &path, go)?;
                 }
             }
         }
         match &request.calibration {
             Calibration::Dummy => {}
-            Calibration::Cache { path } => parcel.add(RANGES.into(), path)?,
-            Calibration::Folder { path, save } => {
-                if save.is_some() {
-                    return Err(ParcelError::Written("--save-calib"));
-                }
+            Calibration::Cache { path } => parcel.add(RANGES.into(), path, go)?,
+            Calibration::Folder { path, .. } => {
                 let mut batches: Vec<PathBuf> = fs::read_dir(path)
                     .map_err(at(path))?
                     .map(|entry| Ok(entry?.path()))
@@ -133,20 +154,33 @@ impl Parcel {
                 for (i, batch) in batches.iter().enumerate() {
                     if let Some(kind @ ("npy" | "npz")) = batch.extension().and_then(|e| e.to_str())
                     {
-                        parcel.add(format!("{BATCHES}/{i:06}.{kind}"), batch)?;
+                        parcel.add(format!("{BATCHES}/{i:06}.{kind}"), batch, go)?;
                     }
                 }
             }
         }
         if let Some(path) = &request.load_engine {
-            parcel.add(ENGINE.into(), path)?;
+            parcel.add(ENGINE.into(), path, go)?;
         }
         Ok(parcel)
     }
 
-    fn add(&mut self, name: String, path: &Path) -> Result<(), ParcelError> {
+    fn add(&mut self, name: String, path: &Path, go: &mut Go<'_>) -> Result<(), ParcelError> {
+        let mut file = File::open(path).map_err(at(path))?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update_mmap(path).map_err(at(path))?;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            if go(path).is_break() {
+                return Err(ParcelError::Cancelled);
+            }
+            let n = match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(at(path)(e)),
+            };
+            hasher.update(chunk.get(..n).unwrap_or_default());
+        }
         self.entries.push(Entry {
             name,
             bytes: hasher.count(),
@@ -289,6 +323,7 @@ fn take(
     let mut file = File::create_new(&path).map_err(at(&path))?;
     let mut hasher = blake3::Hasher::new();
     let mut left = entry.bytes;
+    let mut unsynced = 0;
     let mut chunk = vec![0; CHUNK];
     while left > 0 {
         let n = chunk.len().min(usize::try_from(left).unwrap_or(CHUNK));
@@ -297,6 +332,11 @@ fn take(
         file.write_all(part).map_err(at(&path))?;
         hasher.update(part);
         left -= part.len() as u64;
+        unsynced += part.len() as u64;
+        if unsynced >= SYNC {
+            unsynced = 0;
+            file.sync_data().map_err(at(&path))?;
+        }
         on(part.len() as u64);
     }
     if hasher.finalize().to_hex().as_str() == entry.blake3 {
