@@ -63,6 +63,46 @@ fn listing(dir: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// A worker is told its request as text.
+#[cfg(target_os = "linux")]
+#[test]
+fn paths_that_are_no_text_are_refused_by_name() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let name = OsStr::from_bytes(b"caf\xe9");
+    let profile = |args: &[&OsStr]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+            .args(["profile", "--no-history"])
+            .args(args)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let model = OsStr::new("bundled:resnet18");
+    for option in [
+        "--calib",
+        "--calib-data",
+        "--save-engine",
+        "--load-engine",
+        "--cache",
+    ] {
+        let errors = profile(&[model, OsStr::new(option), name]);
+        let place = format!("({option})");
+        for word in [place.as_str(), "caf\\xE9", "not UTF-8", "rename"] {
+            assert!(errors.contains(word), "{option}: no {word:?} in: {errors}");
+        }
+    }
+    let model = OsString::from(name);
+    let errors = profile(&[&model]);
+    for word in ["MODEL", "caf\\xE9", "not UTF-8", "rename"] {
+        assert!(errors.contains(word), "no {word:?} in: {errors}");
+    }
+}
+
 #[test]
 fn every_command_answers_in_words_and_in_json() {
     let dir = tempfile::tempdir().unwrap();

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![cfg(target_os = "linux")]
 
+use std::ffi::OsStr;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -250,6 +252,25 @@ fn invalid_utf8_and_escapes_are_harmless() {
     assert!(run.fps().is_some());
     for line in &run.log {
         assert!(!line.text.chars().any(char::is_control), "{line:?}");
+    }
+}
+
+/// Here and elsewhere alike; the refused run can be stored.
+#[test]
+fn a_path_that_is_no_text_is_refused_before_it_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut request = request();
+    request.model = OsStr::from_bytes(b"/m/caf\xe9.onnx").into();
+    for host in [None, Some("board".parse().unwrap())] {
+        let mut worker = script("touch \"$1/started\"; sleep 60", dir.path());
+        worker.host = host;
+        let mut go = |_: &Update| ControlFlow::Continue(());
+        let run = profile(&worker, QUICK, request.clone(), None, &mut go);
+        let failure = failure(&run);
+        assert_eq!(failure.kind, ErrorKind::Refused);
+        assert!(failure.message.contains("/m/caf\\xE9.onnx"), "{failure:?}");
+        assert!(!dir.path().join("started").exists());
+        assert!(serde_json::to_string(&run).unwrap().contains("/m/caf"));
     }
 }
 

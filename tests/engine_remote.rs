@@ -7,9 +7,11 @@
     reason = "tests"
 )]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Output, Stdio};
@@ -159,6 +161,17 @@ fn damaged_and_hostile_parcels_leave_nothing() {
     worker.receive(&[entry("a", b"x"), entry("a", b"x")]);
     assert!(worker.refusal().contains("no name for a file"));
     assert_eq!(fs::read_dir(&received).unwrap().count(), 0);
+}
+
+#[test]
+fn a_cache_folder_that_cannot_be_named_is_refused() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut worker = Worker::new(&cache.path().join(OsStr::from_bytes(b"caf\xe9")));
+    worker.receive(&[entry("model/model.onnx", b"onnx")]);
+    let message = worker.refusal();
+    for word in ["caf\\xE9/dlaplan", "not UTF-8", "XDG_CACHE_HOME"] {
+        assert!(message.contains(word), "no {word} in {message}");
+    }
 }
 
 fn limits() -> Limits {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::engine::client::{self, Limits, WorkerCommand};
 use crate::engine::ssh::Host;
@@ -20,7 +21,7 @@ use crate::target::Target;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ModelArgs {
     /// ONNX file, or `bundled:resnet18` and so on.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", value_parser = text_path())]
     pub model: String,
     /// Dims of an input the file leaves open, or to override the file's.
     #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
@@ -52,6 +53,18 @@ impl ModelArgs {
         }
         std::path::absolute(&self.model).with_context(|| self.model.clone())
     }
+}
+
+/// A path as text: commands print it, write it into files, and tell it to a worker.
+#[expect(
+    clippy::unnecessary_debug_formatting,
+    reason = "the bytes that are no text are what must be seen"
+)]
+fn text_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|path| {
+        path.into_string()
+            .map_err(|path| format!("{path:?} is not UTF-8; rename it"))
+    })
 }
 
 /// Which machine builds and measures.

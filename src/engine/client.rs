@@ -221,7 +221,7 @@ impl Client {
                 stage: Stage::Start,
                 message,
             };
-            Box::new(failed_run(&request, started_ms, failure))
+            Box::new(failed_run(&request.in_text(), started_ms, failure))
         };
         if let Err(e) = request.check() {
             return Err(fail(ErrorKind::Refused, e.to_string()));

@@ -67,6 +67,12 @@ pub enum ParcelError {
     /// Nobody wants it any more.
     #[error("cancelled")]
     Cancelled,
+    /// What came cannot be named to the client.
+    #[error(
+        "the worker's folder for caches, {0:?}, is not UTF-8: set XDG_CACHE_HOME for the worker to \
+         one that is"
+    )]
+    NotText(PathBuf),
     /// No place to keep it.
     #[error("this machine has no folder for caches: set HOME or XDG_CACHE_HOME for the worker")]
     NoFolder,
@@ -225,6 +231,9 @@ pub(super) fn receive(
     check(entries)?;
     let cache = environment::cache_dir().ok_or(ParcelError::NoFolder)?;
     let engines = environment::engines_dir().ok_or(ParcelError::NoFolder)?;
+    if cache.to_str().is_none() {
+        return Err(ParcelError::NotText(cache));
+    }
     let received = cache.join("received");
     fs::create_dir_all(&received).map_err(at(&received))?;
     let folder = received.join(digest(entries));

@@ -183,7 +183,8 @@ pub fn encode<T: Serialize>(body: T) -> String {
         protocol: PROTOCOL,
         body,
     };
-    // Every message is a tree of strings, numbers and lists: nothing that JSON refuses.
+    // JSON refuses only a path that is not UTF-8, and those are refused before: in a request by
+    // `Request::check`, of the worker's own folders when it takes files.
     let mut line = serde_json::to_string(&message).unwrap_or_default();
     line.push('\n');
     line

@@ -1,7 +1,7 @@
 //! What is asked of a worker: one engine to build and measure.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +127,17 @@ pub enum NumericReference {
 /// A request that cannot be carried out, found before anything is built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
+    /// A path that the worker's protocol, JSON, cannot carry.
+    #[error(
+        "{what}: {path:?} is not UTF-8, and a worker is told paths as UTF-8 text; rename it, or \
+         the folder on the way to it"
+    )]
+    Path {
+        /// Which path.
+        what: &'static str,
+        /// As given; its message has the bytes that are no text as `\xE9`.
+        path: PathBuf,
+    },
     /// A DLA pool TensorRT would refuse.
     #[error(
         "memory pool {pool}: {bytes} bytes is not a power of two of at least 4096; TensorRT takes \
@@ -172,11 +183,67 @@ impl Request {
         }
     }
 
+    /// Every path of it, and how the command line calls it.
+    fn paths(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let (ranges, batches, save_ranges) = match &self.calibration {
+            Calibration::Dummy => (None, None, None),
+            Calibration::Cache { path } => (Some(path), None, None),
+            Calibration::Folder { path, save } => (None, Some(path), save.as_ref()),
+        };
+        [
+            ("the model", Some(&self.model)),
+            ("the calibration cache (--calib)", ranges),
+            ("the calibration batches (--calib-data)", batches),
+            ("the calibration cache to write (--save-calib)", save_ranges),
+            (
+                "the folder of built engines (--cache)",
+                self.cache_dir.as_ref(),
+            ),
+            (
+                "the engine to write (--save-engine)",
+                self.save_engine.as_ref(),
+            ),
+            (
+                "the engine to measure (--load-engine)",
+                self.load_engine.as_ref(),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(what, path)| Some((what, path?.as_path())))
+    }
+
+    /// The same with paths as JSON can carry them, for the record of a request that was refused.
+    pub(super) fn in_text(&self) -> Self {
+        let text = |path: &PathBuf| PathBuf::from(path.to_string_lossy().into_owned());
+        let mut same = self.clone();
+        same.model = text(&self.model);
+        match &mut same.calibration {
+            Calibration::Dummy => {}
+            Calibration::Cache { path } => *path = text(path),
+            Calibration::Folder { path, save } => {
+                *path = text(path);
+                *save = save.as_ref().map(text);
+            }
+        }
+        same.cache_dir = self.cache_dir.as_ref().map(text);
+        same.save_engine = self.save_engine.as_ref().map(text);
+        same.load_engine = self.load_engine.as_ref().map(text);
+        same
+    }
+
     /// Checks what needs no device.
     ///
     /// # Errors
     /// The first thing wrong, with the range that is right.
     pub fn check(&self) -> Result<(), RequestError> {
+        for (what, path) in self.paths() {
+            if path.to_str().is_none() {
+                return Err(RequestError::Path {
+                    what,
+                    path: path.to_owned(),
+                });
+            }
+        }
         let pools = [
             ("dlaSRAM", self.pools.dla_sram),
             ("dlaLocalDRAM", self.pools.dla_local_dram),
@@ -237,6 +304,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     #[test]
@@ -257,6 +327,45 @@ mod tests {
         r.timing.repeats = 5;
         r.timing.duration_ms = 1;
         assert!(r.check().unwrap_err().to_string().contains("10-600000"));
+    }
+
+    #[test]
+    fn paths_are_text() {
+        let path = PathBuf::from(OsStr::from_bytes(b"/a/caf\xe9.x"));
+        let good = Request::new(
+            "m.onnx".into(),
+            Placement::default(),
+            EngineConfig::default(),
+        );
+        let folder = |path: &Path, save| Calibration::Folder {
+            path: path.to_owned(),
+            save,
+        };
+        type Set<'a> = &'a dyn Fn(&mut Request);
+        let places: [(&str, Set<'_>); 7] = [
+            ("the model", &|r| r.model = path.clone()),
+            ("--calib)", &|r| {
+                r.calibration = Calibration::Cache { path: path.clone() };
+            }),
+            ("--calib-data)", &|r| r.calibration = folder(&path, None)),
+            ("--save-calib)", &|r| {
+                r.calibration = folder(Path::new("/b"), Some(path.clone()));
+            }),
+            ("--cache)", &|r| r.cache_dir = Some(path.clone())),
+            ("--save-engine)", &|r| r.save_engine = Some(path.clone())),
+            ("--load-engine)", &|r| r.load_engine = Some(path.clone())),
+        ];
+        for (place, set) in places {
+            let mut bad = good.clone();
+            set(&mut bad);
+            let error = bad.check().unwrap_err().to_string();
+            for word in [place, "\"/a/caf\\xE9.x\"", "rename"] {
+                assert!(error.contains(word), "no {word} in {error}");
+            }
+            assert!(serde_json::to_string(&bad).is_err());
+            assert_eq!(bad.in_text().check(), Ok(()));
+        }
+        assert_eq!(good.in_text(), good);
     }
 
     #[test]
