@@ -71,7 +71,7 @@ mod window {
 
     use anyhow::{Result, anyhow, bail};
     use dlaplan::cli::args::{SetupArgs, parse_input};
-    use dlaplan::gui::{Options, run};
+    use dlaplan::gui::{MadeAt, Options, run};
     use dlaplan::placement::Placement;
 
     /// What the window opens with.
@@ -97,14 +97,22 @@ mod window {
         }
         let said = args.setup.read()?;
         let placed = said.file.is_some() || said.placement != Placement::default();
-        let options = Options {
-            model: args.model,
-            inputs: args.input.into_iter().collect(),
-            target: said.target,
-            config: said.config,
-            batch_said: said.batch_said,
-            placement: placed.then_some(said.placement),
-        };
+        let options =
+            Options {
+                model: args.model,
+                inputs: args.input.into_iter().collect(),
+                made_at: said.file.as_ref().zip(args.setup.placement.placement).map(
+                    |(file, path)| MadeAt {
+                        file: path,
+                        inputs: file.inputs.clone(),
+                        point: None,
+                    },
+                ),
+                target: said.target,
+                config: said.config,
+                batch_said: said.batch_said,
+                placement: placed.then_some(said.placement),
+            };
         run(options).map_err(|e| anyhow!("{e:#}; {HEADLESS}"))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod open_dims;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -612,6 +614,69 @@ fn every_command_takes_the_models_own_batch() {
         let said = [&own[..], &["--batch", "2"]].concat();
         assert!(ok(dir.path(), &said).contains("batch 2"), "{command}");
     }
+}
+
+/// A placement of a model with open dims reads back at the dims it was made at.
+#[test]
+fn placements_bring_the_dims_they_were_made_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    save(&dir.join("open.onnx"), open_dims::symbolic_model()).unwrap();
+    let export = |dims: &str, file: &str| {
+        let input = format!("x={dims}");
+        let line = [
+            "export",
+            "open.onnx",
+            "--input",
+            &input,
+            "--format",
+            "json",
+            "-o",
+            file,
+        ];
+        ok(dir, &line);
+    };
+    export("2x3x16x8", "two.json");
+    export("1x3x9x8", "one.json");
+    let text = std::fs::read_to_string(dir.join("two.json")).unwrap();
+    let read: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(read["inputs"]["x"], serde_json::json!([2, 3, 16, 8]));
+    // Written back from what it says.
+    let line = [
+        "export",
+        "open.onnx",
+        "--placement",
+        "two.json",
+        "--format",
+        "json",
+    ];
+    assert_eq!(ok(dir, &line), text);
+    // What is said on the command line wins.
+    let line = [&line[..], &["--input", "x=4x3x16x8"]].concat();
+    assert_eq!(json(dir, &line)["inputs"]["x"][0], 4);
+    // Where the file fixes the dims, nothing is written.
+    let fixed = json(dir, &["export", "bundled:resnet18", "--format", "json"]);
+    assert_eq!(fixed.get("inputs"), None);
+
+    let both = |words: &[&str], file: &str| {
+        for command in ["plan", "estimate"] {
+            refused(dir, &[command, "open.onnx", "--placement", file], words);
+        }
+    };
+    save(&dir.join("z.json"), text.replace("\"x\"", "\"z\"")).unwrap();
+    both(
+        &["z.json", "\"inputs\"", "open.onnx", "no input `z`"],
+        "z.json",
+    );
+    save(&dir.join("flat.json"), text.replace("    16,\n", "")).unwrap();
+    both(&["flat.json", "open.onnx", "2x3x8", "4 dims"], "flat.json");
+    // Engines beside each other run one model.
+    let line = ["estimate", "open.onnx", "--together", "one.json,two.json"];
+    refused(dir, &line, &["one.json", "two.json", "1x3x9x8", "--input"]);
+    let line = ["chart", "open.onnx", "--compare", "two.json", "--json"];
+    ok(dir, &line);
+    let line = ["search", "open.onnx", "--from", "two.json", "--json"];
+    ok(dir, &line);
 }
 
 #[test]

@@ -3,17 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod gui_support;
+mod open_dims;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use dlaplan::export::Format;
-use dlaplan::gui::{Command, Dialog, Options};
+use dlaplan::gui::{Command, Dialog, MadeAt, Options};
 use dlaplan::placement::{Device, Placement, Precision};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
 use gui_support::{NoDialogs, Window, open, open_on, window};
+use open_dims::symbolic_model;
 
 fn on_layer1() -> Placement {
     Placement::all(Device::Gpu).with_module("layer1", Device::Dla)
@@ -250,35 +253,6 @@ fn a_target_without_dla_says_why() {
     );
 }
 
-/// One Relu on an input `x` of N×3×H×8, as protobuf bytes.
-fn symbolic_model() -> Vec<u8> {
-    fn field(number: u8, body: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![number << 3 | 2, body.len() as u8];
-        bytes.extend_from_slice(body);
-        bytes
-    }
-    let varint = |number: u8, value: u8| vec![number << 3, value];
-    let dims = [field(2, b"N"), varint(1, 3), field(2, b"H"), varint(1, 8)];
-    let shape: Vec<u8> = dims.iter().flat_map(|d| field(1, d)).collect();
-    let tensor = [varint(1, 1), field(2, &shape)].concat();
-    let value = |name: &[u8]| [field(1, name), field(2, &field(1, &tensor))].concat();
-    let node = [
-        field(1, b"x"),
-        field(2, b"y"),
-        field(3, b"relu"),
-        field(4, b"Relu"),
-    ]
-    .concat();
-    let graph = [
-        field(1, &node),
-        field(2, b"g"),
-        field(11, &value(b"x")),
-        field(12, &value(b"y")),
-    ]
-    .concat();
-    [varint(1, 8), field(8, &varint(2, 17)), field(7, &graph)].concat()
-}
-
 #[test]
 fn open_dims_are_asked_for() {
     let data = Arc::new(tempfile::tempdir().unwrap());
@@ -309,6 +283,97 @@ fn open_dims_are_asked_for() {
         Some(&[2, 3, 16, 8][..])
     );
     assert_eq!(w.state().config.batch, 2, "the model's own");
+}
+
+#[test]
+fn a_placement_brings_the_dims_it_was_made_at() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let write = |name: &str, bytes: &[u8]| {
+        let file = data.path().join(name);
+        let written = std::fs::File::create(&file);
+        written
+            .and_then(|mut f| std::io::Write::write_all(&mut f, bytes))
+            .unwrap();
+        file
+    };
+    let file = write("open.onnx", &symbolic_model());
+    let options = Options {
+        model: Some(file),
+        ..Options::default()
+    };
+    let mut w = open(options, Arc::clone(&data));
+    let dims = |w: &Window<'_>| {
+        let model = &w.state().open.as_ref().unwrap().model;
+        model.tensor(model.inputs[0].tensor).shape.clone()
+    };
+    let set = |dims: &[u64]| {
+        let path = data.path().join("open.onnx");
+        Command::SetInputs(path, vec![("x".to_owned(), dims.to_vec())])
+    };
+    w.state_mut().apply(set(&[2, 3, 16, 8]));
+    w.settle();
+    w.state_mut().apply(Command::All(Device::Dla));
+    w.settle();
+    let made = data.path().join("made.json");
+    w.state_mut()
+        .apply(Command::ExportTo(Format::Placement, made.clone()));
+    w.settle();
+
+    // Asked for the dims again, the user opens the placement instead of typing them.
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let options = Options {
+        model: Some(write("again.onnx", &symbolic_model())),
+        ..Options::default()
+    };
+    let mut again = open(options, Arc::clone(&data));
+    assert!(matches!(again.state().dialog, Some(Dialog::Inputs { .. })));
+    again.state_mut().apply(Command::OpenPath(made.clone()));
+    again.settle();
+    assert_eq!(dims(&again), Some(vec![2, 3, 16, 8]));
+    assert!(again.state().dialog.is_none());
+    let all = Placement::all(Device::Dla);
+    assert_eq!(again.state().doc.placement(), &all);
+    assert_eq!(again.state().config.batch, 2);
+
+    // Of an input that the model does not have, both files are named.
+    let text = std::fs::read_to_string(&made).unwrap();
+    let other = write("other.json", text.replace("\"x\"", "\"z\"").as_bytes());
+    again.state_mut().apply(Command::OpenPath(other.clone()));
+    again.settle();
+    let label = "other.json does not fit again.onnx";
+    assert!(again.query_by_label(label).is_some());
+    assert_eq!(dims(&again), Some(vec![2, 3, 16, 8]));
+
+    // As the command line opens it.
+    let started = |inputs: &[u64], name: &str| {
+        let given = |dims: &[u64]| BTreeMap::from([(name.to_owned(), dims.to_vec())]);
+        let said = if inputs.is_empty() {
+            BTreeMap::new()
+        } else {
+            given(inputs)
+        };
+        let options = Options {
+            model: Some(write("cli.onnx", &symbolic_model())),
+            inputs: said,
+            made_at: Some(MadeAt {
+                file: other.clone(),
+                inputs: given(&[2, 3, 16, 8]),
+                point: None,
+            }),
+            ..Options::default()
+        };
+        open(options, Arc::new(tempfile::tempdir().unwrap()))
+    };
+    let w = started(&[], "x");
+    assert_eq!(dims(&w), Some(vec![2, 3, 16, 8]));
+    assert!(w.state().dialog.is_none());
+    assert_eq!(dims(&started(&[1, 3, 9, 8], "x")), Some(vec![1, 3, 9, 8]));
+    let w = started(&[], "z");
+    assert!(
+        w.query_by_label("other.json does not fit cli.onnx")
+            .is_some()
+    );
+    assert!(matches!(w.state().dialog, Some(Dialog::Inputs { .. })));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What several commands take: a model, a target, an engine config, a placement.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -9,7 +10,7 @@ use crate::engine::client::{self, Limits, WorkerCommand};
 use crate::engine::ssh::Host;
 use crate::engine::{Environment, Outcome, environment};
 use crate::estimate::{Estimate, Estimator};
-use crate::export::{Document, Subject};
+use crate::export::{Document, DocumentError, Subject};
 use crate::history;
 use crate::model::Model;
 use crate::model::onnx::{LoadOptions, load, load_bundled_with};
@@ -34,13 +35,56 @@ impl ModelArgs {
     /// # Errors
     /// The file cannot be read; the message names file, place and remedy.
     pub fn load(&self) -> Result<Model> {
-        let options = LoadOptions {
-            inputs: self.input.iter().cloned().collect(),
+        Ok(self.load_for(&[])?.0)
+    }
+
+    /// Reads the model at the dims that placement files were made at; `--input` wins over them.
+    /// The second value holds all dims that were given.
+    ///
+    /// # Errors
+    /// The model cannot be read, the files' dims do not fit it, or they contradict each other.
+    pub fn load_for(
+        &self,
+        files: &[(&Path, &Document)],
+    ) -> Result<(Model, BTreeMap<String, Vec<u64>>)> {
+        let mut inputs: BTreeMap<String, Vec<u64>> = self.input.iter().cloned().collect();
+        let mut from: Vec<(&Path, BTreeMap<String, Vec<u64>>)> = Vec::new();
+        for (path, document) in files {
+            let unsaid = document.inputs.iter();
+            let unsaid = unsaid.filter(|(n, _)| !self.input.iter().any(|(said, _)| said == *n));
+            let theirs: BTreeMap<_, _> = unsaid.map(|(n, d)| (n.clone(), d.clone())).collect();
+            for (name, dims) in &theirs {
+                if let Some(other) = inputs.insert(name.clone(), dims.clone())
+                    && other != *dims
+                {
+                    let first = from.iter().find(|(_, inputs)| inputs.contains_key(name));
+                    let first = first.map_or(*path, |(path, _)| *path);
+                    bail!(
+                        "{} and {} were made at different dims of input {name:?} ({} and {}); say \
+                         which with --input",
+                        first.display(),
+                        path.display(),
+                        shown(&other),
+                        shown(dims)
+                    );
+                }
+            }
+            from.push((path, theirs));
+        }
+        let options = LoadOptions { inputs };
+        let model = match self.model.strip_prefix("bundled:") {
+            Some(name) => load_bundled_with(name, &options),
+            None => load(Path::new(&self.model), &options),
         };
-        Ok(match self.model.strip_prefix("bundled:") {
-            Some(name) => load_bundled_with(name, &options)?,
-            None => load(Path::new(&self.model), &options)?,
-        })
+        let model = model.map_err(|e| match from.iter().find(|(_, inputs)| e.blames(inputs)) {
+            Some((path, _)) => DocumentError::Inputs {
+                path: path.to_path_buf(),
+                source: Box::new(e),
+            }
+            .into(),
+            None => anyhow::Error::from(e),
+        })?;
+        Ok((model, options.inputs))
     }
 
     /// The model as a worker finds it: absolute, or a `bundled:` name.
@@ -139,7 +183,8 @@ impl EngineArgs {
 /// A placement: a file, and what is said over it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct PlacementArgs {
-    /// Placement file, as `dlaplan export` writes it; its engine config and target hold too.
+    /// Placement file, as `dlaplan export` writes it; its engine config, target and input dims
+    /// hold too.
     #[arg(long, value_name = "FILE")]
     pub placement: Option<PathBuf>,
     /// Device of everything nothing else is said about [default: GPU].
@@ -275,8 +320,26 @@ impl PlanArgs {
     /// # Errors
     /// A file cannot be read, or the flags contradict each other.
     pub fn setup(&self) -> Result<Setup> {
+        self.setup_beside(&[])
+    }
+
+    /// As [`Self::setup`], with the dims of further placement files.
+    ///
+    /// # Errors
+    /// As [`Self::setup`].
+    pub fn setup_beside(&self, more: &[&Path]) -> Result<Setup> {
         let said = self.setup.read()?;
-        let model = self.model.load()?;
+        let more = documents(more)?;
+        let own = self
+            .setup
+            .placement
+            .placement
+            .as_deref()
+            .zip(said.file.as_ref());
+        let files = own
+            .into_iter()
+            .chain(more.iter().map(|(path, file)| (*path, file)));
+        let (model, _) = self.model.load_for(&files.collect::<Vec<_>>())?;
         if let (Some(file), Some(path)) = (&said.file, &self.setup.placement.placement) {
             fits(file, path, &model)?;
         }
@@ -369,6 +432,41 @@ pub struct Member {
     pub config: EngineConfig,
 }
 
+fn digits(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A placement file and the core after it.
+fn split_core(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once('@') {
+        Some((file, number)) if !number.is_empty() && digits(number) => (file, Some(number)),
+        _ => (text, None),
+    }
+}
+
+/// The placement files among engines as [`member`] takes them.
+pub fn member_files(texts: &[String]) -> Vec<&Path> {
+    let whole = |text: &&String| {
+        text.is_empty() || *text == "gpu" || text.strip_prefix("dla").is_some_and(digits)
+    };
+    let files = texts.iter().filter(|text| !whole(text));
+    files.map(|text| Path::new(split_core(text).0)).collect()
+}
+
+/// Reads placement files.
+///
+/// # Errors
+/// One of them is no placement.
+pub fn documents<'p>(paths: &[&'p Path]) -> Result<Vec<(&'p Path, Document)>> {
+    let read = |path: &&'p Path| Ok((*path, Document::load(path)?));
+    paths.iter().map(read).collect()
+}
+
+fn shown(dims: &[u64]) -> String {
+    let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
+    dims.join("x")
+}
+
 /// `gpu`, `dla`, `dla1` (the whole network there), or a placement file with an optional `@core`.
 /// A file brings its engine config; `base` and the flags in `over` are for the rest. It is held
 /// against the model and the target where they are given.
@@ -382,7 +480,6 @@ pub fn member(
     base: &EngineConfig,
     over: &EngineArgs,
 ) -> Result<Member> {
-    let digits = |d: &str| d.bytes().all(|b| b.is_ascii_digit());
     let core = |d: &str| d.parse::<u32>().with_context(|| format!("DLA core {d:?}"));
     let whole = |device, dla_core| Member {
         placement: Placement::all(device),
@@ -401,10 +498,8 @@ pub fn member(
         let number = if number.is_empty() { 0 } else { core(number)? };
         return Ok(whole(Device::Dla, number));
     }
-    let (file, number) = match text.rsplit_once('@') {
-        Some((file, number)) if !number.is_empty() && digits(number) => (file, Some(core(number)?)),
-        _ => (text, None),
-    };
+    let (file, number) = split_core(text);
+    let number = number.map(core).transpose()?;
     let path = Path::new(file);
     let document = Document::load(path)?;
     if let Some(model) = model {

@@ -1,7 +1,7 @@
 //! `dlaplan chart`: FPS against placement as a picture, from the series the window shows.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -54,7 +54,8 @@ pub(super) struct Sources<'a> {
 /// # Errors
 /// A file cannot be read or written, or a placement does not fit the model.
 pub fn run(args: &ChartArgs) -> Result<ExitCode> {
-    let setup = args.plan.setup()?;
+    let compared: Vec<&Path> = args.compare.iter().map(PathBuf::as_path).collect();
+    let setup = args.plan.setup_beside(&compared)?;
     let more = args
         .compare
         .iter()

@@ -81,7 +81,9 @@ struct Engine<'a> {
 /// # Errors
 /// A file cannot be read, or the placement does not fit the model.
 pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
-    let setup = args.plan.setup()?;
+    let setup = args
+        .plan
+        .setup_beside(&args::member_files(&args.together))?;
     let mut out = super::terminal::stdout();
     if !args.together.is_empty() {
         return together(args, &setup, &mut out);

@@ -1,5 +1,6 @@
 //! `dlaplan profile`: builds real engines and measures them.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::engine::{
     Calibration, Comparison, LayerTime, MemoryPools, NumericReference, Outcome, Request, RowSite,
     Run, Timing, compare, deploy, environment, parse_size,
 };
-use crate::export::save_atomic;
+use crate::export::{Document, save_atomic};
 use crate::figure::{Measured, short};
 use crate::history::{Store, default_path};
 use crate::model::Model;
@@ -164,8 +165,19 @@ fn parse_pool(text: &str) -> Result<(PoolName, u64), String> {
 /// # Errors
 /// The model, placement or target cannot be read, or a file cannot be written.
 pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
-    let model = args.model.load()?;
-    let requests = requests(args, EngineConfig::own_batch(&model))?;
+    let file = args.placement.document()?;
+    let more = args::documents(&args::member_files(&args.together))?;
+    let own = args.placement.placement.as_deref().zip(file.as_ref());
+    let files = own
+        .into_iter()
+        .chain(more.iter().map(|(path, file)| (*path, file)));
+    let (model, inputs) = args.model.load_for(&files.collect::<Vec<_>>())?;
+    let requests = requests(
+        args,
+        file.as_ref(),
+        &inputs,
+        EngineConfig::own_batch(&model),
+    )?;
     let target = match &args.target {
         Some(text) => Some(Target::parse(text)?),
         None => environment::target(&args.machine.environment()?),
@@ -264,7 +276,12 @@ fn build(
     Ok(ExitCode::SUCCESS)
 }
 
-fn requests(args: &ProfileArgs, own_batch: u32) -> Result<Vec<Request>> {
+fn requests(
+    args: &ProfileArgs,
+    file: Option<&Document>,
+    inputs: &BTreeMap<String, Vec<u64>>,
+    own_batch: u32,
+) -> Result<Vec<Request>> {
     let cache_dir = if args.no_cache {
         None
     } else {
@@ -294,8 +311,7 @@ fn requests(args: &ProfileArgs, own_batch: u32) -> Result<Vec<Request>> {
         };
         *slot = Some(*bytes);
     }
-    let file = args.placement.document()?;
-    let from = file.as_ref().map_or_else(
+    let from = file.map_or_else(
         || EngineConfig {
             batch: own_batch,
             ..EngineConfig::default()
@@ -306,7 +322,7 @@ fn requests(args: &ProfileArgs, own_batch: u32) -> Result<Vec<Request>> {
     let base = |placement: Placement, config: EngineConfig| -> Result<Request> {
         let request = Request {
             model: model.clone(),
-            inputs: args.model.input.iter().cloned().collect(),
+            inputs: inputs.clone(),
             placement,
             config,
             calibration: calibration.clone(),
@@ -333,7 +349,7 @@ fn requests(args: &ProfileArgs, own_batch: u32) -> Result<Vec<Request>> {
         Ok(request)
     };
     if args.together.is_empty() {
-        let placement = args.placement.over(file.as_ref())?;
+        let placement = args.placement.over(file)?;
         return Ok(vec![base(placement, config)?]);
     }
     if args.together.len() < 2 {
@@ -601,7 +617,9 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<Vec<Request>> {
-        requests(&Cli::try_parse_from(line.split(' '))?.args, 1)
+        let args = Cli::try_parse_from(line.split(' '))?.args;
+        let file = args.placement.document()?;
+        requests(&args, file.as_ref(), &BTreeMap::new(), 1)
     }
 
     #[test]

@@ -31,7 +31,7 @@ use crate::search::{
 };
 use crate::target::Target;
 
-use super::args::{MachineArgs, ModelArgs, parse_device};
+use super::args::{self, MachineArgs, ModelArgs, parse_device};
 use super::interrupt;
 
 /// Find the best placement: exact for one engine, anytime for several.
@@ -240,7 +240,10 @@ struct Report<'a> {
 /// # Errors
 /// An unreadable model or placement, an unknown target, constraints that cannot hold.
 pub fn run(args: &SearchArgs) -> Result<ExitCode> {
-    let model = args.model.load()?;
+    let from = args.from.as_deref().map(|path| args::documents(&[path]));
+    let from = from.transpose()?.unwrap_or_default();
+    let files: Vec<_> = from.iter().map(|(path, file)| (*path, file)).collect();
+    let (model, _) = args.model.load_for(&files)?;
     let target = Target::parse(&args.target)?;
     let config = EngineConfig {
         precision: args.precision,
@@ -346,7 +349,7 @@ fn measure(
     };
     let path = args.model.absolute()?;
     let mut template = engine::Request::new(path, Placement::default(), planner.config().clone());
-    template.inputs = args.model.input.iter().cloned().collect();
+    template.inputs = model.given_inputs();
     template.per_layer = false;
     template.pools.dla_global_dram = args.dla_global_dram;
     if let Some(path) = &args.calib {

@@ -1,10 +1,12 @@
 //! dlaplan's own file: a placement with what it was made for.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::model::onnx::LoadError;
 use crate::placement::{EngineConfig, Placement};
 use crate::target::Target;
 
@@ -30,6 +32,9 @@ pub struct Document {
     /// The model it was made for.
     #[serde(default)]
     pub model: ModelRef,
+    /// Dims it was made at, of inputs the model leaves open or declares otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Vec<u64>>,
     /// The target it was made for.
     pub target: Target,
     /// Engine config.
@@ -81,6 +86,15 @@ pub enum DocumentError {
         /// What it says.
         found: u32,
     },
+    /// Its dims do not fit the model.
+    #[error("{}: field \"inputs\" does not fit the model: {source}. Or export the placement again, \
+        or take the field out", path.display())]
+    Inputs {
+        /// The file.
+        path: PathBuf,
+        /// Why, naming the model.
+        source: Box<LoadError>,
+    },
     /// Written by a newer dlaplan.
     #[error("{}: field \"version\" is {found} and this dlaplan reads up to {VERSION}; update dlaplan",
         path.display())]
@@ -102,6 +116,7 @@ impl Document {
                 name: subject.model.name.clone(),
                 structure_hash: subject.model.source.structure_hash.clone(),
             },
+            inputs: subject.model.given_inputs(),
             target: *subject.target,
             engine: subject.config.clone(),
             placement: subject.placement.clone(),
@@ -189,6 +204,7 @@ mod tests {
                 name: "resnet18".into(),
                 structure_hash: "ab".into(),
             },
+            inputs: BTreeMap::new(),
             target: Target::default(),
             engine: EngineConfig::default(),
             placement: Placement::default()
@@ -211,6 +227,19 @@ mod tests {
         assert_eq!(read.placement, sample().placement);
         assert!(read.to_json().contains("\"future\""));
         assert_eq!(parse(&read.to_json()).unwrap(), read);
+    }
+
+    #[test]
+    fn input_dims_are_optional() {
+        let older = sample().to_json();
+        assert!(!older.contains("inputs"));
+        assert_eq!(parse(&older).unwrap(), sample());
+        let mut document = sample();
+        document.inputs.insert("images".into(), vec![1, 3, 64, 64]);
+        assert_eq!(parse(&document.to_json()).unwrap(), document);
+        let wrong = document.to_json().replace("64", "-64");
+        let text = parse(&wrong).unwrap_err().to_string();
+        assert!(text.contains("p.json: line"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::target::Target;
 
-use super::jobs::Done;
+use super::jobs::{Done, MadeAt};
 use super::judge::Judgement;
 use super::message::Message;
 use super::state::State;
@@ -132,12 +132,16 @@ impl State {
     }
 }
 
-/// Reads a placement file, with the engine config it was made for.
+/// Reads a placement file, with the engine config and the input dims it was made for.
 ///
 /// # Errors
 /// The file is no placement, damaged, or newer than this program.
-pub fn read_placement(text: &str, path: &Path) -> Result<(Placement, EngineConfig), String> {
+pub fn read_placement(text: &str, path: &Path) -> Result<MadeAt, String> {
     Document::parse(text, path)
-        .map(|d| (d.placement, d.engine))
+        .map(|d| MadeAt {
+            file: path.to_owned(),
+            inputs: d.inputs,
+            point: Some((d.placement, d.engine)),
+        })
         .map_err(|e| e.to_string())
 }

@@ -1,5 +1,6 @@
 //! Work off the UI thread: named threads, one bounded channel back, cancellable.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::Model;
 use crate::model::onnx::{LoadError, LoadOptions};
+use crate::placement::{EngineConfig, Placement};
 
 use super::dialogs::Purpose;
 use super::keep::{Change, Listing};
@@ -15,6 +17,17 @@ use super::profile::News;
 
 /// Asks the window for another frame, from any thread.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// A placement file and the input dims it was made at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MadeAt {
+    /// The file.
+    pub file: PathBuf,
+    /// Its dims.
+    pub inputs: BTreeMap<String, Vec<u64>>,
+    /// What is to be opened once the model has these dims.
+    pub point: Option<(Placement, EngineConfig)>,
+}
 
 /// What a job brings back.
 pub enum Done {
@@ -24,6 +37,8 @@ pub enum Done {
         path: PathBuf,
         /// As asked for.
         options: LoadOptions,
+        /// The placement file whose dims are among them.
+        made_at: Option<Box<MadeAt>>,
         /// The model.
         result: Box<Result<Model, LoadError>>,
     },

@@ -45,6 +45,7 @@ pub use command::{Command, Pick, Step};
 pub use dialogs::{DesktopPicker, Dialog, Picker, Purpose};
 pub use filter::Filter;
 pub use find::{Find, Form, GoalKind};
+pub use jobs::MadeAt;
 pub use judge::{Ground, Judge, Judgement};
 pub use profile::{Machine, Worker};
 pub use runs::{Act as RunsAct, Column as RunsColumn, Ended};
@@ -60,6 +61,8 @@ pub struct Options {
     pub model: Option<PathBuf>,
     /// Dims per input name.
     pub inputs: BTreeMap<String, Vec<u64>>,
+    /// The placement file and the dims it was made at, which hold where none are given.
+    pub made_at: Option<MadeAt>,
     /// Where it would run.
     pub target: Target,
     /// How it would be built.

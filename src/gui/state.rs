@@ -211,6 +211,7 @@ impl State {
         let Options {
             model,
             inputs,
+            made_at,
             target,
             config,
             batch_said,
@@ -286,7 +287,7 @@ impl State {
                     );
                 }
                 state.doc = Document::new(placement.unwrap_or_default());
-                state.load(path, inputs);
+                state.load_at(path, inputs, made_at);
             }
             (None, Some(found)) => {
                 if found.crashed && !found.session.is_plain() {
@@ -300,7 +301,7 @@ impl State {
             }
             (None, None) => {
                 state.doc = Document::new(placement.unwrap_or_default());
-                state.load(super::first_model(), inputs);
+                state.load_at(super::first_model(), inputs, made_at);
             }
         }
         state

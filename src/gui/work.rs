@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::export::DocumentError;
 use crate::model::onnx::{LoadError, LoadOptions};
 use crate::model::{Dim, Model};
 use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
@@ -12,7 +13,7 @@ use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
 use super::command::Command;
 use super::dialogs::{Dialog, InputField, Purpose};
 use super::export_menu;
-use super::jobs::Done;
+use super::jobs::{Done, MadeAt};
 use super::message::Message;
 use super::session::{Session, Settings, read_session};
 use super::state::State;
@@ -23,13 +24,29 @@ const NEVER_SHOWN: Duration = Duration::from_millis(200);
 impl State {
     /// Reads a model in the background.
     pub(super) fn load(&mut self, path: PathBuf, inputs: BTreeMap<String, Vec<u64>>) {
+        self.load_at(path, inputs, None);
+    }
+
+    /// As [`Self::load`], at the dims a placement file was made at; those given here win.
+    pub(super) fn load_at(
+        &mut self,
+        path: PathBuf,
+        mut inputs: BTreeMap<String, Vec<u64>>,
+        made_at: Option<MadeAt>,
+    ) {
         let title = format!("Reading {}", file_name(&path));
+        let made_at = made_at.map(|mut made_at| {
+            made_at.inputs.retain(|name, _| !inputs.contains_key(name));
+            inputs.extend(made_at.inputs.clone());
+            Box::new(made_at)
+        });
         let options = LoadOptions { inputs };
         let started = self.jobs.start(title, true, move |_| {
             let result = Box::new(super::load_model(&path, &options));
             Done::Model {
                 path,
                 options,
+                made_at,
                 result,
             }
         });
@@ -144,10 +161,21 @@ impl State {
             Done::Model {
                 path,
                 options,
+                made_at,
                 result,
-            } => match *result {
-                Ok(model) => self.loaded(model, path, options),
-                Err(e) => self.not_loaded(&path, &e),
+            } => match (*result, made_at) {
+                (Ok(model), made_at) => {
+                    self.loaded(model, path, options);
+                    if let Some(made_at) = made_at
+                        && let Some((placement, config)) = made_at.point
+                    {
+                        self.load_point(&file_name(&made_at.file), placement, config);
+                    }
+                }
+                (Err(e), Some(made_at)) if e.blames(&made_at.inputs) => {
+                    self.dims_refused(path, options, *made_at, e);
+                }
+                (Err(e), _) => self.not_loaded(&path, &e),
             },
             Done::Picked {
                 purpose,
@@ -223,6 +251,8 @@ impl State {
         self.install(model, path.clone(), options.inputs);
         if !fields.is_empty() {
             self.dialog = Some(Dialog::Inputs { path, fields });
+        } else if matches!(self.dialog, Some(Dialog::Inputs { .. })) {
+            self.dialog = None;
         }
     }
 
@@ -246,20 +276,71 @@ impl State {
         self.messages.push(message);
     }
 
+    /// A placement's dims do not fit the model.
+    fn dims_refused(
+        &mut self,
+        path: PathBuf,
+        mut options: LoadOptions,
+        made_at: MadeAt,
+        error: LoadError,
+    ) {
+        let title = format!(
+            "{} does not fit {}",
+            file_name(&made_at.file),
+            file_name(&path)
+        );
+        let error = DocumentError::Inputs {
+            path: made_at.file,
+            source: Box::new(error),
+        };
+        let remedy = if self.open.is_some() {
+            "The placement is as it was"
+        } else {
+            "The model is opened without them"
+        };
+        self.messages
+            .push(Message::error(title, &error.to_string(), remedy));
+        if self.open.is_none() {
+            options
+                .inputs
+                .retain(|name, _| !made_at.inputs.contains_key(name));
+            self.load(path, options.inputs);
+        }
+    }
+
     fn placement_read(&mut self, path: &Path, result: std::io::Result<String>) {
         let parsed = result
             .map_err(|e| format!("{}: {e}", path.display()))
             .and_then(|text| export_menu::read_placement(&text, path));
         match parsed {
-            Ok((placement, config)) => {
-                let name = file_name(path);
-                self.load_point(&name, placement, config);
-            }
+            Ok(made_at) => self.open_placement(made_at),
             Err(why) => self.messages.push(Message::error(
                 format!("{} cannot be opened", file_name(path)),
                 &why,
                 "The placement is as it was",
             )),
+        }
+    }
+
+    /// Opens a placement, and the model again where it was made at other dims.
+    fn open_placement(&mut self, made_at: MadeAt) {
+        let (Some(open), Some((placement, config))) = (&self.open, made_at.point.clone()) else {
+            return;
+        };
+        let name = file_name(&made_at.file);
+        let model = Arc::clone(&open.model);
+        let holds = |(name, dims): (&String, &Vec<u64>)| {
+            let mut tensors = model.inputs.iter().map(|i| model.tensor(i.tensor));
+            tensors.any(|t| *t.name == **name && t.shape.as_ref() == Some(dims))
+        };
+        if made_at.inputs.iter().all(holds) {
+            self.load_point(&name, placement, config);
+            return;
+        }
+        let (path, mut inputs) = (open.path.clone(), open.inputs.clone());
+        if self.fits(&name, &placement) {
+            inputs.retain(|name, _| !made_at.inputs.contains_key(name));
+            self.load_at(path, inputs, Some(made_at));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Ops, tensors and the whole model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -291,6 +291,22 @@ impl Model {
         self.inputs
             .iter()
             .filter(|i| self.tensor(i.tensor).shape.is_none())
+    }
+
+    /// Dims in force that the file alone does not give: of inputs it leaves open, or declares
+    /// otherwise.
+    pub fn given_inputs(&self) -> BTreeMap<String, Vec<u64>> {
+        let given = |input: &ModelInput| {
+            let tensor = self.tensor(input.tensor);
+            let dims = tensor.shape.as_ref()?;
+            let declared = input.declared.iter().map(|d| match d {
+                Dim::Fixed(n) => Some(*n),
+                Dim::Symbolic(_) => None,
+            });
+            let own = declared.eq(dims.iter().map(|d| Some(*d)));
+            (!own).then(|| (tensor.name.to_string(), dims.clone()))
+        };
+        self.inputs.iter().filter_map(given).collect()
     }
 
     /// Producers of the op's activation inputs, in operand order, repeats included.

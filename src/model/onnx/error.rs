@@ -1,5 +1,6 @@
 //! Why a file cannot be read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -188,6 +189,17 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether the dims given for these inputs may be why.
+    pub fn blames(&self, inputs: &BTreeMap<String, Vec<u64>>) -> bool {
+        match self {
+            Self::UnknownInput { input, .. } | Self::BadInputDims { input, .. } => {
+                inputs.keys().any(|name| Quoted::new(name) == *input)
+            }
+            Self::Contradiction { .. } => !inputs.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Refuses a PyTorch checkpoint.
     pub(super) fn pytorch(path: PathBuf, what: &'static str) -> Self {
         Self::PyTorch { path, what }
