@@ -18,7 +18,7 @@ use std::process::{Child, Command as Process, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use dlaplan::engine::client::{Limits, Update, WorkerCommand, profile};
-use dlaplan::engine::parcel::Entry;
+use dlaplan::engine::parcel::{Entry, KEPT, LIMIT};
 use dlaplan::engine::protocol::{Command, Event, decode, encode};
 use dlaplan::engine::{
     Calibration, Environment, ErrorKind, Failure, ModelRef, Outcome, Request, Stage,
@@ -127,18 +127,104 @@ fn a_worker_keeps_what_it_is_sent() {
     }
 }
 
-#[test]
-fn the_oldest_parcels_go() {
-    let cache = tempfile::tempdir().unwrap();
-    let mut worker = Worker::new(cache.path());
-    for i in 0..12u8 {
-        worker.receive(&[entry("model/model.onnx", &[i])]);
-        assert_eq!(worker.hear(), Some(Event::Wanted { wanted: true }));
-        worker.send(&[i]);
-        assert!(matches!(worker.hear(), Some(Event::Received { .. })));
+/// Gives a new worker a parcel of one small file, and says where it lies.
+fn give(cache: &Path, content: &[u8]) -> (Worker, PathBuf) {
+    let mut worker = Worker::new(cache);
+    worker.receive(&[entry("model/model.onnx", content)]);
+    assert_eq!(worker.hear(), Some(Event::Wanted { wanted: true }));
+    worker.send(content);
+    match worker.hear() {
+        Some(Event::Received { folder, .. }) => (worker, folder),
+        other => panic!("{other:?}"),
     }
-    let kept = fs::read_dir(cache.path().join("dlaplan/received")).unwrap();
-    assert_eq!(kept.count(), 8);
+}
+
+fn listed(cache: &Path) -> usize {
+    fs::read_dir(cache.join("dlaplan/received"))
+        .unwrap()
+        .count()
+}
+
+#[test]
+fn the_oldest_parcels_go_and_those_in_use_stay() {
+    let cache = tempfile::tempdir().unwrap();
+    let (worker, first) = give(cache.path(), b"first");
+    let parcels: Vec<PathBuf> = (0..12u8).map(|i| give(cache.path(), &[i]).1).collect();
+    assert_eq!(listed(cache.path()), KEPT);
+    assert!(first.join("model/model.onnx").exists(), "it is in use");
+    let there: Vec<bool> = parcels.iter().map(|p| p.is_dir()).collect();
+    assert_eq!(there[..5], [false; 5]);
+    assert_eq!(there[5..], [true; 7]);
+    drop(worker);
+    let (_worker, _) = give(cache.path(), b"last");
+    assert!(!first.exists() && parcels[5].exists());
+    assert_eq!(listed(cache.path()), KEPT);
+}
+
+#[test]
+fn parcels_take_a_limited_part_of_the_disk() {
+    let cache = tempfile::tempdir().unwrap();
+    let parcels = ["old", "new"].map(|name| cache.path().join("dlaplan/received").join(name));
+    for (age, parcel) in [2, 1].into_iter().zip(&parcels) {
+        fs::create_dir_all(parcel).unwrap();
+        // Takes no room in truth.
+        let large = fs::File::create(parcel.join("w.bin")).unwrap();
+        large.set_len(LIMIT / 8 * 5).unwrap();
+        let when = std::time::SystemTime::now() - Duration::from_hours(age);
+        let folder = fs::File::open(parcel).unwrap();
+        folder.set_modified(when).unwrap();
+    }
+    let (_worker, third) = give(cache.path(), b"third");
+    assert!(!parcels[0].exists() && third.exists());
+    assert!(parcels[1].exists(), "one of them fits");
+}
+
+#[test]
+fn a_parcel_larger_than_the_disk_is_refused_before_it_is_sent() {
+    let cache = tempfile::tempdir().unwrap();
+    let (_, small) = give(cache.path(), b"small");
+    let mut worker = Worker::new(cache.path());
+    let mut large = entry("model/w.bin", b"");
+    large.bytes = 1 << 50;
+    worker.receive(&[entry("model/model.onnx", b"onnx"), large]);
+    let message = worker.refusal();
+    let folder = cache.path().join("dlaplan/received");
+    for word in [
+        folder.to_str().unwrap(),
+        "take 1125899.91 GB",
+        "GB are all that is free",
+        "delete",
+        "larger disk",
+    ] {
+        assert!(message.contains(word), "no {word} in {message}");
+    }
+    assert!(small.is_dir(), "nothing goes in vain");
+    assert_eq!(listed(cache.path()), 1);
+    let mut worker = Worker::new(cache.path());
+    let mut hostile = entry("a", b"");
+    hostile.bytes = u64::MAX;
+    let mut other = entry("b", b"");
+    other.bytes = u64::MAX;
+    worker.receive(&[hostile, other]);
+    assert!(worker.refusal().contains("no room"));
+}
+
+#[test]
+fn what_a_killed_worker_left_goes_with_the_next() {
+    let cache = tempfile::tempdir().unwrap();
+    let content = [7u8; 100];
+    let mut worker = Worker::new(cache.path());
+    worker.receive(&[entry("model/model.onnx", &content)]);
+    assert_eq!(worker.hear(), Some(Event::Wanted { wanted: true }));
+    worker.send(&content[..50]);
+    let (_at_work, _) = give(cache.path(), b"meanwhile");
+    assert_eq!(listed(cache.path()), 2, "another worker's is left alone");
+    drop(worker);
+    let (_worker, _) = give(cache.path(), b"after");
+    let names = fs::read_dir(cache.path().join("dlaplan/received")).unwrap();
+    let hidden = |e: fs::DirEntry| e.file_name().as_bytes().starts_with(b".");
+    assert!(!names.flatten().any(hidden));
+    assert_eq!(listed(cache.path()), 2);
 }
 
 #[test]

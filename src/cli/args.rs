@@ -115,8 +115,8 @@ fn text_path() -> impl TypedValueParser<Value = String> {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MachineArgs {
     /// Another machine, over SSH, with the dlaplan there (PROGRAM where it is not in its path).
-    /// The model goes there and stays in its cache; names, keys and ports are those of
-    /// ~/.ssh/config.
+    /// The model goes there and stays in its cache (the eight used last, at most 16 GiB or half
+    /// of a smaller disk); names, keys and ports are those of ~/.ssh/config.
     #[arg(long, value_name = "[USER@]HOST[:PROGRAM]")]
     pub on: Option<Host>,
 }

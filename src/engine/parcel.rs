@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, ErrorKind, Read as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,10 @@ use super::request::{Calibration, Request};
 use super::run::Stage;
 use super::weights;
 
-/// Parcels a worker keeps; the ones used longest ago go first.
-const KEPT: usize = 8;
+mod kept;
+
+pub use kept::{KEPT, LIMIT, SPARE};
+
 /// Most files in a parcel.
 const MAX_FILES: usize = 100_000;
 /// Bytes read or written at a time.
@@ -73,9 +75,33 @@ pub enum ParcelError {
          one that is"
     )]
     NotText(PathBuf),
+    /// It does not fit on the disk there.
+    #[error(
+        "no room in {}: the request's files take {} and {} more must stay free, but {} are all \
+         that is free there, with other parcels gone; delete what that machine does not need, or \
+         make the folder a link to one on a larger disk",
+        folder.display(), size(*takes), size(SPARE), size(*free)
+    )]
+    NoRoom {
+        /// Where parcels are kept.
+        folder: PathBuf,
+        /// Bytes that it takes.
+        takes: u64,
+        /// Bytes that are free, those of parcels that no worker uses included.
+        free: u64,
+    },
     /// No place to keep it.
     #[error("this machine has no folder for caches: set HOME or XDG_CACHE_HOME for the worker")]
     NoFolder,
+}
+
+/// Bytes for people: decimal units, as `df -H` has them.
+fn size(bytes: u64) -> String {
+    if bytes < 1_000_000_000 {
+        format!("{:.1} MB", bytes as f64 / 1e6)
+    } else {
+        format!("{:.2} GB", bytes as f64 / 1e9)
+    }
 }
 
 fn at(path: &Path) -> impl Fn(std::io::Error) -> ParcelError + use<'_> {
@@ -218,16 +244,18 @@ pub fn unpacked(request: &Request, folder: &Path, cache: Option<&Path>) -> Reque
 }
 
 /// The other end: takes a parcel from the client, or finds that it is here already, and says
-/// where. `came` hears of every part.
+/// where. `came` hears of every part. No other worker removes the parcel while the file that is
+/// returned stays open.
 ///
 /// # Errors
-/// The parcel is not sound, or cannot be stored.
+/// The parcel is not sound, or cannot be stored. Where it would not fit on the disk, that is said
+/// before anything is sent.
 pub(super) fn receive(
     stream: &mut impl BufRead,
     entries: &[Entry],
     outbox: &Outbox,
     came: &mut dyn FnMut(),
-) -> Result<(), ParcelError> {
+) -> Result<Option<File>, ParcelError> {
     check(entries)?;
     let cache = environment::cache_dir().ok_or(ParcelError::NoFolder)?;
     let engines = environment::engines_dir().ok_or(ParcelError::NoFolder)?;
@@ -238,42 +266,75 @@ pub(super) fn receive(
     fs::create_dir_all(&received).map_err(at(&received))?;
     let folder = received.join(digest(entries));
     outbox.stage(Stage::Send);
-    let wanted = !whole(&folder, entries);
-    outbox.send(Event::Wanted { wanted });
-    if wanted {
-        let coming = tempfile::tempdir_in(&received).map_err(at(&received))?;
-        let total: u64 = entries.iter().map(|e| e.bytes).sum();
-        let mut done = 0;
-        for entry in entries {
-            take(stream, entry, coming.path(), &mut |bytes| {
-                came();
-                done += bytes;
-                let share = done as f64 / total.max(1) as f64;
-                outbox.share(share, &entry.name);
-            })?;
-        }
-        if folder.is_dir() && !whole(&folder, entries) {
-            discard(&received, &folder).map_err(at(&folder))?;
-        }
-        // Another worker may have been given the same parcel at the same time.
-        match fs::rename(coming.path(), &folder) {
-            Ok(()) => {
-                let _moved = coming.keep();
+    let deciding = kept::decide(&received);
+    if whole(&folder, entries) {
+        let held = kept::hold(&folder);
+        drop(deciding);
+        outbox.send(Event::Wanted { wanted: false });
+        return Ok(taken(outbox, folder, engines, held));
+    }
+    if folder.is_dir() {
+        // A disk has lost some of it: whoever uses it can no more.
+        kept::discard(&received, &folder).map_err(at(&folder))?;
+    }
+    let takes = kept::room(entries);
+    kept::make_room(&received, takes)?;
+    // Let go last: it must not be taken for one that nobody is at any more.
+    let held;
+    let coming = tempfile::tempdir_in(&received).map_err(at(&received))?;
+    held = kept::hold(coming.path());
+    drop(deciding);
+    came();
+    outbox.send(Event::Wanted { wanted: true });
+    let sizes = entries.iter().map(|e| e.bytes);
+    let total = sizes.fold(0, u64::saturating_add);
+    let mut done = 0u64;
+    for entry in entries {
+        let result = take(stream, entry, coming.path(), &mut |bytes| {
+            came();
+            done = done.saturating_add(bytes);
+            outbox.share(done as f64 / total.max(1) as f64, &entry.name);
+        });
+        match result {
+            // Something else has filled the disk meanwhile, or a quota counts.
+            Err(ParcelError::File { source, .. })
+                if matches!(
+                    source.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                ) =>
+            {
+                return Err(ParcelError::NoRoom {
+                    free: kept::free(&received)?.saturating_add(done),
+                    folder: received,
+                    takes,
+                });
             }
-            Err(e) if !folder.is_dir() => return Err(at(&folder)(e)),
-            Err(_) => {}
+            result => result?,
         }
     }
-    // Its age decides what goes first.
+    let deciding = kept::decide(&received);
+    // Another worker may have been given the same parcel at the same time.
+    if whole(&folder, entries) {
+        let held = kept::hold(&folder);
+        drop(deciding);
+        return Ok(taken(outbox, folder, engines, held));
+    }
+    if folder.is_dir() {
+        kept::discard(&received, &folder).map_err(at(&folder))?;
+    }
+    fs::rename(coming.path(), &folder).map_err(at(&folder))?;
+    let _moved = coming.keep();
+    drop(deciding);
+    Ok(taken(outbox, folder, engines, held))
+}
+
+/// Says that a parcel is here. Its age decides what goes first.
+fn taken(outbox: &Outbox, folder: PathBuf, cache: PathBuf, held: Option<File>) -> Option<File> {
     if let Ok(file) = File::open(&folder) {
         let _unchanged = file.set_modified(SystemTime::now());
     }
-    tidy(&received, &folder);
-    outbox.send(Event::Received {
-        folder,
-        cache: engines,
-    });
-    Ok(())
+    outbox.send(Event::Received { folder, cache });
+    held
 }
 
 /// Whether a parcel lies there as it was sent: a disk may have lost some of it.
@@ -283,13 +344,6 @@ fn whole(folder: &Path, entries: &[Entry]) -> bool {
         file.is_ok_and(|m| m.is_file() && m.len() == e.bytes)
     };
     folder.is_dir() && entries.iter().all(there)
-}
-
-/// Takes a parcel away at once, so that one removed by half is never taken for a whole one.
-fn discard(received: &Path, parcel: &Path) -> std::io::Result<()> {
-    let grave = tempfile::tempdir_in(received)?;
-    fs::rename(parcel, grave.path().join("old"))?;
-    grave.close()
 }
 
 fn check(entries: &[Entry]) -> Result<(), ParcelError> {
@@ -353,35 +407,5 @@ fn take(
         file.sync_all().map_err(at(&path))
     } else {
         Err(ParcelError::Damaged(entry.name.clone()))
-    }
-}
-
-/// How long a parcel may be on its way before it counts as given up.
-const ON_ITS_WAY: Duration = Duration::from_hours(24);
-
-/// Lets the oldest parcels go. What cannot be removed stays: it does no harm.
-fn tidy(received: &Path, newest: &Path) {
-    let Ok(entries) = fs::read_dir(received) else {
-        return;
-    };
-    let mut parcels: Vec<(SystemTime, PathBuf)> = entries
-        .flatten()
-        .filter(|e| e.path() != newest)
-        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
-        .collect();
-    // Another worker may still be taking these.
-    let now = SystemTime::now();
-    parcels.retain(|(when, path)| {
-        let hidden = path
-            .file_name()
-            .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        !hidden || now.duration_since(*when).is_ok_and(|age| age > ON_ITS_WAY)
-    });
-    parcels.sort();
-    let spare = (parcels.len() + 1).saturating_sub(KEPT);
-    for (_, path) in parcels.into_iter().take(spare) {
-        if let Err(e) = discard(received, &path) {
-            log::warn!("{}: {e}", path.display());
-        }
     }
 }

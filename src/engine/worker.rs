@@ -80,23 +80,28 @@ pub fn run() -> std::io::Result<ExitCode> {
         .spawn(move || {
             let mut stdin = std::io::stdin().lock();
             let mut line = String::new();
+            // Until the process ends.
+            let mut parcels = Vec::new();
             while stdin.read_line(&mut line).is_ok_and(|n| n > 0) {
                 match protocol::decode::<Command>(&line) {
                     Ok(Command::Cancel) => break,
                     Ok(Command::Ping) => pulse.beat(),
                     Ok(Command::Receive { entries }) => {
                         let came = &mut || pulse.beat();
-                        if let Err(e) = parcel::receive(&mut stdin, &entries, &inbox, came) {
-                            inbox.send(Event::Failed {
-                                failure: Failure {
-                                    kind: ErrorKind::Refused,
-                                    stage: Stage::Send,
-                                    message: e.to_string(),
-                                },
-                                model: ModelRef::default(),
-                            });
-                            // What follows in the stream cannot be told from commands.
-                            break;
+                        match parcel::receive(&mut stdin, &entries, &inbox, came) {
+                            Ok(held) => parcels.extend(held),
+                            Err(e) => {
+                                inbox.send(Event::Failed {
+                                    failure: Failure {
+                                        kind: ErrorKind::Refused,
+                                        stage: Stage::Send,
+                                        message: e.to_string(),
+                                    },
+                                    model: ModelRef::default(),
+                                });
+                                // What follows in the stream cannot be told from commands.
+                                break;
+                            }
                         }
                     }
                     Ok(command) => {
