@@ -52,6 +52,7 @@ fn measurement(fps: f64) -> Measurement {
     Measurement {
         fps: Measurement::measured(&samples, "worker").unwrap(),
         fps_samples: samples,
+        process_fps: Vec::new(),
         latency: Latency::of(&[1.0, 2.0]).unwrap(),
         latency_samples_ms: vec![1.0, 2.0],
         cuda_graph: false,
@@ -121,6 +122,76 @@ fn a_good_worker() {
     assert_eq!(run.fps().unwrap().value, 250.0);
     let log: Vec<&str> = run.log.iter().map(|l| l.text.as_str()).collect();
     assert!(log.contains(&"stray words"), "{log:?}");
+}
+
+/// A profile in three processes; each runs `body`, where `$n` counts them.
+fn thrice(body: &str) -> (Run, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let body = format!(
+        "read request; echo >>$1/n; n=$(wc -l <$1/n)\n{}{body}",
+        say(&[hello()])
+    );
+    let mut asked = request();
+    asked.timing.processes = 3;
+    asked.cache_dir = Some(dir.path().into());
+    let mut heard = Vec::new();
+    let run = profile(&script(&body, dir.path()), QUICK, asked, None, &mut |u| {
+        if let Update::Progress { detail, .. } = u {
+            heard.push(detail.clone());
+        }
+        ControlFlow::Continue(())
+    });
+    (run, heard)
+}
+
+fn cached(fps: f64) -> String {
+    let mut measurement = measurement(fps);
+    measurement.cached = true;
+    measurement.cpu_us_per_iteration = fps;
+    let model = ModelRef::default();
+    let report = Report {
+        model,
+        measurement,
+        beats: vec![],
+    };
+    encode(Event::Measured {
+        report: Box::new(report),
+    })
+}
+
+#[test]
+fn processes_measure_one_after_the_other() {
+    let at = encode(Event::Progress {
+        stage: Stage::Timing,
+        fraction: None,
+        detail: "timing".into(),
+    });
+    let each = |n: u32, lines: &[String]| format!("[ $n != {n} ] || {{ {} }}\n", say(lines));
+    let body = each(1, &[at.clone(), measured(100.0, vec![])])
+        + &each(2, &[at.clone(), cached(400.0)])
+        + &each(3, &[at.clone(), cached(160.0)]);
+    let (run, heard) = thrice(&body);
+    let m = run.measurement().unwrap();
+    assert_eq!((m.fps.value, m.fps.min, m.fps.max), (160.0, 100.0, 400.0));
+    assert_eq!((m.fps.repeats, m.fps_samples.len()), (15, 15));
+    assert_eq!(m.process_fps, [100.0, 400.0, 160.0]);
+    assert_eq!(m.cpu_us_per_iteration, (1.0 + 400.0 + 160.0) / 3.0);
+    assert_eq!((m.cached, m.latency_samples_ms.len()), (false, 6));
+    let told = [
+        "timing",
+        "(process 2 of 3) timing",
+        "(process 3 of 3) timing",
+    ];
+    assert_eq!(heard, told);
+
+    // What one process cannot do, the run cannot.
+    let body = each(1, &[measured(100.0, vec![])]) + "[ $n = 1 ] || exit 3";
+    let (run, _) = thrice(&body);
+    let f = failure(&run);
+    assert_eq!(f.kind, ErrorKind::Crashed);
+    assert!(f.message.starts_with("process 2 of 3: "), "{}", f.message);
+    let (run, _) = thrice(&say(&[measured(100.0, vec![])]));
+    assert!(failure(&run).message.contains("built another one"));
 }
 
 #[test]

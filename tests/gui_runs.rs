@@ -101,6 +101,7 @@ fn measurement(model: &Model, fps: f64, dla: &dyn Fn(&str) -> bool) -> Measureme
     Measurement {
         fps: Measurement::measured(&samples, "test").unwrap(),
         fps_samples: samples,
+        process_fps: Vec::new(),
         latency: Latency::of(&[2.0, 2.1, 2.2]).unwrap(),
         latency_samples_ms: vec![2.0, 2.1, 2.2],
         cuda_graph: false,

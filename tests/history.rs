@@ -42,6 +42,7 @@ fn run(model: &str, fps: f64) -> Run {
         outcome: Outcome::Finished(Box::new(Measurement {
             fps: Measurement::measured(&samples, "test").unwrap(),
             fps_samples: samples,
+            process_fps: Vec::new(),
             latency: Latency::of(&latency).unwrap(),
             latency_samples_ms: latency,
             cuda_graph: false,

@@ -48,6 +48,7 @@ fn run(model: &str, placement: Placement) -> Run {
         outcome: Outcome::Finished(Box::new(Measurement {
             fps: Measurement::measured(&[fps; 5], "test").unwrap(),
             fps_samples: vec![fps; 5],
+            process_fps: Vec::new(),
             latency: Latency::of(&[1000.0 / fps; 20]).unwrap(),
             latency_samples_ms: Vec::new(),
             cuda_graph: false,

@@ -48,6 +48,7 @@ fn finished(model: &Model, request: &EngineRequest, fps: f64) -> Run {
         outcome: Outcome::Finished(Box::new(Measurement {
             fps: Measurement::measured(&samples, "test board").unwrap(),
             fps_samples: samples,
+            process_fps: Vec::new(),
             latency: Latency::of(&latency).unwrap(),
             latency_samples_ms: latency,
             cuda_graph: false,

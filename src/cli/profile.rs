@@ -70,6 +70,15 @@ pub struct ProfileArgs {
     /// Warm-up, ms.
     #[arg(long, default_value_t = Timing::default().warm_up_ms)]
     pub warm_up: u64,
+    /// Processes that measure the engine one after the other: the first builds, and the FPS is the
+    /// median of all their repeats. Processes differ by more than repeats do.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        conflicts_with = "together"
+    )]
+    pub processes: u32,
     /// Launch through a CUDA graph where there is no DLA.
     #[arg(long)]
     pub cuda_graph: bool,
@@ -334,6 +343,7 @@ fn requests(
                 repeats: args.repeats,
                 cuda_graph: args.cuda_graph,
                 spin_wait: args.spin_wait,
+                processes: args.processes,
             },
             per_layer: !args.no_layers,
             numeric: match args.reference {
@@ -488,6 +498,10 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
     };
     writeln!(out, "{} on {}", run.model.name, run.environment.summary())?;
     writeln!(out, "  {} FPS", spread(&m.fps))?;
+    if !m.process_fps.is_empty() {
+        let each: Vec<String> = m.process_fps.iter().copied().map(short).collect();
+        writeln!(out, "  {} processes: {} FPS", each.len(), each.join(", "))?;
+    }
     let l = &m.latency;
     writeln!(
         out,
@@ -652,6 +666,9 @@ mod tests {
         assert!(parse("profile m.onnx --together gpu,missing.json@1").is_err());
         assert!(parse("profile m.onnx --mem-pool dlaSRAM=5000").is_err());
         assert!(parse("profile m.onnx --repeats 2").is_err());
+        assert!(parse("profile m.onnx --processes 3 --no-cache").is_err());
+        assert!(parse("profile m.onnx --processes 3 --together gpu,gpu").is_err());
+        assert!(parse("profile m.onnx --processes 3").is_ok());
         assert!(parse("profile m.onnx --dla layer1 --gpu layer1").is_err());
     }
 }

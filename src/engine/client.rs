@@ -24,7 +24,7 @@ use super::compare::compare;
 use super::log::{Level, LogLine, LogRing};
 use super::parcel::{self, Parcel, ParcelError};
 use super::protocol::{self, Built, Command, DecodeError, Event, Report};
-use super::request::Request;
+use super::request::{NumericReference, Request};
 use super::run::{Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms};
 use super::ssh::Host;
 
@@ -913,12 +913,70 @@ pub fn probe(
 }
 
 /// Builds and measures one engine. `on` hears what happens, at least ten times a second, and
-/// cancels with `Break`. With a plan the run carries the comparison against it.
+/// cancels with `Break`. With a plan the run carries the comparison against it. Where more than one
+/// process is asked for ([`Timing::processes`](super::Timing)), the first builds and the others
+/// measure what it built; the run holds the samples of all.
 pub fn profile(
     worker: &WorkerCommand,
     limits: Limits,
     request: Request,
     plan: Option<(&Model, &Plan)>,
+    on: &mut dyn FnMut(&Update) -> ControlFlow<()>,
+) -> Run {
+    let processes = request.timing.processes;
+    let mut again = request.clone();
+    again.timing.processes = 1;
+    again.per_layer = false;
+    again.numeric = NumericReference::None;
+    again.save_engine = None;
+    let mut run = in_one_process(worker, limits, request, on);
+    for nth in 2..=processes {
+        let Outcome::Finished(measured) = &mut run.outcome else {
+            break;
+        };
+        let mut label = |update: &Update| match update {
+            Update::Progress {
+                stage,
+                fraction,
+                detail,
+            } => on(&Update::Progress {
+                stage: *stage,
+                fraction: *fraction,
+                detail: format!("(process {nth} of {processes}) {detail}"),
+            }),
+            other => on(other),
+        };
+        let next = in_one_process(worker, limits, again.clone(), &mut label);
+        run.wall_s += next.wall_s;
+        let worth = |l: &LogLine| l.level <= Level::Warning;
+        run.log.extend(next.log.into_iter().filter(worth));
+        match next.outcome {
+            Outcome::Finished(more) if more.cached => measured.join(*more),
+            Outcome::Finished(_) => {
+                let message = format!(
+                    "process {nth} of {processes} found no engine in the cache and built another \
+                     one: is there room on the disk, and may dlaplan write there?"
+                );
+                run.outcome = Outcome::Failed(Failure {
+                    kind: ErrorKind::Refused,
+                    stage: Stage::Check,
+                    message,
+                });
+            }
+            Outcome::Failed(mut failure) => {
+                failure.message = format!("process {nth} of {processes}: {}", failure.message);
+                run.outcome = Outcome::Failed(failure);
+            }
+        }
+    }
+    with_comparison(&mut run, plan);
+    run
+}
+
+fn in_one_process(
+    worker: &WorkerCommand,
+    limits: Limits,
+    request: Request,
     on: &mut dyn FnMut(&Update) -> ControlFlow<()>,
 ) -> Run {
     let mut client = match Client::profile(worker, limits, request, false) {
@@ -927,8 +985,7 @@ pub fn profile(
     };
     loop {
         let update = client.poll(Duration::from_millis(50));
-        if let Update::Done(mut run) = update {
-            with_comparison(&mut run, plan);
+        if let Update::Done(run) = update {
             return *run;
         }
         if on(&update).is_break() {

@@ -97,6 +97,14 @@ pub struct Timing {
     pub cuda_graph: bool,
     /// Busy-waits for the GPU instead of sleeping; steadier, at the price of a CPU core.
     pub spin_wait: bool,
+    /// Processes that measure the engine one after the other, each with all repeats: where memory
+    /// comes to lie makes one process faster than the next. A worker is one of them.
+    #[serde(default = "one")]
+    pub processes: u32,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 impl Default for Timing {
@@ -107,6 +115,7 @@ impl Default for Timing {
             repeats: 7,
             cuda_graph: false,
             spin_wait: false,
+            processes: one(),
         }
     }
 }
@@ -149,6 +158,12 @@ pub enum RequestError {
         /// As asked.
         bytes: u64,
     },
+    /// Nothing hands the engine from one process to the next.
+    #[error(
+        "{0} processes are to measure one engine, and none is kept between them: leave out \
+         --no-cache, or give the engine with --load-engine"
+    )]
+    NotKept(u32),
     /// A length outside the range that makes sense.
     #[error("{what} {value} is outside {low}-{high}")]
     Range {
@@ -259,6 +274,7 @@ impl Request {
         let ranges = [
             ("repeats", u64::from(self.timing.repeats), 5, 1000),
             ("duration (ms)", self.timing.duration_ms, 10, 600_000),
+            ("processes", u64::from(self.timing.processes), 1, 100),
             ("warm-up (ms)", self.timing.warm_up_ms, 0, 600_000),
             (
                 "batch",
@@ -276,6 +292,10 @@ impl Request {
                     high,
                 });
             }
+        }
+        let kept = self.cache_dir.is_some() || self.load_engine.is_some();
+        if self.timing.processes > 1 && !kept {
+            return Err(RequestError::NotKept(self.timing.processes));
         }
         Ok(())
     }
@@ -327,6 +347,13 @@ mod tests {
         r.timing.repeats = 5;
         r.timing.duration_ms = 1;
         assert!(r.check().unwrap_err().to_string().contains("10-600000"));
+        r.timing = Timing {
+            processes: 3,
+            ..Timing::default()
+        };
+        assert_eq!(r.check(), Err(RequestError::NotKept(3)));
+        r.cache_dir = Some("/cache".into());
+        assert_eq!(r.check(), Ok(()));
     }
 
     #[test]

@@ -257,6 +257,9 @@ pub struct Measurement {
     pub fps: Measured,
     /// The repeats behind [`Self::fps`], in order.
     pub fps_samples: Vec<f64>,
+    /// Median FPS of each process, in order, where several measured.
+    #[serde(default)]
+    pub process_fps: Vec<f64>,
     /// Time of one inference by CUDA events.
     pub latency: Latency,
     /// Latency samples in ms, in order; of many, some taken evenly.
@@ -527,6 +530,27 @@ impl Measurement {
             repeats: samples.len() as u32,
             source: source.into(),
         })
+    }
+
+    /// Takes in what another process measured of the same engine: samples, and CPU time as the
+    /// mean of the processes.
+    pub fn join(&mut self, other: Self) {
+        if self.process_fps.is_empty() {
+            self.process_fps.push(self.fps.value);
+        }
+        let before = self.process_fps.len() as f64;
+        self.process_fps.push(other.fps.value);
+        self.fps_samples.extend(other.fps_samples);
+        self.latency_samples_ms.extend(other.latency_samples_ms);
+        let source = Arc::clone(&self.fps.source);
+        if let Some(fps) = Self::measured(&self.fps_samples, source) {
+            self.fps = fps;
+        }
+        if let Some(latency) = Latency::of(&self.latency_samples_ms) {
+            self.latency = latency;
+        }
+        let cpu = self.cpu_us_per_iteration * before + other.cpu_us_per_iteration;
+        self.cpu_us_per_iteration = cpu / (before + 1.0);
     }
 
     /// Time of the rows that serve a set of ops, ms; a fused row is shared out equally. DLA

@@ -385,6 +385,7 @@ fn measure(
         measurement: Measurement {
             fps,
             fps_samples: timed.fps,
+            process_fps: Vec::new(),
             latency,
             latency_samples_ms: thinned(&timed.latency_ms),
             cuda_graph: graph.is_some(),

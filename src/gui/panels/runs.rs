@@ -523,6 +523,10 @@ fn figures(m: &crate::engine::Measurement) -> Vec<(&'static str, String)> {
     };
     let size = widgets::bytes(m.engine_bytes);
     rows.push(("Engine", format!("{size}, {built}")));
+    if !m.process_fps.is_empty() {
+        let each: Vec<String> = m.process_fps.iter().copied().map(short).collect();
+        rows.push(("Processes", format!("{} FPS", each.join(", "))));
+    }
     if let Some(n) = &m.numeric {
         let verdict = if n.passed { "as" } else { "WRONG against" };
         rows.push((
