@@ -10,16 +10,20 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dlaplan::engine::client::{Limits, Update, WorkerCommand, profile};
 use dlaplan::engine::parcel::{Entry, KEPT, LIMIT};
 use dlaplan::engine::protocol::{Command, Event, decode, encode};
+use dlaplan::engine::ssh::Host;
 use dlaplan::engine::{
     Calibration, Environment, ErrorKind, Failure, ModelRef, Outcome, Request, Stage,
 };
@@ -43,8 +47,13 @@ struct Worker {
 
 impl Worker {
     fn new(cache: &Path) -> Self {
+        Self::with(cache, &[])
+    }
+
+    fn with(cache: &Path, args: &[&str]) -> Self {
         let mut child = Process::new(PROGRAM)
             .arg("worker")
+            .args(args)
             .env("XDG_CACHE_HOME", cache)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -260,6 +269,42 @@ fn a_cache_folder_that_cannot_be_named_is_refused() {
     }
 }
 
+/// From its start on, between commands and in the middle of a file.
+#[test]
+fn a_worker_ends_when_its_client_is_silent() {
+    let cache = tempfile::tempdir().unwrap();
+    let patience = ["--silence", "2"];
+    let soon = Duration::from_millis(1900)..Duration::from_secs(5);
+    let mut worker = Worker::with(cache.path(), &patience);
+    let begun = Instant::now();
+    assert_eq!(worker.hear(), None);
+    assert!(soon.contains(&begun.elapsed()), "{:?}", begun.elapsed());
+
+    // Pings keep it.
+    let mut worker = Worker::with(cache.path(), &patience);
+    for _ in 0..5 {
+        worker.send(encode(Command::Ping).as_bytes());
+        std::thread::sleep(Duration::from_millis(600));
+    }
+    // Any byte of a file does, however slow the link is.
+    worker.receive(&[entry("model/model.onnx", b"content")]);
+    assert_eq!(worker.hear(), Some(Event::Wanted { wanted: true }));
+    for byte in b"cont" {
+        std::thread::sleep(Duration::from_millis(600));
+        worker.send(&[*byte]);
+    }
+    let begun = Instant::now();
+    let message = worker.refusal();
+    assert!(
+        message.contains("nothing came from the client for 2 s"),
+        "{message}"
+    );
+    assert!(message.contains("link"), "{message}");
+    assert_eq!(worker.hear(), None);
+    assert!(soon.contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert_eq!(listed(cache.path()), 0);
+}
+
 fn limits() -> Limits {
     Limits {
         hello: Duration::from_secs(5),
@@ -448,6 +493,50 @@ fn cancel_is_heard_before_the_request_is_there() {
     }
 }
 
+/// The other end says nothing: at first, to the offer of the files, and while they are sent.
+#[test]
+fn a_silent_machine_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = dir.path().join("ranges.cache");
+    fs::File::create(&large).unwrap().set_len(4 << 20).unwrap();
+    let mut request = Request::new(
+        "bundled:resnet18".into(),
+        Placement::default(),
+        EngineConfig::default(),
+    );
+    request.calibration = Calibration::Cache { path: large };
+    let hello = encode(Event::Hello {
+        environment: Box::default(),
+        unavailable: None,
+    });
+    fs::write(dir.path().join("hello"), hello).unwrap();
+    let wanted = encode(Event::Wanted { wanted: true });
+    fs::write(dir.path().join("wanted"), wanted).unwrap();
+    let limits = Limits {
+        hello: Duration::from_secs(1),
+        idle: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let offered = "cat \"$1/hello\"; exec sleep 60";
+    let sent = "cat \"$1/hello\"; read -r l; cat \"$1/wanted\"; exec sleep 60";
+    for (body, stage) in [
+        ("exec sleep 60", Stage::Start),
+        (offered, Stage::Send),
+        (sent, Stage::Send),
+    ] {
+        let begun = Instant::now();
+        let worker = script(body, dir.path());
+        let mut go = |_: &Update| ControlFlow::Continue(());
+        let run = profile(&worker, limits, request.clone(), None, &mut go);
+        let failure = failure(&run.outcome);
+        assert_eq!((failure.kind, failure.stage), (ErrorKind::TimedOut, stage));
+        for word in ["board", "for 1 s", "link may be cut", "network"] {
+            assert!(failure.message.contains(word), "{failure:?}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(3), "{body}");
+    }
+}
+
 /// An sshd of our own on a free port of this machine, and a client configuration for it.
 struct Board {
     dir: tempfile::TempDir,
@@ -485,7 +574,7 @@ impl Board {
             assert!(made.status.success(), "{made:?}");
         }
         fs::copy(at.join("id.pub"), at.join("authorized_keys")).unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let here = at.display();
@@ -531,7 +620,7 @@ impl Board {
 
     fn listens(&self, port: u16) -> bool {
         let deadline = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if Instant::now() > deadline {
                 return false;
             }
@@ -564,6 +653,32 @@ impl Board {
             .unwrap();
         let known = format!("[127.0.0.1]:{port} {key}");
         fs::write(self.dir.path().join("known_hosts"), known).unwrap();
+    }
+
+    /// The way to it leads through a link that can be cut.
+    fn behind(&self, link: &Link) {
+        let path = self.dir.path().join("ssh_config");
+        let config = fs::read_to_string(&path).unwrap();
+        let port = |l: &str| match l.strip_prefix("Port ") {
+            Some(_) => format!("Port {}\n", link.port),
+            None => format!("{l}\n"),
+        };
+        let config: String = config.lines().map(port).collect();
+        fs::write(&path, config).unwrap();
+    }
+
+    fn port(&self) -> u16 {
+        let config = fs::read_to_string(self.dir.path().join("sshd_config")).unwrap();
+        let port = config.lines().find_map(|l| l.strip_prefix("Port "));
+        port.unwrap().parse().unwrap()
+    }
+
+    fn wait_for_workers(&self, count: usize, within: Duration) {
+        let begun = Instant::now();
+        while self.workers() != count {
+            assert!(begun.elapsed() < within, "not {count} workers");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn profile(&self, program: &Path) -> Output {
@@ -658,4 +773,165 @@ fn a_cut_link_ends_the_worker() {
         assert!(Instant::now() < gone, "the worker stays");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A port of this machine that leads to another one until the link is cut: then nothing passes
+/// and nobody is told.
+struct Link {
+    port: u16,
+    cut: Arc<AtomicBool>,
+    passed: Arc<AtomicU64>,
+}
+
+impl Link {
+    fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = Self {
+            port: listener.local_addr().unwrap().port(),
+            cut: Arc::default(),
+            passed: Arc::default(),
+        };
+        let (cut, passed) = (Arc::clone(&link.cut), Arc::clone(&link.passed));
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let near = near.unwrap();
+                let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                for (mut from, mut to) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far, near),
+                ] {
+                    let (cut, passed) = (Arc::clone(&cut), Arc::clone(&passed));
+                    std::thread::spawn(move || {
+                        let mut part = vec![0; 1 << 16];
+                        while let Ok(n) = from.read(&mut part) {
+                            while cut.load(Ordering::Relaxed) {
+                                std::thread::park();
+                            }
+                            passed.fetch_add(n as u64, Ordering::Relaxed);
+                            if n == 0 || to.write_all(&part[..n]).is_err() {
+                                let _gone = to.shutdown(Shutdown::Both);
+                                return;
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        link
+    }
+
+    fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_worker_behind_a_cut_link_ends() {
+    let Some(board) = Board::new() else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    let link = Link::to(board.port());
+    board.behind(&link);
+    board.introduce("host.pub");
+    let cache = tempfile::tempdir().unwrap();
+    // Cut before anything was sent, and in the middle of a file.
+    for sends in [false, true] {
+        link.cut.store(false, Ordering::Relaxed);
+        let mut ssh = board
+            .ssh()
+            .arg("board")
+            .arg(format!(
+                "exec env XDG_CACHE_HOME={} {} worker --silence 2",
+                cache.path().display(),
+                board.program.display()
+            ))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(ssh.stdout.take().unwrap());
+        let mut first = [0];
+        out.read_exact(&mut first).unwrap();
+        board.wait_for_workers(1, Duration::from_secs(1));
+        if sends {
+            let mut stdin = ssh.stdin.as_ref().unwrap();
+            let entries = vec![entry("model/model.onnx", b"content")];
+            let offer = encode(Command::Receive { entries });
+            stdin.write_all(offer.as_bytes()).unwrap();
+            let mut line = String::new();
+            while !line.contains("wanted") {
+                line.clear();
+                assert!(out.read_line(&mut line).unwrap() > 0);
+            }
+            stdin.write_all(b"cont").unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+            assert_eq!(listed(cache.path()), 1);
+        }
+        link.cut();
+        board.wait_for_workers(0, Duration::from_secs(5));
+        if sends {
+            assert_eq!(listed(cache.path()), 0);
+        }
+        ssh.kill().unwrap();
+        ssh.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_cut_link_ends_the_sending() {
+    let Some(board) = Board::new() else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    let link = Link::to(board.port());
+    board.behind(&link);
+    board.introduce("host.pub");
+    let at = board.dir.path();
+    let hello = encode(Event::Hello {
+        environment: Box::default(),
+        unavailable: None,
+    });
+    fs::write(at.join("hello"), hello).unwrap();
+    let wanted = encode(Event::Wanted { wanted: true });
+    fs::write(at.join("wanted"), wanted).unwrap();
+    // Takes an offer and whatever comes then.
+    let taker = at.join("taker");
+    let here = at.display();
+    let body =
+        format!("#!/bin/sh\ncat {here}/hello; read -r l; cat {here}/wanted; cat >/dev/null\n");
+    fs::write(&taker, body).unwrap();
+    fs::set_permissions(&taker, fs::Permissions::from_mode(0o755)).unwrap();
+    let large = at.join("ranges.cache");
+    fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
+    let mut request = Request::new(
+        "bundled:resnet18".into(),
+        Placement::default(),
+        EngineConfig::default(),
+    );
+    request.calibration = Calibration::Cache { path: large };
+    let host: Host = format!("board:{}", taker.display()).parse().unwrap();
+    let mut worker = host.worker();
+    worker.program = at.join("bin/ssh");
+    // As the program has it, but quicker.
+    for arg in &mut worker.args {
+        if arg == "ServerAliveInterval=5" {
+            *arg = "ServerAliveInterval=1".into();
+        }
+    }
+    let mut cut = None;
+    let run = profile(&worker, Limits::default(), request, None, &mut |_| {
+        if cut.is_none() && link.passed.load(Ordering::Relaxed) > 8 << 20 {
+            link.cut();
+            cut = Some(Instant::now());
+        }
+        ControlFlow::Continue(())
+    });
+    let failure = failure(&run.outcome);
+    for word in ["link to board broke", "not responding", "network"] {
+        assert!(failure.message.contains(word), "{failure:?}");
+    }
+    let took = cut.unwrap().elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

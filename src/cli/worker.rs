@@ -2,6 +2,7 @@
 //! profile` and, over SSH, for another machine.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -9,12 +10,17 @@ use crate::engine::worker;
 
 /// Build and measure engines for another dlaplan (JSON lines on stdin and stdout).
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub struct WorkerArgs {}
+pub struct WorkerArgs {
+    /// End when nothing comes from the other dlaplan for so long, s; for one on another machine,
+    /// whose link may be cut without a word.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub silence: Option<u64>,
+}
 
-/// Runs until stdin closes.
+/// Runs until stdin closes or the client is silent for too long.
 ///
 /// # Errors
 /// stdin or stdout cannot be used.
-pub fn run(_args: WorkerArgs) -> Result<ExitCode> {
-    worker::run().context("the worker's stdin or stdout")
+pub fn run(args: WorkerArgs) -> Result<ExitCode> {
+    worker::run(args.silence.map(Duration::from_secs)).context("the worker's stdin or stdout")
 }

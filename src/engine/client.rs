@@ -27,6 +27,7 @@ use super::protocol::{self, Built, Command, DecodeError, Event, Report};
 use super::request::{NumericReference, Request};
 use super::run::{Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms};
 use super::ssh::Host;
+use super::worker::SILENCE;
 
 /// How to start a worker: a program and its arguments, never a shell line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +61,8 @@ pub struct Limits {
     pub hello: Duration,
     /// For the build, calibration and reference engine included.
     pub build: Duration,
-    /// For any sign of life.
+    /// For any sign of life; while files are on their way to another machine at most
+    /// [`SILENCE`].
     pub idle: Duration,
     /// For the worker to end by itself when cancelled, before it is killed.
     pub grace: Duration,
@@ -149,6 +151,8 @@ pub struct Client {
     unwanted: Arc<AtomicBool>,
     /// The files were offered.
     offered: bool,
+    /// The worker has said whether it wants them.
+    answered: bool,
     /// The files were asked for.
     sending: bool,
     /// Why a file could not be sent, if so.
@@ -264,6 +268,7 @@ impl Client {
             parcel: None,
             unwanted,
             offered: false,
+            answered: false,
             sending: false,
             unsent: Arc::clone(&unsent),
             said: VecDeque::new(),
@@ -459,6 +464,7 @@ impl Client {
             }
             Event::Log { line } => self.log(LogLine::new(line.level, &line.text)),
             Event::Wanted { wanted } => {
+                self.answered |= self.offered;
                 if wanted
                     && self.offered
                     && !self.sending
@@ -522,10 +528,30 @@ impl Client {
 
     /// Tells a worker elsewhere, now and then, that the client is still there. Polling does it too.
     pub(super) fn ping(&mut self) {
-        // Never while files are on their way: a line would be taken for content.
-        if self.host.is_some() && self.held.is_none() && self.pinged.elapsed() > PING {
+        // After an offer the worker reads content where it wants any, and a line would be taken
+        // for it; one that is sent behind the last file is not.
+        let waiting = self.offered && !self.answered;
+        if self.host.is_some() && !waiting && self.pinged.elapsed() > PING {
             self.pinged = Instant::now();
             self.send(Command::Ping);
+        }
+    }
+
+    /// Nothing was heard for too long.
+    fn silence(&self) -> String {
+        let seconds = self.heard.elapsed().as_secs();
+        let stage = self.stage.label();
+        match &self.host {
+            Some(_) if self.held.is_some() && self.parcel.is_none() => format!(
+                "nothing could be read of the files to send for {seconds} s; look at the disk or \
+                 the network folder that holds them"
+            ),
+            Some(host) => format!(
+                "nothing was heard from {} for {seconds} s while {stage}: the link may be cut; \
+                 check the network, then measure again",
+                host.address()
+            ),
+            None => format!("the worker gave no sign of life for {seconds} s while {stage}"),
         }
     }
 
@@ -533,18 +559,27 @@ impl Client {
     fn watch(&mut self) -> Update {
         self.ping();
         if !self.greeted && self.started.elapsed() > self.limits.hello {
-            let message = format!(
-                "the worker said nothing for {} s",
-                self.limits.hello.as_secs()
-            );
+            let message = match &self.host {
+                Some(host) => format!(
+                    "{} said nothing for {} s: the link may be cut; check the network, then \
+                     measure again",
+                    host.address(),
+                    self.limits.hello.as_secs()
+                ),
+                None => format!(
+                    "the worker said nothing for {} s",
+                    self.limits.hello.as_secs()
+                ),
+            };
             return self.done_failed(ErrorKind::TimedOut, message);
         }
-        if self.heard.elapsed() > self.limits.idle.max(self.limits.hello) {
-            let message = format!(
-                "the worker gave no sign of life for {} s while {}",
-                self.heard.elapsed().as_secs(),
-                self.stage.label()
-            );
+        let mut idle = self.limits.idle.max(self.limits.hello);
+        if self.held.is_some() && self.offered {
+            // No longer than the other end waits.
+            idle = idle.min(SILENCE);
+        }
+        if self.heard.elapsed() > idle {
+            let message = self.silence();
             return self.done_failed(ErrorKind::TimedOut, message);
         }
         // Files may take as long as the link makes them, while they move.

@@ -244,7 +244,7 @@ pub fn unpacked(request: &Request, folder: &Path, cache: Option<&Path>) -> Reque
 }
 
 /// The other end: takes a parcel from the client, or finds that it is here already, and says
-/// where. `came` hears of every part. No other worker removes the parcel while the file that is
+/// where. No other worker removes the parcel while the file that is
 /// returned stays open.
 ///
 /// # Errors
@@ -254,7 +254,6 @@ pub(super) fn receive(
     stream: &mut impl BufRead,
     entries: &[Entry],
     outbox: &Outbox,
-    came: &mut dyn FnMut(),
 ) -> Result<Option<File>, ParcelError> {
     check(entries)?;
     let cache = environment::cache_dir().ok_or(ParcelError::NoFolder)?;
@@ -284,14 +283,12 @@ pub(super) fn receive(
     let coming = tempfile::tempdir_in(&received).map_err(at(&received))?;
     held = kept::hold(coming.path());
     drop(deciding);
-    came();
     outbox.send(Event::Wanted { wanted: true });
     let sizes = entries.iter().map(|e| e.bytes);
     let total = sizes.fold(0, u64::saturating_add);
     let mut done = 0u64;
     for entry in entries {
         let result = take(stream, entry, coming.path(), &mut |bytes| {
-            came();
             done = done.saturating_add(bytes);
             outbox.share(done as f64 / total.max(1) as f64, &entry.name);
         });
@@ -391,7 +388,12 @@ fn take(
     while left > 0 {
         let n = chunk.len().min(usize::try_from(left).unwrap_or(CHUNK));
         let part = chunk.get_mut(..n).unwrap_or_default();
-        stream.read_exact(part).map_err(at(&path))?;
+        let part = match stream.read(part) {
+            Ok(0) => return Err(at(&path)(ErrorKind::UnexpectedEof.into())),
+            Ok(n) => part.get(..n).unwrap_or_default(),
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(at(&path)(e)),
+        };
         file.write_all(part).map_err(at(&path))?;
         hasher.update(part);
         left -= part.len() as u64;

@@ -50,8 +50,8 @@ pub enum Command {
     },
     /// All engines of the deployment are ready.
     Go,
-    /// The client is still there. From the first one on the worker ends when it hears nothing
-    /// for [`super::worker::SILENCE`].
+    /// The client is still there. A worker on another machine ends when it hears nothing for
+    /// [`super::worker::SILENCE`].
     Ping,
     /// Stop at once.
     Cancel,

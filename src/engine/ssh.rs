@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::client::WorkerCommand;
+use super::worker::SILENCE;
 
 /// `[USER@]HOST[:PROGRAM]`: where a worker runs, and dlaplan there where it is not in the path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,6 +83,11 @@ impl Host {
         self.program.as_deref().unwrap_or("dlaplan")
     }
 
+    /// `[USER@]HOST`.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// `ssh HOST dlaplan worker`. A host key that is not known, or not the known one, ends it.
     pub fn worker(&self) -> WorkerCommand {
         let options = [
@@ -101,7 +107,7 @@ impl Host {
             args.extend(["-o".into(), option.into()]);
         }
         // The remote shell reads the last word; a host's program has no character it minds.
-        let remote = format!("{} worker", self.program());
+        let remote = format!("{} worker --silence {}", self.program(), SILENCE.as_secs());
         args.extend(["--".into(), self.address.as_str().into(), remote.into()]);
         WorkerCommand {
             program: "ssh".into(),
@@ -133,7 +139,10 @@ impl Host {
                 link.iter().any(|word| line.contains(word))
             };
             return (code == 255).then(|| match said.iter().rfind(broke) {
-                Some(line) => format!("the link to {address} broke: {}", line.trim()),
+                Some(line) => format!(
+                    "the link to {address} broke: {}; check the network, then measure again",
+                    line.trim().trim_end_matches('.')
+                ),
                 None => format!(
                     "the worker on {address} was ended by a signal: out of memory (`dmesg` there \
                      tells), or a crash inside TensorRT"
@@ -171,6 +180,10 @@ impl Host {
             126 | 127 => Some(format!(
                 "{address} cannot run {program}: {last}. Install dlaplan there, built for that \
                  machine, or say where it is ({address}:/path/to/dlaplan)",
+                program = self.program()
+            )),
+            2 if has("unexpected argument '--silence'") => Some(format!(
+                "{program} on {address} is of an earlier version; install the same dlaplan on both",
                 program = self.program()
             )),
             _ if said.is_empty() => None,
@@ -224,7 +237,7 @@ mod tests {
         assert!(args.contains(&"StrictHostKeyChecking=yes") && args.contains(&"BatchMode=yes"));
         assert_eq!(
             args[args.len() - 3..],
-            ["--", "me@orin", "/opt/dlaplan worker"]
+            ["--", "me@orin", "/opt/dlaplan worker --silence 120"]
         );
     }
 
@@ -240,6 +253,12 @@ mod tests {
         assert!(explain(255, &["me@orin: Permission denied (publickey)."]).contains("ssh-copy-id"));
         let gone = "ssh: connect to host orin port 22: No route to host";
         assert!(explain(255, &[gone, ""]).ends_with("No route to host"));
+        let old = [
+            "error: unexpected argument '--silence' found",
+            "",
+            "For more information, try '--help'.",
+        ];
+        assert!(explain(2, &old).contains("install the same"));
         assert!(explain(127, &[]).contains("me@orin:/path/to/dlaplan"));
         assert_eq!(host.explain(1, true, &["x"]), None);
         let cut = host.explain(255, true, &["client_loop: send disconnect: Broken pipe"]);

@@ -1,15 +1,16 @@
 //! `dlaplan worker`: takes requests on stdin, answers on stdout, one JSON message per line.
 
 use std::fs::File;
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(dlaplan_tensorrt)]
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::environment;
 use super::outbox::Outbox;
@@ -24,71 +25,82 @@ pub(super) struct Refusal {
     pub model: ModelRef,
 }
 
-/// How long a client on another machine may be silent: a link that is cut is not always closed.
+/// How long a client on another machine may say nothing, pings included: a link that is cut is not
+/// always closed. Its workers are started with `--silence`; a client of this machine closes its
+/// pipes when it ends, however it ends.
 pub const SILENCE: Duration = Duration::from_mins(2);
 
-/// When the client was last heard, once that is watched.
-#[derive(Clone)]
-struct Pulse {
-    begun: Instant,
-    /// ms since `begun`; 0 before the first.
-    heard: Arc<AtomicU64>,
+/// stdin, from which something must come every so often.
+struct Heard {
+    stdin: File,
+    silence: Option<Duration>,
 }
 
-impl Pulse {
-    fn new() -> Self {
-        Self {
-            begun: Instant::now(),
-            heard: Arc::default(),
+impl Read for Heard {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(silence) = self.silence {
+            wait(&self.stdin, silence)?;
+        }
+        self.stdin.read(buffer)
+    }
+}
+
+/// Waits until there is something to read, or the end.
+fn wait(stdin: &File, silence: Duration) -> std::io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let left = silence.saturating_sub(begun.elapsed());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) => {
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::TimedOut,
+                    format!(
+                        "nothing came from the client for {} s: the link to it is cut, or it hangs",
+                        silence.as_secs()
+                    ),
+                ));
+            }
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
         }
     }
-
-    fn beat(&self) {
-        let ms = self.begun.elapsed().as_millis() as u64;
-        self.heard.store(ms.max(1), Ordering::Relaxed);
-    }
-
-    fn stopped(&self, silence: Duration) -> bool {
-        let heard = self.heard.load(Ordering::Relaxed);
-        heard > 0 && self.begun.elapsed() > Duration::from_millis(heard) + silence
-    }
 }
 
-/// Runs until stdin closes or the client cancels.
+/// Runs until stdin closes, the client cancels, or nothing comes from it for `silence`.
 ///
 /// # Errors
 /// stdout or stdin cannot be used.
-pub fn run() -> std::io::Result<ExitCode> {
+pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
     let mut out = take_stdout()?;
     // What a shell's start-up files have written must not run into the first message.
     out.write_all(b"\n")?;
     let outbox = Outbox::new(out);
     let inbox = outbox.clone();
-    let pulse = Pulse::new();
-    let watched = pulse.clone();
-    std::thread::Builder::new()
-        .name("pulse".into())
-        .spawn(move || {
-            while !watched.stopped(SILENCE) {
-                std::thread::sleep(Duration::from_secs(1));
-            }
-            leave();
-        })?;
+    let stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let mut stdin = BufReader::new(Heard { stdin, silence });
     let (sender, commands) = sync_channel(16);
     std::thread::Builder::new()
         .name("commands".into())
         .spawn(move || {
-            let mut stdin = std::io::stdin().lock();
             let mut line = String::new();
             // Until the process ends.
             let mut parcels = Vec::new();
-            while stdin.read_line(&mut line).is_ok_and(|n| n > 0) {
+            loop {
+                match stdin.read_line(&mut line) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(e) => {
+                        log::error!("{e}");
+                        break;
+                    }
+                }
                 match protocol::decode::<Command>(&line) {
                     Ok(Command::Cancel) => break,
-                    Ok(Command::Ping) => pulse.beat(),
+                    Ok(Command::Ping) => {}
                     Ok(Command::Receive { entries }) => {
-                        let came = &mut || pulse.beat();
-                        match parcel::receive(&mut stdin, &entries, &inbox, came) {
+                        match parcel::receive(&mut stdin, &entries, &inbox) {
                             Ok(held) => parcels.extend(held),
                             Err(e) => {
                                 inbox.send(Event::Failed {
@@ -181,19 +193,29 @@ fn leave() -> ! {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
+
     use super::*;
 
     #[test]
-    fn silence_counts_from_the_first_word() {
-        let pulse = Pulse::new();
-        let moment = Duration::from_millis(30);
-        std::thread::sleep(2 * moment);
-        assert!(!pulse.stopped(moment), "nothing was heard yet");
-        pulse.beat();
-        assert!(!pulse.stopped(moment));
-        std::thread::sleep(2 * moment);
-        assert!(pulse.stopped(moment));
-        pulse.beat();
-        assert!(!pulse.stopped(moment));
+    fn silence_counts_from_the_start_and_from_every_part() {
+        let (stdin, mut client) = std::io::pipe().unwrap();
+        let moment = Duration::from_millis(300);
+        let mut heard = Heard {
+            stdin: File::from(OwnedFd::from(stdin)),
+            silence: Some(moment),
+        };
+        let begun = Instant::now();
+        let mut buffer = [0; 8];
+        for _ in 0..2 {
+            let end = heard.read(&mut buffer).unwrap_err();
+            assert_eq!(end.kind(), std::io::ErrorKind::TimedOut);
+            assert!(end.to_string().contains("link"), "{end}");
+            client.write_all(b"part").unwrap();
+            assert_eq!(heard.read(&mut buffer).unwrap(), 4);
+        }
+        assert!(begun.elapsed() >= 2 * moment);
+        drop(client);
+        assert_eq!(heard.read(&mut buffer).unwrap(), 0, "its end is no silence");
     }
 }
