@@ -261,10 +261,10 @@ fn damaged_and_hostile_parcels_leave_nothing() {
 #[test]
 fn a_cache_folder_that_cannot_be_named_is_refused() {
     let cache = tempfile::tempdir().unwrap();
-    let mut worker = Worker::new(&cache.path().join(OsStr::from_bytes(b"caf\xe9")));
+    let mut worker = Worker::new(&cache.path().join(OsStr::from_bytes(b"n\xe9")));
     worker.receive(&[entry("model/model.onnx", b"onnx")]);
     let message = worker.refusal();
-    for word in ["caf\\xE9/dlaplan", "not UTF-8", "XDG_CACHE_HOME"] {
+    for word in ["n\\xE9/dlaplan", "not UTF-8", "XDG_CACHE_HOME"] {
         assert!(message.contains(word), "no {word} in {message}");
     }
 }
