@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use dlaplan::model::{
     Exporter, Model, ModelParts, ModuleId, ModuleTreeBuilder, Op, OpId, OpKind, Source,
 };
-use dlaplan::placement::{Device, Document, Edit, Placement, Site};
+use dlaplan::placement::{Device, Document, Edit, Placement, Site, UnknownSite};
 use proptest::prelude::*;
 
 /// A network as PyTorch runs it: what each module's `forward` does, in order.
@@ -212,6 +212,32 @@ fn an_unknown_module_is_named_with_the_nearest() {
         text.contains("\"layer9\"") && text.contains("did you mean \"layer1\""),
         "{text}"
     );
+}
+
+#[test]
+fn the_nearest_name_is_the_one_of_fewest_slips() {
+    let layer = |n: usize| {
+        let convs = ["conv1", "conv2"].map(|c| Step::Call(c.into(), vec![Step::Op]));
+        Step::Call(format!("layer{n}"), convs.to_vec())
+    };
+    let model = model(&[layer(1), layer(2), layer(4)]);
+    let suggested = |path: &str| {
+        let placement = Placement::default().with_module(path, Device::Dla);
+        match placement.resolve(&model).unwrap_err() {
+            UnknownSite::Module { nearest, .. } => nearest,
+            other => panic!("{other}"),
+        }
+    };
+    for (typed, meant) in [
+        ("layer1.con1", Some("layer1.conv1")),
+        ("layr1", Some("layer1")),
+        ("Layer2", Some("layer2")),
+        ("lyaer4.conv2", Some("layer4.conv2")),
+        ("backbone", None),
+        ("x", None),
+    ] {
+        assert_eq!(suggested(typed).as_deref(), meant, "{typed}");
+    }
 }
 
 #[test]

@@ -137,18 +137,16 @@ fn inherit(from: Assigned, at: ModuleId) -> Assigned {
     }
 }
 
-/// The candidate sharing the longest prefix, when it shares more than half.
+/// The candidate that the fewest slips of a typing hand turn into the name, case aside, when those
+/// are at most a third of its letters.
 fn nearest<'a>(wanted: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    let shared = |c: &str| {
-        wanted
-            .bytes()
-            .zip(c.bytes())
-            .take_while(|(a, b)| a == b)
-            .count()
-    };
+    let lower = wanted.to_lowercase();
+    let letters = lower.chars().count();
     candidates
-        .map(|c| (shared(c), c))
-        .filter(|(n, c)| n * 2 > wanted.len().max(1) && !c.is_empty())
-        .max_by_key(|(n, c)| (*n, std::cmp::Reverse(c.len())))
+        // No need to look closer at names of another length.
+        .filter(|c| !c.is_empty() && c.chars().count().abs_diff(letters) <= letters / 3)
+        .map(|c| (strsim::osa_distance(&lower, &c.to_lowercase()), c))
+        .filter(|(slips, _)| *slips <= letters / 3)
+        .min_by_key(|(slips, _)| *slips)
         .map(|(_, c)| c.to_owned())
 }

@@ -16,13 +16,13 @@ rules! {
         "whole factors of 1-32 for nearest, 1-4 for bilinear", HEADER;
     RESIZE_MODE = "resize.mode":
         "nearest with (asymmetric, floor) or (half pixel, round); bilinear with half pixel", HEADER;
-    SOFTMAX_BOARD = "softmax.board": "Orin, not Xavier", HEADER;
+    SOFTMAX_BOARD = "softmax.board": "Softmax on Orin, not on Xavier", HEADER;
     SOFTMAX_LOG = "softmax.log": "Softmax without a logarithm", MATRIX;
     SOFTMAX_PRECISION = "softmax.precision": "FP16", GUIDE_8_5;
     SOFTMAX_AXIS = "softmax.axis": "one of the last three axes", HEADER;
     SOFTMAX_SIZE = "softmax.size":
         "an axis of at most 1024, or 8192 where all other non-batch dims are 1", HEADER;
-    SHUFFLE_BOARD = "shuffle.board": "Orin, not Xavier", MATRIX;
+    SHUFFLE_BOARD = "shuffle.board": "Reshape and Transpose on Orin, not on Xavier", MATRIX;
     SHUFFLE_KIND = "shuffle.kind": "Reshape and Transpose of four dims", MATRIX;
     SHUFFLE_RANK = "shuffle.rank": "four dims before and after", MATRIX;
     SHUFFLE_NEIGHBOURS = "shuffle.neighbours":
@@ -42,7 +42,7 @@ rules! {
     QDQ = "quantize.explicit":
         "implicit quantisation by calibration, until TensorRT 11",
         "NVIDIA Deep-Learning-Accelerator-SW, tools/qdq-translator";
-    UNSUPPORTED = "layer.kind": "layers the DLA has", GUIDE_11;
+    UNSUPPORTED = "layer.kind": "only what is on its list of layers", GUIDE_11;
 }
 
 pub(super) fn concat(cx: &Cx<'_>, axis: u64) -> Check {
