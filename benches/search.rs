@@ -42,6 +42,7 @@ fn problem(n: usize, seed: u64, edges: impl Fn(usize, &mut Rng) -> Vec<usize>) -
                 to_gpu_ms: ms,
                 to_caller_ms: ms,
                 is_output: i + 1 == n,
+                bytes: 100,
             }
         })
         .collect();
@@ -60,6 +61,7 @@ fn problem(n: usize, seed: u64, edges: impl Fn(usize, &mut Rng) -> Vec<usize>) -
                 left_ms: 0.0,
                 macs: 1,
                 weight_bytes: 1000,
+                tensor_bytes: 0,
                 choice: Some(i as u32),
             })
             .collect(),
@@ -68,6 +70,7 @@ fn problem(n: usize, seed: u64, edges: impl Fn(usize, &mut Rng) -> Vec<usize>) -
         subgraph_ms: 0.05,
         max_subgraphs: 16,
         max_subgraph_bytes: 1 << 40,
+        max_subgraph_tensor_bytes: 1 << 40,
     }
 }
 
@@ -155,6 +158,12 @@ fn main() {
         &problem(6_000, 5, inception),
         most,
     );
+    // A subgraph holds a tenth of all tensors.
+    for (n, seed) in [(60, 2), (600, 2), (6_000, 3)] {
+        let mut p = problem(n, seed, residual);
+        p.max_subgraph_tensor_bytes = 10 * n as u64;
+        run(&format!("residual, {n} atoms, memory short"), &p, most);
+    }
     let dense = |i: usize, _: &mut Rng| (1..=i.min(12)).map(|d| i - d).collect();
     run("dense, 100 atoms", &problem(100, 6, dense), most);
     let random = |i: usize, r: &mut Rng| {

@@ -71,6 +71,7 @@ fn problem(seed: u64, shape: Shape) -> Problem {
             left_ms: if r.chance(10) { r.ms(0.5) } else { 0.0 },
             macs: r.below(1000),
             weight_bytes: r.below(100),
+            tensor_bytes: 0,
             choice,
         });
     }
@@ -83,6 +84,7 @@ fn problem(seed: u64, shape: Shape) -> Problem {
         to_gpu_ms: r.ms(dear),
         to_caller_ms: r.ms(dear),
         is_output: r.chance(10),
+        bytes: 0,
     };
     for i in 0..n as u32 {
         flows.push(flow(&mut r, Some(i)));
@@ -117,6 +119,14 @@ fn problem(seed: u64, shape: Shape) -> Problem {
         }
     }
     let limits = [1, 2, 3, 16];
+    // Of its own, so that a seed goes on naming the problem it named before.
+    let mut size = Rng(!seed);
+    for a in &mut atoms {
+        a.tensor_bytes = if size.chance(20) { size.below(50) } else { 0 };
+    }
+    for f in &mut flows {
+        f.bytes = size.below(100);
+    }
     Problem {
         atoms,
         choices,
@@ -124,6 +134,7 @@ fn problem(seed: u64, shape: Shape) -> Problem {
         subgraph_ms: r.ms(dear),
         max_subgraphs: limits[r.below(4) as usize],
         max_subgraph_bytes: if r.chance(20) { 150 } else { 1 << 40 },
+        max_subgraph_tensor_bytes: if size.chance(25) { 120 } else { 1 << 40 },
     }
 }
 
@@ -414,6 +425,7 @@ fn deployments_come_close_to_brute_force() {
         let mut p = problem(seed, shape);
         p.max_subgraphs = 16;
         p.max_subgraph_bytes = u64::MAX;
+        p.max_subgraph_tensor_bytes = u64::MAX;
         if p.choices.is_empty() {
             continue;
         }

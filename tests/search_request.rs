@@ -7,7 +7,7 @@ use std::time::Duration;
 use dlaplan::estimate::Estimator;
 use dlaplan::model::onnx::{bundled, load_bundled};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
-use dlaplan::plan::{Buildable, Plan, Planner};
+use dlaplan::plan::{Buildable, Fallback, Plan, Planner};
 use dlaplan::search::{Constraints, Goal, Granularity, Request, SearchError, explain, run};
 use dlaplan::target::{Target, boards};
 
@@ -26,6 +26,52 @@ fn target() -> Target {
 
 fn go(_: &dlaplan::search::Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
+}
+
+/// No DLA takes all of ResNet-50 at this batch: what is proposed is still what the plan accepts.
+#[test]
+fn proposals_near_the_memory_of_a_loadable_lose_nothing() {
+    let model = load_bundled("resnet50").unwrap();
+    for (batch, granularity) in [
+        (64, Granularity::Modules),
+        (64, Granularity::Ops),
+        (128, Granularity::Modules),
+    ] {
+        let config = EngineConfig {
+            batch,
+            ..config(false)
+        };
+        let planner = Planner::new(&model, &target(), &config);
+        let whole = planner.plan_placement(&Placement::all(Device::Dla));
+        let sized = |(_, why): &_| matches!(why, Fallback::LoadableSize(_));
+        assert!(whole.unwrap().fallbacks.iter().any(sized));
+        let judge = Estimator::new(&planner);
+        for goal in [
+            Goal::Latency,
+            Goal::OffGpu { min_fps: 30.0 },
+            Goal::FewestTransitions { max_loss: 0.6 },
+            Goal::Deployment { most: 3, least: 2 },
+        ] {
+            let mut request = Request::new(goal);
+            request.constraints.granularity = granularity;
+            request.front = true;
+            let answer = run(&judge, &request, &mut go).unwrap();
+            if !matches!(goal, Goal::Deployment { .. }) {
+                assert_eq!(answer.gap, Some(0.0), "{batch} {goal:?}");
+            }
+            for p in answer.proposals.iter().chain(&answer.front) {
+                for e in &p.engines {
+                    let plan = planner.plan_placement(&e.placement).unwrap();
+                    let mut lost = plan.fallbacks.iter().map(|(op, _)| *op);
+                    assert!(
+                        !lost.any(|op| planner.may_run_on_dla(op)),
+                        "{batch} {goal:?} {}",
+                        p.name
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use dlaplan::model::onnx::{bundled, load_bundled};
 use dlaplan::model::{Model, OpId};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
-use dlaplan::plan::{Buildable, Plan, Planner};
+use dlaplan::plan::{Buildable, Fallback, Plan, Planner};
 use dlaplan::search::problem::Scorer;
-use dlaplan::search::solve::{Aim, minimise};
+use dlaplan::search::solve::{Aim, compressed, minimise};
 use dlaplan::search::space::{
     Constraints, Costs, Crossing, Granularity, Kernel, Space, SpaceError,
 };
@@ -136,6 +136,53 @@ fn scores_are_what_the_plan_says() {
         assert!(all_loadables > 5, "{}", b.name);
         space.problem.check().unwrap();
     }
+}
+
+/// At large batches a loadable's memory decides: the sum of its tensors, as the plan takes it.
+#[test]
+fn subgraphs_hold_what_the_plan_lets_them_hold() {
+    let mut counts = [0; 2];
+    for name in ["resnet50", "googlenet", "mobilenet_v2"] {
+        let model = load_bundled(name).unwrap();
+        for batch in [32, 64, 128, 256] {
+            let config = EngineConfig {
+                batch,
+                ..config(false)
+            };
+            let planner = Planner::new(&model, &target(), &config);
+            let costs = costs(&model, 3, 0.5);
+            let constraints = Constraints {
+                granularity: Granularity::Ops,
+                ..Constraints::default()
+            };
+            let space = Space::new(&planner, &costs, &constraints).unwrap();
+            let small = compressed(&space.problem);
+            for seed in 0..60 {
+                let run = 4 + seed % 40;
+                let chosen: Vec<Device> = (0..space.problem.choices.len() as u64)
+                    .map(|i| {
+                        if mix(seed, i / run) < 0.5 {
+                            Device::Gpu
+                        } else {
+                            Device::Dla
+                        }
+                    })
+                    .collect();
+                let placement = space.placement(&model, &chosen);
+                let plan = planner.plan_placement(&placement).unwrap();
+                let mut why = plan.fallbacks.iter();
+                let sized = why.any(|(_, why)| matches!(why, Fallback::LoadableSize(_)));
+                let mut over = plan.fallbacks.iter();
+                let over = over.any(|(op, _)| planner.may_run_on_dla(*op));
+                for problem in [&space.problem, &small] {
+                    let score = Scorer::new(problem).score(&chosen);
+                    assert_eq!(score.feasible, !over, "{name} {batch} {seed}");
+                }
+                counts[usize::from(sized)] += 1;
+            }
+        }
+    }
+    assert!(counts.iter().all(|n| *n > 100), "{counts:?}");
 }
 
 #[test]

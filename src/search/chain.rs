@@ -16,13 +16,9 @@ pub struct Chain<'p> {
 
 impl<'p> Chain<'p> {
     /// The chain, if the problem is one: each atom reads from the atom before it only, no choice
-    /// decides two atoms, and no subgraph can hold too many bytes of weights.
+    /// decides two atoms, and no subgraph can hold too many bytes.
     pub fn of(problem: &'p Problem) -> Option<Self> {
         let n = problem.atoms.len();
-        let total = problem
-            .atoms
-            .iter()
-            .fold(0u64, |s, a| s.saturating_add(a.weight_bytes));
         let mut used = vec![false; problem.choices.len()];
         for atom in &problem.atoms {
             if let Some(c) = atom.choice
@@ -31,7 +27,7 @@ impl<'p> Chain<'p> {
                 return None;
             }
         }
-        if total > problem.max_subgraph_bytes {
+        if problem.may_overfill() != (false, false) {
             return None;
         }
         let mut work: Vec<[f64; 2]> = problem

@@ -2,7 +2,8 @@
 //!
 //! After each atom two partial placements are the same state when every tensor that is still to
 //! be read lies on the same device, in the same DLA subgraph, at the same device-change level,
-//! already copied to the same readers. Of one state only the labels no other label beats are
+//! already copied to the same readers, and, where memory may run short, every open subgraph holds
+//! as many bytes. Of one state only the labels no other label beats are
 //! kept, so the search is exact and costs what the frontier is wide: two or three tensors in a
 //! residual network, four or five in an inception block. Wider graphs are cut to the best
 //! `width` labels per atom, and the bound of what was cut away is reported.
@@ -122,6 +123,8 @@ struct Live {
     home: u8,
     level: i16,
     gpu_read: bool,
+    /// Another group has read it, be it live or not, where bytes of tensors matter.
+    left: bool,
     /// Groups that have a copy.
     readers: u64,
 }
@@ -133,8 +136,8 @@ struct State {
     /// [`ON_DLA`] is set where the flow was made on the DLA.
     shared: Vec<(u32, u64)>,
     chosen: Vec<u8>,
-    /// Bytes of weights per live group, when they can matter.
-    bytes: Vec<u64>,
+    /// Bytes of weights and of tensors that never leave, per live group, when they can matter.
+    bytes: Vec<[u64; 2]>,
     /// Absolute level of relative level 0, while it can matter.
     base: i32,
 }
@@ -146,7 +149,8 @@ pub struct Frontier<'p> {
     steps: Vec<Step>,
     /// Per atom, the least latency and GPU work of it and all later ones.
     rest: Vec<[f64; 2]>,
-    track_bytes: bool,
+    track_weights: bool,
+    track_tensors: bool,
     track_subgraphs: bool,
 }
 
@@ -239,17 +243,14 @@ impl<'p> Frontier<'p> {
             };
             rest[i] = [rest[i + 1][0] + latency, rest[i + 1][1] + gpu];
         }
-        let weights = problem
-            .atoms
-            .iter()
-            .filter(|a| a.choice.is_some())
-            .fold(0u64, |s, a| s.saturating_add(a.weight_bytes));
+        let (track_weights, track_tensors) = problem.may_overfill();
         let movable = problem.atoms.iter().filter(|a| a.choice.is_some()).count();
         Self {
             problem,
             steps,
             rest,
-            track_bytes: weights > problem.max_subgraph_bytes,
+            track_weights,
+            track_tensors,
             track_subgraphs: movable > problem.max_subgraphs as usize,
         }
     }
@@ -593,18 +594,35 @@ impl Run<'_, '_> {
                     self.join(joined, own, &mut live, &mut shared, &mut cost);
                 }
             }
-            if self.frontier.track_bytes {
+            if self.frontier.track_weights || self.frontier.track_tensors {
                 if bytes.len() <= own as usize {
-                    bytes.resize(own as usize + 1, 0);
+                    bytes.resize(own as usize + 1, [0; 2]);
                 }
-                let mut sum = atom.weight_bytes;
+                let mut sum = [0u64; 2];
+                if self.frontier.track_weights {
+                    sum[0] = atom.weight_bytes;
+                }
+                if self.frontier.track_tensors {
+                    let unread = |f: &&u32| !step.born.contains(f);
+                    let unread = step.makes.iter().filter(unread);
+                    let inside = unread
+                        .map(|f| &problem.flows[*f as usize])
+                        .filter(|f| !f.is_output)
+                        .fold(atom.tensor_bytes, |s, f| s.saturating_add(f.bytes));
+                    sum[1] = inside;
+                }
                 for (g, b) in bytes.iter_mut().enumerate() {
                     if joined >> g & 1 == 1 {
-                        sum = sum.saturating_add(std::mem::take(b));
+                        let [weights, tensors] = std::mem::take(b);
+                        sum = [
+                            sum[0].saturating_add(weights),
+                            sum[1].saturating_add(tensors),
+                        ];
                     }
                 }
                 bytes[own as usize] = sum;
-                if sum > problem.max_subgraph_bytes {
+                if sum[0] > problem.max_subgraph_bytes || sum[1] > problem.max_subgraph_tensor_bytes
+                {
                     return None;
                 }
             }
@@ -618,6 +636,7 @@ impl Run<'_, '_> {
                     continue;
                 }
                 l.readers |= bit;
+                l.left |= self.frontier.track_tensors && l.home > 0;
                 cost[LATENCY] += if l.home == 0 {
                     f.to_dla_ms
                 } else {
@@ -649,6 +668,19 @@ impl Run<'_, '_> {
                 let home = if l.home > 0 { ON_DLA } else { 0 };
                 shared.push((l.flow | home, l.readers));
             }
+            // Read by its own subgraph alone: no later join can bring in another reader's, since
+            // that is on another level.
+            if self.frontier.track_tensors && l.home > 0 && !l.gpu_read && !l.left {
+                let f = &problem.flows[l.flow as usize];
+                if !f.is_output
+                    && let Some([_, tensors]) = bytes.get_mut(usize::from(l.home - 1))
+                {
+                    *tensors = tensors.saturating_add(f.bytes);
+                    if *tensors > problem.max_subgraph_tensor_bytes {
+                        return None;
+                    }
+                }
+            }
         }
         let mut next: Vec<Live> = step.keep.iter().map(|at| live[*at as usize]).collect();
         next.extend(step.born.iter().map(|f| Live {
@@ -656,6 +688,7 @@ impl Run<'_, '_> {
             home: if dla { own + 1 } else { 0 },
             level,
             gpu_read: false,
+            left: false,
             readers: 0,
         }));
         let mut chosen: Vec<u8> = step
@@ -813,7 +846,7 @@ impl State {
         });
         self.shared.sort_unstable();
         if !self.bytes.is_empty() {
-            let mut bytes = vec![0; usize::from(groups)];
+            let mut bytes = vec![[0; 2]; usize::from(groups)];
             for (g, b) in self.bytes.iter().enumerate() {
                 if let Some(to) = number.get(g).filter(|n| **n != u8::MAX) {
                     bytes[usize::from(*to)] = *b;
@@ -839,13 +872,13 @@ impl State {
         key.clear();
         for l in &self.live {
             key.push(l.home);
-            key.push(u8::from(l.gpu_read));
+            key.push(u8::from(l.gpu_read) | u8::from(l.left) << 1);
             key.extend(l.level.to_le_bytes());
             key.extend(l.readers.to_le_bytes());
         }
         key.extend(&self.chosen);
         key.extend(self.base.to_le_bytes());
-        for b in &self.bytes {
+        for b in self.bytes.iter().flatten() {
             key.extend(b.to_le_bytes());
         }
         for (f, readers) in &self.shared {

@@ -4,6 +4,14 @@
 //! the estimate out. Below it, [`space`] turns a model into a [`problem`], [`solve`] chooses among
 //! [`chain`], [`cut`] and [`frontier`], [`deployment`] and [`pipeline`] put engines and stages side
 //! by side, and [`overrides`] writes the result as a person would. [`confirm`] measures proposals.
+//!
+//! What bounds a DLA subgraph (its weights, the sum of the tensors that never leave it, the number
+//! of subgraphs) is counted as the plan counts it, so that the plan accepts every engine proposed:
+//! nothing of it falls back that the DLA rules allow. Two things are not promised so: baselines are
+//! whole devices, whatever falls back; and a pipeline's one placement of the whole network joins
+//! neighbouring stages on different cores, each of which keeps the limits by itself. Where memory
+//! is short, the bytes of every open subgraph are part of a state: exact still on networks of
+//! hundreds of ops, with a gap that is told on thousands.
 
 pub mod bench;
 pub mod chain;

@@ -18,6 +18,9 @@ pub struct Atom {
     pub macs: u64,
     /// Bytes of weights at the DLA's precision.
     pub weight_bytes: u64,
+    /// Bytes of tensors that nothing outside it reads, on the DLA side.
+    #[serde(default)]
+    pub tensor_bytes: u64,
     /// The choice that decides its device; `None` stays on the GPU whatever is chosen.
     pub choice: Option<u32>,
 }
@@ -62,6 +65,9 @@ pub struct Flow {
     pub to_caller_ms: f64,
     /// It is a model output.
     pub is_output: bool,
+    /// Bytes on the DLA side. They count in the subgraph that makes it where only that reads it.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// Choose a device per choice so that the cost is least.
@@ -83,6 +89,13 @@ pub struct Problem {
     pub max_subgraphs: u32,
     /// Most bytes of weights in one DLA subgraph.
     pub max_subgraph_bytes: u64,
+    /// Most bytes of tensors that never leave one DLA subgraph, together.
+    #[serde(default = "unlimited")]
+    pub max_subgraph_tensor_bytes: u64,
+}
+
+fn unlimited() -> u64 {
+    u64::MAX
 }
 
 /// A problem that makes no sense.
@@ -202,6 +215,24 @@ impl Problem {
         Ok(())
     }
 
+    /// Whether some subgraph could hold too many bytes of weights, and of tensors.
+    pub fn may_overfill(&self) -> (bool, bool) {
+        let movable = || self.atoms.iter().filter(|a| a.choice.is_some());
+        let sum = |bytes: &mut dyn Iterator<Item = u64>| bytes.fold(0, u64::saturating_add);
+        let weights = sum(&mut movable().map(|a| a.weight_bytes));
+        let made = self.flows.iter().filter(|f| {
+            let maker = f.producer.map(|p| &self.atoms[p as usize]);
+            !f.is_output && maker.is_some_and(|a| a.choice.is_some())
+        });
+        let mut tensors = made
+            .map(|f| f.bytes)
+            .chain(movable().map(|a| a.tensor_bytes));
+        (
+            weights > self.max_subgraph_bytes,
+            sum(&mut tensors) > self.max_subgraph_tensor_bytes,
+        )
+    }
+
     /// The device of an atom under a choice of devices.
     pub fn device(&self, atom: usize, chosen: &[Device]) -> Device {
         match self.atoms[atom].choice {
@@ -238,6 +269,8 @@ pub struct Scorer<'p> {
     level: Vec<u32>,
     group: Vec<u32>,
     bytes: Vec<u64>,
+    /// Bytes of tensors per group; empty where no subgraph can hold too many.
+    tensors: Vec<u64>,
     readers: Vec<u32>,
 }
 
@@ -263,6 +296,7 @@ impl<'p> Scorer<'p> {
             level: vec![0; n],
             group: vec![0; n],
             bytes: vec![0; n],
+            tensors: vec![0; if problem.may_overfill().1 { n } else { 0 }],
             readers: Vec::new(),
         }
     }
@@ -305,6 +339,7 @@ impl<'p> Scorer<'p> {
         }
         s.feasible = s.subgraphs <= p.max_subgraphs;
         if s.subgraphs > 0 {
+            s.feasible &= self.tensors_fit();
             for i in 0..p.atoms.len() {
                 if self.device[i] == Device::Dla
                     && find(&mut self.group, i as u32) == i as u32
@@ -320,6 +355,42 @@ impl<'p> Scorer<'p> {
         s.dla_ms += f64::from(s.subgraphs) * p.subgraph_ms;
         s.latency_ms = s.gpu_ms + s.dla_ms + s.transition_ms;
         s
+    }
+
+    /// Whether each subgraph can hold the tensors that never leave it. As the plan counts them:
+    /// all that it makes, reads alone, and that are no output of the model.
+    fn tensors_fit(&mut self) -> bool {
+        if self.tensors.is_empty() {
+            return true;
+        }
+        let p = self.problem;
+        self.tensors.fill(0);
+        let mut fit = true;
+        for (i, atom) in p.atoms.iter().enumerate() {
+            if self.device[i] == Device::Dla {
+                let home = find(&mut self.group, i as u32) as usize;
+                self.tensors[home] = self.tensors[home].saturating_add(atom.tensor_bytes);
+                fit &= self.tensors[home] <= p.max_subgraph_tensor_bytes;
+            }
+        }
+        for f in p.flows.iter().filter(|f| !f.is_output) {
+            let Some(maker) = f
+                .producer
+                .filter(|q| self.device[*q as usize] == Device::Dla)
+            else {
+                continue;
+            };
+            let home = find(&mut self.group, maker);
+            let stays = f.consumers.iter().all(|c| {
+                self.device[*c as usize] == Device::Dla && find(&mut self.group, *c) == home
+            });
+            if stays {
+                let home = home as usize;
+                self.tensors[home] = self.tensors[home].saturating_add(f.bytes);
+                fit &= self.tensors[home] <= p.max_subgraph_tensor_bytes;
+            }
+        }
+        fit
     }
 
     fn crossings(&mut self, f: &Flow, s: &mut Score) {

@@ -460,6 +460,7 @@ pub fn compressed(problem: &Problem) -> Problem {
             into.left_ms += a.left_ms;
             into.macs += a.macs;
             into.weight_bytes = into.weight_bytes.saturating_add(a.weight_bytes);
+            into.tensor_bytes = into.tensor_bytes.saturating_add(a.tensor_bytes);
         }
     }
     let flows = problem
@@ -475,7 +476,14 @@ pub fn compressed(problem: &Problem) -> Problem {
                 .collect();
             consumers.sort_unstable();
             consumers.dedup();
-            (f.is_output || !consumers.is_empty()).then(|| super::problem::Flow {
+            if !f.is_output && consumers.is_empty() {
+                if let Some(p) = producer {
+                    let inside = &mut atoms[p as usize].tensor_bytes;
+                    *inside = inside.saturating_add(f.bytes);
+                }
+                return None;
+            }
+            Some(super::problem::Flow {
                 producer,
                 consumers,
                 ..f.clone()

@@ -133,7 +133,10 @@ impl Space {
         let model = planner.model();
         let n = model.ops.len();
         let strict = !planner.config().gpu_fallback;
-        let takes: Vec<bool> = model.op_ids().map(|op| takes(planner, op)).collect();
+        let takes: Vec<bool> = model
+            .op_ids()
+            .map(|op| planner.may_run_on_dla(op))
+            .collect();
         let mut groups = Groups::new(n);
         // In strict mode a refused op must not be asked, so it holds its module back; otherwise
         // asking for it changes nothing.
@@ -213,14 +216,16 @@ impl Space {
             problem: Problem {
                 atoms: atoms(planner, costs, &choice_of),
                 choices,
-                flows: flows(model, costs),
+                flows: flows(planner, costs),
                 subgraph_ms: costs.subgraph_ms,
                 max_subgraphs: constraints.max_subgraphs.map_or(limit, |k| k.min(limit)),
+                // The rules refuse what reaches their limits.
                 max_subgraph_bytes: constraints
                     .dla_global_dram
-                    .map_or(dla_rules::MAX_LOADABLE_WEIGHT_BYTES, |b| {
-                        b.min(dla_rules::MAX_LOADABLE_WEIGHT_BYTES)
+                    .map_or(dla_rules::MAX_LOADABLE_WEIGHT_BYTES - 1, |b| {
+                        b.min(dla_rules::MAX_LOADABLE_WEIGHT_BYTES - 1)
                     }),
+                max_subgraph_tensor_bytes: dla_rules::MAX_LOADABLE_TENSOR_BYTES - 1,
             },
             fixed_ms: costs.fixed_ms,
             choice_of,
@@ -268,17 +273,6 @@ impl Space {
     }
 }
 
-/// Whether the DLA takes an op by itself: the rules allow it and a loadable can hold its output.
-fn takes(planner: &Planner<'_>, op: OpId) -> bool {
-    planner.may_run_on_dla(op)
-        && planner
-            .model()
-            .op(op)
-            .outputs
-            .iter()
-            .all(|t| planner.tensor_bytes(*t) <= dla_rules::MAX_LOADABLE_TENSOR_BYTES)
-}
-
 fn ops_of(model: &Model, site: &Site) -> Result<Vec<OpId>, SpaceError> {
     // Resolving a placement of this one entry gives the error its suggestion.
     let mut only = Placement::default();
@@ -307,6 +301,7 @@ fn atoms(planner: &Planner<'_>, costs: &Costs, choice_of: &[Option<u32>]) -> Vec
             left_ms: 0.0,
             macs: model.op(op).cost.map_or(0, |c| c.macs),
             weight_bytes: planner.weight_bytes(op),
+            tensor_bytes: unread(planner, op),
             choice: *choice,
         })
         .collect();
@@ -322,7 +317,16 @@ fn atoms(planner: &Planner<'_>, costs: &Costs, choice_of: &[Option<u32>]) -> Vec
     atoms
 }
 
-fn flows(model: &Model, costs: &Costs) -> Vec<Flow> {
+/// Bytes of what an op makes for nobody.
+fn unread(planner: &Planner<'_>, op: OpId) -> u64 {
+    let model = planner.model();
+    let made = model.op(op).outputs.iter();
+    made.filter(|t| !model.tensor(**t).is_output && model.tensor(**t).consumers.is_empty())
+        .fold(0, |sum, t| sum.saturating_add(planner.tensor_bytes(*t)))
+}
+
+fn flows(planner: &Planner<'_>, costs: &Costs) -> Vec<Flow> {
+    let model = planner.model();
     let mut kernel_of = vec![usize::MAX; model.ops.len()];
     let mut split = vec![0.0; model.ops.len()];
     for (i, k) in costs.kernels.iter().enumerate() {
@@ -362,6 +366,7 @@ fn flows(model: &Model, costs: &Costs) -> Vec<Flow> {
                 to_gpu_ms: crossing.to_gpu_ms,
                 to_caller_ms: crossing.to_caller_ms,
                 is_output: t.is_output && producer.is_some(),
+                bytes: planner.tensor_bytes(id),
             })
         })
         .collect()
