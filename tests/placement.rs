@@ -225,7 +225,7 @@ fn the_nearest_name_is_the_one_of_fewest_slips() {
         let placement = Placement::default().with_module(path, Device::Dla);
         match placement.resolve(&model).unwrap_err() {
             UnknownSite::Module { nearest, .. } => nearest,
-            other => panic!("{other}"),
+            UnknownSite::Op { name, .. } => panic!("{name} is no op"),
         }
     };
     for (typed, meant) in [

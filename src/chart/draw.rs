@@ -1,4 +1,4 @@
-//! Drawing with plotters, onto SVG or PNG. The font is embedded, so a chart looks the same
+//! Drawing with plotters onto SVG, which resvg turns into PNG. The font is embedded, so a chart looks the same
 //! everywhere and needs no font on the machine.
 
 use std::sync::OnceLock;
@@ -7,6 +7,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg;
 
 use crate::figure::{Figure, short};
 
@@ -77,6 +79,8 @@ impl Palette {
 }
 
 const WIDTH: u32 = 960;
+/// Pixels of a PNG per pixel of the SVG.
+const SHARPNESS: u32 = 2;
 const ROW: i32 = 24;
 const LABELS: i32 = 300;
 const RIGHT: i32 = 110;
@@ -103,26 +107,26 @@ impl Chart {
         Ok(text)
     }
 
-    /// The chart as a PNG file.
+    /// The chart as a PNG file, [`SHARPNESS`] times as large as the SVG and drawn from it.
     ///
     /// # Errors
-    /// plotters cannot draw or encode it.
+    /// plotters cannot draw it, or resvg cannot render it.
     pub fn png(&self, palette: Palette) -> Result<Vec<u8>, DrawError> {
-        let (width, height) = self.size();
-        let mut pixels = vec![0u8; (width * height * 3) as usize];
-        {
-            let backend = BitMapBackend::with_buffer(&mut pixels, (width, height));
-            self.draw(&backend.into_drawing_area(), palette)?;
+        let fail = |e: &dyn std::fmt::Display| DrawError(e.to_string());
+        let mut options = usvg::Options::default();
+        let fonts = options.fontdb_mut();
+        fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
+        let family = fonts.faces().next().and_then(|f| f.families.first());
+        if let Some(name) = family.map(|(name, _)| name.clone()) {
+            fonts.set_sans_serif_family(name);
         }
-        let mut file = Vec::new();
-        let fail = |e: png::EncodingError| DrawError(e.to_string());
-        let mut encoder = png::Encoder::new(&mut file, width, height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header().map_err(fail)?;
-        writer.write_image_data(&pixels).map_err(fail)?;
-        writer.finish().map_err(fail)?;
-        Ok(file)
+        let tree = usvg::Tree::from_str(&self.svg(palette)?, &options).map_err(|e| fail(&e))?;
+        let (width, height) = self.size();
+        let mut pixels = Pixmap::new(width * SHARPNESS, height * SHARPNESS)
+            .ok_or_else(|| fail(&"too many bars for one picture"))?;
+        let scale = Transform::from_scale(SHARPNESS as f32, SHARPNESS as f32);
+        resvg::render(&tree, scale, &mut pixels.as_mut());
+        pixels.encode_png().map_err(|e| fail(&e))
     }
 
     /// Width and height in pixels: as many rows as there are bars.
@@ -477,7 +481,9 @@ mod tests {
         let reader = png::Decoder::new(std::io::Cursor::new(&png))
             .read_info()
             .unwrap();
-        assert_eq!((reader.info().width, reader.info().height), chart.size());
+        let (width, height) = chart.size();
+        let asked = (width * SHARPNESS, height * SHARPNESS);
+        assert_eq!((reader.info().width, reader.info().height), asked);
         if let Ok(path) = std::env::var("DLAPLAN_CHART_PNG") {
             crate::export::save_atomic(path.as_ref(), &png).unwrap();
         }
