@@ -382,11 +382,13 @@ impl Run<'_, '_> {
                 }
             }
         }
-        let mut total = 0;
         for (_, labels) in &mut next {
             self.undominated(labels);
-            total += labels.len();
         }
+        if self.frontier.track_weights || self.frontier.track_tensors {
+            self.lightest(&mut next);
+        }
+        let total = next.iter().map(|(_, labels)| labels.len()).sum();
         if total > self.ask.width {
             self.cut(i, &mut next, total);
         }
@@ -494,6 +496,48 @@ impl Run<'_, '_> {
             }
         }
         labels.truncate(kept);
+    }
+
+    /// Drops labels that one of a state with no more bytes anywhere, and else the same, beats in
+    /// everything: whatever follows, that one has the room too.
+    fn lightest(&self, next: &mut Vec<(State, Vec<Label>)>) {
+        /// States compared with each; beyond that, some are kept that need not be.
+        const LOOK: usize = 64;
+        let mut order: Vec<(Vec<u8>, u128, usize)> = next
+            .iter()
+            .enumerate()
+            .map(|(i, (state, _))| {
+                let mut key = Vec::new();
+                state.shape(&mut key);
+                let sum = state.bytes.iter().flatten();
+                (key, sum.map(|b| u128::from(*b)).sum(), i)
+            })
+            .collect();
+        order.sort_unstable();
+        let track = self.frontier.track_subgraphs;
+        for alike in order.chunk_by(|a, b| a.0 == b.0) {
+            for (at, (_, _, j)) in alike.iter().enumerate() {
+                let mut labels = std::mem::take(&mut next[*j].1);
+                for (_, _, i) in alike[..at].iter().rev().take(LOOK) {
+                    let (lighter, theirs) = &next[*i];
+                    let mut pairs = lighter.bytes.iter().flatten();
+                    let own = &next[*j].0.bytes;
+                    if own.iter().flatten().all(|b| pairs.next() <= Some(b)) {
+                        labels.retain(|l| {
+                            !theirs.iter().any(|k| {
+                                (0..3).all(|c| k.at[c] <= l.at[c])
+                                    && (!track || k.subgraphs <= l.subgraphs)
+                            })
+                        });
+                    }
+                    if labels.is_empty() {
+                        break;
+                    }
+                }
+                next[*j].1 = labels;
+            }
+        }
+        next.retain(|(_, labels)| !labels.is_empty());
     }
 
     /// Keeps the best `width` labels and notes what the others could have reached.
@@ -869,6 +913,14 @@ impl State {
     }
 
     fn key(&self, key: &mut Vec<u8>) {
+        self.shape(key);
+        for b in self.bytes.iter().flatten() {
+            key.extend(b.to_le_bytes());
+        }
+    }
+
+    /// All of the state but the bytes of its groups.
+    fn shape(&self, key: &mut Vec<u8>) {
         key.clear();
         for l in &self.live {
             key.push(l.home);
@@ -878,9 +930,6 @@ impl State {
         }
         key.extend(&self.chosen);
         key.extend(self.base.to_le_bytes());
-        for b in self.bytes.iter().flatten() {
-            key.extend(b.to_le_bytes());
-        }
         for (f, readers) in &self.shared {
             key.extend(f.to_le_bytes());
             key.extend(readers.to_le_bytes());

@@ -10,8 +10,8 @@
 //! nothing of it falls back that the DLA rules allow. Two things are not promised so: baselines are
 //! whole devices, whatever falls back; and a pipeline's one placement of the whole network joins
 //! neighbouring stages on different cores, each of which keeps the limits by itself. Where memory
-//! is short, the bytes of every open subgraph are part of a state: exact still on networks of
-//! hundreds of ops, with a gap that is told on thousands.
+//! is short, the bytes of every open subgraph are part of a state, and a lighter one beats a heavier:
+//! exact all the same, or with a gap that is told, as elsewhere.
 
 pub mod bench;
 pub mod chain;
