@@ -17,7 +17,7 @@ use dlaplan::engine::{
     Failure, Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite,
     Run, Stage, unix_ms,
 };
-use dlaplan::gui::{Command, Machine, Options, RunsAct, RunsColumn, Worker};
+use dlaplan::gui::{Command, Machine, Node, Options, RunsAct, RunsColumn, Worker};
 use dlaplan::history::Store;
 use dlaplan::model::{Model, onnx};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
@@ -343,11 +343,7 @@ fn a_run_is_stored_charted_and_shown_beside_the_prediction() {
     assert!(w.query_by_role_and_label(Role::Button, label).is_some());
     // The time of the subgraph is that of the module around it, and of none inside.
     let model = &w.state().open.as_ref().unwrap().model;
-    let at = |path: &str| {
-        actual.at(dlaplan::gui::Node::Module(
-            model.modules.find(path).unwrap(),
-        ))
-    };
+    let at = |path: &str| actual.at(Node::Module(model.modules.find(path).unwrap()));
     assert_eq!(at("layer1").dla_ms, 1.25);
     assert_eq!(at("layer1.0").dla_known, 0);
     assert!(at("layer2").gpu_ms > 0.0);
@@ -359,6 +355,48 @@ fn a_run_is_stored_charted_and_shown_beside_the_prediction() {
     // Another placement has no run.
     w.click("GPU layer2");
     assert!(w.state().runs.actual().is_none());
+}
+
+/// A layer that may be of either of two ops: its time is that of the module around both.
+#[test]
+fn a_time_of_no_known_op_is_its_modules() {
+    let model = resnet();
+    let mut run = run(&model, Placement::default(), 321.0);
+    let Outcome::Finished(m) = &mut run.outcome else {
+        panic!("failed")
+    };
+    let ops = ["/layer1/layer1.0/relu/Relu", "/layer1/layer1.0/relu_1/Relu"];
+    m.layers.retain(|l| !ops.contains(&l.name.as_str()));
+    m.layers.push(LayerTime {
+        name: "relu_7".into(),
+        mean_ms: 0.75,
+        median_ms: 0.75,
+        site: RowSite::Ambiguous {
+            ops: ops.map(str::to_owned).to_vec(),
+        },
+        device: Device::Gpu,
+        module: Some("layer1.0".into()),
+    });
+    let elsewhere = m.layers.iter().filter(|l| {
+        let inside = |path: &str| path.starts_with("layer1.0");
+        l.site != RowSite::Unknown && l.name != "relu_7" && inside(l.module.as_deref().unwrap())
+    });
+    let elsewhere: f64 = elsewhere.map(|l| l.mean_ms).sum();
+    let mut w = open(Options::default(), with_runs(&[run]));
+    let actual = Arc::clone(w.state().runs.actual().unwrap());
+    let spent = actual.at(Node::Module(model.modules.find("layer1.0").unwrap()));
+    assert!((spent.gpu_ms - elsewhere - 0.75).abs() < 1e-9);
+    for name in ops {
+        let op = actual.at(Node::Op(model.find_op(name).unwrap()));
+        assert_eq!((op.gpu_ms, op.gpu_known), (0.0, 0));
+    }
+    w.state_mut().apply(Command::ShowRuns);
+    w.settle();
+    w.get_by_role_and_label(Role::Row, "Run of GPU, 321 FPS, measured")
+        .click();
+    w.settle();
+    let text = "0.750 ms only the module around nodes that share a name";
+    assert!(w.query_by_label_contains(text).is_some());
 }
 
 #[test]

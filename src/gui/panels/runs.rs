@@ -5,7 +5,7 @@ use egui::{
     Sense, TextEdit, Ui, Vec2, WidgetInfo,
 };
 
-use crate::engine::{Outcome, Run};
+use crate::engine::{Outcome, RowSite, Run};
 use crate::figure::short;
 
 use super::super::command::Command;
@@ -538,10 +538,19 @@ fn figures(m: &crate::engine::Measurement) -> Vec<(&'static str, String)> {
         ));
     }
     if let Some(a) = m.attribution {
+        let shared = m.layers.iter();
+        let shared = shared.filter(|l| matches!(l.site, RowSite::Ambiguous { .. }));
+        let shared: f64 = shared.map(|l| l.mean_ms).sum();
+        let unsure = if shared > 0.0 {
+            let ms = widgets::ms(shared);
+            format!("; {ms} ms only the module around nodes that share a name")
+        } else {
+            String::new()
+        };
         rows.push((
             "Layers",
             format!(
-                "{} ms, {:.1} % of it found its module",
+                "{} ms, {:.1} % of it found its module{unsure}",
                 widgets::ms(a.total_ms),
                 a.share() * 100.0
             ),
