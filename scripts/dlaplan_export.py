@@ -25,8 +25,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import onnx
-import torch
+try:
+    import onnx
+    import torch
+except ModuleNotFoundError as missing:
+    raise SystemExit(f"dlaplan_export.py needs torch and onnx: {missing}. Install both: pip install torch onnx") from None
 
 OPSET = 17  # the newest that TensorRT 8.5's parser covers
 OPSET_DYNAMO = 18  # the oldest that exporter writes

@@ -16,17 +16,33 @@ pub struct Band {
 }
 
 impl Band {
-    /// A band of the same width on both sides; `fraction` is 0.09 for nine percent.
-    pub fn symmetric(fraction: f64) -> Self {
+    /// A band of the same width on both sides; `fraction` is 0.09 for nine percent. Beyond one half
+    /// the lower edge stays there, or at that of a factor, `1 / (1 + fraction)`, if that is lower:
+    /// no time and no FPS is below zero.
+    pub fn within(fraction: f64) -> Self {
+        let high = fraction.abs();
+        let factor = high / (1.0 + high);
         Self {
-            low: -fraction.abs(),
-            high: fraction.abs(),
+            low: -high.min(factor.max(0.5)),
+            high,
         }
     }
 
     /// The wider of the two edges, as a positive fraction.
     pub fn half_width(self) -> f64 {
         self.high.abs().max(self.low.abs())
+    }
+}
+
+impl fmt::Display for Band {
+    /// `±9 %`, or `-52 +107 %` where the edges differ.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (low, high) = (self.low * 100.0, self.high * 100.0);
+        if (low + high).abs() < 0.5 {
+            write!(f, "±{high:.0} %")
+        } else {
+            write!(f, "{low:.0} +{high:.0} %")
+        }
     }
 }
 
@@ -121,8 +137,7 @@ impl Figure {
     pub fn with_unit(&self, unit: &str) -> String {
         match self {
             Self::Estimated(e) => {
-                let percent = e.band.half_width() * 100.0;
-                format!("est. {} {unit} ±{percent:.0} %", short(e.value))
+                format!("est. {} {unit} {}", short(e.value), e.band)
             }
             Self::Measured(m) => format!("{} {unit} (measured)", short(m.value)),
             Self::None { .. } => self.to_string(),
@@ -152,12 +167,7 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Estimated(e) => {
-                write!(
-                    f,
-                    "est. {} ±{:.0} %",
-                    short(e.value),
-                    e.band.half_width() * 100.0
-                )
+                write!(f, "est. {} {}", short(e.value), e.band)
             }
             Self::Measured(m) => write!(f, "{} (measured)", short(m.value)),
             Self::None { .. } => f.write_str("no estimate"),
@@ -171,10 +181,21 @@ mod tests {
 
     #[test]
     fn figures_say_what_they_are() {
-        let e = Figure::estimated(398.4, Band::symmetric(0.09), "test");
+        let e = Figure::estimated(398.4, Band::within(0.09), "test");
         assert_eq!(e.to_string(), "est. 398 ±9 %");
         assert_eq!(e.with_unit("FPS"), "est. 398 FPS ±9 %");
         assert_eq!(e.range(), Some((398.4 * 0.91, 398.4 * 1.09)));
+        let wide = Figure::estimated(100.0, Band::within(1.07), "test");
+        assert_eq!(wide.with_unit("FPS"), "est. 100 FPS -52 +107 %");
+        assert_eq!(Band::within(0.6).to_string(), "-50 +60 %");
+        for percent in 0..1000 {
+            let (a, b) = (f64::from(percent) / 100.0, f64::from(percent + 1) / 100.0);
+            let (a, b) = (Band::within(a), Band::within(b));
+            assert!(
+                b.low <= a.low && a.high < b.high && b.low > -1.0,
+                "{percent}"
+            );
+        }
         assert_eq!(
             Figure::none("batch 9999 is out of range").to_string(),
             "no estimate"

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use dlaplan::cli::Command;
 
 /// See, judge, measure and export which parts of a network run on the GPU and which on the DLA of a
@@ -18,6 +18,14 @@ struct Program {
 }
 
 fn main() -> ExitCode {
+    if let Some((word, command)) = std::env::args_os().nth(1).and_then(|a| misspelt(&a)) {
+        writeln!(
+            std::io::stderr(),
+            "error: {word:?} is neither a command nor a file; did you mean `dlaplan {command}`?"
+        )
+        .ok();
+        return ExitCode::from(2);
+    }
     let program = Program::parse();
     env_logger::Builder::from_env(
         env_logger::Env::new().filter_or("DLAPLAN_LOG", "warn,tracing=off"),
@@ -37,6 +45,20 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// A first word that is almost a command, and would be taken for a model.
+fn misspelt(word: &std::ffi::OsStr) -> Option<(String, String)> {
+    let text = word.to_str()?;
+    if text.starts_with('-') || std::path::Path::new(word).exists() {
+        return None;
+    }
+    let program = Program::command();
+    let commands = program.get_subcommands().map(|c| c.get_name().to_owned());
+    let (slips, command) = commands
+        .map(|c| (strsim::osa_distance(text, &c), c))
+        .min_by_key(|(slips, _)| *slips)?;
+    matches!(slips, 1..=2).then(|| (text.to_owned(), command))
 }
 
 /// The error and its causes, without a cause that was already told: many name theirs.

@@ -151,7 +151,7 @@ fn every_command_answers_in_words_and_in_json() {
         points.iter().filter(|p| p["mark"] == "estimated").count(),
         3
     );
-    assert_eq!(ok(dir, &["runs"]), "");
+    assert_eq!(json(dir, &["runs", "--json"]), serde_json::json!([]));
 }
 
 #[test]
@@ -243,6 +243,7 @@ fn bad_input_is_named_and_nothing_is_written() {
     save(&dir.join("orin.json"), file("orin-nx-16", 1, "layer1")).unwrap();
     let cases: &[(&[&str], &[&str])] = &[
         (&["plan", "nowhere.onnx"], &["nowhere.onnx"]),
+        (&["plam", "bundled:resnet18"], &["plam", "dlaplan plan"]),
         (&["inspect", "empty.onnx"], &["empty.onnx"]),
         (&["inspect", "text.onnx"], &["text.onnx"]),
         (&["estimate", "half.onnx"], &["half.onnx"]),
@@ -689,4 +690,32 @@ fn dims_that_contradict_a_weight_are_refused() {
             &["/conv1/Conv", "1x4x224x224", "64x3x7x7", "--input"],
         );
     }
+}
+
+#[test]
+fn what_cannot_run_has_no_estimate_and_says_why_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = |text: &str, word: &str| text.matches(word).count();
+    let huge = ["bundled:resnet18", "--batch", "4096", "--target", "nano"];
+    let text = ok(dir.path(), &[&["estimate"], &huge[..]].concat());
+    assert_eq!(all(&text, "no estimate"), 1, "{text}");
+    assert!(text.contains("GB, and a Jetson Nano has 4 GB"), "{text}");
+    let text = ok(dir.path(), &[&["plan"], &huge[..]].concat());
+    assert!(
+        text.contains("no estimate: ") && text.contains("4 GB"),
+        "{text}"
+    );
+    let line = [
+        "estimate",
+        "bundled:resnet18",
+        "--target",
+        "tx2",
+        "--default",
+        "DLA",
+    ];
+    assert_eq!(all(&ok(dir.path(), &line), "no estimate"), 1);
+    // Nothing on the DLA is not zero ms of it.
+    assert!(!ok(dir.path(), &["estimate", "bundled:resnet18"]).contains("DLA work"));
+    assert!(!ok(dir.path(), &["boards"]).contains("DLA 0"));
+    assert!(ok(dir.path(), &["runs"]).contains("no such runs"));
 }

@@ -435,7 +435,7 @@ fn bar<DB: DrawingBackend>(
         end = end.max(x(high));
     }
     let words = match &point.fps {
-        Figure::Estimated(e) => format!("{} ±{:.0} %", short(fps), e.band.half_width() * 100.0),
+        Figure::Estimated(e) => format!("{} {}", short(fps), e.band),
         Figure::Measured(_) | Figure::None { .. } => short(fps),
     };
     text(area, &words, (end + 8, y + 3), 13, c.text, HPos::Left)

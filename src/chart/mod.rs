@@ -234,7 +234,7 @@ pub(crate) mod tests {
     pub(crate) fn point(label: &str, share: f64, fps: f64, mark: Mark) -> Point {
         Point {
             label: label.into(),
-            fps: Figure::estimated(fps, Band::symmetric(0.1), "test"),
+            fps: Figure::estimated(fps, Band::within(0.1), "test"),
             mark,
             dla_mac_share: Some(share),
             precision: Precision::FP16,

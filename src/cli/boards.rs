@@ -62,12 +62,15 @@ pub fn run(args: BoardsArgs) -> Result<ExitCode> {
             row.tensorrt.join(", ")
         )?;
         for mode in &row.modes {
+            let dla = match row.dla_cores {
+                0 => String::new(),
+                _ => format!("DLA {} MHz, ", short(mode.dla_mhz)),
+            };
             writeln!(
                 out,
-                "    @{:<10} GPU {} MHz, DLA {} MHz, DRAM {} GB/s{}",
+                "    @{:<10} GPU {} MHz, {dla}DRAM {} GB/s{}",
                 mode.name,
                 short(mode.gpu_mhz),
-                short(mode.dla_mhz),
                 short(mode.dram_gb_per_s),
                 mode.unconfirmed
                     .map_or(String::new(), |u| format!(" ({u})")),

@@ -110,35 +110,43 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
     }
     writeln!(out, "{}", title(&setup))?;
     writeln!(out, "{}", judged.plan.summary(&setup.model))?;
+    if let Figure::None { reason } = &estimate.fps {
+        writeln!(out, "  no estimate: {reason}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     figure(&mut out, "throughput", "FPS", &estimate.fps)?;
     figure(&mut out, "latency", "ms", &estimate.latency_ms)?;
-    figure(&mut out, "GPU work", "ms", &estimate.gpu_ms)?;
-    figure(&mut out, "DLA work", "ms", &estimate.dla_ms)?;
-    figure(&mut out, "transitions", "ms", &estimate.transition_ms)?;
+    for (what, ms) in [
+        ("GPU work", &estimate.gpu_ms),
+        ("DLA work", &estimate.dla_ms),
+        ("transitions", &estimate.transition_ms),
+    ] {
+        if ms.value() != Some(0.0) {
+            figure(&mut out, what, "ms", ms)?;
+        }
+    }
     for (i, ms) in estimate.subgraph_ms.iter().enumerate() {
         figure(&mut out, &format!("subgraph {}", i + 1), "ms", ms)?;
     }
     writeln!(out, "from: {}", estimate.fps.source())?;
-    if estimate.fps.value().is_some() {
-        writeln!(out, "\n{:<32} {:>9} {:>9}", "module", "GPU ms", "DLA ms")?;
-        for row in &modules {
-            let ms = |v: Option<f64>| match v {
-                Some(0.0) => String::new(),
-                Some(v) => short(v),
-                None => "?".into(),
-            };
-            let path = if row.path.is_empty() {
-                "(the network itself)"
-            } else {
-                row.path
-            };
-            writeln!(
-                out,
-                "{path:<32} {:>9} {:>9}",
-                ms(row.gpu_ms),
-                ms(row.dla_ms)
-            )?;
-        }
+    writeln!(out, "\n{:<32} {:>9} {:>9}", "module", "GPU ms", "DLA ms")?;
+    for row in &modules {
+        let ms = |v: Option<f64>| match v {
+            Some(0.0) => String::new(),
+            Some(v) => short(v),
+            None => "?".into(),
+        };
+        let path = if row.path.is_empty() {
+            "(the network itself)"
+        } else {
+            row.path
+        };
+        writeln!(
+            out,
+            "{path:<32} {:>9} {:>9}",
+            ms(row.gpu_ms),
+            ms(row.dla_ms)
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

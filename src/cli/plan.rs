@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::figure::short;
+use crate::figure::{Figure, short};
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::plan::{Buildable, Plan, Summary};
@@ -101,10 +101,14 @@ fn text(out: &mut impl Write, setup: &Setup, judged: &Judged) -> Result<()> {
         plan.summary(model),
         judged.estimate.fps.with_unit("FPS")
     )?;
-    if let Buildable::No { reasons } = &plan.buildable {
-        for reason in reasons {
-            writeln!(out, "  does not build: {reason}")?;
+    match (&plan.buildable, &judged.estimate.fps) {
+        (Buildable::No { reasons }, _) => {
+            for reason in reasons {
+                writeln!(out, "  does not build: {reason}")?;
+            }
         }
+        (_, Figure::None { reason }) => writeln!(out, "  no estimate: {reason}")?,
+        _ => {}
     }
     if !plan.fallbacks.is_empty() {
         writeln!(out, "\nfalls back to the GPU:")?;

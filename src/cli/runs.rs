@@ -143,6 +143,9 @@ fn list(out: &mut impl Write, runs: &[StoredRun], json: bool) -> Result<()> {
         writeln!(out)?;
         return Ok(());
     }
+    if runs.is_empty() {
+        writeln!(out, "no such runs; `dlaplan profile` adds one")?;
+    }
     for stored in runs {
         let run = &stored.run;
         let figures = match &run.outcome {

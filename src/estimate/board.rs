@@ -119,7 +119,7 @@ impl BoardFile {
             .or_else(|| widest(&|b| b.mix == mix && any(b)))
             .or_else(|| widest(&any))
             .unwrap_or(UNMEASURED_BAND);
-        Band::symmetric(half)
+        Band::within(half)
     }
 
     /// Reads a file's text.

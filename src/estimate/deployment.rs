@@ -157,7 +157,7 @@ pub fn deployment(loads: &[Load], p: &ContentionParameters, extra: Band) -> Depl
                 loads
                     .iter()
                     .map(|l| wider(l.band, extra))
-                    .fold(Band::symmetric(0.0), |a, b| {
+                    .fold(Band::within(0.0), |a, b| {
                         if b.half_width() > a.half_width() {
                             b
                         } else {
@@ -203,7 +203,7 @@ pub fn pipeline(stages: &[Load], p: &ContentionParameters, extra: Band) -> Pipel
     let band = stages
         .iter()
         .map(|l| wider(l.band, extra))
-        .fold(Band::symmetric(0.0), |a, b| {
+        .fold(Band::within(0.0), |a, b| {
             if b.half_width() > a.half_width() {
                 b
             } else {
@@ -220,7 +220,7 @@ pub fn pipeline(stages: &[Load], p: &ContentionParameters, extra: Band) -> Pipel
 
 fn wider(a: Band, b: Band) -> Band {
     let half = a.half_width().hypot(b.half_width());
-    Band::symmetric(half)
+    Band::within(half)
 }
 
 impl Estimator<'_, '_> {
@@ -348,7 +348,7 @@ mod tests {
             core,
             batch: 1.0,
             dram: 51.2e6,
-            band: Band::symmetric(0.1),
+            band: Band::within(0.1),
             source: "test".into(),
         }
     }
@@ -384,7 +384,7 @@ mod tests {
     fn a_pipeline_runs_at_the_pace_of_its_slowest_stage() {
         let p = params();
         let stages = [load(1.0, 0.0, 0), load(0.1, 2.0, 0)];
-        let e = pipeline(&stages, &p, Band::symmetric(0.1));
+        let e = pipeline(&stages, &p, Band::within(0.1));
         let fps = e.fps.value().unwrap();
         let latency = e.latency_ms.value().unwrap();
         let slowest = e

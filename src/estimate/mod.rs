@@ -66,6 +66,10 @@ struct Hot {
 }
 
 impl Costed {
+    fn works(&self) -> Vec<Work> {
+        self.unit.parts.iter().map(|p| p.work).collect()
+    }
+
     /// One part's share of a kernel of merged convolutions, by its work.
     fn share(&self, part: &Part) -> f64 {
         let all: f64 = self.unit.parts.iter().map(|p| p.work.macs).sum();
@@ -241,6 +245,20 @@ impl Ready {
                 }
             })
             .collect();
+        let room = f64::from(planner.target().board.memory_gb) * f64::from(1 << 30);
+        let bytes = |unit: &Costed| costs.gpu_bytes(&unit.works());
+        if let Some(largest) = units.iter().max_by(|a, b| bytes(a).total_cmp(&bytes(b)))
+            && bytes(largest) > room
+        {
+            let op = largest.unit.ops().next();
+            return Err(format!(
+                "{:?} alone reads and writes {:.1} GB, and a {} has {} GB at most",
+                op.map_or("", |op| &*model.op(op).name),
+                bytes(largest) / f64::from(1 << 30),
+                planner.target().board.name,
+                planner.target().board.memory_gb
+            ));
+        }
         let mut unit_of = vec![0; model.ops.len()];
         let mut ops = Vec::with_capacity(model.ops.len());
         let mut hot = Vec::with_capacity(units.len());
@@ -264,7 +282,7 @@ impl Ready {
                 .collect(),
             bands: [Mix::Gpu, Mix::Dla, Mix::Both]
                 .map(|mix| board.band(config.precision, mix, &model.source.structure_hash)),
-            contention_band: Band::symmetric(board.contention_band),
+            contention_band: Band::within(board.contention_band),
             source: board.source.as_str().into(),
             costs,
             units,

@@ -585,11 +585,7 @@ pub fn fps(figure: &Figure) -> String {
 /// A figure with its unit and band: `2.13 ms ±13 %`.
 pub fn in_unit(figure: &Figure, unit: &str) -> String {
     match figure {
-        Figure::Estimated(e) => format!(
-            "{} {unit} ±{:.0} %",
-            crate::figure::short(e.value),
-            e.band.half_width() * 100.0
-        ),
+        Figure::Estimated(e) => format!("{} {unit} {}", crate::figure::short(e.value), e.band),
         Figure::Measured(m) => format!("{} {unit} measured", crate::figure::short(m.value)),
         Figure::None { .. } => "no estimate".into(),
     }

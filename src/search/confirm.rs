@@ -292,7 +292,7 @@ mod tests {
         }
 
         fn estimate(&self, setup: &Setup) -> Figure {
-            Figure::estimated(size(setup) * self.factor, Band::symmetric(0.1), "test")
+            Figure::estimated(size(setup) * self.factor, Band::within(0.1), "test")
         }
     }
 

@@ -119,6 +119,9 @@ pub struct Board {
     pub id: &'static str,
     /// Name on screen.
     pub name: &'static str,
+    /// Memory in GB (2^30 bytes), shared by CPU, GPU and DLA: that of the largest module NVIDIA
+    /// sells under the name.
+    pub memory_gb: u32,
     /// GPU.
     pub gpu: GpuSpec,
     /// DLAs; `None` is a board without any.
@@ -271,6 +274,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "xavier-nx",
         name: "Jetson Xavier NX",
+        memory_gb: 16,
         gpu: gpu(GpuArch::Volta, 6, 64, 48, None),
         dla: Some(XAVIER_DLA),
         // 15W first: JetPack 4.5 of the published DLA benchmarks had nothing faster.
@@ -286,6 +290,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "agx-xavier",
         name: "Jetson AGX Xavier",
+        memory_gb: 64,
         gpu: gpu(GpuArch::Volta, 8, 64, 64, Some(512)),
         dla: Some(XAVIER_DLA),
         // The unlimited memory clock is worked out from 136.5 GB/s; the file does not print it.
@@ -302,6 +307,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "orin-nx-8",
         name: "Jetson Orin NX 8GB",
+        memory_gb: 8,
         gpu: gpu(GpuArch::Ampere, 8, 128, 32, Some(2048)),
         // One core (S), although the nvpmodel file sets clocks of two.
         dla: Some(orin_dla(1)),
@@ -320,6 +326,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "orin-nx-16",
         name: "Jetson Orin NX 16GB",
+        memory_gb: 16,
         gpu: gpu(GpuArch::Ampere, 8, 128, 32, Some(2048)),
         dla: Some(orin_dla(2)),
         modes: &[
@@ -336,6 +343,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "agx-orin-32",
         name: "Jetson AGX Orin 32GB",
+        memory_gb: 32,
         gpu: gpu(GpuArch::Ampere, 14, 128, 56, Some(4096)),
         dla: Some(orin_dla(2)),
         modes: &[
@@ -351,6 +359,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "agx-orin-64",
         name: "Jetson AGX Orin 64GB",
+        memory_gb: 64,
         gpu: gpu(GpuArch::Ampere, 16, 128, 64, Some(4096)),
         dla: Some(orin_dla(2)),
         modes: &[
@@ -365,6 +374,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "orin-nano-8",
         name: "Jetson Orin Nano 8GB",
+        memory_gb: 8,
         gpu: gpu(GpuArch::Ampere, 8, 128, 32, None),
         dla: None,
         modes: &[
@@ -379,6 +389,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "orin-nano-4",
         name: "Jetson Orin Nano 4GB",
+        memory_gb: 4,
         gpu: gpu(GpuArch::Ampere, 4, 128, 16, None),
         dla: None,
         modes: &[
@@ -393,6 +404,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "thor",
         name: "Jetson AGX Thor T5000",
+        memory_gb: 128,
         gpu: gpu(GpuArch::Blackwell, 20, 128, 96, None),
         dla: None,
         modes: &[mode::<256>("MAXN", &["MAXN"], 1570.0, 20, 0.0, 4266.0)
@@ -403,6 +415,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "tx2",
         name: "Jetson TX2",
+        memory_gb: 8,
         gpu: gpu(GpuArch::Pascal, 2, 128, 0, None),
         dla: None,
         modes: &[
@@ -417,6 +430,7 @@ static BOARDS: [Board; 11] = [
     Board {
         id: "nano",
         name: "Jetson Nano",
+        memory_gb: 4,
         gpu: gpu(GpuArch::Maxwell, 1, 128, 0, None),
         dla: None,
         modes: &[

@@ -25,11 +25,7 @@ pub fn costs(ui: &mut Ui, state: &State, ops: &[OpId], t: &Tokens) {
         if let [op] = ops {
             return match ground.op_ms(*op, device) {
                 Figure::None { reason } => format!("no estimate: {reason}"),
-                Figure::Estimated(e) => format!(
-                    "{} ±{:.0} %",
-                    widgets::duration(e.value),
-                    e.band.half_width() * 100.0
-                ),
+                Figure::Estimated(e) => format!("{} {}", widgets::duration(e.value), e.band),
                 Figure::Measured(m) => format!("{} measured", widgets::duration(m.value)),
             };
         }

@@ -370,7 +370,7 @@ fn bar(
             Pos2::new(rect.right() - 4.0, rect.bottom()),
         );
         let band = match &point.fps {
-            Figure::Estimated(e) => format!(" ±{:.0} %", e.band.half_width() * 100.0),
+            Figure::Estimated(e) => format!(" {}", e.band),
             Figure::Measured(_) | Figure::None { .. } => String::new(),
         };
         let end = widgets::text_in(
@@ -493,11 +493,7 @@ pub(super) fn finish(
         ui.label(RichText::new(&point.label).font(theme::strong()));
         let figure = match &point.fps {
             Figure::Estimated(e) => {
-                format!(
-                    "{} FPS ±{:.0} %",
-                    short(e.value),
-                    e.band.half_width() * 100.0
-                )
+                format!("{} FPS {}", short(e.value), e.band)
             }
             Figure::Measured(m) => format!("{} FPS", short(m.value)),
             Figure::None { .. } => "no estimate".to_owned(),

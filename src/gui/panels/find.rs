@@ -723,7 +723,7 @@ fn figure(ui: &Ui, rect: Rect, fps: &Figure, t: &Tokens, strong: bool) -> f32 {
         return x;
     };
     let band = match fps {
-        Figure::Estimated(e) => format!(" FPS ±{:.0} %", e.band.half_width() * 100.0),
+        Figure::Estimated(e) => format!(" FPS {}", e.band),
         Figure::Measured(_) | Figure::None { .. } => " FPS".to_owned(),
     };
     let small = widgets::line(painter, &band, theme::small(), t.dim, FIGURE);

@@ -62,7 +62,7 @@ fn overview(
             ui.label(RichText::new(text).font(theme::large()).color(t.strong));
             let band = match &judged.estimate.fps {
                 Figure::Estimated(e) => {
-                    format!("FPS ±{:.0} %, estimated", e.band.half_width() * 100.0)
+                    format!("FPS {}, estimated", e.band)
                 }
                 _ => "FPS".to_owned(),
             };

@@ -2,8 +2,6 @@
 
 use egui::{ProgressBar, RichText, Role, Sense, Spinner, Ui, WidgetInfo};
 
-use crate::figure::Figure;
-
 use super::super::command::Command;
 use super::super::state::State;
 use super::super::theme::{self, PAD, Tokens};
@@ -96,18 +94,8 @@ pub fn summary(state: &State) -> String {
     };
     let mut text = judged.summary.to_string();
     if judged.summary.refused.is_none() {
-        match &judged.estimate.fps {
-            Figure::None { .. } => text += "; no estimate",
-            fps => {
-                let figure = fps.to_string();
-                // "est. 398 ±9 %" reads better with its unit after the number.
-                text += "; ";
-                match figure.split_once(" ±") {
-                    Some((value, band)) => text.extend([value, " FPS ±", band]),
-                    None => text += &figure,
-                }
-            }
-        }
+        text += "; ";
+        text += &judged.estimate.fps.with_unit("FPS");
     }
     text
 }
