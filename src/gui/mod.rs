@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use egui::{Frame, Margin, Panel};
+use egui::{Frame, Margin, Panel, Rangef};
 
 use crate::model::Model;
 use crate::model::onnx::{self, LoadError, LoadOptions};
@@ -193,33 +193,41 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
         .exact_size(26.0)
         .frame(flat(t.panel))
         .show(ui, |ui| panels::status::show(ui, state, &mut out));
+    let side = state.side_panel();
+    // What the centre must keep is taken from the tree first, which scrolls, then from the side.
+    let before = egui::Id::unique("side width");
+    let wanted = match side {
+        None => 0.0,
+        Some(side) => ctx
+            .data(|d| d.get_temp::<f32>(before.with(side.name())))
+            .unwrap_or_else(|| side.default_width(width)),
+    };
+    let most = (ui.available_width() - CENTRE - wanted).clamp(TREE.min, TREE.max);
     Panel::left("tree")
         .default_size((width * 0.31).clamp(410.0, 560.0))
-        .size_range(300.0..=900.0)
+        .size_range(TREE.min..=most)
         .frame(flat(t.panel))
         .show(ui, |ui| {
             ui.set_min_size(ui.available_size());
             panels::tree::show(ui, state, &mut out);
         });
-    if state.find.open {
-        Panel::right("find")
-            .default_size((width * 0.25).clamp(330.0, 430.0))
-            .size_range(300.0..=560.0)
-            .frame(flat(t.panel))
-            .show(ui, |ui| {
-                ui.set_min_size(ui.available_size());
-                panels::find::show(ui, state, &mut out);
-            });
-    } else if state.inspector {
-        Panel::right("inspector")
-            .default_size((width * 0.2).clamp(270.0, 380.0))
-            .size_range(230.0..=520.0)
+    if let Some(side) = side {
+        let range = side.widths();
+        let most = (ui.available_width() - CENTRE).clamp(range.min, range.max);
+        let shown = Panel::right(side.name())
+            .default_size(side.default_width(width))
+            .size_range(range.min..=most)
             .frame(flat(t.panel))
             .show(ui, |ui| {
                 // The panel keeps the width the user gave it, whatever is in it.
                 ui.set_min_size(ui.available_size());
-                panels::inspector::show(ui, state, &mut out);
+                match side {
+                    Side::Find => panels::find::show(ui, state, &mut out),
+                    Side::Inspector => panels::inspector::show(ui, state, &mut out),
+                }
             });
+        let now = shown.response.rect.width();
+        ctx.data_mut(|d| d.insert_temp(before.with(side.name()), now));
     }
     egui::CentralPanel::default()
         .frame(flat(t.panel))
@@ -249,6 +257,57 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     }
     if let Some(text) = state.clipboard.take() {
         ctx.copy_text(text);
+    }
+}
+
+/// Width that the ribbon and the chart always have, whatever the panels beside them want.
+const CENTRE: f32 = 440.0;
+/// Widths the tree can be given.
+const TREE: Rangef = Rangef {
+    min: 300.0,
+    max: 900.0,
+};
+
+/// The panel on the right.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Find,
+    Inspector,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Find => "find",
+            Self::Inspector => "inspector",
+        }
+    }
+
+    /// Its width in a window of a width, until the user gives it another.
+    fn default_width(self, window: f32) -> f32 {
+        match self {
+            Self::Find => (window * 0.25).clamp(330.0, 430.0),
+            Self::Inspector => (window * 0.2).clamp(270.0, 380.0),
+        }
+    }
+
+    /// Widths it can be given.
+    fn widths(self) -> Rangef {
+        match self {
+            Self::Find => Rangef::new(300.0, 560.0),
+            Self::Inspector => Rangef::new(230.0, 520.0),
+        }
+    }
+}
+
+impl State {
+    /// The panel shown on the right, if any.
+    fn side_panel(&self) -> Option<Side> {
+        match (self.find.open, self.inspector) {
+            (true, _) => Some(Side::Find),
+            (false, true) => Some(Side::Inspector),
+            (false, false) => None,
+        }
     }
 }
 

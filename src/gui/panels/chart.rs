@@ -17,9 +17,11 @@ use super::super::widgets;
 
 const ROW: f32 = 22.0;
 const VALUE: f32 = 92.0;
-/// Width of the legend with all its marks, and of what the scatter adds.
-const LEGEND: f32 = 340.0;
-const SCATTER_LEGEND: f32 = 200.0;
+/// Height of a row of the legend, and width of a sample with the space around it.
+const LEGEND_ROW: f32 = 18.0;
+const SAMPLE: f32 = 28.0;
+/// Room for the heading of the first bars beside the legend.
+const HEADING: f32 = 130.0;
 
 /// Name of a view on its tab.
 pub fn title(view: View) -> &'static str {
@@ -30,6 +32,15 @@ pub fn title(view: View) -> &'static str {
     }
 }
 
+/// The same where tabs have little room.
+fn short_title(view: View) -> &'static str {
+    match view {
+        View::Bars => "Placements",
+        View::Scatter => "DLA share",
+        View::Deployments => "Side by side",
+    }
+}
+
 /// In tab order.
 pub const VIEWS: [View; 3] = [View::Bars, View::Scatter, View::Deployments];
 
@@ -37,23 +48,28 @@ pub const VIEWS: [View; 3] = [View::Bars, View::Scatter, View::Deployments];
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     let chart = &state.points.chart;
-    let wide = tabs(ui, state, chart, &t, out);
+    let beside = tabs(ui, state, chart, &t, out);
     if state.runs.shown {
         super::runs::show(ui, state, out);
         return;
     }
-    if !wide {
+    if !beside {
         // Beside the first heading of the bars, or over the plot.
-        let size = Vec2::new(ui.available_width(), 18.0);
-        let area = Rect::from_min_size(ui.cursor().min + Vec2::new(0.0, 4.0), size);
-        let layout = egui::Layout::right_to_left(Align::Center);
-        let mut line = ui.new_child(egui::UiBuilder::new().max_rect(area).layout(layout));
-        line.add_space(PAD);
-        line.spacing_mut().item_spacing.x = 5.0;
-        legend(&mut line, state, &t);
-        if state.view_of_chart == View::Scatter {
-            ui.add_space(22.0);
-        }
+        let heading = match state.view_of_chart {
+            View::Scatter => 0.0,
+            View::Bars => HEADING,
+            View::Deployments => HEADING + 50.0,
+        };
+        let width = ui.available_width() - 2.0 * PAD - heading;
+        let legend = Legend::of(ui, state, &t);
+        let (rows, full) = legend.rows(width);
+        let top_right = ui.max_rect().right_top().x - PAD;
+        let at = Pos2::new(top_right, ui.cursor().top() + 4.0);
+        legend.draw(ui, at, &rows, full, &t);
+        ui.add_space(match state.view_of_chart {
+            View::Scatter => LEGEND_ROW * rows.len() as f32 + 4.0,
+            View::Bars | View::Deployments => LEGEND_ROW * rows.len().saturating_sub(1) as f32,
+        });
     }
     match state.view_of_chart {
         View::Bars => bars(ui, state, &chart.groups(), View::Bars, &t, out),
@@ -62,56 +78,67 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     }
 }
 
-/// Draws the tabs; false where the legend did not fit beside them.
+/// Between tabs.
+const TAB_GAP: f32 = 16.0;
+
+/// Draws the tabs; true where the legend stands beside them.
 fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Command>) -> bool {
-    let mut wide = true;
+    let mut beside = false;
     let (line, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 1.0), Sense::hover());
     ui.painter().rect_filled(line, CornerRadius::ZERO, t.line);
+    let runs = match state.runs.total() {
+        0 => "Runs".to_owned(),
+        n => format!("Runs {n}"),
+    };
+    let views: Vec<View> = VIEWS
+        .into_iter()
+        .filter(|v| *v != View::Deployments || !chart.deployments().is_empty())
+        .collect();
+    let width = |text: &str| {
+        let font = theme::strong();
+        widgets::line(ui.painter(), text, font, t.dim, f32::INFINITY)
+            .size()
+            .x
+    };
+    let names = views.iter().map(|v| width(title(*v)) + TAB_GAP);
+    let full = names.sum::<f32>() + width(&runs) + 2.0 * PAD <= ui.available_width();
     ui.horizontal(|ui| {
         ui.set_height(30.0);
         ui.add_space(PAD);
-        ui.spacing_mut().item_spacing.x = 16.0;
-        for view in VIEWS {
-            if view == View::Deployments && chart.deployments().is_empty() {
-                continue;
-            }
+        ui.spacing_mut().item_spacing.x = TAB_GAP;
+        for view in views {
             let chosen = state.view_of_chart == view && !state.runs.shown;
-            if tab(ui, title(view), chosen, t) {
+            let text = if full { title(view) } else { short_title(view) };
+            if tab(ui, title(view), text, chosen, t) {
                 out.push(Command::Chart(view));
             }
         }
-        let runs = match state.runs.total() {
-            0 => "Runs".to_owned(),
-            n => format!("Runs {n}"),
-        };
-        if tab(ui, &runs, state.runs.shown, t) {
+        if tab(ui, &runs, &runs, state.runs.shown, t) {
             out.push(Command::ShowRuns);
         }
-        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-            ui.add_space(PAD);
-            ui.spacing_mut().item_spacing.x = 5.0;
-            let more = match state.view_of_chart {
-                View::Scatter => SCATTER_LEGEND,
-                View::Bars | View::Deployments => 0.0,
-            };
-            wide = ui.available_width() > LEGEND + more;
-            if !state.runs.shown && wide {
-                legend(ui, state, t);
+        if !state.runs.shown {
+            let legend = Legend::of(ui, state, t);
+            let (rows, full) = legend.rows(ui.available_width() - PAD);
+            beside = rows.len() == 1;
+            if beside {
+                let right = ui.max_rect().right() - PAD;
+                let y = ui.max_rect().center().y - LEGEND_ROW / 2.0;
+                legend.draw(ui, Pos2::new(right, y), &rows, full, t);
             }
-        });
+        }
     });
-    wide
+    beside
 }
 
 /// A tab; true when it was clicked.
-fn tab(ui: &mut Ui, title: &str, chosen: bool, t: &Tokens) -> bool {
+fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> bool {
     let color = if chosen { t.strong } else { t.dim };
     let font = if chosen {
         theme::strong()
     } else {
         theme::body()
     };
-    let galley = widgets::line(ui.painter(), title, font, color, f32::INFINITY);
+    let galley = widgets::line(ui.painter(), text, font, color, f32::INFINITY);
     let (rect, response) = ui.allocate_exact_size(Vec2::new(galley.size().x, 30.0), Sense::click());
     let color = if response.hovered() { t.strong } else { color };
     let at = rect.left_center() - Vec2::new(0.0, galley.size().y / 2.0);
@@ -123,63 +150,139 @@ fn tab(ui: &mut Ui, title: &str, chosen: bool, t: &Tokens) -> bool {
             .rect_filled(under, CornerRadius::same(1), t.accent);
     }
     response.widget_info(|| WidgetInfo::selected(Role::Tab, true, chosen, title));
-    response.clicked()
+    let clicked = response.clicked();
+    if text != title {
+        response.on_hover_text(title);
+    }
+    clicked
 }
 
-/// Entries of the legend that fit beside each other in the narrowest window by their full names.
-const FULL_NAMES: usize = 4;
+/// One mark or line and what it means, in full and in short.
+struct Entry<'a> {
+    name: &'a str,
+    short: &'a str,
+    /// Widths of both on the screen.
+    widths: (f32, f32),
+    draw: Box<dyn Fn(&egui::Painter, Pos2) + 'a>,
+}
 
-/// What the marks and lines mean, of those that are drawn; right to left.
-fn legend(ui: &mut Ui, state: &State, t: &Tokens) {
-    type Draw<'a> = Box<dyn Fn(&egui::Painter, Pos2) + 'a>;
-    let chart = &state.points.chart;
-    let line = |color: Color32| -> Draw<'_> {
-        let stroke = Stroke::new(1.5, color);
-        Box::new(move |painter, at| {
-            painter.hline(at.x - 6.0..=at.x + 6.0, at.y, stroke);
-        })
-    };
-    let dot = |mark: Mark, color: Color32| -> Draw<'_> {
-        Box::new(move |painter, at| {
-            if mark == Mark::Estimated {
-                let stroke = Stroke::new(1.2, color.gamma_multiply(0.6));
-                painter.vline(at.x, at.y - 8.0..=at.y + 8.0, stroke);
-            }
-            draw_mark(painter, at, mark, color, 4.0, t);
-        })
-    };
-    let mut entries: Vec<(&str, &str, Draw<'_>)> = Vec::new();
-    if state.view_of_chart == View::Scatter {
-        let other = |(i, ..): &Spot| chart.other_batch(&chart.points[*i]);
-        if chart.scatter().iter().any(other) {
-            let sample = dot(Mark::Measured, muted(t.accent));
-            entries.push(("another batch", "other batch", sample));
-        }
-        if state.points.front.scatter().len() > 1 {
-            entries.push(("found front", "found", line(found_color(t))));
-        }
-        if !chart.fronts().is_empty() {
-            entries.push(("Pareto front", "front", line(front_color(t))));
-        }
-    }
-    for mark in [Mark::Published, Mark::Measured, Mark::Estimated] {
-        if !chart.points.iter().any(|p| p.mark == mark) {
-            continue;
-        }
-        let (name, color) = match mark {
-            Mark::Estimated => ("estimated, with its error band", t.accent),
-            Mark::Measured => (mark.text(), t.accent),
-            Mark::Published => (mark.text(), t.reference),
+/// What the marks and lines mean, of those that are drawn; left to right.
+struct Legend<'a> {
+    entries: Vec<Entry<'a>>,
+}
+
+impl<'a> Legend<'a> {
+    fn of(ui: &Ui, state: &State, t: &'a Tokens) -> Self {
+        type Draw<'a> = Box<dyn Fn(&egui::Painter, Pos2) + 'a>;
+        let chart = &state.points.chart;
+        let line = |color: Color32| -> Draw<'a> {
+            let stroke = Stroke::new(1.5, color);
+            Box::new(move |painter, at| {
+                painter.hline(at.x - 6.0..=at.x + 6.0, at.y, stroke);
+            })
         };
-        entries.push((name, mark.text(), dot(mark, color)));
+        let dot = |mark: Mark, color: Color32| -> Draw<'a> {
+            Box::new(move |painter, at| {
+                if mark == Mark::Estimated {
+                    let stroke = Stroke::new(1.2, color.gamma_multiply(0.6));
+                    painter.vline(at.x, at.y - 8.0..=at.y + 8.0, stroke);
+                }
+                draw_mark(painter, at, mark, color, 4.0, t);
+            })
+        };
+        let mut entries: Vec<(&str, &str, Draw<'a>)> = Vec::new();
+        for mark in [Mark::Estimated, Mark::Measured, Mark::Published] {
+            if !chart.points.iter().any(|p| p.mark == mark) {
+                continue;
+            }
+            let (name, color) = match mark {
+                Mark::Estimated => ("estimated, with its error band", t.accent),
+                Mark::Measured => (mark.text(), t.accent),
+                Mark::Published => (mark.text(), t.reference),
+            };
+            entries.push((name, mark.text(), dot(mark, color)));
+        }
+        if state.view_of_chart == View::Scatter {
+            if !chart.fronts().is_empty() {
+                entries.push(("Pareto front", "front", line(front_color(t))));
+            }
+            if state.points.front.scatter().len() > 1 {
+                entries.push(("found front", "found", line(found_color(t))));
+            }
+            let other = |(i, ..): &Spot| chart.other_batch(&chart.points[*i]);
+            if chart.scatter().iter().any(other) {
+                let sample = dot(Mark::Measured, muted(t.accent));
+                entries.push(("another batch", "other batch", sample));
+            }
+        }
+        let width = |text: &str| {
+            let font = theme::small();
+            widgets::line(ui.painter(), text, font, t.dim, f32::INFINITY)
+                .size()
+                .x
+        };
+        let entries = entries
+            .into_iter()
+            .map(|(name, short, draw)| Entry {
+                name,
+                short,
+                widths: (width(name), width(short)),
+                draw,
+            })
+            .collect();
+        Self { entries }
     }
-    let full = entries.len() <= FULL_NAMES;
-    for (name, short, draw) in entries {
-        let name = if full { name } else { short };
-        ui.label(RichText::new(name).font(theme::small()).color(t.dim));
-        let (rect, _) = ui.allocate_exact_size(Vec2::splat(10.0), Sense::hover());
-        draw(ui.painter(), rect.center());
-        ui.add_space(5.0);
+
+    /// How many entries each row takes in a width, and whether by their full names.
+    fn rows(&self, width: f32) -> (Vec<usize>, bool) {
+        let total = |of: &dyn Fn(&Entry<'_>) -> f32| -> f32 {
+            self.entries.iter().map(|e| of(e) + SAMPLE).sum()
+        };
+        let full = total(&|e| e.widths.0) <= width;
+        let mut rows = vec![0];
+        let mut left = width;
+        for entry in &self.entries {
+            let one = SAMPLE + if full { entry.widths.0 } else { entry.widths.1 };
+            if one > left && rows.last().is_some_and(|n| *n > 0) {
+                rows.push(0);
+                left = width;
+            }
+            left -= one;
+            if let Some(last) = rows.last_mut() {
+                *last += 1;
+            }
+        }
+        (rows, full)
+    }
+
+    /// Draws the rows down from a corner at the top right.
+    fn draw(&self, ui: &Ui, corner: Pos2, rows: &[usize], full: bool, t: &Tokens) {
+        let mut entries = self.entries.iter();
+        for (row, count) in rows.iter().enumerate() {
+            let row_entries: Vec<&Entry<'_>> = entries.by_ref().take(*count).collect();
+            let name = |e: &Entry<'a>| {
+                if full {
+                    (e.name, e.widths.0)
+                } else {
+                    (e.short, e.widths.1)
+                }
+            };
+            let width: f32 = row_entries.iter().map(|e| name(e).1 + SAMPLE).sum();
+            let mut x = corner.x - width;
+            let y = corner.y + LEGEND_ROW * (row as f32 + 0.5);
+            for entry in row_entries {
+                let (text, width) = name(entry);
+                (entry.draw)(ui.painter(), Pos2::new(x + SAMPLE - 12.0, y));
+                let min = Pos2::new(x + SAMPLE, y - LEGEND_ROW / 2.0);
+                let rect = Rect::from_min_size(min, Vec2::new(width + 1.0, LEGEND_ROW));
+                let (font, side) = (theme::small(), Align::Min);
+                widgets::text_in(ui.painter(), rect, text, font, t.dim, side);
+                let id = egui::Id::unique(("legend", text));
+                let response = ui.interact(rect, id, Sense::hover());
+                response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
+                x += SAMPLE + width;
+            }
+        }
     }
 }
 

@@ -221,73 +221,155 @@ fn draw_actual(
     });
 }
 
+/// One part of the line over the lanes, with what stands for it where room is short.
+struct Part {
+    text: String,
+    short: Option<String>,
+    color: egui::Color32,
+    pill: bool,
+    /// What goes first where room is short: the highest.
+    spare: u8,
+}
+
+impl Part {
+    fn new(text: String, color: egui::Color32, spare: u8) -> Self {
+        Self {
+            text,
+            short: None,
+            color,
+            pill: false,
+            spare,
+        }
+    }
+}
+
+/// The line over the lanes: as much of it as there is room for, all of it on hover.
 fn title(ui: &mut Ui, state: &State, t: &Tokens) {
     let Some(judged) = &state.judged else { return };
     let estimate = &judged.estimate;
-    ui.horizontal(|ui| {
-        ui.add_space(PAD);
-        ui.label(
-            RichText::new("Execution")
-                .font(theme::strong())
-                .color(t.strong),
-        );
-        let part = |ui: &mut Ui, text: String, color| {
-            ui.label(RichText::new(text).font(theme::small()).color(color));
-        };
-        if let Some(ms) = estimate.gpu_ms.value() {
-            part(ui, format!("GPU {}", widgets::duration(ms)), t.gpu);
-        }
-        if let Some(ms) = estimate.dla_ms.value().filter(|ms| *ms > 0.0) {
-            part(ui, format!("DLA {}", widgets::duration(ms)), t.dla);
-        }
-        if !judged.plan.transitions.is_empty() {
-            let bytes: u64 = judged.plan.transitions.iter().map(|x| x.bytes).sum();
-            let cost = estimate
-                .transition_ms
-                .value()
-                .map(|ms| format!(" {}", widgets::duration(ms)))
-                .unwrap_or_default();
-            let n = judged.plan.transitions.len();
-            let noun = if n == 1 { "transition" } else { "transitions" };
-            part(
-                ui,
-                format!("{n} {noun}{cost}, {}", widgets::bytes(bytes)),
-                t.dim,
-            );
-        }
-        let limit = state.target.tensorrt.max_loadables();
-        let used = judged.plan.subgraphs.len();
-        if used > 0 {
-            let color = if used * 4 >= limit as usize * 3 {
-                t.amber
-            } else {
-                t.dim
-            };
-            part(ui, format!("subgraphs {used}/{limit}"), color);
-        }
-        if let Some(actual) = state.runs.actual()
-            && !actual.silent.is_empty()
+    let mut parts = Vec::new();
+    if let Some(ms) = estimate.gpu_ms.value() {
+        parts.push(Part::new(
+            format!("GPU {}", widgets::duration(ms)),
+            t.gpu,
+            1,
+        ));
+    }
+    if let Some(ms) = estimate.dla_ms.value().filter(|ms| *ms > 0.0) {
+        parts.push(Part::new(
+            format!("DLA {}", widgets::duration(ms)),
+            t.dla,
+            1,
+        ));
+    }
+    if !judged.plan.transitions.is_empty() {
+        let bytes: u64 = judged.plan.transitions.iter().map(|x| x.bytes).sum();
+        let cost = estimate
+            .transition_ms
+            .value()
+            .map(|ms| format!(" {}", widgets::duration(ms)))
+            .unwrap_or_default();
+        let n = judged.plan.transitions.len();
+        let noun = if n == 1 { "transition" } else { "transitions" };
+        let short = format!("{n} {noun}{cost}");
+        let text = format!("{short}, {}", widgets::bytes(bytes));
+        let mut part = Part::new(text, t.dim, 2);
+        part.short = Some(short);
+        parts.push(part);
+    }
+    let limit = state.target.tensorrt.max_loadables();
+    let used = judged.plan.subgraphs.len();
+    if used > 0 {
+        let near = used * 4 >= limit as usize * 3;
+        let color = if near { t.amber } else { t.dim };
+        let text = format!("subgraphs {used}/{limit}");
+        parts.push(Part::new(text, color, if near { 0 } else { 3 }));
+    }
+    if let Some(actual) = state.runs.actual()
+        && !actual.silent.is_empty()
+    {
+        let n = actual.silent.len();
+        let mut part = Part::new(format!("{n} fell back silently"), t.error, 0);
+        part.pill = true;
+        parts.push(part);
+    }
+    let latency = estimate.latency_ms.value();
+    let whole = if let (true, Some(ms)) = (state.ribbon.timed, latency) {
+        format!("one inference, est. {}", widgets::duration(ms))
+    } else {
+        "widths by number of ops; no estimate".to_owned()
+    };
+    let mut heading = Some("Execution");
+    let all: Vec<String> = parts.iter().map(|p| p.text.clone()).collect();
+    let all = format!("{}\n{whole}", all.join("\n"));
+    let size = Vec2::new(ui.available_width(), 20.0);
+    let (line, _) = ui.allocate_exact_size(size, Sense::hover());
+    let room = line.shrink2(Vec2::new(PAD, 0.0));
+    let gap = 8.0;
+    let width = |ui: &Ui, text: &str, font| {
+        widgets::line(ui.painter(), text, font, t.dim, f32::INFINITY)
+            .size()
+            .x
+    };
+    let taken = |ui: &Ui, heading: Option<&str>, parts: &[Part]| {
+        let title = heading.map_or(0.0, |h| width(ui, h, theme::strong()) + gap);
+        let pad = |p: &Part| if p.pill { 12.0 } else { 0.0 };
+        let each = |p: &Part| width(ui, &p.text, theme::small()) + pad(p) + gap;
+        title + parts.iter().map(each).sum::<f32>() - gap
+    };
+    while taken(ui, heading, &parts) > room.width() {
+        if let Some(part) = parts.iter_mut().find(|p| p.short.is_some())
+            && let Some(short) = part.short.take()
         {
-            let n = actual.silent.len();
-            let text = format!("{n} fell back silently");
-            let pill = widgets::pill(ui, &text, t.error_soft, t.error);
-            pill.widget_info(|| WidgetInfo::labeled(Role::Label, true, &text));
-            pill.on_hover_text("The engine put them on the GPU without a word");
-        }
-        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-            ui.add_space(PAD);
-            let latency = estimate.latency_ms.value();
-            let text = if let (true, Some(ms)) = (state.ribbon.timed, latency) {
-                format!("one inference, est. {}", widgets::duration(ms))
-            } else {
-                "widths by number of ops; no estimate".to_owned()
+            part.text = short;
+        } else if heading.take().is_none() {
+            let spare = parts.iter().enumerate().max_by_key(|(_, p)| p.spare);
+            let Some((at, _)) = spare.filter(|_| parts.len() > 1) else {
+                break;
             };
-            let galley = widgets::line(ui.painter(), &text, theme::small(), t.faint, f32::INFINITY);
-            if galley.size().x + 12.0 < ui.available_width() {
-                part(ui, text, t.faint);
-            }
-        });
-    });
+            parts.remove(at);
+        }
+    }
+    let fits = |end: f32| room.right() - end > width(ui, &whole, theme::small()) + 2.0 * gap;
+    let hover = ui.interact(line, egui::Id::unique("execution"), Sense::hover());
+    hover.on_hover_text(all);
+    let mut left = room.left();
+    if let Some(text) = heading {
+        let at = room.with_min_x(left);
+        left = widgets::text_in(
+            ui.painter(),
+            at,
+            text,
+            theme::strong(),
+            t.strong,
+            Align::Min,
+        ) + gap;
+    }
+    for (i, part) in parts.iter().enumerate() {
+        let pad = if part.pill { 6.0 } else { 0.0 };
+        let end = left + width(ui, &part.text, theme::small()) + 2.0 * pad;
+        let at = Rect::from_min_max(Pos2::new(left, room.top()), Pos2::new(end, room.bottom()));
+        if part.pill {
+            let pill = at.shrink2(Vec2::new(0.0, 1.0));
+            ui.painter()
+                .rect_filled(pill, CornerRadius::same(8), t.error_soft);
+        }
+        // A little more than its width: rounding must not cut the last letter.
+        let inner = at.shrink2(Vec2::new(pad, 0.0)).expand2(Vec2::new(1.0, 0.0));
+        let ink = inner.with_min_x(at.left() + pad);
+        let (font, color) = (theme::small(), part.color);
+        widgets::text_in(ui.painter(), ink, &part.text, font, color, Align::Min);
+        let response = ui.interact(at, egui::Id::unique(("execution part", i)), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &part.text));
+        if part.pill {
+            response.on_hover_text("The engine put them on the GPU without a word");
+        }
+        left = end + gap;
+    }
+    if fits(left - gap) {
+        let (font, side) = (theme::small(), Align::Max);
+        widgets::text_in(ui.painter(), room, &whole, font, t.faint, side);
+    }
 }
 
 fn segment_name(segment: &Segment) -> String {
