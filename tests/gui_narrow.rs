@@ -6,9 +6,8 @@ mod gui_support;
 
 use egui::accesskit::Role;
 use egui::{Event, Modifiers, PointerButton, Pos2, Rect, Vec2};
-use egui_kittest::Node;
-use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use gui_support::{Window, window};
+use egui_kittest::kittest::Queryable as _;
+use gui_support::{Window, text_of, window};
 
 /// What the tree and the search leave for the ribbon and the chart.
 fn centre(w: &Window<'_>) -> Rect {
@@ -19,12 +18,6 @@ fn centre(w: &Window<'_>) -> Rect {
         tree.right_top(),
         Pos2::new(goal.left() - 12.0, tree.bottom()),
     )
-}
-
-/// A label's text is its value.
-fn name(node: &Node<'_>) -> String {
-    let node = node.accesskit_node();
-    node.label().or(node.value()).unwrap_or_default()
 }
 
 fn finding(width: f32) -> Window<'static> {
@@ -67,7 +60,7 @@ fn nothing_of_the_centre_is_cut_at_the_smallest_width() {
         assert!(centre.width() >= 439.0, "{centre}");
         let tabs = w.query_all_by_role(Role::Tab);
         let labels = w.query_all_by_role(Role::Label).filter(|n| {
-            let text = name(n);
+            let text = text_of(n);
             [
                 "published",
                 "front",
@@ -81,7 +74,7 @@ fn nothing_of_the_centre_is_cut_at_the_smallest_width() {
         let mut seen = 0;
         for node in tabs.chain(labels) {
             let rect = node.rect();
-            let name = name(&node);
+            let name = text_of(&node);
             assert!(
                 rect.right() <= centre.right() + 0.5,
                 "{view}: {name} {rect}"

@@ -301,6 +301,19 @@ impl Command {
         }
     }
 
+    /// As [`Self::text`], naming what only the state knows, for lists without anything around.
+    pub fn label(&self, state: &State) -> String {
+        let name = |id: &i64| {
+            let kept = state.kept.iter().find(|k| k.id == *id);
+            kept.map_or_else(String::new, |k| k.kept.name.clone())
+        };
+        match self {
+            Self::AskRename(id) => format!("Rename kept placement {}…", name(id)),
+            Self::DeleteKept(id) => format!("Delete kept placement {}", name(id)),
+            _ => self.text(),
+        }
+    }
+
     /// One sentence for a tooltip; empty where the text says it all.
     pub fn tooltip(&self) -> &'static str {
         match self {
@@ -436,6 +449,8 @@ impl Command {
         all.extend([Self::GpuFallback(true), Self::GpuFallback(false)]);
         all.extend(super::panels::chart::VIEWS.map(Self::Chart));
         all.extend(ThemeChoice::ALL.map(Self::Theme));
+        all.extend(state.kept.iter().map(|k| Self::AskRename(k.id)));
+        all.extend(state.kept.iter().map(|k| Self::DeleteKept(k.id)));
         all.extend([
             Self::ToggleInspector,
             Self::Messages,

@@ -1,22 +1,22 @@
 //! The keyboard: shortcuts of commands, and moving in the tree.
 
-use egui::{Context, Key, Modifiers};
+use egui::{Context, CornerRadius, Key, Modifiers, Stroke, StrokeKind};
 
 use crate::placement::Device;
 
-use super::command::{Command, Step};
+use super::command::{Command, Pick, Step};
+use super::panels::tree;
 use super::runs::Act;
 use super::state::State;
+use super::theme::{DARK, LIGHT};
 use crate::export::Format;
 
-/// Commands whose shortcut is a plain key: not while a text field has the keyboard.
-fn plain() -> [Command; 5] {
+/// Commands whose shortcut is a letter: not while a text field has the keyboard.
+fn letters() -> [Command; 3] {
     [
-        Command::CycleSelection,
         Command::Assign(Device::Gpu),
         Command::Assign(Device::Dla),
         Command::Inherit,
-        Command::Escape,
     ]
 }
 
@@ -48,9 +48,16 @@ fn everywhere() -> Vec<Command> {
 pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
     let typing = ctx.text_edit_focused();
     let covered = state.dialog.is_some() || state.palette.is_some();
-    let filtering = ctx.memory(|m| m.has_focus(super::panels::tree::filter_id()));
-    let elsewhere =
-        !typing && (ctx.memory(|m| m.focused().is_some()) || egui::Popup::is_any_open(ctx));
+    let menu = egui::Popup::is_any_open(ctx);
+    let focused = ctx.memory(egui::Memory::focused);
+    // egui has let go already when Escape arrives.
+    let before = ctx
+        .data(|d| d.get_temp::<Option<egui::Id>>(before_id()))
+        .flatten();
+    let row = tree::focused(ctx).filter(|f| focused == Some(f.id));
+    // Nothing else has the keyboard that takes Space and arrows for itself.
+    let free = focused.is_none() || row.is_some_and(|r| r.whole);
+    let mut moved = false;
     ctx.input_mut(|i| {
         for command in everywhere() {
             let Some(keys) = command.shortcut() else {
@@ -66,14 +73,16 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
         if covered {
             return;
         }
-        if typing {
-            if filtering && i.key_pressed(Key::Escape) {
-                out.push(Command::Filter(String::new()));
-            }
+        // A menu's keys are its own.
+        if typing || menu {
             return;
         }
-        // Another control has the keyboard, or a menu is open: its keys are its own.
-        if elsewhere {
+        if let Some(before) = before
+            && i.consume_key(Modifiers::NONE, Key::Escape)
+        {
+            if before == tree::filter_id() && !state.filter.is_empty() {
+                out.push(Command::Filter(String::new()));
+            }
             return;
         }
         if i.consume_shortcut(&egui::KeyboardShortcut::new(
@@ -93,10 +102,32 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
         {
             out.push(Command::Runs(Act::Delete));
         }
-        for command in plain() {
+        // The row with the keyboard is meant, unless it is one of those selected.
+        let select = |out: &mut Vec<Command>| {
+            if let Some(row) = row
+                && !state.selection.nodes.contains(&row.node)
+            {
+                out.push(Command::Select(row.node, Pick::Only));
+            }
+        };
+        for command in letters() {
             if let Some(keys) = command.shortcut()
                 && i.consume_shortcut(&keys)
             {
+                select(out);
+                out.push(command);
+            }
+        }
+        if !free {
+            return;
+        }
+        for command in [Command::CycleSelection, Command::Escape] {
+            if let Some(keys) = command.shortcut()
+                && i.consume_shortcut(&keys)
+            {
+                if command == Command::CycleSelection {
+                    select(out);
+                }
                 out.push(command);
             }
         }
@@ -112,9 +143,48 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
         ] {
             for (modifiers, extend) in [(Modifiers::SHIFT, true), (Modifiers::NONE, false)] {
                 if i.consume_key(modifiers, key) {
+                    if let Some(row) = row
+                        && state.selection.cursor != Some(row.node)
+                    {
+                        out.push(Command::Select(row.node, Pick::Only));
+                    }
                     out.push(Command::Move(step, extend));
+                    moved = true;
                 }
             }
         }
     });
+    if moved && row.is_some() {
+        tree::focus_cursor(ctx);
+    }
+}
+
+fn before_id() -> egui::Id {
+    egui::Id::unique("focus before")
+}
+
+/// Notes at the end of a frame what has the keyboard, and draws a ring around it. A click gives
+/// the keyboard to text fields only, so the ring is seen by those who use the keyboard.
+pub fn show_focus(ctx: &Context) {
+    let focused = ctx.memory(egui::Memory::focused);
+    ctx.data_mut(|d| d.insert_temp(before_id(), focused));
+    if ctx.text_edit_focused() {
+        return;
+    }
+    let Some(response) = focused.and_then(|id| ctx.read_response(id)) else {
+        return;
+    };
+    let t = if ctx.style_of(ctx.theme()).visuals.dark_mode {
+        DARK
+    } else {
+        LIGHT
+    };
+    let rect = response.interact_rect;
+    let radius = (rect.height() / 2.0).min(5.0) as u8;
+    ctx.layer_painter(response.layer_id).rect_stroke(
+        rect,
+        CornerRadius::same(radius),
+        Stroke::new(1.5, t.accent),
+        StrokeKind::Inside,
+    );
 }

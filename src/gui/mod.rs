@@ -255,6 +255,7 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
         state.refresh();
         ctx.request_repaint();
     }
+    keys::show_focus(&ctx);
     if let Some(text) = state.clipboard.take() {
         ctx.copy_text(text);
     }

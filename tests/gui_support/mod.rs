@@ -12,7 +12,8 @@ use dlaplan::history::{RunFilter, Store};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::Node;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 
 /// A desktop with or without dialogs; one that has them answers `None` at once.
 pub struct NoDialogs {
@@ -163,6 +164,12 @@ impl Window<'_> {
             .get(&egui::ViewportId::ROOT)
             .map_or(Duration::ZERO, |o| o.repaint_delay)
     }
+}
+
+/// A node's label; of a text its value.
+pub fn text_of(node: &Node<'_>) -> String {
+    let node = node.accesskit_node();
+    node.label().or(node.value()).unwrap_or_default()
 }
 
 /// Every run in the history, oldest first.

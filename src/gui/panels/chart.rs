@@ -157,13 +157,16 @@ fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> bool {
     clicked
 }
 
+/// Draws a sample at its centre.
+type Draw<'a> = Box<dyn Fn(&egui::Painter, Pos2) + 'a>;
+
 /// One mark or line and what it means, in full and in short.
 struct Entry<'a> {
     name: &'a str,
     short: &'a str,
     /// Widths of both on the screen.
     widths: (f32, f32),
-    draw: Box<dyn Fn(&egui::Painter, Pos2) + 'a>,
+    draw: Draw<'a>,
 }
 
 /// What the marks and lines mean, of those that are drawn; left to right.
@@ -173,7 +176,6 @@ struct Legend<'a> {
 
 impl<'a> Legend<'a> {
     fn of(ui: &Ui, state: &State, t: &'a Tokens) -> Self {
-        type Draw<'a> = Box<dyn Fn(&egui::Painter, Pos2) + 'a>;
         let chart = &state.points.chart;
         let line = |color: Color32| -> Draw<'a> {
             let stroke = Stroke::new(1.5, color);
@@ -575,13 +577,28 @@ pub(super) fn finish(
     }
     if let Some(Origin::Kept(id)) = state.points.origins.get(at) {
         let id = *id;
+        if response.has_focus() && state.dialog.is_none() && state.palette.is_none() {
+            let ctx = response.ctx.clone();
+            let pressed = |key| ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, key));
+            if pressed(egui::Key::F2) {
+                out.push(Command::AskRename(id));
+            } else if pressed(egui::Key::Delete) {
+                out.push(Command::DeleteKept(id));
+            }
+        }
         response.context_menu(|ui| {
             let commands = load
                 .clone()
                 .into_iter()
                 .chain([Command::AskRename(id), Command::DeleteKept(id)]);
             for command in commands {
-                if ui.button(command.text()).clicked() {
+                let keys = match command {
+                    Command::AskRename(_) => "F2",
+                    Command::DeleteKept(_) => "Delete",
+                    _ => "",
+                };
+                let button = egui::Button::new(command.text()).shortcut_text(keys);
+                if ui.add(button).clicked() {
                     out.push(command);
                     ui.close();
                 }

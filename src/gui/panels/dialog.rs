@@ -282,6 +282,11 @@ fn shortcuts(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         ),
         ("Open and close", "Right, Left"),
         ("Extend the selection", "Shift with any of these"),
+        ("From control to control", "Tab, Shift+Tab; Escape leaves"),
+        (
+            "Rename or delete a kept placement in the chart",
+            "F2, Delete",
+        ),
     ] {
         rows.push((text.into(), keys.into()));
     }

@@ -17,7 +17,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
     };
     let commands: Vec<Command> = Command::listed(state)
         .into_iter()
-        .filter(|c| matches(&c.text(), &palette.query))
+        .filter(|c| matches(&c.label(state), &palette.query))
         .collect();
     let mut close = false;
     let last = commands.len().saturating_sub(1);
@@ -100,7 +100,7 @@ fn draw(
             }
             let inner = rect.shrink2(Vec2::new(9.0, 0.0));
             let color = if why.is_some() { t.faint } else { t.text };
-            let text = command.text();
+            let text = command.label(state);
             let right = match (&why, command.shortcut()) {
                 (Some(why), _) => why.clone(),
                 (None, Some(keys)) => ui.ctx().format_shortcut(&keys),

@@ -82,11 +82,13 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             area = area.vertical_scroll_offset((top + ROW - height).max(0.0));
         }
     }
+    note_focus(ui, None);
     let drawn = area.show_rows(ui, ROW, rows.len(), |ui, range| {
         for row in &rows[range] {
             draw_row(ui, state, open, row, &t, out);
         }
     });
+    ui.data_mut(|d| d.remove_temp::<bool>(follow_id()));
     if rows.len() <= 1 && !state.filter.is_empty() {
         let at = drawn.inner_rect.center_top() + Vec2::new(0.0, 60.0);
         ui.painter().text(
@@ -96,6 +98,48 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             theme::body(),
             t.dim,
         );
+    }
+}
+
+/// What has the keyboard in the tree.
+#[derive(Clone, Copy)]
+pub struct Focused {
+    /// The control.
+    pub id: egui::Id,
+    /// Its row.
+    pub node: Node,
+    /// It is the row itself, not its triangle or chip.
+    pub whole: bool,
+}
+
+fn focus_id() -> egui::Id {
+    egui::Id::unique("tree focus")
+}
+
+fn follow_id() -> egui::Id {
+    egui::Id::unique("tree focus follows")
+}
+
+/// What had the keyboard in the tree when it was last drawn.
+pub fn focused(ctx: &egui::Context) -> Option<Focused> {
+    ctx.data(|d| d.get_temp::<Option<Focused>>(focus_id()))
+        .flatten()
+}
+
+/// The keyboard goes where the cursor goes.
+pub fn focus_cursor(ctx: &egui::Context) {
+    ctx.data_mut(|d| d.insert_temp(follow_id(), true));
+}
+
+fn note_focus(ui: &Ui, focused: Option<Focused>) {
+    ui.data_mut(|d| d.insert_temp(focus_id(), focused));
+}
+
+/// Notes a control of a row that has the keyboard.
+fn note(ui: &Ui, response: &egui::Response, node: Node, whole: bool) {
+    if response.has_focus() {
+        let id = response.id;
+        note_focus(ui, Some(Focused { id, node, whole }));
     }
 }
 
@@ -218,6 +262,20 @@ fn draw_row(
     let (_, rect) = ui.allocate_space(size);
     let selected = state.selection.nodes.contains(&row.node);
     let response = ui.interact(rect, egui::Id::unique(("row", row.node)), Sense::click());
+    let follow = ui.data(|d| d.get_temp::<bool>(follow_id())).is_some();
+    if follow && state.selection.cursor == Some(row.node) {
+        response.request_focus();
+    }
+    if response.has_focus() {
+        // The arrows move in the tree, not to the nearest control.
+        let filter = egui::EventFilter {
+            horizontal_arrows: true,
+            vertical_arrows: true,
+            ..egui::EventFilter::default()
+        };
+        ui.memory_mut(|m| m.set_focus_lock_filter(response.id, filter));
+    }
+    note(ui, &response, row.node, true);
     let fill = match (selected, response.hovered()) {
         (true, _) => Some(t.selected),
         (false, true) => Some(t.hover),
@@ -247,6 +305,7 @@ fn draw_row(
                 format!("{verb} {}", row.node.title(model)),
             )
         });
+        note(ui, &twig, row.node, false);
         if twig.clicked() {
             let deep = ui.input(|i| i.modifiers.alt);
             out.push(if deep {
@@ -477,6 +536,7 @@ fn draw_device(
         egui::Id::unique(("chip", row.node)),
         Sense::click(),
     );
+    note(ui, &response, row.node, false);
     widgets::draw_chip(painter, t, rect, chip, response.hovered());
     response.widget_info(|| {
         WidgetInfo::labeled(
