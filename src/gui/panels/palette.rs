@@ -10,6 +10,14 @@ use super::super::state::{Palette, State};
 use super::super::theme::{self, Tokens};
 use super::super::widgets;
 
+/// From the top of the window.
+const TOP: f32 = 70.0;
+/// Height of a command, and of the list where there is room.
+const ROW: f32 = 26.0;
+const LIST: f32 = 14.0 * ROW;
+/// Between a name and what follows it.
+const GAP: f32 = 16.0;
+
 /// Draws the palette, if it is open.
 pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
     let Some(mut palette) = state.palette.take() else {
@@ -34,7 +42,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
     let enter = ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
     let area = Area::new(Id::unique("palette"))
         .order(Order::Foreground)
-        .anchor(Align2::CENTER_TOP, Vec2::new(0.0, 70.0))
+        .anchor(Align2::CENTER_TOP, Vec2::new(0.0, TOP))
         .show(ui.ctx(), |ui| {
             Frame::popup(ui.style()).show(ui, |ui| {
                 ui.set_width(520.0);
@@ -84,12 +92,18 @@ fn draw(
         palette.chosen = 0;
     }
     ui.add_space(4.0);
-    ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
+    // Its own height: what the window had room for in the frame before is of a shorter list.
+    let room = (ui.ctx().content_rect().height() - TOP - 90.0).max(ROW);
+    let height = (commands.len().max(1) as f32 * ROW).min(LIST.min(room));
+    let list = ScrollArea::vertical()
+        .max_height(height)
+        .min_scrolled_height(height);
+    let list = list.show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         for (i, command) in commands.iter().enumerate() {
             let why = command.unavailable(state);
             let (rect, response) =
-                ui.allocate_exact_size(Vec2::new(ui.available_width(), 26.0), Sense::click());
+                ui.allocate_exact_size(Vec2::new(ui.available_width(), ROW), Sense::click());
             let chosen = i == palette.chosen;
             if chosen || response.hovered() {
                 let fill = if chosen { t.selected } else { t.hover };
@@ -106,9 +120,14 @@ fn draw(
                 (None, Some(keys)) => ui.ctx().format_shortcut(&keys),
                 (None, None) => String::new(),
             };
-            widgets::text_in(
+            let small = theme::small();
+            let note = widgets::line(ui.painter(), &right, small, t.faint, f32::INFINITY);
+            let note = note.size().x;
+            // A name keeps most of the line, and what follows it the rest.
+            let name = inner.with_max_x(inner.right() - GAP - note.min(inner.width() * 0.4));
+            let end = widgets::text_in(
                 ui.painter(),
-                inner,
+                name,
                 &text,
                 theme::body(),
                 color,
@@ -116,7 +135,7 @@ fn draw(
             );
             widgets::text_in(
                 ui.painter(),
-                inner,
+                inner.with_min_x((end + GAP).min(inner.right())),
                 &right,
                 theme::small(),
                 t.faint,
@@ -127,11 +146,18 @@ fn draw(
                 out.push(command.clone());
                 *close = true;
             }
+            if let Some(why) = why
+                && end + GAP + note > inner.right()
+            {
+                response.on_hover_text(why);
+            }
         }
         if commands.is_empty() {
             ui.label(RichText::new("No such command").color(t.dim));
         }
     });
+    let list = ui.interact(list.inner_rect, Id::unique("commands"), Sense::hover());
+    list.widget_info(|| WidgetInfo::labeled(Role::ListBox, true, "Commands"));
 }
 
 /// Every word of the query is somewhere in the text.

@@ -122,8 +122,12 @@ fn pick(
     out: &mut Vec<Command>,
 ) {
     let text = text.into();
-    if ui.selectable_label(chosen, text).clicked() && !chosen {
-        out.push(command);
+    if ui.selectable_label(chosen, text).clicked() {
+        if !chosen {
+            out.push(command);
+        }
+        // A click of the pointer closes the menu by itself, one of the keyboard does not.
+        ui.close();
     }
 }
 
