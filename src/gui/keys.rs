@@ -184,7 +184,7 @@ pub fn show_focus(ctx: &Context) {
     ctx.layer_painter(response.layer_id).rect_stroke(
         rect,
         CornerRadius::same(radius),
-        Stroke::new(1.5, t.accent),
+        Stroke::new(2.0, t.accent),
         StrokeKind::Inside,
     );
 }
