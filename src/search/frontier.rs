@@ -416,9 +416,7 @@ impl Run<'_, '_> {
                 } else {
                     f.dla_to_dla_ms
                 };
-            if f.producer.is_some() {
-                slack[TRANSITIONS] += extra;
-            }
+            slack[TRANSITIONS] += extra;
         };
         for l in &state.live {
             if l.home > 0 {
@@ -686,16 +684,15 @@ impl Run<'_, '_> {
                 } else {
                     f.dla_to_dla_ms
                 };
-                if f.producer.is_some() {
-                    cost[TRANSITIONS] += 1.0;
-                }
+                cost[TRANSITIONS] += 1.0;
             } else if l.home > 0 && !l.gpu_read {
                 l.gpu_read = true;
                 cost[LATENCY] += f.to_gpu_ms;
                 if f.is_output {
                     cost[LATENCY] -= f.to_caller_ms;
+                } else {
+                    cost[TRANSITIONS] += 1.0;
                 }
-                cost[TRANSITIONS] += 1.0;
             }
         }
         if dla {
@@ -703,6 +700,7 @@ impl Run<'_, '_> {
                 let f = &problem.flows[*f as usize];
                 if f.is_output {
                     cost[LATENCY] += f.to_caller_ms;
+                    cost[TRANSITIONS] += 1.0;
                 }
             }
         }
@@ -777,9 +775,7 @@ impl Run<'_, '_> {
             let f = &problem.flows[flow as usize];
             let extra = f64::from(hit.count_ones() - 1);
             cost[LATENCY] -= extra * if on_dla { f.dla_to_dla_ms } else { f.to_dla_ms };
-            if f.producer.is_some() {
-                cost[TRANSITIONS] -= extra;
-            }
+            cost[TRANSITIONS] -= extra;
             *readers = *readers & !joined | 1 << own;
         };
         for l in live.iter_mut() {

@@ -145,7 +145,7 @@ pub struct Score {
     pub dla_ms: f64,
     /// Transitions and reformats, ms.
     pub transition_ms: f64,
-    /// Tensors that cross between devices; those at the model's ends are not counted.
+    /// Tensors that cross between devices, model inputs and outputs among them.
     pub transitions: u32,
     /// DLA subgraphs.
     pub subgraphs: u32,
@@ -417,15 +417,13 @@ impl<'p> Scorer<'p> {
                 s.transitions += 1;
             } else if f.is_output {
                 s.transition_ms += f.to_caller_ms;
+                s.transitions += 1;
             }
             s.transition_ms += f64::from(readers) * f.dla_to_dla_ms;
-            s.transitions += readers;
         } else {
             s.transition_ms += f64::from(readers) * f.to_dla_ms;
-            if f.producer.is_some() {
-                s.transitions += readers;
-            }
         }
+        s.transitions += readers;
     }
 }
 

@@ -718,7 +718,7 @@ impl<'m> Search<'_, '_, 'm> {
         };
         let names: Vec<String> = made.iter().map(|(e, p)| role(self.planner, e, p)).collect();
         let shares: Option<Vec<f64>> = made.iter().map(|(_, p)| p.dla_mac_share(model)).collect();
-        let transitions = made.iter().map(|(_, p)| between(p)).sum();
+        let transitions = made.iter().map(|(_, p)| p.transitions.len()).sum();
         let engines = made
             .into_iter()
             .zip(each)
@@ -837,16 +837,12 @@ fn by_fps(proposals: &mut [Proposal]) {
     proposals.sort_by(|a, b| fps(b).total_cmp(&fps(a)));
 }
 
-fn between(plan: &Plan) -> usize {
-    plan.transitions.iter().filter(|t| !t.boundary).count()
-}
-
 /// Wraps one engine as a proposal.
 fn one(name: String) -> impl FnOnce((ProposedEngine, Plan)) -> Proposal {
     move |(engine, plan)| Proposal {
         name,
         fps: engine.fps.clone(),
-        transitions: between(&plan),
+        transitions: plan.transitions.len(),
         dla_mac_share: engine.summary.dla_mac_share,
         engines: vec![engine],
         stages: Vec::new(),
@@ -901,18 +897,20 @@ fn stage_names(stages: &[pipeline::Stage]) -> String {
     names.join(" > ")
 }
 
-/// The modules of a range of ops, in words: first and last child of the root.
+/// The ops of a range in words: at either end the largest module that lies wholly in it, or the op
+/// where its own module goes on outside.
 fn modules(model: &Model, from: u32, to: u32) -> String {
+    let tree = &model.modules;
+    let inside = |m: ModuleId| {
+        let ops = tree.subtree_ops(m);
+        ops.iter().all(|op| (from..to).contains(&op.0))
+    };
     let name = |op: u32| {
-        let module = model.op(OpId(op)).module;
-        let tree = &model.modules;
-        tree.ancestors_or_self(module)
-            .take_while(|m| *m != ModuleId::ROOT)
+        let op = model.op(OpId(op));
+        tree.ancestors_or_self(op.module)
+            .take_while(|m| *m != ModuleId::ROOT && inside(*m))
             .last()
-            .map_or_else(
-                || model.op(OpId(op)).name.to_string(),
-                |m| tree.get(m).path.to_string(),
-            )
+            .map_or_else(|| op.name.to_string(), |m| tree.get(m).path.to_string())
     };
     if to <= from {
         return String::new();
