@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use dlaplan::cli::search::{SearchArgs, run};
+use dlaplan::export::Document;
 
 #[derive(Parser)]
 struct Program {
@@ -69,4 +70,27 @@ fn a_dumped_problem_holds_its_exact_solution() {
     let value = dump["solution"]["value"].as_f64().unwrap();
     assert!((score.latency_ms - value).abs() < 1e-9);
     assert_eq!(dump["solution"]["bound"].as_f64(), Some(value));
+}
+
+#[test]
+fn the_best_is_written_for_the_other_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let one = at("one.json");
+    search(&format!("bundled:resnet18 -o {one}")).unwrap();
+    let model = dlaplan::model::onnx::load_bundled("resnet18").unwrap();
+    let written = Document::load(one.as_ref()).unwrap();
+    assert_eq!(written.model.structure_hash, model.source.structure_hash);
+    let two = at("two.json");
+    search(&format!(
+        "bundled:resnet18 --goal deployment --min-engines 2 --pin fc=GPU -o {two}"
+    ))
+    .unwrap();
+    for name in ["two-1.json", "two-2.json"] {
+        let written = Document::load(at(name).as_ref()).unwrap();
+        written.placement.resolve(&model).unwrap();
+    }
+    assert!(!dir.path().join("two.json").exists());
+    let error = search(&format!("bundled:resnet18 --goal pipeline -o {one}")).unwrap_err();
+    assert!(format!("{error:#}").contains("cut the model"), "{error:#}");
 }

@@ -124,6 +124,10 @@ pub struct SearchArgs {
     #[arg(long)]
     pub no_cache: bool,
 
+    /// Writes the best proposal as a placement file for --placement; of several engines one each,
+    /// numbered, for --together.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// The answer as JSON on stdout, progress as JSON lines on stderr.
     #[arg(long)]
     pub json: bool,
@@ -256,6 +260,12 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
     let planner = Planner::new(&model, &target, &config);
     let estimator = history::estimator(&planner);
     let request = args.request()?;
+    if args.output.is_some() && args.goal == GoalName::Pipeline {
+        bail!(
+            "--output: the stages of a pipeline are engines of parts of the model, and no placement \
+             of the whole says that; --json names the tensors to cut the model at"
+        );
+    }
     if let Some(path) = &args.dump_problem {
         dump(path, &estimator, &request)?;
     }
@@ -271,6 +281,10 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
     };
     watch.bar.finish_and_clear();
     let difference = difference(args, &estimator, &answer)?;
+    let written = match &args.output {
+        Some(path) => save_best(path, &estimator, &answer)?,
+        None => Vec::new(),
+    };
     let mut out = super::terminal::stdout();
     if args.json {
         let report = Report {
@@ -289,8 +303,36 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
         for line in confirmed.iter().flat_map(measured) {
             writeln!(out, "{line}")?;
         }
+        match &written[..] {
+            [] => {}
+            [one] => writeln!(out, "written: --placement {}", one.display())?,
+            many => {
+                let names: Vec<String> = many.iter().map(|p| p.display().to_string()).collect();
+                writeln!(out, "written: --together {}", names.join(","))?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the best proposal's engines; returns where.
+fn save_best(path: &Path, estimator: &Estimator<'_, '_>, answer: &Answer) -> Result<Vec<PathBuf>> {
+    let planner = estimator.planner();
+    let engines = answer.proposals.first().map_or(&[][..], |p| &p.engines);
+    let mut written = Vec::new();
+    for (engine, number) in engines.iter().zip(1..) {
+        let file = if engines.len() == 1 {
+            path.to_owned()
+        } else {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            path.with_file_name(format!("{stem}-{number}.json"))
+        };
+        let (config, placement) = (&engine.config, &engine.placement);
+        let document = Document::of(planner.model(), planner.target(), config, placement);
+        save_atomic(&file, document.to_json().as_bytes())?;
+        written.push(file);
+    }
+    Ok(written)
 }
 
 fn difference(
@@ -677,7 +719,13 @@ fn proposal(p: &Proposal) -> Vec<String> {
     }
     for s in &p.stages {
         let core = s.core.map_or(String::new(), |c| c.to_string());
-        lines.push(format!("  stage {} on {}{core}", s.what, s.device));
+        lines.push(format!(
+            "  stage {} on {}{core}: from {} to {}",
+            s.what,
+            s.device,
+            s.inputs.join(", "),
+            s.outputs.join(", ")
+        ));
     }
     lines
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::model::Model;
 use crate::model::onnx::LoadError;
 use crate::placement::{EngineConfig, Placement};
 use crate::target::Target;
@@ -109,17 +110,34 @@ pub enum DocumentError {
 impl Document {
     /// The document of a subject.
     pub fn new(subject: &Subject<'_>) -> Self {
+        let Subject {
+            model,
+            target,
+            config,
+            placement,
+            ..
+        } = subject;
+        Self::of(model, target, config, placement)
+    }
+
+    /// The document of a placement and how it would be built.
+    pub fn of(
+        model: &Model,
+        target: &Target,
+        config: &EngineConfig,
+        placement: &Placement,
+    ) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
             version: VERSION,
             model: ModelRef {
-                name: subject.model.name.clone(),
-                structure_hash: subject.model.source.structure_hash.clone(),
+                name: model.name.clone(),
+                structure_hash: model.source.structure_hash.clone(),
             },
-            inputs: subject.model.given_inputs(),
-            target: *subject.target,
-            engine: subject.config.clone(),
-            placement: subject.placement.clone(),
+            inputs: model.given_inputs(),
+            target: *target,
+            engine: config.clone(),
+            placement: placement.clone(),
             more: Map::new(),
         }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::estimate::deployment::Load;
 use crate::estimate::{Estimate, Estimator};
 use crate::figure::Figure;
-use crate::model::{Model, ModuleId, OpId};
+use crate::model::{Model, ModuleId, OpId, TensorRole};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, Planner, Summary};
 
@@ -161,6 +161,10 @@ pub struct ProposedStage {
     pub device: Device,
     /// DLA core.
     pub core: Option<u32>,
+    /// Names of the tensors that come into it: where to cut the model for an engine of its own.
+    pub inputs: Vec<Arc<str>>,
+    /// Names of the tensors that leave it.
+    pub outputs: Vec<Arc<str>>,
 }
 
 /// Something to load, build or compare with.
@@ -786,12 +790,17 @@ impl<'m> Search<'_, '_, 'm> {
         let stages: Vec<ProposedStage> = found
             .stages
             .iter()
-            .map(|s| ProposedStage {
-                what: modules(model, s.from, s.to),
-                from: OpId(s.from),
-                to: OpId(s.to.saturating_sub(1)),
-                device: s.device,
-                core: (s.device == Device::Dla).then_some(s.core),
+            .map(|s| {
+                let (inputs, outputs) = ends(model, s.from, s.to);
+                ProposedStage {
+                    what: modules(model, s.from, s.to),
+                    from: OpId(s.from),
+                    to: OpId(s.to.saturating_sub(1)),
+                    device: s.device,
+                    core: (s.device == Device::Dla).then_some(s.core),
+                    inputs,
+                    outputs,
+                }
             })
             .collect();
         let loads: Result<Vec<Load>, Arc<str>> = found
@@ -895,6 +904,22 @@ fn stage_names(stages: &[pipeline::Stage]) -> String {
         })
         .collect();
     names.join(" > ")
+}
+
+/// Names of the tensors that come into a range of ops from outside, and that leave it.
+fn ends(model: &Model, from: u32, to: u32) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+    let inside = |op: &OpId| (from..to).contains(&op.0);
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    for t in &model.tensors {
+        let made = t.producer.as_ref().is_some_and(inside);
+        let fed = matches!(t.role, TensorRole::Input | TensorRole::Activation);
+        if made && (t.is_output || t.consumers.iter().any(|op| !inside(op))) {
+            outputs.push(Arc::clone(&t.name));
+        } else if !made && fed && t.consumers.iter().any(inside) {
+            inputs.push(Arc::clone(&t.name));
+        }
+    }
+    (inputs, outputs)
 }
 
 /// The ops of a range in words: at either end the largest module that lies wholly in it, or the op
