@@ -109,6 +109,7 @@ impl State {
                 });
             }
             Command::MeasureOn(host) => self.measure_on(host),
+            Command::ForgetHost(host) => self.forget_host(&host),
             Command::Board(id) => self.set_board(id),
             Command::Mode(name) => {
                 if let Some(mode) = self.target.board.modes.iter().find(|m| m.name == name) {

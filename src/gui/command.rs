@@ -114,6 +114,8 @@ pub enum Command {
     AskMeasureOn,
     /// Measures on another machine, over SSH, or on this one.
     MeasureOn(Option<Host>),
+    /// Offers a machine no more.
+    ForgetHost(Host),
     /// Changes the board, by id.
     Board(&'static str),
     /// Changes the power mode, by name.
@@ -244,6 +246,7 @@ impl Command {
             Self::AskMeasureOn => "Measure on another machine…".into(),
             Self::MeasureOn(None) => "Measure on this machine".into(),
             Self::MeasureOn(Some(host)) => format!("Measure on {host}"),
+            Self::ForgetHost(host) => format!("Forget {host}"),
             Self::Board(id) => {
                 let name = crate::target::Board::find(id).map_or(*id, |b| b.name);
                 format!("Board: {name}")
@@ -432,8 +435,9 @@ impl Command {
         ]);
         all.extend([Self::AskCalibration, Self::Calibration(None)]);
         all.extend([Self::TargetHere, Self::AskMeasureOn, Self::MeasureOn(None)]);
-        let hosts = state.measuring.hosts.iter().cloned();
-        all.extend(hosts.map(|h| Self::MeasureOn(Some(h))));
+        let hosts = || state.measuring.hosts.iter().cloned();
+        all.extend(hosts().map(|h| Self::MeasureOn(Some(h))));
+        all.extend(hosts().map(Self::ForgetHost));
         all.extend(crate::target::boards().iter().map(|b| Self::Board(b.id)));
         all.extend(state.target.board.modes.iter().map(|m| Self::Mode(m.name)));
         all.extend(
@@ -510,7 +514,7 @@ impl Command {
                 state.here().is_some(),
                 "The machine that measures is no Jetson that dlaplan knows",
             ),
-            Self::AskMeasureOn | Self::MeasureOn(_) => need(
+            Self::AskMeasureOn | Self::MeasureOn(_) | Self::ForgetHost(_) => need(
                 state.measuring.active.is_none() && state.find.confirming.is_none(),
                 "A measurement is under way",
             ),

@@ -111,7 +111,7 @@ impl State {
     /// Why proposals cannot be measured now, if so.
     pub fn no_confirm(&self) -> Option<String> {
         if !self.can_confirm() {
-            return Some(format!("{} cannot measure", self.measuring.place()));
+            return Some(format!("{} cannot measure", self.measuring.place_first()));
         }
         if self.measuring.active.is_some() || self.find.confirming.is_some() {
             return Some("A measurement is under way".into());

@@ -147,6 +147,8 @@ pub struct Measuring {
     pub machine: Machine,
     /// The run under way.
     pub active: Option<Active>,
+    /// The user waits to hear what the machine is.
+    announce: bool,
 }
 
 impl Measuring {
@@ -158,6 +160,7 @@ impl Measuring {
             hosts,
             machine: Machine::Asked,
             active: None,
+            announce: false,
         };
         if measuring.worker().is_none() {
             let why = "the system cannot say where dlaplan's program is";
@@ -182,6 +185,21 @@ impl Measuring {
         self.host
             .as_ref()
             .map_or("this machine".into(), Host::to_string)
+    }
+
+    /// The same at the beginning of a sentence.
+    pub fn place_first(&self) -> String {
+        self.host
+            .as_ref()
+            .map_or("This machine".into(), Host::to_string)
+    }
+
+    /// Why nothing can be measured there, a sentence each; empty where it can or is not known.
+    pub fn why_not(&self) -> Vec<String> {
+        match &self.machine {
+            Machine::Cannot(why) => sentences(why),
+            Machine::Asked | Machine::Can(_) => Vec::new(),
+        }
     }
 }
 
@@ -241,8 +259,32 @@ impl State {
         self.find.confirmed.clear();
         let (local, hosts) = (&self.measuring.local, &self.measuring.hosts);
         self.measuring = Measuring::new(local.clone(), host, hosts.clone());
+        self.measuring.announce = true;
         self.save_settings();
         self.ask_machine();
+    }
+
+    /// Offers a machine no more; where it was to measure, this one is again.
+    pub(super) fn forget_host(&mut self, host: &Host) {
+        self.measuring.hosts.retain(|h| h != host);
+        if self.measuring.host.as_ref() == Some(host) {
+            self.measure_on(None);
+            self.measuring.announce = false;
+        } else {
+            self.save_settings();
+        }
+    }
+
+    /// Why the machine that is to measure cannot, in one sentence.
+    pub fn cannot_measure(&self) -> String {
+        let place = self.measuring.place_first();
+        match self.measuring.host {
+            Some(_) => format!("{place} cannot measure"),
+            None => format!(
+                "{place} cannot measure; {} is simulated",
+                self.target.board.name
+            ),
+        }
     }
 
     /// The target that the measuring machine is, where it can measure and is a board.
@@ -276,12 +318,13 @@ impl State {
                 let place = self.measuring.place();
                 return Some(format!("Looking for TensorRT on {place}…"));
             }
-            Machine::Cannot(why) => {
-                return Some(format!(
-                    "{} is simulated here, and {} cannot measure: {why}",
-                    self.target.board.name,
-                    self.measuring.place()
-                ));
+            Machine::Cannot(_) => {
+                let mut lines = vec![
+                    "Measure on another machine: the board menu has it".to_owned(),
+                    self.cannot_measure(),
+                ];
+                lines.extend(self.measuring.why_not());
+                return Some(lines.join("\n"));
             }
             Machine::Can(environment) => environment,
         };
@@ -482,19 +525,40 @@ impl State {
             News::Machine(host, _) if host != self.measuring.host => {}
             News::Machine(_, machine) => {
                 self.measuring.machine = machine;
+                let place = self.measuring.place_first();
+                let asked = std::mem::take(&mut self.measuring.announce);
                 if let Some(here) = self.here()
                     && here != self.target
                 {
-                    let place = match &self.measuring.host {
-                        Some(host) => host.to_string(),
-                        None => "This machine".into(),
-                    };
                     let title = format!("{place} is a {}", here.board.name);
                     let detail = format!("{here} can be planned for and measured");
                     self.messages.push(
                         Message::info(title, &detail)
                             .with_action("Plan for it", Command::TargetHere),
                     );
+                    return;
+                }
+                let host = self.measuring.host.clone();
+                match &self.measuring.machine {
+                    Machine::Can(environment) if asked => {
+                        let title = format!("{place} can measure");
+                        let detail = environment.summary();
+                        self.messages.push(Message::info(title, &detail));
+                    }
+                    // Of this machine it is no news, unless somebody asked.
+                    Machine::Cannot(_) if asked || host.is_some() => {
+                        let title = format!("{place} cannot measure");
+                        let detail = self.measuring.why_not().join("\n");
+                        let message = Message::error(title, &detail, "");
+                        self.messages.push(match host {
+                            Some(host) => {
+                                let forget = Command::ForgetHost(host);
+                                message.with_action(&forget.text(), forget)
+                            }
+                            None => message,
+                        });
+                    }
+                    _ => {}
                 }
             }
             News::Ended { run, stored } => self.run_ended(&run, stored),
@@ -614,6 +678,25 @@ fn expected_s(heads: &[Arc<RunHead>], placement: &Placement, config: &EngineConf
         .or_else(|| typical(&|_| true))
 }
 
+/// The sentences of a reason, each with a capital where it begins with a plain word.
+fn sentences(why: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for part in why.split(". ").flat_map(str::lines) {
+        let part = part.trim().trim_end_matches('.');
+        let word = part.split(' ').next().unwrap_or_default();
+        let mut rest = part.chars();
+        match rest.next() {
+            // Names of programs and files keep their spelling.
+            Some(first) if word.chars().all(|c| c.is_ascii_lowercase()) && word != "ssh" => {
+                all.push(format!("{}{}", first.to_ascii_uppercase(), rest.as_str()));
+            }
+            Some(_) => all.push(part.to_owned()),
+            None => {}
+        }
+    }
+    all
+}
+
 /// Whether a file begins like a calibration cache: `TRT-8502-EntropyCalibration2`.
 fn calibration_head(path: &std::path::Path) -> std::io::Result<bool> {
     let mut head = Vec::new();
@@ -627,4 +710,25 @@ pub(super) fn worker_path(path: &std::path::Path) -> PathBuf {
         return path.to_owned();
     }
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentences;
+
+    #[test]
+    fn reasons_are_sentences() {
+        let why = "libcuda.so is missing: no driver. this dlaplan cannot build engines: built \
+                   without NvInfer.h. Build it on the board.\nssh: no such host";
+        assert_eq!(
+            sentences(why),
+            [
+                "libcuda.so is missing: no driver",
+                "This dlaplan cannot build engines: built without NvInfer.h",
+                "Build it on the board",
+                "ssh: no such host",
+            ]
+        );
+        assert!(sentences("").is_empty());
+    }
 }

@@ -69,7 +69,21 @@ fn empty(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
             "Nothing was measured of this model yet"
         };
         ui.label(RichText::new(text).font(theme::strong()).color(t.text));
-        if let Some(why) = Command::Profile.unavailable(state) {
+        let why_not = state.measuring.why_not();
+        if !why_not.is_empty() {
+            ui.label(RichText::new(state.cannot_measure()).color(t.dim));
+            ui.add_space(4.0);
+            let command = Command::AskMeasureOn;
+            if ui.button(command.text()).clicked() {
+                out.push(command);
+            }
+            ui.add_space(10.0);
+            ui.set_max_width(420.0);
+            for line in why_not {
+                let text = RichText::new(line).font(theme::small()).color(t.faint);
+                ui.add(Label::new(text).wrap());
+            }
+        } else if let Some(why) = Command::Profile.unavailable(state) {
             ui.set_max_width(420.0);
             ui.add(Label::new(RichText::new(why).color(t.dim)).wrap());
         } else if ui.button("Profile this placement").clicked() {

@@ -3,6 +3,7 @@
 use egui::{ProgressBar, RichText, Role, Sense, Spinner, Ui, WidgetInfo};
 
 use super::super::command::Command;
+use super::super::profile::Machine;
 use super::super::state::State;
 use super::super::theme::{self, PAD, Tokens};
 
@@ -120,6 +121,11 @@ fn hover(ui: &mut Ui, state: &State, t: &Tokens) {
 
 fn jobs(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     measuring(ui, state, t, out);
+    if state.measuring.host.is_some() && state.measuring.machine == Machine::Asked {
+        let text = format!("Looking for TensorRT on {}", state.measuring.place());
+        ui.label(RichText::new(text).color(t.dim));
+        ui.add(Spinner::new().size(12.0).color(t.accent));
+    }
     if let Some(c) = state.find.confirming.as_ref().filter(|_| !state.find.open) {
         super::find::confirm_progress(ui, c, t, out);
     }

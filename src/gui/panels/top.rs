@@ -191,38 +191,23 @@ fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     let target = &state.target;
     let board = target.board.name.trim_start_matches("Jetson ");
     let here = state.here().is_some_and(|h| h.board.id == target.board.id);
-    let measuring = &state.measuring;
-    let hover = match (&measuring.host, here) {
+    let hover = match (&state.measuring.host, here) {
         (Some(host), true) => format!("Measured on {host}"),
         (None, true) => "This machine".into(),
         (_, false) => "Simulated; no board is needed to plan".into(),
     };
     choice(ui, "Board", board, &hover, |ui| {
-        for b in boards() {
-            pick(
-                ui,
-                b.id == target.board.id,
-                b.name,
-                Command::Board(b.id),
-                out,
-            );
-        }
-        ui.separator();
-        ui.label(
-            RichText::new("Measured on")
-                .font(theme::small())
-                .color(t.dim),
-        );
-        let elsewhere = measuring.hosts.iter().map(Some);
-        for host in [None].into_iter().chain(elsewhere) {
-            let text = host.map_or("this machine".into(), Host::to_string);
-            let command = Command::MeasureOn(host.cloned());
-            let free = command.unavailable(state).is_none();
-            ui.add_enabled_ui(free, |ui| {
-                pick(ui, measuring.host.as_ref() == host, text, command, out);
+        // Side by side: below the boards, the machines would be below the fold.
+        ui.horizontal_top(|ui| {
+            ui.vertical(|ui| {
+                for b in boards() {
+                    let chosen = b.id == target.board.id;
+                    pick(ui, chosen, b.name, Command::Board(b.id), out);
+                }
             });
-        }
-        menu_item(ui, state, Command::AskMeasureOn, out);
+            ui.add_space(4.0);
+            ui.vertical(|ui| machines(ui, state, t, out));
+        });
     });
     choice(
         ui,
@@ -256,6 +241,32 @@ fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     if state.dla_cores() == 0 {
         widgets::pill(ui, "no DLA", t.amber_soft, t.amber).on_hover_text(state.no_dla_reason());
     }
+}
+
+/// What measures: this machine, those used before, another one.
+fn machines(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let measuring = &state.measuring;
+    let small = RichText::new("Measured on").font(theme::small());
+    ui.label(small.color(t.dim));
+    let elsewhere = measuring.hosts.iter().map(Some);
+    for host in [None].into_iter().chain(elsewhere) {
+        let text = host.map_or("this machine".into(), Host::to_string);
+        let command = Command::MeasureOn(host.cloned());
+        let free = command.unavailable(state).is_none();
+        ui.add_enabled_ui(free, |ui| {
+            ui.horizontal(|ui| {
+                let chosen = measuring.host.as_ref() == host;
+                pick(ui, chosen, short(&text, 34), command, out);
+                let Some(host) = host else { return };
+                let forget = Command::ForgetHost(host.clone());
+                let (label, hover) = (forget.text(), "Offer it no more");
+                if widgets::icon_button(ui, Icon::Close, &label, hover, free).clicked() {
+                    out.push(forget);
+                }
+            });
+        });
+    }
+    menu_item(ui, state, Command::AskMeasureOn, out);
 }
 
 fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
