@@ -137,6 +137,43 @@ fn ranges_and_single_rows_are_assigned_together() {
 }
 
 #[test]
+fn a_range_says_nothing_twice() {
+    let mut w = window();
+    w.row("layer1");
+    w.row_with("layer3", Modifiers::SHIFT);
+    assert_eq!(w.state().selection.nodes.len(), 7);
+    w.key(Modifiers::NONE, Key::D);
+    let gpu = Placement::all(Device::Gpu);
+    let mut expected = gpu.clone();
+    for layer in ["layer1", "layer2", "layer3"] {
+        expected = expected.with_module(layer, Device::Dla);
+    }
+    assert_eq!(w.state().doc.placement(), &expected);
+    assert!(w.state().fresh().unwrap().plan.lints.is_empty());
+    // What a selected child says otherwise goes, in one step.
+    w.key(Modifiers::NONE, Key::Escape);
+    w.click("DLA layer2.0");
+    let otherwise = w.state().doc.placement().clone();
+    assert_eq!(otherwise.overrides.len(), 4);
+    w.row("layer1");
+    w.row_with("layer3", Modifiers::SHIFT);
+    w.key(Modifiers::NONE, Key::D);
+    assert_eq!(w.state().doc.placement(), &expected);
+    w.key(Modifiers::COMMAND, Key::Z);
+    assert_eq!(w.state().doc.placement(), &otherwise);
+    // One between them that is not selected goes on saying it.
+    w.state_mut().apply(dlaplan::gui::Command::ExpandAll);
+    w.settle();
+    w.row("layer2");
+    w.row_with("layer2.0.conv1", Modifiers::COMMAND);
+    w.key(Modifiers::NONE, Key::D);
+    let placement = w.state().doc.placement();
+    let says = |path: &str| placement.overrides.get(&Site::Module(path.into()));
+    assert_eq!(says("layer2.0"), Some(&Device::Gpu));
+    assert_eq!(says("layer2.0.conv1"), Some(&Device::Dla));
+}
+
+#[test]
 fn the_keyboard_alone_is_enough() {
     let mut w = window();
     w.key(Modifiers::NONE, Key::ArrowDown);

@@ -1,5 +1,7 @@
 //! What each command does to the state.
 
+use std::collections::BTreeSet;
+
 use crate::engine::ssh::Host;
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, Edit, Precision};
@@ -227,28 +229,51 @@ impl State {
         self.assign(nodes, next);
     }
 
+    /// Says a device for nodes, or nothing any more. What follows an ancestor that is among them
+    /// is not said again: it would only be in the way of the next change above.
     fn assign(&mut self, nodes: Vec<Node>, device: Option<Device>) {
         let Some(open) = &self.open else { return };
-        let mut next = self.doc.placement().clone();
+        let site = |node: &Node| self.site(open, *node);
+        let Some(device) = device else {
+            let edit = Edit::Inherit(nodes.iter().map(site).collect());
+            self.edit(&edit);
+            return;
+        };
+        let placement = self.doc.placement();
+        let mut next = placement.clone();
         let mut sites = Vec::new();
-        for node in nodes {
-            let site = self.site(open, node);
-            let root = node == Node::Module(ModuleId::ROOT) && !next.overrides.contains_key(&site);
-            match device {
-                Some(device) if root => next.default = device,
-                _ => sites.push(site),
+        let mut plain = true;
+        let all: BTreeSet<Node> = nodes.into_iter().collect();
+        let below = |node: Node| {
+            let mut at = node.parent(&open.model);
+            while let Some(id) = at {
+                if all.contains(&Node::Module(id)) {
+                    return true;
+                }
+                at = open.model.modules.get(id).parent;
+            }
+            false
+        };
+        // Modules in pre-order, then ops: what is above is said before.
+        for node in &all {
+            let site = site(node);
+            let root = *node == Node::Module(ModuleId::ROOT) && !next.overrides.contains_key(&site);
+            if root {
+                plain &= next.default == device;
+                next.default = device;
+            } else if below(*node) && self.inherited_in(&next, *node) == device {
+                plain &= next.overrides.remove(&site).is_none();
+            } else {
+                next.overrides.insert(site.clone(), device);
+                sites.push(site);
             }
         }
-        let edit = match device {
-            Some(device) if next.default == self.doc.placement().default => {
-                Edit::Assign(sites, device)
-            }
-            Some(device) => {
-                next.overrides
-                    .extend(sites.into_iter().map(|s| (s, device)));
-                Edit::Replace(format!("everything on {device}"), next)
-            }
-            None => Edit::Inherit(sites),
+        let edit = if plain {
+            Edit::Assign(sites, device)
+        } else if next.default == placement.default {
+            Edit::Replace(format!("{} rows on {device}", all.len()), next)
+        } else {
+            Edit::Replace(format!("everything on {device}"), next)
         };
         self.edit(&edit);
     }

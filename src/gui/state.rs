@@ -344,7 +344,11 @@ impl State {
 
     /// The device a node has when nothing is said at it.
     pub fn inherited(&self, node: Node) -> Device {
-        let placement = self.doc.placement();
+        self.inherited_in(self.doc.placement(), node)
+    }
+
+    /// The same with another placement.
+    pub(super) fn inherited_in(&self, placement: &Placement, node: Node) -> Device {
         let Some(open) = &self.open else {
             return placement.default;
         };
