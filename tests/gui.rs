@@ -275,6 +275,22 @@ fn a_segment_of_the_ribbon_selects_its_modules() {
 }
 
 #[test]
+fn a_sum_over_some_ops_says_so() {
+    let w = window();
+    let part = |start: &str| {
+        let all = w.query_all_by_role(Role::Label);
+        all.map(|n| gui_support::text_of(&n))
+            .find(|t| t.starts_with("DLA ") && t.contains(start))
+    };
+    let said = part("of the whole network: ").unwrap();
+    let sums = &w.state().view.rows[0].sums;
+    assert!(sums.dla_known < sums.ops);
+    let of = format!("{} of {} ops", sums.dla_known, sums.ops);
+    assert!(said.contains(&of), "{said}");
+    assert_eq!(part("of layer1: "), None, "whole");
+}
+
+#[test]
 fn the_context_menu_assigns() {
     let mut w = window();
     w.get_by_role_and_label(Role::TreeItem, "layer4")

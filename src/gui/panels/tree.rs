@@ -223,7 +223,8 @@ fn header(ui: &mut Ui, t: &Tokens) {
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
     response.on_hover_text(
         "Bright times are measured by the run of this placement, pale ones estimated.\n\
-         The DLA is timed per subgraph, so modules inside one have no time of their own.",
+         The DLA is timed per subgraph, so modules inside one have no time of their own.\n\
+         * The time of some of the ops only: those the device takes.",
     );
     let columns = Columns::of(rect);
     let painter = ui.painter();
@@ -315,7 +316,7 @@ fn draw_row(
             });
         }
     }
-    draw_costs(&painter, state, model, row, t, &columns);
+    draw_costs(ui, &painter, state, model, row, t, &columns);
     if let Some(chip) = &row.chip {
         draw_device(ui, &painter, state, open, row, chip, t, &columns, out);
     }
@@ -438,6 +439,7 @@ fn draw_name(
 }
 
 fn draw_costs(
+    ui: &Ui,
     painter: &egui::Painter,
     state: &State,
     model: &Model,
@@ -448,11 +450,25 @@ fn draw_costs(
     if state.ground.is_none() || row.sums.ops == 0 {
         return;
     }
-    let cell = |rect: Rect, known: bool, value: f64, share: f32, color| {
-        if known {
-            widgets::draw_bar_cell(painter, t, rect, &widgets::ms(value), share, color, false);
-        } else {
+    let cell = |rect: Rect, device: Device, known: u32, value: f64, share: f32| {
+        let text = widgets::ms(value);
+        if known == row.sums.ops {
+            let color = t.device(device);
+            widgets::draw_bar_cell(painter, t, rect, &text, share, color, false);
+        } else if known == 0 {
             widgets::text_in(painter, rect, "–", theme::figures(), t.faint, Align::Max);
+        } else {
+            // No bar: a part beside a whole would look fast.
+            let place = rect.with_max_y(rect.bottom() - 4.0);
+            let text = format!("{text}*");
+            widgets::text_in(painter, place, &text, theme::figures(), t.faint, Align::Max);
+            let id = egui::Id::unique(("partial", device, row.node));
+            let response = ui.interact(rect, id, Sense::hover());
+            let title = row.node.title(model);
+            let of = partial(known, row.sums.ops, device);
+            let label = format!("{device} {} of {title}: {of}", widgets::ms(value));
+            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
+            response.on_hover_text(of);
         }
     };
     // Where the engine was measured its times stand in place of the estimates, solid.
@@ -478,10 +494,10 @@ fn draw_costs(
         }
         _ => cell(
             columns.gpu,
-            row.sums.gpu_known > 0,
+            Device::Gpu,
+            row.sums.gpu_known,
             row.sums.gpu_ms,
             row.gpu_share,
-            t.gpu,
         ),
     }
     match spent {
@@ -490,12 +506,21 @@ fn draw_costs(
         }
         _ => cell(
             columns.dla,
-            row.sums.dla_known > 0,
+            Device::Dla,
+            row.sums.dla_known,
             row.sums.dla_ms,
             row.dla_share,
-            t.dla,
         ),
     }
+}
+
+/// What a sum over some of the ops is a sum of.
+fn partial(known: u32, ops: u32, device: Device) -> String {
+    let rest = match device {
+        Device::Gpu => "the rest has no estimate",
+        Device::Dla => "the rest would fall back to the GPU, or has no estimate",
+    };
+    format!("the time of {known} of {ops} ops; {rest}")
 }
 
 #[expect(
