@@ -291,6 +291,20 @@ fn a_sum_over_some_ops_says_so() {
 }
 
 #[test]
+fn the_scatter_tells_precisions_apart() {
+    let mut w = window();
+    w.get_by_role_and_label(Role::Tab, "FPS against DLA share")
+        .click();
+    w.settle();
+    let named = |w: &Window<'_>, name: &str| {
+        let all = w.query_all_by_role(Role::Label);
+        all.filter(|n| gui_support::text_of(n) == name).count()
+    };
+    assert_eq!((named(&w, "FP16"), named(&w, "INT8")), (1, 1));
+    assert_eq!(named(&w, "FP32"), 0, "none is drawn");
+}
+
+#[test]
 fn the_context_menu_assigns() {
     let mut w = window();
     w.get_by_role_and_label(Role::TreeItem, "layer4")

@@ -8,6 +8,7 @@ use egui_plot::{Line, Plot, PlotPoint, PlotPoints};
 
 use crate::chart::{Chart, Group, Mark, Point, Spot, View};
 use crate::figure::{Figure, short};
+use crate::placement::Precision;
 
 use super::super::command::Command;
 use super::super::points::Origin;
@@ -189,7 +190,7 @@ impl<'a> Legend<'a> {
                     let stroke = Stroke::new(1.2, color.gamma_multiply(0.6));
                     painter.vline(at.x, at.y - 8.0..=at.y + 8.0, stroke);
                 }
-                draw_mark(painter, at, mark, color, 4.0, t);
+                draw_mark(painter, at, mark, Shape::Circle, color, 4.0, t);
             })
         };
         let mut entries: Vec<(&str, &str, Draw<'a>)> = Vec::new();
@@ -205,6 +206,14 @@ impl<'a> Legend<'a> {
             entries.push((name, mark.text(), dot(mark, color)));
         }
         if state.view_of_chart == View::Scatter {
+            for precision in shaped(state) {
+                let draw: Draw<'a> = Box::new(move |painter, at| {
+                    let shape = Shape::of(precision);
+                    draw_mark(painter, at, Mark::Published, shape, t.dim, 4.0, t);
+                });
+                let name = upper(precision);
+                entries.push((name, name, draw));
+            }
             if !chart.fronts().is_empty() {
                 entries.push(("Pareto front", "front", line(front_color(t))));
             }
@@ -288,6 +297,16 @@ impl<'a> Legend<'a> {
     }
 }
 
+/// A precision as the rest of the window writes it.
+fn upper(precision: Precision) -> &'static str {
+    match precision {
+        Precision::FP16 => "FP16",
+        Precision::INT8 => "INT8",
+        Precision::INT8_FP16 => "INT8+FP16",
+        _ => "FP32",
+    }
+}
+
 /// Colour of the front of what is drawn.
 fn front_color(t: &Tokens) -> Color32 {
     t.amber.gamma_multiply(0.55)
@@ -311,23 +330,104 @@ pub(super) fn batch_color(chart: &Chart, point: &Point, color: Color32) -> Color
     }
 }
 
+/// Shape of a point in the scatter, by its precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Circle,
+    Square,
+    Diamond,
+    Triangle,
+}
+
+impl Shape {
+    fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::INT8 => Self::Square,
+            Precision::INT8_FP16 => Self::Diamond,
+            Precision::FP16 => Self::Circle,
+            _ => Self::Triangle,
+        }
+    }
+
+    /// Its corners around a centre, as large to the eye as a circle of a radius.
+    fn corners(self, at: Pos2, r: f32) -> Vec<Pos2> {
+        let p = |x: f32, y: f32| at + Vec2::new(x, y) * r;
+        match self {
+            Self::Circle => Vec::new(),
+            Self::Square => vec![p(-0.9, -0.9), p(0.9, -0.9), p(0.9, 0.9), p(-0.9, 0.9)],
+            Self::Diamond => vec![p(0.0, -1.3), p(1.3, 0.0), p(0.0, 1.3), p(-1.3, 0.0)],
+            Self::Triangle => vec![p(0.0, -1.25), p(1.15, 0.8), p(-1.15, 0.8)],
+        }
+    }
+}
+
+/// The precisions in the scatter, in the order of [`Precision::ALL`]; empty where there is only
+/// one, which needs no shape of its own.
+fn shaped(state: &State) -> Vec<Precision> {
+    let spots = |chart: &Chart| -> Vec<Precision> {
+        let scatter = chart.scatter();
+        scatter
+            .iter()
+            .map(|(i, ..)| chart.points[*i].precision)
+            .collect()
+    };
+    let mut seen = spots(&state.points.chart);
+    seen.extend(spots(&state.points.front));
+    let there: Vec<Precision> = Precision::ALL
+        .into_iter()
+        .filter(|p| seen.contains(p))
+        .collect();
+    if there.len() > 1 { there } else { Vec::new() }
+}
+
+/// The shape of a point, beside others of another precision or not.
+pub(super) fn shape_of(point: &Point, several: bool) -> Shape {
+    if several {
+        Shape::of(point.precision)
+    } else {
+        Shape::Circle
+    }
+}
+
 pub(super) fn draw_mark(
     painter: &egui::Painter,
     at: Pos2,
     mark: Mark,
+    shape: Shape,
     color: Color32,
     r: f32,
     t: &Tokens,
 ) {
-    match mark {
-        Mark::Estimated => {
-            painter.circle_filled(at, r, t.panel);
-            painter.circle_stroke(at, r, Stroke::new(1.6, color));
+    let (fill, edge) = match mark {
+        Mark::Estimated => (t.panel, Stroke::new(1.6, color)),
+        Mark::Measured | Mark::Published => (color, Stroke::NONE),
+    };
+    match shape {
+        Shape::Circle => {
+            painter.circle(at, r, fill, edge);
         }
-        Mark::Measured | Mark::Published => {
-            painter.circle_filled(at, r, color);
+        Shape::Square | Shape::Diamond | Shape::Triangle => {
+            let corners = shape.corners(at, r);
+            painter.add(egui::Shape::convex_polygon(corners, fill, edge));
         }
     }
+}
+
+/// Bounds of the axis of shares, %: around the points, and never narrower than shows a part.
+fn share_bounds(shares: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = shares.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), share| {
+        (low.min(share * 100.0), high.max(share * 100.0))
+    });
+    if low > high {
+        return (-4.0, 104.0);
+    }
+    let span = (high - low).max(10.0);
+    // Room for a whole point at either end.
+    let edge = span * 0.05;
+    let middle = f64::midpoint(low, high);
+    let low = low.min((middle - span / 2.0).max(0.0));
+    let high = high.max((low + span).min(100.0));
+    (low - edge, high + edge)
 }
 
 fn color_of(point: &Point, t: &Tokens) -> Color32 {
@@ -673,17 +773,26 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         styles.insert(style, small.clone());
     }
     // A plot keeps the bounds it began with: other figures are another plot.
-    let drawn = Plot::new(("scatter", top.to_bits()))
+    let shares = points.iter().map(|(_, share, _)| *share);
+    let found = front.scatter();
+    let (left, right) = share_bounds(shares.chain(found.iter().map(|(_, share, _)| *share)));
+    let steps = match right - left {
+        w if w > 50.0 => [100.0, 50.0, 10.0],
+        w if w > 20.0 => [50.0, 10.0, 5.0],
+        _ => [10.0, 5.0, 1.0],
+    };
+    let bounds = [top, left, right].map(f64::to_bits);
+    let drawn = Plot::new(("scatter", bounds))
         .x_axis_label("share of the MACs on the DLA, %")
         .y_axis_label("FPS")
-        .default_x_bounds(-4.0, 104.0)
+        .default_x_bounds(left, right)
         .default_y_bounds(0.0, top)
         .allow_boxed_zoom(false)
         .show_crosshair(false)
         .label_formatter(|_| None)
         .grid_color(t.line)
         .show_background(false)
-        .x_grid_spacer(egui_plot::uniform_grid_spacer(|_| [100.0, 50.0, 10.0]))
+        .x_grid_spacer(egui_plot::uniform_grid_spacer(move |_| steps))
         .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
         .show(&mut inner, |plot| {
             for (precision, line) in &fronts {
@@ -706,11 +815,12 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         if let Some((_, share, fps)) = line.first() {
             let at = PlotPoint::new(share * 100.0, *fps);
             let at = drawn.transform.position_from_point(&at) + Vec2::new(10.0, -12.0);
-            let text = precision.to_string().to_ascii_uppercase();
+            let text = upper(*precision);
             painter.text(at, egui::Align2::LEFT_CENTER, text, theme::small(), t.dim);
         }
     }
-    super::find::front(ui, state, front, &drawn.transform, t, out);
+    let several = !shaped(state).is_empty();
+    super::find::front(ui, state, front, &drawn.transform, several, t, out);
     // The current placement last, over the others, and other batches under all.
     let mut points = points;
     points.sort_by_key(|(i, ..)| {
@@ -743,7 +853,34 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         } else {
             4.5
         };
-        draw_mark(&painter, at, point.mark, color, r, t);
+        let shape = shape_of(point, several);
+        draw_mark(&painter, at, point.mark, shape, color, r, t);
         finish(response, state, i, point, t, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_bounds;
+
+    #[test]
+    fn the_axis_fits_its_points() {
+        for shares in [
+            vec![0.0, 0.01, 0.02],
+            vec![0.0, 1.0],
+            vec![0.4],
+            vec![0.995, 1.0],
+            vec![0.0],
+        ] {
+            let (left, right) = share_bounds(shares.iter().copied());
+            for share in &shares {
+                let x = share * 100.0;
+                assert!(left < x && x < right, "{shares:?}: {left} {right}");
+            }
+            let most = (shares.len() == 2 && shares[1] - shares[0] > 0.9) || right - left < 12.0;
+            assert!(most, "{shares:?}: {left} {right}");
+            assert!(left >= -5.0 && right <= 105.0, "{shares:?}: {left} {right}");
+        }
+        assert_eq!(share_bounds(std::iter::empty()), (-4.0, 104.0));
     }
 }
