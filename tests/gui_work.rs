@@ -266,6 +266,9 @@ fn open_dims_are_asked_for() {
     };
     let mut w = open(options, data);
     assert!(matches!(w.state().dialog, Some(Dialog::Inputs { .. })));
+    let why = w.query_all_by_label_contains("give them with “Input dims…” in the model menu");
+    assert!(why.count() > 0);
+    assert_eq!(w.query_all_by_label_contains("--input").count(), 0);
     w.get_by_role_and_label(Role::TextInput, "Dims of x")
         .focus();
     w.run();

@@ -8,6 +8,49 @@ use crate::placement::Device;
 use super::state::{Open, State};
 use super::tree_view::{Chip, Node, Row, Said};
 
+/// A reason in the window's words: where the command line takes `--input`, the window has a
+/// dialog. Options of other programs stay as they are.
+pub fn in_window(text: &str) -> String {
+    const DIALOG: &str = "with “Input dims…” in the model menu";
+    let mut rest = text;
+    let mut said = String::new();
+    while let Some(at) = rest.find("--input") {
+        let (before, after) = rest.split_at(at);
+        let after = &after["--input".len()..];
+        let value = after.strip_prefix(' ').map(|v| {
+            let end = v.find([' ', ')', '`', ';', '\n']).unwrap_or(v.len());
+            v.split_at(end)
+        });
+        if let Some(start) = before.strip_suffix("give them: ")
+            && let Some((_, tail)) = value
+        {
+            said += &format!("{start}give them {DIALOG}");
+            rest = tail;
+        } else if let Some(start) = before.strip_suffix("give them (")
+            && let Some((_, tail)) = value
+        {
+            said += &format!("{start}give them {DIALOG}");
+            rest = tail.strip_prefix(')').unwrap_or(tail);
+        } else if let Some(start) = before.strip_suffix("Give dims like `")
+            && let Some((value, tail)) = value
+        {
+            let dims = value.rsplit('=').next().unwrap_or(value);
+            said += &format!("{start}Give dims like {dims}");
+            rest = tail.strip_prefix('`').unwrap_or(tail);
+        } else if let Some(start) = before.strip_suffix("(`")
+            && let Some(tail) = after.strip_prefix("`)")
+        {
+            said += &format!("{start}{DIALOG}");
+            rest = tail;
+        } else {
+            said += before;
+            said += "--input";
+            rest = after;
+        }
+    }
+    said + rest
+}
+
 /// What a row is called, what stands behind it in small print, and whether it is a self op.
 pub fn name_and_class(model: &Model, node: Node) -> (Cow<'_, str>, Cow<'_, str>, bool) {
     match node {
@@ -126,4 +169,38 @@ pub fn op_shapes(model: &Model, op: OpId) -> (String, String) {
     };
     let op = model.op(op);
     (join(&op.inputs), join(&op.outputs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_window;
+
+    #[test]
+    fn reasons_speak_of_the_dialog() {
+        let dialog = "with “Input dims…” in the model menu";
+        for (text, said) in [
+            (
+                "input \"x\" has no fixed dims; give them: --input x=1x3x<h>x<w>",
+                format!("input \"x\" has no fixed dims; give them {dialog}"),
+            ),
+            (
+                "give them (--input x=1x3x224x224)",
+                format!("give them {dialog}"),
+            ),
+            (
+                "but it has 4. Give dims like `--input x=1x3x8x8`",
+                "but it has 4. Give dims like 1x3x8x8".to_owned(),
+            ),
+            (
+                "Correct the dims given for its inputs (`--input`); else",
+                format!("Correct the dims given for its inputs {dialog}; else"),
+            ),
+            (
+                "`onnxsim --input 1x3 -o model.onnx` (--inputIOFormats)",
+                "`onnxsim --input 1x3 -o model.onnx` (--inputIOFormats)".to_owned(),
+            ),
+        ] {
+            assert_eq!(in_window(text), said);
+        }
+    }
 }

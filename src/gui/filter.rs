@@ -44,7 +44,7 @@ enum Term {
     Word(String),
     Is(Property),
     /// `is:` with a word that is none; matches nothing.
-    Unknown,
+    Unknown(String),
 }
 
 /// A parsed filter.
@@ -66,7 +66,7 @@ impl Filter {
                     Some(name) => Property::ALL
                         .iter()
                         .find(|(n, ..)| *n == name)
-                        .map_or(Term::Unknown, |(_, p, _)| Term::Is(*p)),
+                        .map_or_else(|| Term::Unknown(name.to_owned()), |(_, p, _)| Term::Is(*p)),
                 }
             })
             .collect();
@@ -86,6 +86,20 @@ impl Filter {
         self.terms.is_empty()
     }
 
+    /// Why nothing can match, where a word after `is:` is none.
+    pub fn unknown(&self) -> Option<String> {
+        let name = self.terms.iter().find_map(|term| match term {
+            Term::Unknown(name) => Some(name),
+            Term::Word(_) | Term::Is(_) => None,
+        })?;
+        let known = Property::ALL.map(|(name, ..)| name);
+        let (last, others) = known.split_last()?;
+        Some(format!(
+            "There is no is:{name}; is: takes {} or {last}",
+            others.join(", ")
+        ))
+    }
+
     /// The range of `name` to highlight: the first word found in it.
     pub fn highlight(&self, name: &str) -> Option<std::ops::Range<usize>> {
         let lower = name.to_ascii_lowercase();
@@ -99,7 +113,7 @@ impl Filter {
                     .or_else(|| tail.and_then(|t| lower.find(t).map(|at| (at, t))))?;
                 Some(at..at + found.len())
             }
-            Term::Is(_) | Term::Unknown => None,
+            Term::Is(_) | Term::Unknown(_) => None,
         })
     }
 
@@ -113,7 +127,7 @@ impl Filter {
         leaf: bool,
     ) -> bool {
         self.terms.iter().all(|term| match term {
-            Term::Unknown => false,
+            Term::Unknown(_) => false,
             Term::Word(word) => word_matches(input.model, node, word, leaf),
             Term::Is(property) => match property {
                 Property::Fallback => leaf && sums.falling > 0,
@@ -183,7 +197,10 @@ mod tests {
             f.terms,
             [Term::Word("layer2.0".into()), Term::Is(Property::Fallback)]
         );
-        assert_eq!(Filter::parse("is:nonsense").terms, [Term::Unknown]);
+        assert_eq!(
+            Filter::parse("is:nonsense").terms,
+            [Term::Unknown("nonsense".into())]
+        );
         assert!(Filter::parse("  ").is_empty());
     }
 

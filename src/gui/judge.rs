@@ -17,6 +17,7 @@ use crate::plan::{Fallback, Plan, Planner, Summary};
 use crate::target::Target;
 use crate::target::dla_rules::Verdict;
 
+use super::explain::in_window;
 use super::jobs::Waker;
 
 /// What no placement changes: the rules' word and the cost of every op.
@@ -224,7 +225,8 @@ fn serve(
             let judged = placement.resolve(model).map(|resolved| {
                 let plan = planner.plan_resolved(&placement, &resolved);
                 let estimate = estimator.estimate(&plan);
-                let summary = plan.summary(model);
+                let mut summary = plan.summary(model);
+                summary.refused = summary.refused.as_deref().map(in_window);
                 Arc::new(Judgement {
                     revision,
                     resolved,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::command::Command;
+use super::explain::in_window;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +54,8 @@ impl Message {
     pub fn error(title: String, detail: &str, remedy: &str) -> Self {
         Self {
             severity: Severity::Error,
-            remedy: remedy.to_owned(),
-            ..Self::info(title, detail)
+            remedy: in_window(remedy),
+            ..Self::info(title, &in_window(detail))
         }
     }
 

@@ -7,6 +7,7 @@ use crate::plan::{Fallback, Lint, Severity};
 use crate::target::dla_rules::{Refusal, Verdict};
 
 use super::super::command::Command;
+use super::super::explain::in_window;
 use super::super::judge::Judgement;
 use super::super::state::{Open, State};
 use super::super::theme::{self, Tokens};
@@ -126,7 +127,7 @@ fn refusal_card(
             ("Allowed", refusal.rule.allowed.to_owned()),
         ];
         if let Some(fix) = &refusal.fix {
-            rows.push(("Fix", fix.to_string()));
+            rows.push(("Fix", in_window(fix)));
         }
         rows.push(("Rule", refusal.rule.id.to_owned()));
         facts(ui, "refusal facts", t, &rows);

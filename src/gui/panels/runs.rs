@@ -9,6 +9,7 @@ use crate::engine::{Outcome, RowSite, Run};
 use crate::figure::short;
 
 use super::super::command::Command;
+use super::super::explain::in_window;
 use super::super::runs::{Act, Column, Ended, RunRow, Runs, date, when, worth_reading};
 use super::super::state::State;
 use super::super::theme::{self, PAD, Tokens};
@@ -78,11 +79,14 @@ fn empty(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
                 out.push(command);
             }
             ui.add_space(10.0);
-            ui.set_max_width(420.0);
-            for line in why_not {
-                let text = RichText::new(line).font(theme::small()).color(t.faint);
-                ui.add(Label::new(text).wrap());
-            }
+            let beside = ((ui.available_width() - 420.0) / 2.0).clamp(PAD, 120.0) as i8;
+            let margin = egui::Margin::symmetric(beside, 0);
+            egui::Frame::new().inner_margin(margin).show(ui, |ui| {
+                for line in why_not {
+                    let text = RichText::new(line).font(theme::small()).color(t.faint);
+                    ui.add(Label::new(text).wrap());
+                }
+            });
         } else if let Some(why) = Command::Profile.unavailable(state) {
             ui.set_max_width(420.0);
             ui.add(Label::new(RichText::new(why).color(t.dim)).wrap());
@@ -493,7 +497,14 @@ fn details(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens) {
         }
         Err(failure) => {
             let title = format!("{} while {}", row.ended.text(), failure.stage.label());
-            note(ui, t.error_soft, t.error, &title, &failure.message, t);
+            note(
+                ui,
+                t.error_soft,
+                t.error,
+                &title,
+                &in_window(&failure.message),
+                t,
+            );
             ui.add_space(4.0);
             facts(
                 ui,

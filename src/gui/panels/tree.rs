@@ -90,14 +90,16 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     });
     ui.data_mut(|d| d.remove_temp::<bool>(follow_id()));
     if rows.len() <= 1 && !state.filter.is_empty() {
-        let at = drawn.inner_rect.center_top() + Vec2::new(0.0, 60.0);
-        ui.painter().text(
-            at,
-            egui::Align2::CENTER_CENTER,
-            "Nothing matches the filter",
-            theme::body(),
-            t.dim,
-        );
+        let text = state
+            .filter
+            .unknown()
+            .unwrap_or_else(|| "Nothing matches the filter".into());
+        let top = drawn.inner_rect.with_min_y(drawn.inner_rect.top() + 50.0);
+        let room = top.shrink2(Vec2::new(24.0, 0.0));
+        let mut lines = ui.new_child(egui::UiBuilder::new().max_rect(room));
+        lines.vertical_centered(|ui| {
+            ui.add(egui::Label::new(egui::RichText::new(text).color(t.dim)).wrap());
+        });
     }
 }
 
