@@ -24,23 +24,23 @@ pub fn in_window(text: &str) -> String {
         if let Some(start) = before.strip_suffix("give them: ")
             && let Some((_, tail)) = value
         {
-            said += &format!("{start}give them {DIALOG}");
+            said.extend([start, "give them ", DIALOG]);
             rest = tail;
         } else if let Some(start) = before.strip_suffix("give them (")
             && let Some((_, tail)) = value
         {
-            said += &format!("{start}give them {DIALOG}");
+            said.extend([start, "give them ", DIALOG]);
             rest = tail.strip_prefix(')').unwrap_or(tail);
         } else if let Some(start) = before.strip_suffix("Give dims like `")
             && let Some((value, tail)) = value
         {
             let dims = value.rsplit('=').next().unwrap_or(value);
-            said += &format!("{start}Give dims like {dims}");
+            said.extend([start, "Give dims like ", dims]);
             rest = tail.strip_prefix('`').unwrap_or(tail);
         } else if let Some(start) = before.strip_suffix("(`")
             && let Some(tail) = after.strip_prefix("`)")
         {
-            said += &format!("{start}{DIALOG}");
+            said.extend([start, DIALOG]);
             rest = tail;
         } else {
             said += before;

@@ -421,7 +421,7 @@ fn share_bounds(shares: impl Iterator<Item = f64>) -> (f64, f64) {
     if low > high {
         return (-4.0, 104.0);
     }
-    let span = (high - low).max(10.0);
+    let span = (high - low).max(1.0);
     // Room for a whole point at either end.
     let edge = span * 0.05;
     let middle = f64::midpoint(low, high);
@@ -779,21 +779,29 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
     let steps = match right - left {
         w if w > 50.0 => [100.0, 50.0, 10.0],
         w if w > 20.0 => [50.0, 10.0, 5.0],
-        _ => [10.0, 5.0, 1.0],
+        w if w > 4.0 => [10.0, 5.0, 1.0],
+        _ => [1.0, 0.5, 0.1],
     };
     let bounds = [top, left, right].map(f64::to_bits);
-    let drawn = Plot::new(("scatter", bounds))
+    // So it is shown whole again, where it was moved or enlarged, on a double click.
+    let resets = egui::Id::unique("scatter resets");
+    let again: u32 = ui.data(|d| d.get_temp(resets)).unwrap_or_default();
+    let drawn = Plot::new(("scatter", bounds, again))
         .x_axis_label("share of the MACs on the DLA, %")
         .y_axis_label("FPS")
         .default_x_bounds(left, right)
         .default_y_bounds(0.0, top)
         .allow_boxed_zoom(false)
+        .allow_double_click_reset(false)
         .show_crosshair(false)
         .label_formatter(|_| None)
         .grid_color(t.line)
         .show_background(false)
         .x_grid_spacer(egui_plot::uniform_grid_spacer(move |_| steps))
-        .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
+        .x_axis_formatter(|mark, _| {
+            let digits = usize::from(mark.step_size < 1.0);
+            format!("{:.digits$}", mark.value)
+        })
         .show(&mut inner, |plot| {
             for (precision, line) in &fronts {
                 let line: Vec<[f64; 2]> = line
@@ -808,6 +816,9 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
                 );
             }
         });
+    if drawn.response.double_clicked() {
+        ui.data_mut(|d| d.insert_temp(resets, again.wrapping_add(1)));
+    }
     let frame = *drawn.transform.frame();
     let painter = ui.painter().with_clip_rect(frame);
     for (precision, line) in &fronts {
