@@ -17,8 +17,10 @@ impl Call<'_> {
     /// The first pair of inputs that contradict each other.
     pub fn clash(&self) -> Option<Clash> {
         match self.op {
-            "Conv" | "ConvInteger" => self.convolution(1, 2),
-            "QLinearConv" => self.convolution(3, 8),
+            "Conv" => self.convolution(1, Some(2)),
+            // Its third input is a zero point.
+            "ConvInteger" => self.convolution(1, None),
+            "QLinearConv" => self.convolution(3, Some(8)),
             "ConvTranspose" => self.transposed_convolution(),
             "Gemm" => self.gemm(),
             "MatMul" | "MatMulInteger" => self.product(1),
@@ -79,7 +81,7 @@ impl Call<'_> {
         }))
     }
 
-    fn convolution(&self, weight: usize, bias: usize) -> Option<Clash> {
+    fn convolution(&self, weight: usize, bias: Option<usize>) -> Option<Clash> {
         let rank = match self.window_ranks(weight)? {
             Ok(rank) => rank,
             Err(clash) => return Some(clash),
@@ -109,7 +111,7 @@ impl Call<'_> {
             });
         }
         let what = |w, b| format!("the weight makes {w} channels, the bias has {b}");
-        self.differ((weight, 0, rank), (bias, 0, 1), what)
+        self.differ((weight, 0, rank), (bias?, 0, 1), what)
     }
 
     fn transposed_convolution(&self) -> Option<Clash> {

@@ -271,6 +271,11 @@ impl Window {
             let Some(d) = *d else { return Some(None) };
             let stride = *self.stride.get(i)?;
             let extra = u64::try_from(extra.get(i).copied().unwrap_or(0)).ok()?;
+            let same = matches!(self.padding, Padding::SameUpper | Padding::SameLower);
+            if same && stride > self.extent(i)? {
+                // ONNX Runtime makes it smaller than the specification says.
+                return Some(None);
+            }
             let full = stride
                 .checked_mul(d.checked_sub(1)?)?
                 .checked_add(extra)?
@@ -944,7 +949,13 @@ impl<'a> Call<'a> {
         let x = self.dims(0)?;
         let window = Window::read(self.attrs, None)?;
         let mut out: Dims = x.get(..2)?.to_vec();
-        out.extend(window.outputs(x.get(2..)?)?);
+        let same = matches!(window.padding, Padding::SameUpper | Padding::SameLower);
+        if same && window.dilation.iter().any(|d| *d > 1) {
+            // ONNX Runtime leaves the dilation out, against the specification.
+            out.resize(x.len(), None);
+        } else {
+            out.extend(window.outputs(x.get(2..)?)?);
+        }
         Some(out)
     }
 

@@ -925,6 +925,37 @@ fn unknown_dims_agree_with_everything() {
 }
 
 #[test]
+fn what_runtimes_take_is_not_refused() {
+    // A zero point of one element, which is no bias.
+    let conv = node("ConvInteger", "c", &["x", "w", "zero"], &["y"]);
+    let weights = vec![weight("w", &[4, 3, 3, 3]), weight("zero", &[1])];
+    let mut g = graph(vec![conv], weights);
+    g.input = vec![info("x", &[1, 3, 8, 8])];
+    read(g, 13).unwrap();
+
+    // Sizes that runtimes do not agree on are left open, so that what follows may differ.
+    let window = |op: &str, stride: i64, dilation: i64| {
+        let mut n = node(op, "n", &["x", "w"], &["y"])
+            .list("kernel_shape", &[2, 2])
+            .list("strides", &[stride, stride])
+            .list("dilations", &[dilation, dilation])
+            .text("auto_pad", "SAME_UPPER");
+        if op == "MaxPool" {
+            n.input.truncate(1);
+        }
+        let mut g = graph(vec![n], vec![weight("w", &[3, 3, 2, 2])]);
+        g.input = vec![info("x", &[1, 3, 8, 8])];
+        let model = read(g, 13).unwrap();
+        let op = &model.ops[0];
+        model.tensor(op.outputs[0]).shape.clone()
+    };
+    assert_eq!(window("MaxPool", 1, 2), None);
+    assert_eq!(window("MaxPool", 1, 1), Some(vec![1, 3, 8, 8]));
+    assert_eq!(window("ConvTranspose", 3, 1), None);
+    assert_eq!(window("ConvTranspose", 2, 1), Some(vec![1, 3, 16, 16]));
+}
+
+#[test]
 fn only_known_dims_contradict() {
     let conv = node("Conv", "c", &["x", "w"], &["y"]);
     let mut g = graph(vec![conv], vec![weight("w", &[4, 3, 3, 3])]);
