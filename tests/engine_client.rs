@@ -124,8 +124,8 @@ fn a_good_worker() {
     assert!(log.contains(&"stray words"), "{log:?}");
 }
 
-/// A profile in three processes; each runs `body`, where `$n` counts them.
-fn thrice(body: &str) -> (Run, Vec<String>) {
+/// A profile in three processes; each runs `body`, where `$n` counts them. Cancelled at `cancel`.
+fn thrice(body: &str, cancel: &str) -> (Run, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let body = format!(
         "read request; echo >>$1/n; n=$(wc -l <$1/n)\n{}{body}",
@@ -139,7 +139,11 @@ fn thrice(body: &str) -> (Run, Vec<String>) {
         if let Update::Progress { detail, .. } = u {
             heard.push(detail.clone());
         }
-        ControlFlow::Continue(())
+        if heard.last().is_some_and(|d| d == cancel) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     (run, heard)
 }
@@ -170,7 +174,7 @@ fn processes_measure_one_after_the_other() {
     let body = each(1, &[at.clone(), measured(100.0, vec![])])
         + &each(2, &[at.clone(), cached(400.0)])
         + &each(3, &[at.clone(), cached(160.0)]);
-    let (run, heard) = thrice(&body);
+    let (run, heard) = thrice(&body, "never");
     let m = run.measurement().unwrap();
     assert_eq!((m.fps.value, m.fps.min, m.fps.max), (160.0, 100.0, 400.0));
     assert_eq!((m.fps.repeats, m.fps_samples.len()), (15, 15));
@@ -186,12 +190,41 @@ fn processes_measure_one_after_the_other() {
 
     // What one process cannot do, the run cannot.
     let body = each(1, &[measured(100.0, vec![])]) + "[ $n = 1 ] || exit 3";
-    let (run, _) = thrice(&body);
+    let (run, _) = thrice(&body, "never");
     let f = failure(&run);
     assert_eq!(f.kind, ErrorKind::Crashed);
     assert!(f.message.starts_with("process 2 of 3: "), "{}", f.message);
-    let (run, _) = thrice(&say(&[measured(100.0, vec![])]));
-    assert!(failure(&run).message.contains("built another one"));
+    let (run, _) = thrice(&say(&[measured(100.0, vec![])]), "never");
+    assert!(
+        failure(&run)
+            .message
+            .contains("another build is another engine")
+    );
+    // No second build is waited for.
+    let parse = encode(Event::Progress {
+        stage: Stage::Parse,
+        fraction: None,
+        detail: String::new(),
+    });
+    let body = each(1, &[measured(100.0, vec![])]) + &each(2, &[parse]) + "[ $n = 1 ] || sleep 60";
+    let begun = Instant::now();
+    let (run, _) = thrice(&body, "never");
+    assert!(
+        failure(&run)
+            .message
+            .contains("another build is another engine")
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5));
+
+    // A cancel keeps what was measured.
+    let body = each(1, &[measured(100.0, vec![])])
+        + &each(2, &[cached(300.0)])
+        + &each(3, &[at])
+        + "[ $n != 3 ] || sleep 60";
+    let (run, _) = thrice(&body, "(process 3 of 3) timing");
+    assert_eq!(run.measurement().unwrap().process_fps, [100.0, 300.0]);
+    let last = &run.log.last().unwrap().text;
+    assert!(last.contains("cancelled after 2 of 3"), "{last}");
 }
 
 #[test]

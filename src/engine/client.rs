@@ -950,7 +950,7 @@ pub fn probe(
 /// Builds and measures one engine. `on` hears what happens, at least ten times a second, and
 /// cancels with `Break`. With a plan the run carries the comparison against it. Where more than one
 /// process is asked for ([`Timing::processes`](super::Timing)), the first builds and the others
-/// measure what it built; the run holds the samples of all.
+/// measure what it built; the run holds the samples of all, or after a cancel of those that ended.
 pub fn profile(
     worker: &WorkerCommand,
     limits: Limits,
@@ -969,7 +969,15 @@ pub fn profile(
         let Outcome::Finished(measured) = &mut run.outcome else {
             break;
         };
+        let mut rebuilds = false;
         let mut label = |update: &Update| match update {
+            Update::Progress {
+                stage: Stage::Parse,
+                ..
+            } => {
+                rebuilds = true;
+                ControlFlow::Break(())
+            }
             Update::Progress {
                 stage,
                 fraction,
@@ -987,20 +995,25 @@ pub fn profile(
         run.log.extend(next.log.into_iter().filter(worth));
         match next.outcome {
             Outcome::Finished(more) if more.cached => measured.join(*more),
-            Outcome::Finished(_) => {
+            Outcome::Failed(f) if f.kind == ErrorKind::Cancelled && !rebuilds => {
+                let text = format!("cancelled after {} of {processes} processes", nth - 1);
+                run.log.push(LogLine::new(Level::Warning, &text));
+                break;
+            }
+            Outcome::Failed(mut failure) if !rebuilds => {
+                failure.message = format!("process {nth} of {processes}: {}", failure.message);
+                run.outcome = Outcome::Failed(failure);
+            }
+            _ => {
                 let message = format!(
-                    "process {nth} of {processes} found no engine in the cache and built another \
-                     one: is there room on the disk, and may dlaplan write there?"
+                    "process {nth} of {processes} found no engine in the cache, and another build \
+                     is another engine: is there room on the disk, and may dlaplan write there?"
                 );
                 run.outcome = Outcome::Failed(Failure {
                     kind: ErrorKind::Refused,
                     stage: Stage::Check,
                     message,
                 });
-            }
-            Outcome::Failed(mut failure) => {
-                failure.message = format!("process {nth} of {processes}: {}", failure.message);
-                run.outcome = Outcome::Failed(failure);
             }
         }
     }

@@ -244,8 +244,7 @@ pub fn unpacked(request: &Request, folder: &Path, cache: Option<&Path>) -> Reque
 }
 
 /// The other end: takes a parcel from the client, or finds that it is here already, and says
-/// where. No other worker removes the parcel while the file that is
-/// returned stays open.
+/// where. No other worker removes the parcel while the file that is returned stays open.
 ///
 /// # Errors
 /// The parcel is not sound, or cannot be stored. Where it would not fit on the disk, that is said

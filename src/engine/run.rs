@@ -498,6 +498,15 @@ pub struct Summary {
     pub max: f64,
 }
 
+/// Latency samples a run keeps; one process's percentiles are of all.
+const KEPT_SAMPLES: usize = 1000;
+
+/// At most [`KEPT_SAMPLES`], evenly taken, so that the shape over time stays.
+pub(super) fn thinned(samples: &[f64]) -> Vec<f64> {
+    let step = samples.len().div_ceil(KEPT_SAMPLES).max(1);
+    samples.iter().copied().step_by(step).collect()
+}
+
 /// Median and extremes; `None` without samples.
 pub fn summarise(samples: &[f64]) -> Option<Summary> {
     let mut sorted = samples.to_vec();
@@ -533,7 +542,8 @@ impl Measurement {
     }
 
     /// Takes in what another process measured of the same engine: samples, and CPU time as the
-    /// mean of the processes.
+    /// mean of the processes. Percentiles are then those of the samples that are kept, the extremes
+    /// still those of all.
     pub fn join(&mut self, other: Self) {
         if self.process_fps.is_empty() {
             self.process_fps.push(self.fps.value);
@@ -542,13 +552,22 @@ impl Measurement {
         self.process_fps.push(other.fps.value);
         self.fps_samples.extend(other.fps_samples);
         self.latency_samples_ms.extend(other.latency_samples_ms);
+        let (min, max) = (
+            self.latency.min.min(other.latency.min),
+            self.latency.max.max(other.latency.max),
+        );
         let source = Arc::clone(&self.fps.source);
         if let Some(fps) = Self::measured(&self.fps_samples, source) {
             self.fps = fps;
         }
         if let Some(latency) = Latency::of(&self.latency_samples_ms) {
-            self.latency = latency;
+            self.latency = Latency {
+                min,
+                max,
+                ..latency
+            };
         }
+        self.latency_samples_ms = thinned(&self.latency_samples_ms);
         let cpu = self.cpu_us_per_iteration * before + other.cpu_us_per_iteration;
         self.cpu_us_per_iteration = cpu / (before + 1.0);
     }

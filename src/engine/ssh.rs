@@ -97,6 +97,9 @@ impl Host {
             // A link that is cut is noticed within 20 s.
             "ServerAliveInterval=5",
             "ServerAliveCountMax=3",
+            // Of a link of our own, not of one that another ssh keeps open.
+            "ControlMaster=no",
+            "ControlPath=none",
             "ClearAllForwardings=yes",
             "ForwardAgent=no",
             "ForwardX11=no",

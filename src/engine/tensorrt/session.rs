@@ -14,6 +14,7 @@ use crate::engine::protocol::{Built, Command, Report};
 use crate::engine::request::{NumericReference, Request};
 use crate::engine::run::{
     Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage, dla_refusal,
+    thinned,
 };
 use crate::engine::weights::{self, Ready};
 use crate::engine::worker::{Refusal, wait_for_go};
@@ -30,8 +31,6 @@ use super::timing::{Bound, Outputs, Pace, RunError, compare};
 
 /// Inferences of the profiled run.
 const PROFILED: usize = 100;
-/// Latency samples a run keeps; the percentiles are of all.
-const KEPT_SAMPLES: usize = 1000;
 /// Longest time for the profiled run.
 const PROFILE_BUDGET: Duration = Duration::from_secs(5);
 
@@ -484,12 +483,6 @@ struct Timed {
     latency_ms: Vec<f64>,
     cpu_us: f64,
     beats: Vec<(u64, u64)>,
-}
-
-/// Evenly taken, so that the shape over time stays.
-fn thinned(samples: &[f64]) -> Vec<f64> {
-    let step = samples.len().div_ceil(KEPT_SAMPLES).max(1);
-    samples.iter().copied().step_by(step).collect()
 }
 
 fn alone(
