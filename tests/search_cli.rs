@@ -91,6 +91,14 @@ fn the_best_is_written_for_the_other_commands() {
         written.placement.resolve(&model).unwrap();
     }
     assert!(!dir.path().join("two.json").exists());
+    for (path, word) in [
+        (at("none/x.json"), "no folder"),
+        (dir.path().display().to_string(), "is a folder"),
+        (at("a,b.json"), "comma"),
+    ] {
+        let error = search(&format!("bundled:resnet18 -o {path}")).unwrap_err();
+        assert!(format!("{error:#}").contains(word), "{path}: {error:#}");
+    }
     let error = search(&format!("bundled:resnet18 --goal pipeline -o {one}")).unwrap_err();
     assert!(format!("{error:#}").contains("cut the model"), "{error:#}");
 }

@@ -77,11 +77,15 @@ impl ModelArgs {
             None => load(Path::new(&self.model), &options),
         };
         let model = model.map_err(|e| match from.iter().find(|(_, inputs)| e.blames(inputs)) {
-            Some((path, _)) => DocumentError::Inputs {
-                path: path.to_path_buf(),
-                source: Box::new(e),
+            Some((path, _)) => {
+                let made_for = files.iter().find(|(p, _)| p == path);
+                let name = made_for.map_or("", |(_, document)| &*document.model.name);
+                anyhow::Error::from(DocumentError::Inputs {
+                    path: path.to_path_buf(),
+                    source: Box::new(e),
+                })
+                .context(format!("a placement made for {name:?}"))
             }
-            .into(),
             None => anyhow::Error::from(e),
         })?;
         Ok((model, options.inputs))

@@ -21,7 +21,7 @@ use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
 use crate::plan::{Planner, plan};
 use crate::search::bench::EngineBench;
-use crate::search::confirm::{Confirmed, Event, confirm};
+use crate::search::confirm::{Confirmed, Engine, Event, confirm};
 use crate::search::problem::Problem;
 use crate::search::solve::{Aim, Solution, minimise};
 use crate::search::space::Space;
@@ -124,8 +124,8 @@ pub struct SearchArgs {
     #[arg(long)]
     pub no_cache: bool,
 
-    /// Writes the best proposal as a placement file for --placement; of several engines one each,
-    /// numbered, for --together.
+    /// Writes the best as a placement file for --placement: with --confirm the fastest that was
+    /// measured, else the first proposal. Of several engines one file each, numbered, for --together.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// The answer as JSON on stdout, progress as JSON lines on stderr.
@@ -237,6 +237,9 @@ struct Report<'a> {
     /// What --confirm measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     confirmed: Option<&'a Confirmed>,
+    /// Where --output puts the best, a file for each engine.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    written: &'a [PathBuf],
 }
 
 /// Runs the command.
@@ -260,11 +263,8 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
     let planner = Planner::new(&model, &target, &config);
     let estimator = history::estimator(&planner);
     let request = args.request()?;
-    if args.output.is_some() && args.goal == GoalName::Pipeline {
-        bail!(
-            "--output: the stages of a pipeline are engines of parts of the model, and no placement \
-             of the whole says that; --json names the tensors to cut the model at"
-        );
+    if let Some(path) = &args.output {
+        may_write(path, &request.goal)?;
     }
     if let Some(path) = &args.dump_problem {
         dump(path, &estimator, &request)?;
@@ -280,9 +280,11 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
         None
     };
     watch.bar.finish_and_clear();
-    let difference = difference(args, &estimator, &answer)?;
-    let written = match &args.output {
-        Some(path) => save_best(path, &estimator, &answer)?,
+    let started = from.first().map(|(_, file)| &file.placement);
+    let difference = difference(started, &estimator, &answer)?;
+    let best = best(&answer, confirmed.as_ref());
+    let files = match &args.output {
+        Some(path) => names(path, best.len()),
         None => Vec::new(),
     };
     let mut out = super::terminal::stdout();
@@ -295,6 +297,7 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
             answer: &answer,
             difference: &difference,
             confirmed: confirmed.as_ref(),
+            written: &files,
         };
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
@@ -303,7 +306,14 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
         for line in confirmed.iter().flat_map(measured) {
             writeln!(out, "{line}")?;
         }
-        match &written[..] {
+    }
+    // Last, so that the answer is out whatever becomes of the files.
+    for (file, engine) in files.iter().zip(&best) {
+        let document = Document::of(&model, &target, &engine.config, &engine.placement);
+        save_atomic(file, document.to_json().as_bytes())?;
+    }
+    if !args.json {
+        match &files[..] {
             [] => {}
             [one] => writeln!(out, "written: --placement {}", one.display())?,
             many => {
@@ -315,37 +325,62 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the best proposal's engines; returns where.
-fn save_best(path: &Path, estimator: &Estimator<'_, '_>, answer: &Answer) -> Result<Vec<PathBuf>> {
-    let planner = estimator.planner();
-    let engines = answer.proposals.first().map_or(&[][..], |p| &p.engines);
-    let mut written = Vec::new();
-    for (engine, number) in engines.iter().zip(1..) {
-        let file = if engines.len() == 1 {
-            path.to_owned()
-        } else {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            path.with_file_name(format!("{stem}-{number}.json"))
-        };
-        let (config, placement) = (&engine.config, &engine.placement);
-        let document = Document::of(planner.model(), planner.target(), config, placement);
-        save_atomic(&file, document.to_json().as_bytes())?;
-        written.push(file);
+/// Refuses before the work what could not be written after it.
+fn may_write(path: &Path, goal: &Goal) -> Result<()> {
+    let shown = path.display();
+    if matches!(goal, Goal::Pipeline { .. }) {
+        bail!(
+            "--output: the stages of a pipeline are engines of parts of the model, and no placement \
+             of the whole says that; --json names the tensors to cut the model at"
+        );
     }
-    Ok(written)
+    let folder = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => bail!("--output {shown}: name a file"),
+    };
+    if path.is_dir() || path.file_name().is_none() {
+        bail!("--output {shown} is a folder: name a file in it");
+    }
+    if !folder.is_dir() {
+        bail!("--output {shown}: there is no folder {}", folder.display());
+    }
+    if path.to_string_lossy().contains(',') {
+        bail!("--output {shown}: --together takes no file with a comma in its name");
+    }
+    Ok(())
+}
+
+/// The engines of the fastest that was measured, else of the best proposal.
+fn best(answer: &Answer, confirmed: Option<&Confirmed>) -> Vec<Engine> {
+    let measured = confirmed.and_then(Confirmed::best);
+    match (measured, answer.proposals.first()) {
+        (Some(trial), _) => trial.setup.engines.clone(),
+        (None, Some(p)) => p.trial().map_or_else(Vec::new, |t| t.setup.engines),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// A file for each engine: `best.json`, or `best-1.json`, `best-2.json`.
+fn names(path: &Path, engines: usize) -> Vec<PathBuf> {
+    if engines < 2 {
+        return vec![path.to_owned(); engines];
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    let dot = if extension.is_empty() { "" } else { "." };
+    (1..=engines)
+        .map(|number| path.with_file_name(format!("{stem}-{number}{dot}{extension}")))
+        .collect()
 }
 
 fn difference(
-    args: &SearchArgs,
+    from: Option<&Placement>,
     estimator: &Estimator<'_, '_>,
     answer: &Answer,
 ) -> Result<Vec<Move>> {
-    let from = match &args.from {
-        None => Placement::default(),
-        Some(path) => Document::load(path)?.placement,
-    };
     let planner = estimator.planner();
-    let from = planner.plan_placement(&from)?;
+    let from = planner.plan_placement(from.unwrap_or(&Placement::default()))?;
     match answer.proposals.first().map(|p| &p.engines[..]) {
         Some([engine]) => {
             let to = planner.plan_placement(&engine.placement)?;
@@ -728,4 +763,43 @@ fn proposal(p: &Proposal) -> Vec<String> {
         ));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx::load_bundled;
+    use crate::search::confirm::Trial;
+
+    #[test]
+    fn what_was_measured_counts_more_than_the_estimate() {
+        let model = load_bundled("resnet18").unwrap();
+        let (target, config) = (Target::default(), EngineConfig::default());
+        let planner = Planner::new(&model, &target, &config);
+        let estimator = Estimator::new(&planner);
+        let request = Request::new(Goal::Latency);
+        let answer = search(&estimator, &request, &mut |_| ControlFlow::Continue(())).unwrap();
+        let proposed = answer.trials().pop().unwrap();
+        assert_eq!(best(&answer, None).len(), 1);
+        let mut fastest: Trial = answer.trials().into_iter().find(|t| t.baseline).unwrap();
+        fastest.setup.engines[0].placement = Placement::all(Device::Dla);
+        let mut confirmed = Confirmed {
+            trials: vec![fastest.clone(), proposed],
+            cancelled: false,
+        };
+        // Nothing measured: the estimate's.
+        assert_ne!(best(&answer, Some(&confirmed)), fastest.setup.engines);
+        confirmed.trials[0].measured = engine::Measurement::measured(&[9.0; 5], "here");
+        assert_eq!(best(&answer, Some(&confirmed)), fastest.setup.engines);
+    }
+
+    #[test]
+    fn engines_share_a_name() {
+        let names = |path: &str, n| names(Path::new(path), n);
+        assert_eq!(names("a/b.json", 1), [Path::new("a/b.json")]);
+        let two = ["a/b-1.txt", "a/b-2.txt"].map(PathBuf::from);
+        assert_eq!(names("a/b.txt", 2), two);
+        assert_eq!(names("b", 2), ["b-1", "b-2"].map(PathBuf::from));
+        assert!(names("b", 0).is_empty());
+    }
 }

@@ -164,6 +164,17 @@ pub struct ModelInput {
     pub declared: Vec<Dim>,
 }
 
+impl ModelInput {
+    /// The dims, where the file fixes all of them.
+    pub fn fixed(&self) -> Option<Vec<u64>> {
+        let dim = |d: &Dim| match d {
+            Dim::Fixed(n) => Some(*n),
+            Dim::Symbolic(_) => None,
+        };
+        self.declared.iter().map(dim).collect()
+    }
+}
+
 /// Where a model came from.
 #[derive(Clone, Debug, Serialize)]
 pub struct Source {
@@ -299,12 +310,8 @@ impl Model {
         let given = |input: &ModelInput| {
             let tensor = self.tensor(input.tensor);
             let dims = tensor.shape.as_ref()?;
-            let declared = input.declared.iter().map(|d| match d {
-                Dim::Fixed(n) => Some(*n),
-                Dim::Symbolic(_) => None,
-            });
-            let own = declared.eq(dims.iter().map(|d| Some(*d)));
-            (!own).then(|| (tensor.name.to_string(), dims.clone()))
+            let own = input.fixed();
+            (own.as_ref() != Some(dims)).then(|| (tensor.name.to_string(), dims.clone()))
         };
         self.inputs.iter().filter_map(given).collect()
     }

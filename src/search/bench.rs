@@ -8,7 +8,7 @@ use crate::estimate::Estimator;
 use crate::estimate::board::{BoardFile, shipped};
 use crate::estimate::calibration::own::{OwnRun, refit};
 use crate::figure::{Figure, Measured};
-use crate::model::Model;
+use crate::model::{Model, ModelInput};
 use crate::plan::Planner;
 use crate::target::Target;
 
@@ -55,7 +55,9 @@ impl<'b> EngineBench<'b> {
             keep,
             runs: earlier
                 .into_iter()
-                .filter(|r| &r.model.structure_hash == hash && same_terms(&r.request, &template))
+                .filter(|r| {
+                    &r.model.structure_hash == hash && same_terms(model, &r.request, &template)
+                })
                 .collect(),
             template,
             board: file.clone(),
@@ -99,10 +101,21 @@ impl<'b> EngineBench<'b> {
     }
 }
 
-/// Whether two requests measure alike, placement and config apart.
-fn same_terms(a: &Request, b: &Request) -> bool {
-    (&a.inputs, &a.calibration, a.pools, a.tactic_sources)
-        == (&b.inputs, &b.calibration, b.pools, b.tactic_sources)
+/// Whether a request of the past measures as the template does, placement and config apart. Dims
+/// are compared as they are in force, however they were said.
+fn same_terms(model: &Model, past: &Request, template: &Request) -> bool {
+    let dims = |input: &ModelInput| {
+        let tensor = model.tensor(input.tensor);
+        let said = past.inputs.get(&*tensor.name).cloned();
+        said.or_else(|| input.fixed()) == tensor.shape
+    };
+    model.inputs.iter().all(dims)
+        && (&past.calibration, past.pools, past.tactic_sources)
+            == (
+                &template.calibration,
+                template.pools,
+                template.tactic_sources,
+            )
 }
 
 /// The figure of runs that are all of a setup.
