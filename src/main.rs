@@ -53,7 +53,8 @@ fn misspelt(word: &std::ffi::OsStr) -> Option<(String, String)> {
     if text.starts_with('-') || std::path::Path::new(word).exists() {
         return None;
     }
-    let program = Program::command();
+    let mut program = Program::command();
+    program.build();
     let commands = program.get_subcommands().map(|c| c.get_name().to_owned());
     let (slips, command) = commands
         .map(|c| (strsim::osa_distance(text, &c), c))

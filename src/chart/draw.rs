@@ -1,5 +1,5 @@
-//! Drawing with plotters onto SVG, which resvg turns into PNG. The font is embedded, so a chart looks the same
-//! everywhere and needs no font on the machine.
+//! Drawing with plotters onto SVG, which resvg turns into PNG. The font is embedded, so a chart
+//! looks the same everywhere and needs no font on the machine.
 
 use std::sync::OnceLock;
 
@@ -104,7 +104,7 @@ impl Chart {
             let area = SVGBackend::with_string(&mut text, self.size()).into_drawing_area();
             self.draw(&area, palette)?;
         }
-        Ok(text)
+        Ok(text.replace(|c| !in_xml(c), "\u{fffd}"))
     }
 
     /// The chart as a PNG file, [`SHARPNESS`] times as large as the SVG and drawn from it.
@@ -323,6 +323,11 @@ pub(crate) fn load_font() -> Result<(), DrawError> {
     }
 }
 
+/// Whether XML 1.0 has the character; a file's name may be anything.
+fn in_xml(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
 fn colour_of(point: &Point, c: &Colours) -> RGBColor {
     match (point.mark, point.current) {
         (Mark::Published, _) => c.published,
@@ -472,6 +477,19 @@ mod tests {
         assert!(svg.contains("another batch") && svg.contains("this placement"));
         chart.points.truncate(1);
         assert!(!chart.svg(Palette::Light).unwrap().contains("Pareto front"));
+    }
+
+    #[test]
+    fn names_cannot_break_a_chart() {
+        let mut chart = sample();
+        chart.title = "a\u{1}b <&> \u{ffff}".into();
+        chart.points[0].label = "x\u{2}".into();
+        let svg = chart.svg(Palette::Light).unwrap();
+        assert!(
+            svg.chars().all(in_xml) && svg.contains("a\u{fffd}b &lt;&amp;&gt;"),
+            "{svg}"
+        );
+        chart.png(Palette::Light).unwrap();
     }
 
     #[test]

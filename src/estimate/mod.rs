@@ -66,10 +66,6 @@ struct Hot {
 }
 
 impl Costed {
-    fn works(&self) -> Vec<Work> {
-        self.unit.parts.iter().map(|p| p.work).collect()
-    }
-
     /// One part's share of a kernel of merged convolutions, by its work.
     fn share(&self, part: &Part) -> f64 {
         let all: f64 = self.unit.parts.iter().map(|p| p.work.macs).sum();
@@ -237,7 +233,7 @@ impl Ready {
             .map_err(|e| e.0)?
             .into_iter()
             .map(|unit| {
-                let works: Vec<Work> = unit.parts.iter().map(|p| p.work).collect();
+                let works = unit.works();
                 Costed {
                     gpu_ms: costs.gpu_ms(&works),
                     dla_ms: works.iter().map(|w| costs.dla_ms(w)).sum(),
@@ -246,7 +242,7 @@ impl Ready {
             })
             .collect();
         let room = f64::from(planner.target().board.memory_gb) * f64::from(1 << 30);
-        let bytes = |unit: &Costed| costs.gpu_bytes(&unit.works());
+        let bytes = |unit: &Costed| costs.gpu_bytes(&unit.unit.works());
         if let Some(largest) = units.iter().max_by(|a, b| bytes(a).total_cmp(&bytes(b)))
             && bytes(largest) > room
         {
