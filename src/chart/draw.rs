@@ -12,7 +12,7 @@ use resvg::usvg;
 
 use crate::figure::{Figure, short};
 
-use super::{Chart, Group, Mark, Point, Spot, View, elide};
+use super::{Chart, Group, Mark, Point, Shape, Spot, View, elide, share_bounds};
 
 /// A chart could not be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -199,6 +199,8 @@ impl Chart {
         c: &Colours,
     ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
         let top = self.max_fps(View::Scatter) * 1.08;
+        let (left, right) = share_bounds(self.scatter().into_iter().map(|(_, share, _)| share));
+        let several = self.precisions().len() > 1;
         let style = |size: i32, colour: RGBColor| ("sans-serif", size).into_font().color(&colour);
         let mut chart = ChartBuilder::on(area)
             .margin(24)
@@ -208,7 +210,7 @@ impl Chart {
             )
             .x_label_area_size(44)
             .y_label_area_size(56)
-            .build_cartesian_2d(-2f64..102f64, 0f64..top)?;
+            .build_cartesian_2d(left..right, 0f64..top)?;
         chart
             .configure_mesh()
             .x_desc("share on the DLA, %")
@@ -218,14 +220,17 @@ impl Chart {
             .bold_line_style(c.grid)
             .light_line_style(c.back)
             .axis_style(c.faint)
-            .x_label_formatter(&|x| format!("{x:.0}"))
+            .x_label_formatter(&|x| {
+                let digits = usize::from(right - left < 10.0);
+                format!("{x:.digits$}")
+            })
             .y_label_formatter(&|y| format!("{y:.0}"))
             .draw()?;
         for (precision, line) in self.fronts() {
             let points = line.iter().map(|(_, x, y)| (x * 100.0, *y));
             chart.draw_series(LineSeries::new(points, c.line.stroke_width(2)))?;
             if let Some((_, x, y)) = line.first() {
-                let at = (x * 100.0 + 2.0, y + top * 0.05);
+                let at = (x * 100.0 + (right - left) * 0.02, y + top * 0.05);
                 chart.draw_series([Text::new(precision.to_string(), at, style(13, c.line))])?;
             }
         }
@@ -250,10 +255,17 @@ impl Chart {
                 Mark::Estimated => colour.stroke_width(2),
                 Mark::Measured | Mark::Published => colour.filled(),
             };
+            let shape = if several {
+                Shape::of(point.precision)
+            } else {
+                Shape::Circle
+            };
             if point.mark == Mark::Estimated {
-                chart.draw_series([Circle::new((x, fps), 6, c.back.filled())])?;
+                let back = mark((0, 0), 6.0, shape, c.back.filled());
+                chart.draw_series([EmptyElement::at((x, fps)) + back])?;
             }
-            chart.draw_series([Circle::new((x, fps), 6, fill)])?;
+            let own = mark((0, 0), 6.0, shape, fill);
+            chart.draw_series([EmptyElement::at((x, fps)) + own])?;
         }
         Ok(())
     }
@@ -294,6 +306,15 @@ impl Chart {
             let circle = move |x| Circle::new((x + 6, 55), 5, style).into_dyn();
             entries.push(("another batch", 110, Box::new(circle)));
         }
+        let precisions = self.precisions();
+        let names: Vec<String> = precisions.iter().map(ToString::to_string).collect();
+        if precisions.len() > 1 {
+            for (precision, name) in precisions.iter().zip(&names) {
+                let (shape, style) = (Shape::of(*precision), c.faint.filled());
+                let sample = move |x| mark((x + 6, 55), 5.0, shape, style);
+                entries.push((name, 30 + 8 * name.len() as i32, Box::new(sample)));
+            }
+        }
         let mut x = 24;
         for (words, width, sample) in entries {
             area.draw(&sample(x))?;
@@ -320,6 +341,28 @@ pub(crate) fn load_font() -> Result<(), DrawError> {
         Ok(())
     } else {
         Err(DrawError("the embedded font is damaged".into()))
+    }
+}
+
+/// A point's mark around a place, in pixels; its outline where the style is not filled.
+fn mark<DB: DrawingBackend>(
+    at: (i32, i32),
+    radius: f32,
+    shape: Shape,
+    style: ShapeStyle,
+) -> DynElement<'static, DB, (i32, i32)> {
+    let corner = |(x, y): &(f32, f32)| {
+        let whole = |v: f32| (v * radius).round() as i32;
+        (at.0 + whole(*x), at.1 + whole(*y))
+    };
+    let mut corners: Vec<(i32, i32)> = shape.corners().iter().map(corner).collect();
+    match corners.first().copied() {
+        None => Circle::new(at, radius as i32, style).into_dyn(),
+        Some(_) if style.filled => Polygon::new(corners, style).into_dyn(),
+        Some(first) => {
+            corners.push(first);
+            PathElement::new(corners, style).into_dyn()
+        }
     }
 }
 

@@ -72,6 +72,57 @@ pub struct Chart {
 /// multiply-accumulates on the DLA, its FPS.
 pub type Spot = (usize, f64, f64);
 
+/// Shape of a point in the scatter, by its precision where there are several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "shapes of their names")]
+pub enum Shape {
+    Circle,
+    Square,
+    Diamond,
+    Triangle,
+}
+
+impl Shape {
+    /// The shape that stands for a precision.
+    pub fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::INT8 => Self::Square,
+            Precision::INT8_FP16 => Self::Diamond,
+            Precision::FP16 => Self::Circle,
+            _ => Self::Triangle,
+        }
+    }
+
+    /// Its corners around its centre, x to the right and y down, as large to the eye as a circle of
+    /// radius 1; none for the circle.
+    pub fn corners(self) -> &'static [(f32, f32)] {
+        match self {
+            Self::Circle => &[],
+            Self::Square => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+            Self::Diamond => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
+            Self::Triangle => &[(0.0, -1.25), (1.15, 0.8), (-1.15, 0.8)],
+        }
+    }
+}
+
+/// Bounds of the scatter's axis of shares, %: around the shares (0 to 1), at least 1 % wide; all of
+/// the axis where they are one and the same.
+pub fn share_bounds(shares: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = shares.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), share| {
+        (low.min(share * 100.0), high.max(share * 100.0))
+    });
+    if low >= high {
+        return (-4.0, 104.0);
+    }
+    let span = (high - low).max(1.0);
+    // Room for a whole point at either end.
+    let edge = span * 0.05;
+    let middle = f64::midpoint(low, high);
+    let low = low.min((middle - span / 2.0).max(0.0));
+    let high = high.max((low + span).min(100.0));
+    (low - edge, high + edge)
+}
+
 /// Which way the points are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum View {
@@ -161,6 +212,13 @@ impl Chart {
         points
             .filter_map(|(i, p)| Some((i, p.dla_mac_share?, p.fps.value()?)))
             .collect()
+    }
+
+    /// The precisions in the scatter, in the order of [`Precision::ALL`].
+    pub fn precisions(&self) -> Vec<Precision> {
+        let spots = self.scatter();
+        let there = |p: &Precision| spots.iter().any(|(i, ..)| self.points[*i].precision == *p);
+        Precision::ALL.into_iter().filter(there).collect()
     }
 
     /// The Pareto lines of the scatter, one per precision that has two points or more.
@@ -320,5 +378,22 @@ pub(crate) mod tests {
     fn elision_keeps_both_ends() {
         assert_eq!(elide("layer1.0.conv1", 9), "laye…onv1");
         assert_eq!(elide("short", 9), "short");
+    }
+
+    #[test]
+    fn the_axis_fits_its_points() {
+        for shares in [vec![0.0, 0.01, 0.02], vec![0.0, 1.0], vec![0.995, 1.0]] {
+            let (left, right) = share_bounds(shares.iter().copied());
+            for share in &shares {
+                let x = share * 100.0;
+                assert!(left < x && x < right, "{shares:?}: {left} {right}");
+            }
+            let most = (shares.len() == 2 && shares[1] - shares[0] > 0.9) || right - left < 12.0;
+            assert!(most, "{shares:?}: {left} {right}");
+            assert!(left >= -5.0 && right <= 105.0, "{shares:?}: {left} {right}");
+        }
+        for alone in [None, Some(0.4), Some(0.0)] {
+            assert_eq!(share_bounds(alone.into_iter()), (-4.0, 104.0));
+        }
     }
 }

@@ -6,7 +6,7 @@ use egui::{
 };
 use egui_plot::{Line, Plot, PlotPoint, PlotPoints};
 
-use crate::chart::{Chart, Group, Mark, Point, Spot, View};
+use crate::chart::{Chart, Group, Mark, Point, Shape, Spot, View, share_bounds};
 use crate::figure::{Figure, short};
 use crate::placement::Precision;
 
@@ -330,54 +330,15 @@ pub(super) fn batch_color(chart: &Chart, point: &Point, color: Color32) -> Color
     }
 }
 
-/// Shape of a point in the scatter, by its precision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    Circle,
-    Square,
-    Diamond,
-    Triangle,
-}
-
-impl Shape {
-    fn of(precision: Precision) -> Self {
-        match precision {
-            Precision::INT8 => Self::Square,
-            Precision::INT8_FP16 => Self::Diamond,
-            Precision::FP16 => Self::Circle,
-            _ => Self::Triangle,
-        }
-    }
-
-    /// Its corners around a centre, as large to the eye as a circle of a radius.
-    fn corners(self, at: Pos2, r: f32) -> Vec<Pos2> {
-        let p = |x: f32, y: f32| at + Vec2::new(x, y) * r;
-        match self {
-            Self::Circle => Vec::new(),
-            Self::Square => vec![p(-0.9, -0.9), p(0.9, -0.9), p(0.9, 0.9), p(-0.9, 0.9)],
-            Self::Diamond => vec![p(0.0, -1.3), p(1.3, 0.0), p(0.0, 1.3), p(-1.3, 0.0)],
-            Self::Triangle => vec![p(0.0, -1.25), p(1.15, 0.8), p(-1.15, 0.8)],
-        }
-    }
-}
-
 /// The precisions in the scatter, in the order of [`Precision::ALL`]; empty where there is only
 /// one, which needs no shape of its own.
 fn shaped(state: &State) -> Vec<Precision> {
-    let spots = |chart: &Chart| -> Vec<Precision> {
-        let scatter = chart.scatter();
-        scatter
-            .iter()
-            .map(|(i, ..)| chart.points[*i].precision)
-            .collect()
-    };
-    let mut seen = spots(&state.points.chart);
-    seen.extend(spots(&state.points.front));
-    let there: Vec<Precision> = Precision::ALL
-        .into_iter()
-        .filter(|p| seen.contains(p))
-        .collect();
-    if there.len() > 1 { there } else { Vec::new() }
+    let (chart, front) = (&state.points.chart, &state.points.front);
+    let seen = [chart.precisions(), front.precisions()].concat();
+    let there = Precision::ALL.into_iter().filter(|p| seen.contains(p));
+    Some(there.collect::<Vec<_>>())
+        .filter(|all| all.len() > 1)
+        .unwrap_or_default()
 }
 
 /// The shape of a point, beside others of another precision or not.
@@ -402,32 +363,13 @@ pub(super) fn draw_mark(
         Mark::Estimated => (t.panel, Stroke::new(1.6, color)),
         Mark::Measured | Mark::Published => (color, Stroke::NONE),
     };
-    match shape {
-        Shape::Circle => {
-            painter.circle(at, r, fill, edge);
-        }
-        Shape::Square | Shape::Diamond | Shape::Triangle => {
-            let corners = shape.corners(at, r);
-            painter.add(egui::Shape::convex_polygon(corners, fill, edge));
-        }
+    let corners = shape.corners();
+    if corners.is_empty() {
+        painter.circle(at, r, fill, edge);
+    } else {
+        let corners = corners.iter().map(|(x, y)| at + Vec2::new(*x, *y) * r);
+        painter.add(egui::Shape::convex_polygon(corners.collect(), fill, edge));
     }
-}
-
-/// Bounds of the axis of shares, %: around the points, and never narrower than shows a part.
-fn share_bounds(shares: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = shares.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), share| {
-        (low.min(share * 100.0), high.max(share * 100.0))
-    });
-    if low > high {
-        return (-4.0, 104.0);
-    }
-    let span = (high - low).max(1.0);
-    // Room for a whole point at either end.
-    let edge = span * 0.05;
-    let middle = f64::midpoint(low, high);
-    let low = low.min((middle - span / 2.0).max(0.0));
-    let high = high.max((low + span).min(100.0));
-    (low - edge, high + edge)
 }
 
 fn color_of(point: &Point, t: &Tokens) -> Color32 {
@@ -867,31 +809,5 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         let shape = shape_of(point, several);
         draw_mark(&painter, at, point.mark, shape, color, r, t);
         finish(response, state, i, point, t, out);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::share_bounds;
-
-    #[test]
-    fn the_axis_fits_its_points() {
-        for shares in [
-            vec![0.0, 0.01, 0.02],
-            vec![0.0, 1.0],
-            vec![0.4],
-            vec![0.995, 1.0],
-            vec![0.0],
-        ] {
-            let (left, right) = share_bounds(shares.iter().copied());
-            for share in &shares {
-                let x = share * 100.0;
-                assert!(left < x && x < right, "{shares:?}: {left} {right}");
-            }
-            let most = (shares.len() == 2 && shares[1] - shares[0] > 0.9) || right - left < 12.0;
-            assert!(most, "{shares:?}: {left} {right}");
-            assert!(left >= -5.0 && right <= 105.0, "{shares:?}: {left} {right}");
-        }
-        assert_eq!(share_bounds(std::iter::empty()), (-4.0, 104.0));
     }
 }

@@ -875,7 +875,12 @@ fn stage_line(
     if response.clicked() {
         out.push(Command::SelectOps((s.from.0..=s.to.0).map(OpId).collect()));
     }
-    response.on_hover_text("Click to select its modules in the tree");
+    response.on_hover_text(format!(
+        "From {} to {}: where to cut the model for an engine of this stage.\nClick to select its \
+         modules in the tree",
+        s.inputs.join(", "),
+        s.outputs.join(", ")
+    ));
 }
 
 /// Everything known about an engine of a proposal, with where the figures come from.
