@@ -444,11 +444,10 @@ fn packing() -> usize {
     names.filter(|name| name.trim() == "parcel").count()
 }
 
-/// Within half a second, whatever the files weigh: while they are read, and while they are sent.
-#[test]
-fn cancel_is_heard_before_the_request_is_there() {
+/// A request with a file `ranges.cache` that takes no room on the disk and a minute to read, in a
+/// folder with what scripted workers say: `hello`, and `wanted` to the offer of the file.
+fn heavy() -> (tempfile::TempDir, Request) {
     let dir = tempfile::tempdir().unwrap();
-    // Takes no room on the disk and a minute to read.
     let large = dir.path().join("ranges.cache");
     fs::File::create(&large).unwrap().set_len(64 << 30).unwrap();
     let mut request = Request::new(
@@ -456,9 +455,7 @@ fn cancel_is_heard_before_the_request_is_there() {
         Placement::default(),
         EngineConfig::default(),
     );
-    request.calibration = Calibration::Cache {
-        path: large.clone(),
-    };
+    request.calibration = Calibration::Cache { path: large };
     let hello = encode(Event::Hello {
         environment: Box::default(),
         unavailable: None,
@@ -466,6 +463,14 @@ fn cancel_is_heard_before_the_request_is_there() {
     fs::write(dir.path().join("hello"), hello).unwrap();
     let wanted = encode(Event::Wanted { wanted: true });
     fs::write(dir.path().join("wanted"), wanted).unwrap();
+    (dir, request)
+}
+
+/// Within half a second, whatever the files weigh: while they are read, and while they are sent.
+#[test]
+fn cancel_is_heard_before_the_request_is_there() {
+    let (dir, request) = heavy();
+    let large = dir.path().join("ranges.cache");
     // One never gets as far as an offer, the other takes the file and never comes to its end.
     let deaf = "cat \"$1/hello\"; exec sleep 60";
     let slow = "cat \"$1/hello\"; read -r l; cat \"$1/wanted\"; exec sleep 60";
@@ -496,22 +501,9 @@ fn cancel_is_heard_before_the_request_is_there() {
 /// The other end says nothing: at first, to the offer of the files, and while they are sent.
 #[test]
 fn a_silent_machine_is_given_up() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, request) = heavy();
     let large = dir.path().join("ranges.cache");
-    fs::File::create(&large).unwrap().set_len(4 << 20).unwrap();
-    let mut request = Request::new(
-        "bundled:resnet18".into(),
-        Placement::default(),
-        EngineConfig::default(),
-    );
-    request.calibration = Calibration::Cache { path: large };
-    let hello = encode(Event::Hello {
-        environment: Box::default(),
-        unavailable: None,
-    });
-    fs::write(dir.path().join("hello"), hello).unwrap();
-    let wanted = encode(Event::Wanted { wanted: true });
-    fs::write(dir.path().join("wanted"), wanted).unwrap();
+    fs::File::create(large).unwrap().set_len(4 << 20).unwrap();
     let limits = Limits {
         hello: Duration::from_secs(1),
         idle: Duration::from_secs(1),

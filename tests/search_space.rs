@@ -25,6 +25,20 @@ fn mix(seed: u64, i: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
+/// Devices that change after every `run` choices or after several such.
+fn in_runs(space: &Space, seed: u64, run: u64) -> Vec<Device> {
+    let device = |i: u64| {
+        if mix(seed, i / run) < 0.5 {
+            Device::Gpu
+        } else {
+            Device::Dla
+        }
+    };
+    (0..space.problem.choices.len() as u64)
+        .map(device)
+        .collect()
+}
+
 /// Random costs: the structure is the model's, the figures are anything.
 fn costs(model: &Model, seed: u64, transition: f64) -> Costs {
     let at = |k: u64, i: usize| mix(seed ^ k, i as u64);
@@ -101,15 +115,7 @@ fn scores_are_what_the_plan_says() {
         for seed in 0..60 {
             // Long runs of one device, so that some plans stay within the limit.
             let run = 1 + seed % 30;
-            let chosen: Vec<Device> = (0..space.problem.choices.len() as u64)
-                .map(|i| {
-                    if mix(seed, i / run) < 0.5 {
-                        Device::Gpu
-                    } else {
-                        Device::Dla
-                    }
-                })
-                .collect();
+            let chosen = in_runs(&space, seed, run);
             let score = Scorer::new(&space.problem).score(&chosen);
             let placement = space.placement(&model, &chosen);
             let plan = planner.plan_placement(&placement).unwrap();
@@ -158,15 +164,7 @@ fn subgraphs_hold_what_the_plan_lets_them_hold() {
             let small = compressed(&space.problem);
             for seed in 0..60 {
                 let run = 4 + seed % 40;
-                let chosen: Vec<Device> = (0..space.problem.choices.len() as u64)
-                    .map(|i| {
-                        if mix(seed, i / run) < 0.5 {
-                            Device::Gpu
-                        } else {
-                            Device::Dla
-                        }
-                    })
-                    .collect();
+                let chosen = in_runs(&space, seed, run);
                 let placement = space.placement(&model, &chosen);
                 let plan = planner.plan_placement(&placement).unwrap();
                 let mut why = plan.fallbacks.iter();
