@@ -49,7 +49,8 @@ impl Read for Heard {
 fn wait(stdin: &File, silence: Duration) -> std::io::Result<()> {
     let begun = Instant::now();
     loop {
-        let left = silence.saturating_sub(begun.elapsed());
+        // Whole milliseconds, and never fewer than are left.
+        let left = silence.saturating_sub(begun.elapsed()) + Duration::from_micros(999);
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], left) {
             Ok(0) => {
