@@ -229,30 +229,29 @@ impl Ready {
             ));
         }
         let costs = CostModel::new(planner.target(), config, board.parameters.clone())?;
-        let units: Vec<Costed> = unit::units(model, config.batch)
-            .map_err(|e| e.0)?
-            .into_iter()
-            .map(|unit| {
-                let works = unit.works();
-                Costed {
-                    gpu_ms: costs.gpu_ms(&works),
-                    dla_ms: works.iter().map(|w| costs.dla_ms(w)).sum(),
-                    unit,
-                }
-            })
-            .collect();
-        let room = f64::from(planner.target().board.memory_gb) * f64::from(1 << 30);
-        let bytes = |unit: &Costed| costs.gpu_bytes(&unit.unit.works());
-        if let Some(largest) = units.iter().max_by(|a, b| bytes(a).total_cmp(&bytes(b)))
-            && bytes(largest) > room
+        let mut units: Vec<Costed> = Vec::new();
+        let mut largest = (0.0, None);
+        for unit in unit::units(model, config.batch).map_err(|e| e.0)? {
+            let works: Vec<Work> = unit.parts.iter().map(|p| p.work).collect();
+            let gb = costs.gpu_bytes(&works) / f64::from(1 << 30);
+            if gb >= largest.0 {
+                largest = (gb, unit.ops().next());
+            }
+            units.push(Costed {
+                gpu_ms: costs.gpu_ms(&works),
+                dla_ms: works.iter().map(|w| costs.dla_ms(w)).sum(),
+                unit,
+            });
+        }
+        let sold = planner.target().board;
+        if let (gb, Some(op)) = largest
+            && gb > f64::from(sold.memory_gb)
         {
-            let op = largest.unit.ops().next();
             return Err(format!(
-                "{:?} alone reads and writes {:.1} GB, and a {} has {} GB at most",
-                op.map_or("", |op| &*model.op(op).name),
-                bytes(largest) / f64::from(1 << 30),
-                planner.target().board.name,
-                planner.target().board.memory_gb
+                "{:?} alone reads and writes {gb:.1} GB, and a {} has {} GB at most",
+                model.op(op).name,
+                sold.name,
+                sold.memory_gb
             ));
         }
         let mut unit_of = vec![0; model.ops.len()];

@@ -111,12 +111,6 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// The work of each part.
-    pub fn works(&self) -> Vec<Work> {
-        self.parts.iter().map(|p| p.work).collect()
-    }
-
-    /// Its ops.
     pub fn ops(&self) -> impl Iterator<Item = OpId> + '_ {
         self.parts.iter().flat_map(|p| p.ops.iter().copied())
     }
