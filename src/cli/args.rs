@@ -12,8 +12,8 @@ use crate::engine::{Environment, Outcome, environment};
 use crate::estimate::{Estimate, Estimator};
 use crate::export::{Document, DocumentError, Subject};
 use crate::history;
-use crate::model::Model;
 use crate::model::onnx::{LoadOptions, load, load_bundled_with};
+use crate::model::{Model, by};
 use crate::placement::{Device, EngineConfig, Placement, Precision, Resolved};
 use crate::plan::{Plan, Planner};
 use crate::target::Target;
@@ -64,8 +64,8 @@ impl ModelArgs {
                          which with --input",
                         first.display(),
                         path.display(),
-                        shown(&other),
-                        shown(dims)
+                        by(&other),
+                        by(dims)
                     );
                 }
             }
@@ -331,9 +331,8 @@ impl PlanArgs {
     ///
     /// # Errors
     /// As [`Self::setup`].
-    pub fn setup_beside(&self, more: &[&Path]) -> Result<Setup> {
+    pub fn setup_beside(&self, more: &[(&Path, Document)]) -> Result<Setup> {
         let said = self.setup.read()?;
-        let more = documents(more)?;
         let own = self
             .setup
             .placement
@@ -466,19 +465,15 @@ pub fn documents<'p>(paths: &[&'p Path]) -> Result<Vec<(&'p Path, Document)>> {
     paths.iter().map(read).collect()
 }
 
-fn shown(dims: &[u64]) -> String {
-    let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
-    dims.join("x")
-}
-
-/// `gpu`, `dla`, `dla1` (the whole network there), or a placement file with an optional `@core`.
-/// A file brings its engine config; `base` and the flags in `over` are for the rest. It is held
-/// against the model and the target where they are given.
+/// `gpu`, `dla`, `dla1` (the whole network there), or a placement file with an optional `@core`, of
+/// those that were read. A file brings its engine config; `base` and the flags in `over` are for the
+/// rest. It is held against the model and the target where they are given.
 ///
 /// # Errors
 /// No such file, it is no placement of this model, or it was made for another target.
 pub fn member(
     text: &str,
+    files: &[(&Path, Document)],
     model: Option<&Model>,
     target: Option<&Target>,
     base: &EngineConfig,
@@ -505,9 +500,10 @@ pub fn member(
     let (file, number) = split_core(text);
     let number = number.map(core).transpose()?;
     let path = Path::new(file);
-    let document = Document::load(path)?;
+    let read = files.iter().find(|(read, _)| *read == path);
+    let (_, document) = read.with_context(|| format!("{file} was not read"))?;
     if let Some(model) = model {
-        fits(&document, path, model)?;
+        fits(document, path, model)?;
     }
     if let Some(target) = target
         && document.target != *target
@@ -521,7 +517,7 @@ pub fn member(
     let mut config = over.config(&document.engine);
     config.dla_core = number.unwrap_or(config.dla_core);
     Ok(Member {
-        placement: document.placement,
+        placement: document.placement.clone(),
         config,
     })
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::chart::{Chart, Mark, Palette, Point, references, runs};
-use crate::export::{Document, save_atomic};
+use crate::export::save_atomic;
 use crate::history::{self, ReferenceSet, RunFilter, Store, default_path};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Buildable, Planner};
@@ -55,12 +55,11 @@ pub(super) struct Sources<'a> {
 /// A file cannot be read or written, or a placement does not fit the model.
 pub fn run(args: &ChartArgs) -> Result<ExitCode> {
     let compared: Vec<&Path> = args.compare.iter().map(PathBuf::as_path).collect();
+    let compared = args::documents(&compared)?;
     let setup = args.plan.setup_beside(&compared)?;
-    let more = args
-        .compare
-        .iter()
-        .map(|path| {
-            let document = Document::load(path)?;
+    let more = compared
+        .into_iter()
+        .map(|(path, document)| {
             if document.target != setup.target {
                 anyhow::bail!(
                     "{}: made for {}, not for {}; a chart is of one target: give --target {}",

@@ -1,6 +1,7 @@
 //! `dlaplan estimate`: how fast a placement should be, alone or beside others.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::estimate::deployment::DeploymentEstimate;
 use crate::estimate::{Estimate, Estimator};
+use crate::export::Document;
 use crate::figure::{Figure, short};
 use crate::history;
 use crate::model::Model;
@@ -81,12 +83,11 @@ struct Engine<'a> {
 /// # Errors
 /// A file cannot be read, or the placement does not fit the model.
 pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
-    let setup = args
-        .plan
-        .setup_beside(&args::member_files(&args.together))?;
+    let files = args::documents(&args::member_files(&args.together))?;
+    let setup = args.plan.setup_beside(&files)?;
     let mut out = super::terminal::stdout();
     if !args.together.is_empty() {
-        return together(args, &setup, &mut out);
+        return together(args, &setup, &files, &mut out);
     }
     let planner = Planner::new(&setup.model, &setup.target, &setup.config);
     let estimator = history::estimator(&planner);
@@ -199,7 +200,12 @@ fn module_times<'m>(
     rows
 }
 
-fn together(args: &EstimateArgs, setup: &Setup, out: &mut impl Write) -> Result<ExitCode> {
+fn together(
+    args: &EstimateArgs,
+    setup: &Setup,
+    files: &[(&Path, Document)],
+    out: &mut impl Write,
+) -> Result<ExitCode> {
     if args.together.len() < 2 {
         bail!("--together takes two engines or more, such as gpu,dla0");
     }
@@ -208,6 +214,7 @@ fn together(args: &EstimateArgs, setup: &Setup, out: &mut impl Write) -> Result<
     for asked in &args.together {
         let args::Member { placement, config } = args::member(
             asked,
+            files,
             Some(&setup.model),
             Some(&setup.target),
             &setup.config,

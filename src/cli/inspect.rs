@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::figure::short;
-use crate::model::{Model, ModuleId, Op, Shape};
+use crate::model::{Model, ModuleId, Op, Shape, by};
 
 use super::args::ModelArgs;
 
@@ -81,10 +81,7 @@ fn output<'a>(model: &'a Model, op: &Op) -> Option<&'a Shape> {
 fn dims(shape: Option<&Shape>) -> String {
     match shape {
         Some(Some(dims)) if dims.is_empty() => "scalar".into(),
-        Some(Some(dims)) => {
-            let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
-            dims.join("x")
-        }
+        Some(Some(dims)) => by(dims),
         _ => "?".into(),
     }
 }

@@ -184,6 +184,7 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     let requests = requests(
         args,
         file.as_ref(),
+        &more,
         &inputs,
         EngineConfig::own_batch(&model),
     )?;
@@ -288,6 +289,7 @@ fn build(
 fn requests(
     args: &ProfileArgs,
     file: Option<&Document>,
+    members: &[(&Path, Document)],
     inputs: &BTreeMap<String, Vec<u64>>,
     own_batch: u32,
 ) -> Result<Vec<Request>> {
@@ -368,7 +370,7 @@ fn requests(
     args.together
         .iter()
         .map(|engine| {
-            let member = args::member(engine, None, None, &config, &args.engine)?;
+            let member = args::member(engine, members, None, None, &config, &args.engine)?;
             base(member.placement, member.config)
         })
         .collect()
@@ -633,7 +635,8 @@ mod tests {
     fn parse(line: &str) -> Result<Vec<Request>> {
         let args = Cli::try_parse_from(line.split(' '))?.args;
         let file = args.placement.document()?;
-        requests(&args, file.as_ref(), &BTreeMap::new(), 1)
+        let members = args::documents(&args::member_files(&args.together))?;
+        requests(&args, file.as_ref(), &members, &BTreeMap::new(), 1)
     }
 
     #[test]

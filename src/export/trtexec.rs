@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{Dim, Model};
+use crate::model::{Dim, Model, by};
 use crate::placement::{Device, EngineConfig};
 use crate::target::Dialect;
 
@@ -193,8 +193,7 @@ fn shapes(model: &Model, config: &EngineConfig) -> Result<Option<String>, Refuse
                     input.name
                 )));
             }
-            let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
-            items.push(format!("{}:{}", input.name, dims.join("x")));
+            items.push(format!("{}:{}", input.name, by(&dims)));
         }
     }
     Ok((!items.is_empty()).then(|| format!("--shapes={}", items.join(","))))

@@ -56,6 +56,12 @@ pub enum DType {
 /// A tensor's dims, outermost first; `None` where no source knows them.
 pub type Shape = Option<Vec<u64>>;
 
+/// `1x3x224x224`, as `--input` and trtexec take dims.
+pub fn by(values: &[u64]) -> String {
+    let words: Vec<String> = values.iter().map(u64::to_string).collect();
+    words.join("x")
+}
+
 /// One dim of a declared model input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Dim {

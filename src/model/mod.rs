@@ -9,7 +9,7 @@ mod tree;
 
 pub use graph::{
     DType, Dim, Exporter, Model, ModelInput, ModelParts, Note, Op, OpCost, OpId, Shape, Source,
-    Tensor, TensorId, TensorRole,
+    Tensor, TensorId, TensorRole, by,
 };
 pub use kind::{
     Activation, BinaryOp, Conv, CoordinateMode, NearestMode, NormKind, OpKind, Pool, PoolKind,

@@ -2,11 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use crate::model::Conv;
+use crate::model::{Conv, by};
 use crate::target::TensorRt;
 
 use super::{
-    Check, Cx, GUIDE_8_4, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, Rule, by, rules, unknown,
+    Check, Cx, GUIDE_8_4, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, Rule, rules, unknown,
 };
 
 rules! {

@@ -269,12 +269,6 @@ fn a(name: &str) -> String {
     format!("{article} {name}")
 }
 
-/// `3x3`.
-fn by(values: &[u64]) -> String {
-    let words: Vec<String> = values.iter().map(u64::to_string).collect();
-    words.join("x")
-}
-
 /// Declares the rules of a file and lists them.
 macro_rules! rules {
     ($($(#[$meta:meta])* $name:ident = $id:literal: $allowed:literal, $source:expr;)+) => {

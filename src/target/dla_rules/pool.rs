@@ -1,9 +1,9 @@
 //! Pooling and reductions.
 
-use crate::model::{Pool, PoolKind, ReduceOp};
+use crate::model::{Pool, PoolKind, ReduceOp, by};
 use crate::target::TensorRt;
 
-use super::{Check, Cx, GUIDE_8_5, HEADER, MATRIX, Refusal, by, rules, unknown};
+use super::{Check, Cx, GUIDE_8_5, HEADER, MATRIX, Refusal, rules, unknown};
 
 rules! {
     RANK = "pool.rank": "two spatial dims", GUIDE_8_5;
