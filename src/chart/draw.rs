@@ -255,11 +255,7 @@ impl Chart {
                 Mark::Estimated => colour.stroke_width(2),
                 Mark::Measured | Mark::Published => colour.filled(),
             };
-            let shape = if several {
-                Shape::of(point.precision)
-            } else {
-                Shape::Circle
-            };
+            let shape = point.shape(several);
             if point.mark == Mark::Estimated {
                 let back = mark((0, 0), 6.0, shape, c.back.filled());
                 chart.draw_series([EmptyElement::at((x, fps)) + back])?;

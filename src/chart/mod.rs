@@ -105,6 +105,17 @@ impl Shape {
     }
 }
 
+impl Point {
+    /// Its shape beside others of another precision, or among its like.
+    pub fn shape(&self, several: bool) -> Shape {
+        if several {
+            Shape::of(self.precision)
+        } else {
+            Shape::Circle
+        }
+    }
+}
+
 /// Bounds of the scatter's axis of shares, %: around the shares (0 to 1), at least 1 % wide; all of
 /// the axis where they are one and the same.
 pub fn share_bounds(shares: impl Iterator<Item = f64>) -> (f64, f64) {

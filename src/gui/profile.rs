@@ -441,7 +441,7 @@ impl State {
         self.measuring.active = Some(Active {
             name: format!(
                 "{} {}",
-                self.config.precision.as_str().to_ascii_uppercase(),
+                self.config.precision.title(),
                 self.doc.placement().title()
             ),
             started: Instant::now(),

@@ -46,13 +46,23 @@ impl Precision {
         self.fp16 || self.int8
     }
 
-    /// The name used on screen, in files and on the command line.
+    /// The name used in files and on the command line.
     pub fn as_str(self) -> &'static str {
         match (self.fp16, self.int8) {
             (false, false) => "fp32",
             (true, false) => "fp16",
             (false, true) => "int8",
             (true, true) => "int8+fp16",
+        }
+    }
+
+    /// The same where it stands alone, as in NVIDIA's own documents: `FP16`.
+    pub fn title(self) -> &'static str {
+        match (self.fp16, self.int8) {
+            (false, false) => "FP32",
+            (true, false) => "FP16",
+            (false, true) => "INT8",
+            (true, true) => "INT8+FP16",
         }
     }
 }

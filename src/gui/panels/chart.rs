@@ -211,7 +211,7 @@ impl<'a> Legend<'a> {
                     let shape = Shape::of(precision);
                     draw_mark(painter, at, Mark::Published, shape, t.dim, 4.0, t);
                 });
-                let name = upper(precision);
+                let name = precision.title();
                 entries.push((name, name, draw));
             }
             if !chart.fronts().is_empty() {
@@ -297,16 +297,6 @@ impl<'a> Legend<'a> {
     }
 }
 
-/// A precision as the rest of the window writes it.
-fn upper(precision: Precision) -> &'static str {
-    match precision {
-        Precision::FP16 => "FP16",
-        Precision::INT8 => "INT8",
-        Precision::INT8_FP16 => "INT8+FP16",
-        _ => "FP32",
-    }
-}
-
 /// Colour of the front of what is drawn.
 fn front_color(t: &Tokens) -> Color32 {
     t.amber.gamma_multiply(0.55)
@@ -335,19 +325,9 @@ pub(super) fn batch_color(chart: &Chart, point: &Point, color: Color32) -> Color
 fn shaped(state: &State) -> Vec<Precision> {
     let (chart, front) = (&state.points.chart, &state.points.front);
     let seen = [chart.precisions(), front.precisions()].concat();
-    let there = Precision::ALL.into_iter().filter(|p| seen.contains(p));
-    Some(there.collect::<Vec<_>>())
-        .filter(|all| all.len() > 1)
-        .unwrap_or_default()
-}
-
-/// The shape of a point, beside others of another precision or not.
-pub(super) fn shape_of(point: &Point, several: bool) -> Shape {
-    if several {
-        Shape::of(point.precision)
-    } else {
-        Shape::Circle
-    }
+    let mut there = Precision::ALL.to_vec();
+    there.retain(|p| seen.contains(p));
+    if there.len() > 1 { there } else { Vec::new() }
 }
 
 pub(super) fn draw_mark(
@@ -660,11 +640,8 @@ pub(super) fn finish(
             Figure::Measured(m) => format!("{} FPS", short(m.value)),
             Figure::None { .. } => "no estimate".to_owned(),
         };
-        let kind = kind.replacen(
-            point.precision.as_str(),
-            &point.precision.as_str().to_ascii_uppercase(),
-            1,
-        );
+        let precision = point.precision;
+        let kind = kind.replacen(precision.as_str(), precision.title(), 1);
         ui.label(format!("{figure}, {kind}, {}", point.mark.text()));
         if let Some(share) = point.dla_mac_share {
             ui.label(format!("{:.0} % of the MACs on DLA", share * 100.0));
@@ -768,7 +745,7 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         if let Some((_, share, fps)) = line.first() {
             let at = PlotPoint::new(share * 100.0, *fps);
             let at = drawn.transform.position_from_point(&at) + Vec2::new(10.0, -12.0);
-            let text = upper(*precision);
+            let text = precision.title();
             painter.text(at, egui::Align2::LEFT_CENTER, text, theme::small(), t.dim);
         }
     }
@@ -806,7 +783,7 @@ fn scatter(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<
         } else {
             4.5
         };
-        let shape = shape_of(point, several);
+        let shape = point.shape(several);
         draw_mark(&painter, at, point.mark, shape, color, r, t);
         finish(response, state, i, point, t, out);
     }

@@ -23,7 +23,7 @@ use super::super::find::{self, Form, GoalKind, TIME_LIMIT, Why};
 use super::super::state::State;
 use super::super::theme::{self, PAD, Tokens};
 use super::super::widgets::{self, Icon};
-use super::chart::{batch_color, draw_mark, finish, found_color, shape_of};
+use super::chart::{batch_color, draw_mark, finish, found_color};
 use super::reasons::{note, section};
 
 /// Height of a proposal's two lines.
@@ -1127,7 +1127,7 @@ pub fn front(
         let response = ui.interact(hit, egui::Id::unique(("front", i)), Sense::click());
         let r = if response.hovered() { 5.0 } else { 3.2 };
         let color = batch_color(&state.points.chart, point, t.accent);
-        let shape = shape_of(point, several);
+        let shape = point.shape(several);
         draw_mark(&painter, at, point.mark, shape, color, r, t);
         finish(response, state, usize::MAX, point, t, out);
     }

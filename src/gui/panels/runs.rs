@@ -360,8 +360,8 @@ fn draw_row(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens, out: &mut Vec<
         name = format!("{}  {name}", ["A", "B"][at.min(1)]);
     }
     cell(at_name, &name, t.text, Align::Min);
-    let precision = head.config.precision.as_str().to_ascii_uppercase();
-    cell(at_precision, &precision, t.dim, Align::Min);
+    let precision = head.config.precision.title();
+    cell(at_precision, precision, t.dim, Align::Min);
     cell(at_batch, &head.config.batch.to_string(), t.dim, Align::Max);
     let here = row.on(&state.target);
     let ink = if here { t.text } else { t.dim };

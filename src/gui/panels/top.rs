@@ -271,18 +271,17 @@ fn machines(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
 
 fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let config = &state.config;
-    let precision = config.precision.as_str().to_ascii_uppercase();
     choice(
         ui,
         "Precision",
-        &precision,
+        config.precision.title(),
         "TensorRT's precision flags",
         |ui| {
             for p in Precision::ALL {
                 let text = if p.dla_capable() {
-                    p.as_str().to_ascii_uppercase()
+                    p.title().to_owned()
                 } else {
-                    format!("{}   GPU only", p.as_str().to_ascii_uppercase())
+                    format!("{}   GPU only", p.title())
                 };
                 pick(ui, p == config.precision, text, Command::Precision(p), out);
             }
