@@ -444,12 +444,11 @@ fn packing() -> usize {
     names.filter(|name| name.trim() == "parcel").count()
 }
 
-/// A request with a file `ranges.cache` that takes no room on the disk and a minute to read, in a
-/// folder with what scripted workers say: `hello`, and `wanted` to the offer of the file.
-fn heavy() -> (tempfile::TempDir, Request) {
-    let dir = tempfile::tempdir().unwrap();
-    let large = dir.path().join("ranges.cache");
-    fs::File::create(&large).unwrap().set_len(64 << 30).unwrap();
+/// A request with a file `ranges.cache` of some bytes that take no room on the disk. In its folder
+/// lies what scripted workers say: `hello`, and `wanted` to the offer of the file.
+fn heavy(folder: &Path, bytes: u64) -> Request {
+    let large = folder.join("ranges.cache");
+    fs::File::create(&large).unwrap().set_len(bytes).unwrap();
     let mut request = Request::new(
         "bundled:resnet18".into(),
         Placement::default(),
@@ -460,16 +459,18 @@ fn heavy() -> (tempfile::TempDir, Request) {
         environment: Box::default(),
         unavailable: None,
     });
-    fs::write(dir.path().join("hello"), hello).unwrap();
+    fs::write(folder.join("hello"), hello).unwrap();
     let wanted = encode(Event::Wanted { wanted: true });
-    fs::write(dir.path().join("wanted"), wanted).unwrap();
-    (dir, request)
+    fs::write(folder.join("wanted"), wanted).unwrap();
+    request
 }
 
 /// Within half a second, whatever the files weigh: while they are read, and while they are sent.
 #[test]
 fn cancel_is_heard_before_the_request_is_there() {
-    let (dir, request) = heavy();
+    let dir = tempfile::tempdir().unwrap();
+    // A minute to read.
+    let request = heavy(dir.path(), 64 << 30);
     let large = dir.path().join("ranges.cache");
     // One never gets as far as an offer, the other takes the file and never comes to its end.
     let deaf = "cat \"$1/hello\"; exec sleep 60";
@@ -501,9 +502,8 @@ fn cancel_is_heard_before_the_request_is_there() {
 /// The other end says nothing: at first, to the offer of the files, and while they are sent.
 #[test]
 fn a_silent_machine_is_given_up() {
-    let (dir, request) = heavy();
-    let large = dir.path().join("ranges.cache");
-    fs::File::create(large).unwrap().set_len(4 << 20).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let request = heavy(dir.path(), 4 << 20);
     let limits = Limits {
         hello: Duration::from_secs(1),
         idle: Duration::from_secs(1),
@@ -647,8 +647,16 @@ impl Board {
         fs::write(self.dir.path().join("known_hosts"), known).unwrap();
     }
 
-    /// The way to it leads through a link that can be cut.
-    fn behind(&self, link: &Link) {
+    /// As [`Self::new`], and the way to it leads through a link that can be cut.
+    fn behind_a_link() -> Option<(Self, Link)> {
+        let board = Self::new()?;
+        let link = Link::to(board.port());
+        board.lead_through(&link);
+        board.introduce("host.pub");
+        Some((board, link))
+    }
+
+    fn lead_through(&self, link: &Link) {
         let path = self.dir.path().join("ssh_config");
         let config = fs::read_to_string(&path).unwrap();
         let port = |l: &str| match l.strip_prefix("Port ") {
@@ -819,13 +827,10 @@ impl Link {
 
 #[test]
 fn a_worker_behind_a_cut_link_ends() {
-    let Some(board) = Board::new() else {
+    let Some((board, link)) = Board::behind_a_link() else {
         eprintln!("no sshd to test with: skipped");
         return;
     };
-    let link = Link::to(board.port());
-    board.behind(&link);
-    board.introduce("host.pub");
     let cache = tempfile::tempdir().unwrap();
     // Cut before anything was sent, and in the middle of a file.
     for sends in [false, true] {
@@ -873,21 +878,12 @@ fn a_worker_behind_a_cut_link_ends() {
 
 #[test]
 fn a_cut_link_ends_the_sending() {
-    let Some(board) = Board::new() else {
+    let Some((board, link)) = Board::behind_a_link() else {
         eprintln!("no sshd to test with: skipped");
         return;
     };
-    let link = Link::to(board.port());
-    board.behind(&link);
-    board.introduce("host.pub");
     let at = board.dir.path();
-    let hello = encode(Event::Hello {
-        environment: Box::default(),
-        unavailable: None,
-    });
-    fs::write(at.join("hello"), hello).unwrap();
-    let wanted = encode(Event::Wanted { wanted: true });
-    fs::write(at.join("wanted"), wanted).unwrap();
+    let request = heavy(at, 1 << 30);
     // Takes an offer and whatever comes then.
     let taker = at.join("taker");
     let here = at.display();
@@ -895,14 +891,6 @@ fn a_cut_link_ends_the_sending() {
         format!("#!/bin/sh\ncat {here}/hello; read -r l; cat {here}/wanted; cat >/dev/null\n");
     fs::write(&taker, body).unwrap();
     fs::set_permissions(&taker, fs::Permissions::from_mode(0o755)).unwrap();
-    let large = at.join("ranges.cache");
-    fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
-    let mut request = Request::new(
-        "bundled:resnet18".into(),
-        Placement::default(),
-        EngineConfig::default(),
-    );
-    request.calibration = Calibration::Cache { path: large };
     let host: Host = format!("board:{}", taker.display()).parse().unwrap();
     let mut worker = host.worker();
     worker.program = at.join("bin/ssh");
