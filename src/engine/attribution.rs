@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Device;
 
-use super::namesakes::{Namesakes, Seen};
+use super::namesakes::{Namesakes, Seen, without_counter};
 use super::run::{Actual, ActualOp, Attribution, LayerTime, RowSite};
 
 /// A layer of TensorRT's network definition, before fusion.
@@ -346,12 +346,6 @@ fn ends_before(rest: &str) -> bool {
         || rest.starts_with("_clone_")
         || rest.starts_with("_output")
         || rest.starts_with("_myl")
-}
-
-/// `X_12` -> `X`, as the parser names a second layer of the same node.
-pub(super) fn without_counter(name: &str) -> Option<&str> {
-    let (head, counter) = name.rsplit_once('_')?;
-    (!counter.is_empty() && counter.bytes().all(|b| b.is_ascii_digit())).then_some(head)
 }
 
 /// Names in `[ONNX Layer: a]`, several joined by the record separator.

@@ -23,6 +23,7 @@ pub mod worker;
 pub use compare::compare;
 pub use deployment::deploy;
 pub use log::{Level, LogLine, LogRing, escape};
+pub use namesakes::without_counter;
 pub use own::own_run;
 pub use request::{
     Calibration, MemoryPools, NumericReference, Request, RequestError, Timing, parse_size,

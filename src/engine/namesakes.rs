@@ -71,11 +71,8 @@ impl Namesakes {
     }
 
     fn group_mut(&mut self, name: &str) -> Option<&mut Group> {
-        if self.groups.contains_key(name) {
-            return self.groups.get_mut(name);
-        }
-        self.groups
-            .get_mut(super::attribution::without_counter(name)?)
+        let base = bases(name).find(|n| self.groups.contains_key(*n))?;
+        self.groups.get_mut(base)
     }
 
     /// The ops that a node name of the file means.
@@ -85,26 +82,19 @@ impl Namesakes {
 
     /// The ops that a layer of this name may belong to; `None` if no ops share it.
     pub fn candidates(&self, layer: &str) -> Option<Vec<OpId>> {
-        let own = self.named(layer);
-        let counted = super::attribution::without_counter(layer).and_then(|n| self.named(n));
-        let all: BTreeSet<OpId> = own.into_iter().chain(counted).flatten().copied().collect();
+        let ops = bases(layer).filter_map(|n| self.named(n)).flatten();
+        let all: BTreeSet<OpId> = ops.copied().collect();
         (!all.is_empty()).then(|| all.into_iter().collect())
     }
 
     /// The last of some layer names that may be of an op, where their numbers tell.
     pub fn last_of<'a, 'n>(&self, names: &'a [&'n str], op: OpId) -> Option<&'a &'n str> {
         let may = |n: &&&str| self.candidates(n).is_some_and(|ops| ops.contains(&op));
-        let base = |n: &'n str| {
-            let own = self.groups.get_key_value(n);
-            own.or_else(|| {
-                self.groups
-                    .get_key_value(super::attribution::without_counter(n)?)
-            })
-        };
+        let base = |n: &'n str| bases(n).find(|b| self.groups.contains_key(*b));
         let mut may_be = names.iter().filter(may);
         let mut last = may_be.next()?;
         for name in may_be {
-            let ((one, _), (two, _)) = (base(last)?, base(name)?);
+            let (one, two) = (base(last)?, base(name)?);
             if one != two {
                 return None;
             }
@@ -124,10 +114,7 @@ impl Namesakes {
             let candidates = self.candidates(layer.name).unwrap_or_default();
             let anchored = layer.makes.filter(|op| candidates.contains(op));
             out.push(anchored.map_or(candidates, |op| vec![op]));
-            let counted = super::attribution::without_counter(layer.name);
-            let bases: Vec<&str> = [Some(layer.name), counted]
-                .into_iter()
-                .flatten()
+            let bases: Vec<&str> = bases(layer.name)
                 .filter(|n| self.groups.contains_key(*n))
                 .collect();
             for base in &bases {
@@ -213,6 +200,17 @@ impl Group {
             }
         }
     }
+}
+
+/// `X_12` -> `X`, as the parser names a second layer of the same node.
+pub fn without_counter(name: &str) -> Option<&str> {
+    let (head, counter) = name.rsplit_once('_')?;
+    (!counter.is_empty() && counter.bytes().all(|b| b.is_ascii_digit())).then_some(head)
+}
+
+/// The node names that a layer's name may come from.
+fn bases(layer: &str) -> impl Iterator<Item = &str> {
+    [Some(layer), without_counter(layer)].into_iter().flatten()
 }
 
 /// The number a layer's name carries beyond the name it was made from; `None` for the first.

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use crate::engine::without_counter;
 use crate::model::Model;
 use crate::placement::Device;
 use crate::target::TensorRt;
@@ -103,11 +104,7 @@ pub fn tensorrt_python(subject: &Subject<'_>) -> Result<String, Refused> {
 fn sharing(model: &Model) -> Vec<Option<&str>> {
     let names = model.ops.iter().filter_map(|op| op.shared_name.as_deref());
     let names: HashSet<&str> = names.collect();
-    let further = |name: &str| {
-        name.rsplit_once('_').is_some_and(|(head, counter)| {
-            names.contains(head) && counter.bytes().all(|b| b.is_ascii_digit())
-        })
-    };
+    let further = |name: &str| without_counter(name).is_some_and(|head| names.contains(head));
     let mut sharing = Vec::with_capacity(model.ops.len());
     for op in &model.ops {
         let name = op.shared_name.as_ref();
