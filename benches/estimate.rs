@@ -11,11 +11,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use dlaplan::estimate::Estimator;
-use dlaplan::estimate::calibration::networks::{chain, network};
+use dlaplan::estimate::fit::networks::{chain, network};
 use dlaplan::model::Model;
 use dlaplan::placement::{Device, EngineConfig};
 use dlaplan::plan::Planner;
-use dlaplan::target::{Board, Target};
+use dlaplan::platform::{Board, Target};
 
 fn target() -> Target {
     let board = Board::find("xavier-nx").unwrap();

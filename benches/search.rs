@@ -6,10 +6,10 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use dlaplan::search::cut::minimum_cut;
 use dlaplan::search::pipeline::{Limits, best_pipelines};
 use dlaplan::search::problem::{Allowed, Atom, Flow, Problem};
-use dlaplan::search::solve::{Aim, minimise};
+use dlaplan::search::solvers::cut::minimum_cut;
+use dlaplan::search::solvers::{Aim, minimise};
 
 struct Rng(u64);
 

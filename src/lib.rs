@@ -7,11 +7,12 @@ pub mod engine;
 pub mod estimate;
 pub mod export;
 pub mod figure;
+mod files;
 #[cfg(feature = "gui")]
 pub mod gui;
 pub mod history;
 pub mod model;
 pub mod placement;
 pub mod plan;
+pub mod platform;
 pub mod search;
-pub mod target;

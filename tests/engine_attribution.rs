@@ -1,7 +1,7 @@
 //! Layer names of recorded engines and documented DLA builds, mapped to ops and modules.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use dlaplan::engine::attribution::{
+use dlaplan::engine::reading::attribution::{
     EngineLayer, LayerMap, NetworkLayer, PlacementLog, actual, engine_layers, layer_times,
 };
 use dlaplan::engine::{Actual, RowSite, compare};
@@ -9,7 +9,7 @@ use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{Device, EngineConfig, Placement};
 use dlaplan::plan::plan;
-use dlaplan::target::Target;
+use dlaplan::platform::Target;
 
 const RECORDED: &str = include_str!("data/tensorrt_8.5.2_resnet18_fp16_layers.json");
 

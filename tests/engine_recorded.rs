@@ -1,9 +1,11 @@
 //! What TensorRT 8.5.2 and its trtexec said on a GPU, read by our parsers.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use dlaplan::engine::attribution::{LayerMap, PlacementLog, actual, engine_layers, layer_times};
 use dlaplan::engine::protocol::{Event, decode};
-use dlaplan::engine::trtexec::{parse_placement, parse_report};
+use dlaplan::engine::reading::attribution::{
+    LayerMap, PlacementLog, actual, engine_layers, layer_times,
+};
+use dlaplan::engine::reading::{parse_placement, parse_report};
 use dlaplan::engine::{LogLine, RowSite};
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{Device, Placement};

@@ -21,9 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dlaplan::engine::client::{Limits, Update, WorkerCommand, profile};
-use dlaplan::engine::parcel::{Entry, KEPT, LIMIT};
 use dlaplan::engine::protocol::{Command, Event, decode, encode};
-use dlaplan::engine::ssh::Host;
+use dlaplan::engine::remote::parcel::{Entry, KEPT, LIMIT};
+use dlaplan::engine::remote::ssh::Host;
 use dlaplan::engine::{
     Calibration, Environment, ErrorKind, Failure, ModelRef, Outcome, Request, Stage,
 };

@@ -12,7 +12,7 @@ use dlaplan::model::onnx::load_bundled;
 use dlaplan::model::{Model, ModuleId};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
 use dlaplan::plan::Planner;
-use dlaplan::target::Target;
+use dlaplan::platform::Target;
 use proptest::prelude::*;
 
 fn setup(model: &str, target: &str, placement: Placement) -> Setup {

@@ -6,7 +6,7 @@ mod gui_support;
 
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
 use dlaplan::plan::plan;
-use dlaplan::target::Target;
+use dlaplan::platform::Target;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dlaplan::engine::client::{Limits, WorkerCommand};
 use dlaplan::engine::protocol::{Event, Report, encode};
-use dlaplan::engine::ssh::Host;
+use dlaplan::engine::remote::ssh::Host;
 use dlaplan::engine::{
     Actual, ActualOp, Attribution, Calibration, Comparison, Contradiction, Environment, ErrorKind,
     Failure, Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite,

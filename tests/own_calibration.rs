@@ -13,7 +13,7 @@ use dlaplan::history::{RunFilter, RunModels, Store, calibration, own_calibration
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{Device, EngineConfig, Placement};
 use dlaplan::plan::Planner;
-use dlaplan::target::Target;
+use dlaplan::platform::Target;
 use serde_json::Value;
 
 /// The board these runs come from is slower than the shipped figures say.

@@ -3,12 +3,12 @@
 
 use std::fmt::Write as _;
 
-use dlaplan::estimate::calibration::networks::{chain, network};
+use dlaplan::estimate::fit::networks::{chain, network};
 use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::plan::{Buildable, Fallback, Plan, plan};
-use dlaplan::target::Target;
+use dlaplan::platform::Target;
 
 /// The published placements by their names.
 fn seeds() -> [(&'static str, Placement); 5] {

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 
 use dlaplan::placement::Device;
 use dlaplan::search::deployment::{Engines, Member, Pooled, best_deployments};
-use dlaplan::search::frontier::{Ask, EPSILON, Frontier};
 use dlaplan::search::pipeline::{Limits, best_pipelines, between};
 use dlaplan::search::problem::{Allowed, Atom, Flow, Problem, Score, Scorer};
-use dlaplan::search::solve::{Aim, compressed, minimise};
+use dlaplan::search::solvers::frontier::{Ask, EPSILON, Frontier};
+use dlaplan::search::solvers::{Aim, compressed, minimise};
 use proptest::prelude::*;
 
 /// A small generator, so that one seed names one problem.

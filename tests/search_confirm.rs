@@ -14,10 +14,10 @@ use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{EngineConfig, Placement, Precision};
 use dlaplan::plan::Planner;
-use dlaplan::search::bench::EngineBench;
+use dlaplan::platform::Target;
+use dlaplan::search::confirm::engines::EngineBench;
 use dlaplan::search::confirm::{Bench, Event, Trial, confirm};
 use dlaplan::search::{Goal, Request, run};
-use dlaplan::target::Target;
 
 /// The board runs at this share of the estimate.
 const TRUTH: f64 = 0.8;

@@ -7,11 +7,11 @@ use dlaplan::estimate::Estimator;
 use dlaplan::model::onnx::{bundled, load_bundled};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::plan::Planner;
+use dlaplan::platform::{Board, Target};
 use dlaplan::search::problem::Scorer;
-use dlaplan::search::solve::{Aim, minimise};
+use dlaplan::search::solvers::{Aim, minimise};
 use dlaplan::search::space::Space;
 use dlaplan::search::{Constraints, Costs, Goal, Granularity, Request, run};
-use dlaplan::target::{Board, Target};
 
 fn target(board: &str) -> Target {
     let board = Board::find(board).unwrap();

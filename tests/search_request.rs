@@ -8,8 +8,8 @@ use dlaplan::estimate::Estimator;
 use dlaplan::model::onnx::{bundled, load_bundled};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::plan::{Buildable, Fallback, Plan, Planner};
+use dlaplan::platform::{Target, boards};
 use dlaplan::search::{Constraints, Goal, Granularity, Request, SearchError, explain, run};
-use dlaplan::target::{Target, boards};
 
 fn config(strict: bool) -> EngineConfig {
     EngineConfig {

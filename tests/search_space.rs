@@ -7,12 +7,12 @@ use dlaplan::model::onnx::{bundled, load_bundled};
 use dlaplan::model::{Model, OpId};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
 use dlaplan::plan::{Buildable, Fallback, Plan, Planner};
+use dlaplan::platform::{Target, boards};
 use dlaplan::search::problem::Scorer;
-use dlaplan::search::solve::{Aim, compressed, minimise};
+use dlaplan::search::solvers::{Aim, compressed, minimise};
 use dlaplan::search::space::{
     Constraints, Costs, Crossing, Granularity, Kernel, Space, SpaceError,
 };
-use dlaplan::target::{Target, boards};
 use proptest::prelude::*;
 
 fn mix(seed: u64, i: u64) -> f64 {

@@ -6,7 +6,7 @@ use crate::history::{Reference, ReferenceSet, StoredRun};
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::plan::Planner;
-use crate::target::Target;
+use crate::platform::Target;
 
 use super::{Mark, Point};
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::engine::client::{self, Limits, WorkerCommand};
-use crate::engine::ssh::Host;
+use crate::engine::remote::ssh::Host;
 use crate::engine::{Environment, Outcome, environment};
 use crate::estimate::{Estimate, Estimator};
 use crate::export::{Document, DocumentError, Subject};
@@ -16,7 +16,7 @@ use crate::model::onnx::{LoadOptions, load, load_bundled_with};
 use crate::model::{Model, by};
 use crate::placement::{Device, EngineConfig, Placement, Precision, Resolved};
 use crate::plan::{Plan, Planner};
-use crate::target::Target;
+use crate::platform::Target;
 
 /// A model file.
 #[derive(Clone, Debug, clap::Args)]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::figure::short;
-use crate::target::{Board, boards};
+use crate::platform::{Board, boards};
 
 /// List the boards with their power modes and TensorRT versions.
 #[derive(Clone, Copy, Debug, clap::Args)]

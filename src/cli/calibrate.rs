@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use crate::estimate::board::{BoardFile, HeldOut, shipped, shipped_boards};
-use crate::estimate::calibration::own::refit;
-use crate::estimate::calibration::rows::Measurements;
-use crate::estimate::calibration::{calibrate, to_text};
+use crate::estimate::fit::own::refit;
+use crate::estimate::fit::rows::Measurements;
+use crate::estimate::fit::{calibrate, to_text};
 use crate::export::save_atomic;
 use crate::history::{
     PassedOver, RunFilter, RunModels, Store, data_dir, default_path, own_calibration_path,

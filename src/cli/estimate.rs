@@ -15,7 +15,7 @@ use crate::history;
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, Planner, Summary};
-use crate::target::Target;
+use crate::platform::Target;
 
 use super::args::{self, PlanArgs, Setup};
 use super::plan::title;

@@ -9,8 +9,8 @@ use plotters::prelude::*;
 
 use crate::chart::load_font;
 use crate::estimate::board::Mix;
-use crate::estimate::calibration::{Comparison, calibrate};
 use crate::estimate::fidelity::markdown;
+use crate::estimate::fit::{Comparison, calibrate};
 
 use super::calibrate::{measurements, save};
 

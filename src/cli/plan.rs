@@ -10,7 +10,7 @@ use crate::figure::{Figure, short};
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::plan::{Buildable, Plan, Summary};
-use crate::target::Target;
+use crate::platform::Target;
 
 use super::args::{Judged, PlanArgs, Setup};
 

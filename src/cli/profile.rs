@@ -21,7 +21,7 @@ use crate::history::{Store, default_path};
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, plan};
-use crate::target::Target;
+use crate::platform::Target;
 
 use super::args::{self, EngineArgs, MachineArgs, ModelArgs, PlacementArgs};
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::target::dla_rules::all_rules;
+use crate::platform::dla_rules::all_rules;
 
 /// List every documented DLA restriction with its source.
 #[derive(Clone, Copy, Debug, clap::Args)]

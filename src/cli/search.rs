@@ -20,16 +20,16 @@ use crate::model::Model;
 
 use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
 use crate::plan::{Planner, plan};
-use crate::search::bench::EngineBench;
+use crate::platform::Target;
+use crate::search::confirm::engines::EngineBench;
 use crate::search::confirm::{Confirmed, Engine, Event, confirm};
 use crate::search::problem::Problem;
-use crate::search::solve::{Aim, Solution, minimise};
+use crate::search::solvers::{Aim, Solution, minimise};
 use crate::search::space::Space;
 use crate::search::{
     Answer, Constraints, Costs, Goal, Granularity, Move, Progress, Proposal, Request, explain,
     run as search,
 };
-use crate::target::Target;
 
 use super::args::{self, MachineArgs, ModelArgs, parse_device};
 use super::interrupt;

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use crate::engine::attribution::{EngineLayer, LayerMap, actual, engine_layers, layer_times};
-use crate::engine::trtexec::{Report, parse_profile, parse_report};
+use crate::engine::reading::attribution::{
+    EngineLayer, LayerMap, actual, engine_layers, layer_times,
+};
+use crate::engine::reading::{Report, parse_profile, parse_report};
 use crate::engine::{Attribution, Comparison, LayerTime, compare};
 use crate::figure::short;
 use crate::placement::Device;

@@ -22,12 +22,13 @@ use crate::plan::Plan;
 
 use super::compare::compare;
 use super::log::{Level, LogLine, LogRing};
-use super::parcel::{self, Parcel, ParcelError};
 use super::protocol::{self, Built, Command, DecodeError, Event, Report};
 use super::request::{NumericReference, Request};
 use super::run::{Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms};
-use super::ssh::Host;
 use super::worker::SILENCE;
+use crate::engine::remote::parcel;
+use crate::engine::remote::parcel::{Parcel, ParcelError};
+use crate::engine::remote::ssh::Host;
 
 /// How to start a worker: a program and its arguments, never a shell line.
 #[derive(Clone, Debug, PartialEq, Eq)]

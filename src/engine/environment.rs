@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::target::{Board, Target};
+use crate::platform::{Board, Target};
 
 use super::log::escape;
 use super::run::Environment;

@@ -1,30 +1,26 @@
 //! Building and measuring real engines: what a measurement is, the worker that makes it, and the
 //! client that both the window and the command line use.
 
-pub mod attribution;
 pub mod client;
 mod compare;
 mod deployment;
 pub mod environment;
 mod log;
-mod namesakes;
 pub mod outbox;
 mod own;
-pub mod parcel;
 pub mod protocol;
+pub mod reading;
+pub mod remote;
 mod request;
 mod run;
-pub mod ssh;
 pub mod tensorrt;
-pub mod trtexec;
-pub mod weights;
 pub mod worker;
 
 pub use compare::compare;
 pub use deployment::deploy;
 pub use log::{Level, LogLine, LogRing, escape};
-pub use namesakes::without_counter;
 pub use own::own_run;
+pub use reading::shared_names::without_counter;
 pub use request::{
     Calibration, MemoryPools, NumericReference, Request, RequestError, Timing, parse_size,
 };

@@ -1,9 +1,9 @@
 //! Runs as evidence for the estimates.
 
-use crate::estimate::calibration::own::OwnRun;
+use crate::estimate::fit::own::OwnRun;
 use crate::model::{Model, OpId};
 use crate::placement::Device;
-use crate::target::Target;
+use crate::platform::Target;
 
 use super::run::{Measurement, RowSite, Run};
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::log::LogLine;
-use super::parcel::Entry;
 use super::request::Request;
 use super::run::{Actual, Environment, Failure, Measurement, ModelRef, Stage};
+use crate::engine::remote::parcel::Entry;
 
 /// Version of the messages.
 pub const PROTOCOL: u32 = 1;

@@ -14,10 +14,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::environment;
 use super::outbox::Outbox;
-use super::parcel;
 use super::protocol::{self, Command, Event};
 use super::run::{ErrorKind, Failure, ModelRef, Stage};
 use super::tensorrt;
+use crate::engine::remote::parcel;
 
 /// A request that did not end in figures.
 pub(super) struct Refusal {

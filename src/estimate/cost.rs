@@ -1,7 +1,7 @@
 //! Time of one kernel, one DLA layer, one transition: the physics. Everything in ms.
 
 use crate::placement::{Device, EngineConfig, Precision};
-use crate::target::{DlaGeneration, DlaSpec, GpuArch, Target};
+use crate::platform::{DlaGeneration, DlaSpec, GpuArch, Target};
 
 use super::params::Parameters;
 use super::unit::{ConvDims, Main, Work};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::calibration::rows::Measurements;
-use super::calibration::{Calibration, Comparison, quantile};
+use crate::estimate::fit::rows::Measurements;
+use crate::estimate::fit::{Calibration, Comparison, quantile};
 
 /// Error statistics of some rows. Errors are of time, relative to the measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,13 +2,13 @@
 //!
 //! Physical first, fitted second: [`unit`] says what fuses and what each kernel has to do,
 //! [`cost`] what that takes on a board, [`params`] the few numbers no data sheet gives,
-//! [`calibration`] where those come from.
+//! [`fit`] where those come from.
 
 pub mod board;
-pub mod calibration;
 mod cost;
 pub mod deployment;
 pub mod fidelity;
+pub mod fit;
 pub mod nvdla;
 pub mod params;
 mod table;
@@ -362,7 +362,7 @@ mod tests {
     use super::*;
     use crate::model::Model;
     use crate::placement::{EngineConfig, Placement, Precision};
-    use crate::target::{Board, Target};
+    use crate::platform::{Board, Target};
 
     fn target(board: &str) -> Target {
         let board = Board::find(board).unwrap();
@@ -374,7 +374,7 @@ mod tests {
     }
 
     fn network(name: &str) -> Model {
-        calibration::networks::network(name).unwrap()
+        fit::networks::network(name).unwrap()
     }
 
     fn config(precision: Precision, batch: u32) -> EngineConfig {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::model::Model;
 use crate::model::onnx::LoadError;
 use crate::placement::{EngineConfig, Placement};
-use crate::target::Target;
+use crate::platform::Target;
 
 use super::Subject;
 

@@ -3,7 +3,6 @@
 mod document;
 mod python;
 mod report;
-mod save;
 mod table;
 mod tensorrt_python;
 mod torch2trt;
@@ -14,11 +13,11 @@ use crate::estimate::Estimate;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Resolved};
 use crate::plan::{Buildable, Plan};
-use crate::target::Target;
+use crate::platform::Target;
 
+pub use crate::files::{SaveError, save_atomic};
 pub use document::{Document, DocumentError, ModelRef};
 pub use report::report;
-pub use save::{SaveError, save_atomic};
 pub use table::plan_csv;
 pub use tensorrt_python::tensorrt_python;
 pub use torch2trt::torch2trt;

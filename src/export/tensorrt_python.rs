@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::engine::without_counter;
 use crate::model::Model;
 use crate::placement::Device;
-use crate::target::TensorRt;
+use crate::platform::TensorRt;
 
 use super::python::{boolean, device, heading, string};
 use super::trtexec::inputs;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::model::{Dim, Model, by};
 use crate::placement::{Device, EngineConfig};
-use crate::target::Dialect;
+use crate::platform::Dialect;
 
 use super::python::heading;
 use super::{Refused, Subject};

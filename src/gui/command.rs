@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::chart::View;
-use crate::engine::ssh::Host;
+use crate::engine::remote::ssh::Host;
 use crate::export::Format;
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
-use crate::target::TensorRt;
+use crate::platform::TensorRt;
 
-use super::find::{Form, GoalKind};
-use super::runs::Act;
 use super::state::{State, ThemeChoice};
-use super::tree_view::Node;
-use super::work::open_inputs;
+use crate::gui::actions::open::open_inputs;
+use crate::gui::actions::runs::Act;
+use crate::gui::actions::search::{Form, GoalKind};
+use crate::gui::data::tree_view::Node;
 
 /// How a click changes the selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +248,7 @@ impl Command {
             Self::MeasureOn(Some(host)) => format!("Measure on {host}"),
             Self::ForgetHost(host) => format!("Forget {host}"),
             Self::Board(id) => {
-                let name = crate::target::Board::find(id).map_or(*id, |b| b.name);
+                let name = crate::platform::Board::find(id).map_or(*id, |b| b.name);
                 format!("Board: {name}")
             }
             Self::Mode(name) => format!("Power mode: {name}"),
@@ -265,13 +265,16 @@ impl Command {
             Self::RenameKept(_, name) => format!("Rename to {name}"),
             Self::DeleteKept(_) => "Delete".into(),
             Self::RestoreKept(_) => "Bring back".into(),
-            Self::Chart(view) => format!("Chart: {}", super::panels::chart::title(*view)),
+            Self::Chart(view) => format!("Chart: {}", crate::gui::panels::chart::title(*view)),
             Self::FindBest => "Find best".into(),
             Self::FindGoal(goal) => format!("Find best: {}", goal.text()),
             Self::FindForm(_) => "Change the search".into(),
             Self::FindAgain => "Search again".into(),
             Self::FindStop => "Stop the search".into(),
-            Self::ConfirmFound => format!("Confirm the first {} by measuring", super::confirm::TOP),
+            Self::ConfirmFound => format!(
+                "Confirm the first {} by measuring",
+                crate::gui::actions::confirm::TOP
+            ),
             Self::CancelConfirm => "Stop confirming".into(),
             Self::Pin(Some(d)) | Self::PinNode(_, Some(d)) => format!("Pin to {d} in searches"),
             Self::Pin(None) | Self::PinNode(_, None) => "Unpin in searches".into(),
@@ -438,7 +441,7 @@ impl Command {
         let hosts = || state.measuring.hosts.iter().cloned();
         all.extend(hosts().map(|h| Self::MeasureOn(Some(h))));
         all.extend(hosts().map(Self::ForgetHost));
-        all.extend(crate::target::boards().iter().map(|b| Self::Board(b.id)));
+        all.extend(crate::platform::boards().iter().map(|b| Self::Board(b.id)));
         all.extend(state.target.board.modes.iter().map(|m| Self::Mode(m.name)));
         all.extend(
             state
@@ -451,7 +454,7 @@ impl Command {
         all.extend(Precision::ALL.map(Self::Precision));
         all.extend((0..state.dla_cores()).map(Self::Core));
         all.extend([Self::GpuFallback(true), Self::GpuFallback(false)]);
-        all.extend(super::panels::chart::VIEWS.map(Self::Chart));
+        all.extend(crate::gui::panels::chart::VIEWS.map(Self::Chart));
         all.extend(ThemeChoice::ALL.map(Self::Theme));
         all.extend(state.kept.iter().map(|k| Self::AskRename(k.id)));
         all.extend(state.kept.iter().map(|k| Self::DeleteKept(k.id)));

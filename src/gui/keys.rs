@@ -6,10 +6,10 @@ use crate::placement::Device;
 
 use super::command::{Command, Pick, Step};
 use super::panels::tree;
-use super::runs::Act;
 use super::state::State;
-use super::theme::{DARK, LIGHT};
 use crate::export::Format;
+use crate::gui::actions::runs::Act;
+use crate::gui::ui::theme::{DARK, LIGHT};
 
 /// Commands whose shortcut is a letter: not while a text field has the keyboard.
 fn letters() -> [Command; 3] {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::command::Command;
-use super::explain::in_window;
+use crate::gui::panels::explain::in_window;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

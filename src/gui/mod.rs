@@ -1,33 +1,15 @@
 //! The window: a pure state, commands as data, panels that draw the one and emit the other.
 
-mod actual;
-mod apply;
+mod actions;
+mod background;
 mod command;
-mod confirm;
-mod consult;
-mod dialogs;
-mod explain;
-mod export_menu;
-mod filter;
-mod find;
-mod finder;
-mod jobs;
-mod judge;
-mod keep;
+mod data;
+mod dialog;
 mod keys;
-mod learn;
 mod message;
 mod panels;
-mod points;
-mod profile;
-mod ribbon;
-mod runs;
-mod session;
 mod state;
-mod theme;
-mod tree_view;
-mod widgets;
-mod work;
+mod ui;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,20 +21,20 @@ use egui::{Frame, Margin, Panel, Rangef};
 use crate::model::Model;
 use crate::model::onnx::{self, LoadError, LoadOptions};
 use crate::placement::{EngineConfig, Placement};
-use crate::target::Target;
+use crate::platform::Target;
 
+pub use actions::measure::{Machine, Worker};
+pub use actions::runs::{Act as RunsAct, Column as RunsColumn, Ended};
+pub use actions::search::{Find, Form, GoalKind};
+pub use background::jobs::MadeAt;
+pub use background::judge::{Ground, Judge, Judgement};
+pub use background::session_file::report_panics;
 pub use command::{Command, Pick, Step};
-pub use dialogs::{DesktopPicker, Dialog, Picker, Purpose};
-pub use filter::Filter;
-pub use find::{Find, Form, GoalKind};
-pub use jobs::MadeAt;
-pub use judge::{Ground, Judge, Judgement};
-pub use profile::{Machine, Worker};
-pub use runs::{Act as RunsAct, Column as RunsColumn, Ended};
-pub use session::report_panics;
+pub use data::filter::Filter;
+pub use data::tree_view::{Chip, Node, Row, Said, TreeIndex, TreeInput, TreeView, tree_view};
+pub use dialog::{DesktopPicker, Dialog, Picker, Purpose};
 pub use state::{Env, Open, State, ThemeChoice};
-pub use theme::install as install_theme;
-pub use tree_view::{Chip, Node, Row, Said, TreeIndex, TreeInput, TreeView, tree_view};
+pub use ui::theme::install as install_theme;
 
 /// What the command line says about the window.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +75,7 @@ pub fn run_with(
     worker: Option<Worker>,
     each_frame: impl FnMut(&mut State) + 'static,
 ) -> anyhow::Result<()> {
-    let data_dir = session::data_dir()?;
+    let data_dir = background::session_file::data_dir()?;
     report_panics(&data_dir);
     let native = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
@@ -182,7 +164,7 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     perform(state, &mut out);
     state.refresh();
 
-    let t = theme::Tokens::of(ui);
+    let t = ui::theme::Tokens::of(ui);
     let width = ctx.content_rect().width();
     let flat = |fill| Frame::new().fill(fill).inner_margin(Margin::ZERO);
     Panel::top("top")
@@ -222,7 +204,7 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
                 // The panel keeps the width the user gave it, whatever is in it.
                 ui.set_min_size(ui.available_size());
                 match side {
-                    Side::Find => panels::find::show(ui, state, &mut out),
+                    Side::Find => panels::search::show(ui, state, &mut out),
                     Side::Inspector => panels::inspector::show(ui, state, &mut out),
                 }
             });

@@ -11,23 +11,23 @@ use crate::chart::{Point, View};
 use crate::history::Kept;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::{Device, Document, EngineConfig, Placement, Site};
-use crate::target::Target;
+use crate::platform::Target;
 
 use super::Options;
 use super::command::Command;
-use super::dialogs::{Dialog, Picker};
-use super::filter::Filter;
-use super::find::Find;
-use super::jobs::{Jobs, Waker};
-use super::judge::{Ground, Judge, Judgement, WhatIf};
-use super::keep::History;
 use super::message::{Message, Messages};
-use super::points::{Origin, Points};
-use super::profile::{Measuring, Worker};
-use super::ribbon::Ribbon;
-use super::runs::Runs;
-use super::session::{Session, Store};
-use super::tree_view::{Node, TreeIndex, TreeInput, TreeView, tree_view};
+use crate::gui::actions::kept::History;
+use crate::gui::actions::measure::{Measuring, Worker};
+use crate::gui::actions::runs::Runs;
+use crate::gui::actions::search::Find;
+use crate::gui::background::jobs::{Jobs, Waker};
+use crate::gui::background::judge::{Ground, Judge, Judgement, WhatIf};
+use crate::gui::background::session_file::{Session, Store};
+use crate::gui::data::filter::Filter;
+use crate::gui::data::points::{Origin, Points};
+use crate::gui::data::ribbon::Ribbon;
+use crate::gui::data::tree_view::{Node, TreeIndex, TreeInput, TreeView, tree_view};
+use crate::gui::dialog::{Dialog, Picker};
 
 /// Which appearance the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -315,8 +315,8 @@ impl State {
     /// Why the target has no DLA; empty where it has.
     pub fn no_dla_reason(&self) -> String {
         match self.target.dla_support() {
-            crate::target::DlaSupport::Cores(_) => String::new(),
-            crate::target::DlaSupport::None(why) => why,
+            crate::platform::DlaSupport::Cores(_) => String::new(),
+            crate::platform::DlaSupport::None(why) => why,
         }
     }
 

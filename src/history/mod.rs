@@ -34,7 +34,7 @@ pub struct NewKept {
     pub placement: Placement,
     /// How the engine is built.
     pub config: EngineConfig,
-    /// Where it would run: [`crate::target::Target::id`].
+    /// Where it would run: [`crate::platform::Target::id`].
     pub target: String,
     /// Images per second when it was kept.
     pub fps: Figure,

@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::engine::{Run, environment, own_run};
 use crate::estimate::Estimator;
 use crate::estimate::board::{BoardFile, shipped};
-use crate::estimate::calibration::own::OwnRun;
+use crate::estimate::fit::own::OwnRun;
 use crate::model::Model;
 use crate::model::onnx::{LoadOptions, load, load_bundled_with};
 use crate::plan::Planner;
-use crate::target::Target;
+use crate::platform::Target;
 
 use super::{StoredRun, data_dir};
 
@@ -50,7 +50,7 @@ impl RunModels {
         Self(models)
     }
 
-    /// The runs that [`crate::estimate::calibration::own::refit`] can learn from, and the others.
+    /// The runs that [`crate::estimate::fit::own::refit`] can learn from, and the others.
     pub fn own_runs(&self, runs: &[StoredRun]) -> (Vec<OwnRun<'_>>, Vec<PassedOver>) {
         let mut own = Vec::new();
         let mut passed_over = Vec::new();

@@ -21,7 +21,7 @@ pub struct ReferenceSet {
     pub title: String,
     /// Publication.
     pub source: String,
-    /// Board id of `crate::target`.
+    /// Board id of `crate::platform`.
     pub board: String,
     /// Short name of the model.
     pub model: String,

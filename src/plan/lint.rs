@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::model::OpId;
 use crate::placement::{Placement, Resolved, Site};
-use crate::target::DlaGeneration;
+use crate::platform::DlaGeneration;
 
 use super::{Plan, Planner};
 

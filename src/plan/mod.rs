@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::model::{OpId, TensorId};
 use crate::placement::Device;
-use crate::target::dla_rules::Refusal;
+use crate::platform::dla_rules::Refusal;
 
 pub use lint::{Lint, Severity};
 pub use planner::{Planner, plan};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::model::{Dim, Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
-use crate::target::Target;
-use crate::target::dla_rules::{self, Refusal, Verdict};
+use crate::platform::Target;
+use crate::platform::dla_rules;
+use crate::platform::dla_rules::{Refusal, Verdict};
 
 use super::flow::Flows;
 use super::lint::lints;

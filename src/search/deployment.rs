@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::placement::Device;
 
-use super::frontier::{Ask, Frontier};
 use super::problem::{Allowed, Problem, Score, Scorer};
-use super::solve::{Aim, minimise, scaled};
+use crate::search::solvers::frontier::{Ask, Frontier};
+use crate::search::solvers::{Aim, minimise, scaled};
 
 /// What a deployment may consist of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Finds placements: exact where exact is possible, anytime with a proven gap elsewhere.
 //!
 //! [`run`] is the whole of it for a user: a [`Goal`] and [`Constraints`] in, [`Proposal`]s judged by
-//! the estimate out. Below it, [`space`] turns a model into a [`problem`], [`solve`] chooses among
-//! [`chain`], [`cut`] and [`frontier`], [`deployment`] and [`pipeline`] put engines and stages side
+//! the estimate out. Below it, [`space`] turns a model into a [`problem`], [`solvers`] chooses among
+//! [`solvers::chain`], [`solvers::cut`] and [`solvers::frontier`], [`deployment`] and [`pipeline`] put engines and stages side
 //! by side, and [`overrides`] writes the result as a person would. [`confirm`] measures proposals.
 //!
 //! What bounds a DLA subgraph (its weights, the sum of the tensors that never leave it, the number
@@ -13,23 +13,19 @@
 //! is short, the bytes of every open subgraph are part of a state, and a lighter one beats a heavier:
 //! exact all the same, or with a gap that is told, as elsewhere.
 
-pub mod bench;
-pub mod chain;
 pub mod confirm;
 mod costs;
-pub mod cut;
 pub mod deployment;
 mod explain;
-pub mod frontier;
 pub mod overrides;
 pub mod pipeline;
 pub mod problem;
-mod request;
-pub mod solve;
+mod run;
+pub mod solvers;
 pub mod space;
 
-pub use explain::{Move, explain, on_dla};
-pub use request::{
+pub use crate::search::run::{
     Answer, Goal, Progress, Proposal, ProposedEngine, ProposedStage, Request, SearchError, run,
 };
+pub use explain::{Move, explain, on_dla};
 pub use space::{Constraints, Costs, Granularity};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Model, ModuleId, OpId, TensorRole};
 use crate::placement::{Device, Placement, Site, UnknownSite};
 use crate::plan::Planner;
-use crate::target::dla_rules;
+use crate::platform::dla_rules;
 
 use super::overrides::fewest_overrides;
 use super::problem::{Allowed, Atom, Flow, Problem};

@@ -6,14 +6,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::engine::attribution::{LayerMap, NetworkLayer};
 use crate::engine::log::{Level, LogLine};
 use crate::engine::outbox::Outbox;
+use crate::engine::reading::attribution::{LayerMap, NetworkLayer};
 use crate::engine::request::{Calibration, Request};
 use crate::engine::run::{ErrorKind, Stage};
 use crate::model::Model;
 use crate::placement::Device;
-use crate::target::TensorRt;
+use crate::platform::TensorRt;
 
 use super::cache::{self, BuildRecord, Machine};
 use super::calibrate::{Folder, Input};

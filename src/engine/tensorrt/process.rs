@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::engine::attribution::PlacementLog;
 use crate::engine::log::{Level, LogLine};
 use crate::engine::outbox::Outbox;
-use crate::engine::trtexec::parse_placement;
+use crate::engine::reading::attribution::PlacementLog;
+use crate::engine::reading::parse_placement;
 
 use super::library::{Libraries, Unavailable};
 use super::objects::{self, Logger};

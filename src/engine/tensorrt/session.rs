@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::engine::attribution::{self, LayerMap};
 use crate::engine::deployment::slices;
 use crate::engine::log::{Level, LogLine};
 use crate::engine::outbox::Outbox;
 use crate::engine::protocol::{Built, Command, Report};
+use crate::engine::reading::attribution;
+use crate::engine::reading::attribution::LayerMap;
 use crate::engine::request::{NumericReference, Request};
 use crate::engine::run::{
     Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage, dla_refusal,
     thinned,
 };
-use crate::engine::weights::{self, Ready};
 use crate::engine::worker::{Refusal, wait_for_go};
+use crate::model::onnx::weights;
+use crate::model::onnx::weights::Ready;
 use crate::model::onnx::{self, LoadOptions};
 use crate::model::{DType, Model};
 use crate::placement::{Device, Placement, Precision};

@@ -8,7 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 use half::{bf16, f16};
 
 use crate::engine::run::NumericCheck;
-use crate::engine::weights::uniform;
+use crate::model::onnx::weights::uniform;
 
 use super::cuda::{Buffer, CudaError, Device, Event, Graph, Stream};
 use super::library::Unavailable;

@@ -6,13 +6,14 @@ use crate::figure::short;
 use crate::model::OpId;
 use crate::placement::Device;
 
-use super::super::actual::{Actual, Spent};
 use super::super::command::Command;
-use super::super::runs::when;
 use super::super::state::{Open, State};
-use super::super::theme::{self, Tokens};
-use super::super::widgets;
 use super::reasons::{facts, note, section};
+use crate::gui::actions::runs::when;
+use crate::gui::data::actual::{Actual, Spent};
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::Tokens;
+use crate::gui::ui::widgets;
 
 /// Ops named in a list.
 const MOST_NAMED: usize = 8;

@@ -10,12 +10,13 @@ use crate::model::OpId;
 use crate::placement::Device;
 
 use super::super::command::Command;
-use super::super::judge::{Judgement, WhatIf};
 use super::super::state::State;
-use super::super::theme::{self, Tokens};
-use super::super::tree_view::Node;
-use super::super::widgets;
 use super::reasons::section;
+use crate::gui::background::judge::{Judgement, WhatIf};
+use crate::gui::data::tree_view::Node;
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::Tokens;
+use crate::gui::ui::widgets;
 
 /// Cost on either device, with bands where it is one op's.
 pub fn costs(ui: &mut Ui, state: &State, ops: &[OpId], t: &Tokens) {

@@ -4,12 +4,13 @@ use egui::text::{CCursor, CCursorRange};
 use egui::text_edit::TextEditState;
 use egui::{Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui, WidgetInfo};
 
-use crate::engine::ssh::Host;
+use crate::engine::remote::ssh::Host;
 
 use super::super::command::Command;
-use super::super::dialogs::{Dialog, Purpose};
 use super::super::state::State;
-use super::super::theme::{self, Tokens};
+use crate::gui::dialog::{Dialog, Purpose};
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::Tokens;
 
 /// Draws the dialog, if one is open. Its fields are typed into directly; everything it decides
 /// goes out as commands.
@@ -152,7 +153,7 @@ fn named(response: &egui::Response, label: &str, text: &str) {
 fn inputs(
     ui: &mut Ui,
     path: &std::path::Path,
-    fields: &mut [(super::super::dialogs::InputField, usize)],
+    fields: &mut [(crate::gui::dialog::InputField, usize)],
     out: &mut Vec<Command>,
 ) {
     let t = Tokens::of(ui);

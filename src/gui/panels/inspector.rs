@@ -7,15 +7,16 @@ use crate::model::OpId;
 use crate::placement::{Assigned, Device};
 
 use super::super::command::Command;
-use super::super::explain;
-use super::super::judge::Judgement;
 use super::super::state::{Open, State};
-use super::super::theme::{self, PAD, Tokens};
-use super::super::tree_view::{Node, Said};
-use super::super::widgets;
 use super::actual;
 use super::change::{costs, what_if};
 use super::reasons::{facts, lints, note, section, why};
+use crate::gui::background::judge::Judgement;
+use crate::gui::data::tree_view::{Node, Said};
+use crate::gui::panels::explain;
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::{PAD, Tokens};
+use crate::gui::ui::widgets;
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {

@@ -6,8 +6,10 @@ use egui::{Align2, Area, CornerRadius, Frame, Id, Margin, Order, RichText, Strok
 use super::super::command::Command;
 use super::super::message::{Message, Severity};
 use super::super::state::State;
-use super::super::theme::{self, Tokens};
-use super::super::widgets::{self, Icon};
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::Tokens;
+use crate::gui::ui::widgets;
+use crate::gui::ui::widgets::Icon;
 
 /// Most cards at a time; the rest waits behind them.
 const MOST: usize = 4;

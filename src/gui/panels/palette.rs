@@ -7,8 +7,9 @@ use egui::{
 
 use super::super::command::Command;
 use super::super::state::{Palette, State};
-use super::super::theme::{self, Tokens};
-use super::super::widgets;
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::Tokens;
+use crate::gui::ui::widgets;
 
 /// From the top of the window.
 const TOP: f32 = 70.0;

@@ -4,13 +4,14 @@ use egui::{Color32, CornerRadius, Frame, Grid, Label, Margin, RichText, Sense, S
 
 use crate::model::OpId;
 use crate::plan::{Fallback, Lint, Severity};
-use crate::target::dla_rules::{Refusal, Verdict};
+use crate::platform::dla_rules::{Refusal, Verdict};
 
 use super::super::command::Command;
-use super::super::explain::in_window;
-use super::super::judge::Judgement;
 use super::super::state::{Open, State};
-use super::super::theme::{self, Tokens};
+use crate::gui::background::judge::Judgement;
+use crate::gui::panels::explain::in_window;
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::Tokens;
 
 /// A quiet heading with a line under it.
 pub fn section(ui: &mut Ui, text: &str, t: &Tokens) {

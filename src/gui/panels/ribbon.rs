@@ -8,13 +8,14 @@ use egui::{
 use crate::model::{Model, OpId};
 use crate::placement::Device;
 
-use super::super::actual::Actual;
 use super::super::command::Command;
-use super::super::ribbon::{Crossing, Segment};
 use super::super::state::State;
-use super::super::theme::{self, PAD, Tokens};
-use super::super::widgets;
 use super::actual;
+use crate::gui::data::actual::Actual;
+use crate::gui::data::ribbon::{Crossing, Segment};
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::{PAD, Tokens};
+use crate::gui::ui::widgets;
 
 const LANE: f32 = 30.0;
 const GAP: f32 = 18.0;

@@ -2,15 +2,17 @@
 
 use egui::{Button, ComboBox, DragValue, RichText, Ui, WidgetInfo};
 
-use crate::engine::ssh::Host;
+use crate::engine::remote::ssh::Host;
 use crate::placement::{Device, EngineConfig, Precision};
-use crate::target::boards;
+use crate::platform::boards;
 
 use super::super::command::Command;
 use super::super::state::{State, ThemeChoice};
-use super::super::theme::{self, PAD, Tokens};
-use super::super::widgets::{self, Icon};
 use crate::export::Format;
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::{PAD, Tokens};
+use crate::gui::ui::widgets;
+use crate::gui::ui::widgets::Icon;
 
 /// Below this width the bar leaves out what the More menu has too, and abbreviates.
 const COMPACT: f32 = 1320.0;
@@ -160,7 +162,7 @@ fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
             ui.separator();
             ui.label(RichText::new("Recent").font(theme::small()).color(t.dim));
             for path in &state.recent {
-                let text = super::super::work::file_name(path);
+                let text = crate::gui::actions::open::file_name(path);
                 if ui
                     .button(short(&text, 40))
                     .on_hover_text(path.display().to_string())

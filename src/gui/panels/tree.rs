@@ -10,15 +10,17 @@ use egui::{
 use crate::model::Model;
 use crate::placement::Device;
 
-use super::super::actual::{Actual, Spent};
 use super::super::command::{Command, Pick};
-use super::super::explain;
-use super::super::filter::Property;
 use super::super::state::{Open, State};
-use super::super::theme::{self, INDENT, PAD, ROW, Tokens};
-use super::super::tree_view::{Chip, Node, Row, Said};
-use super::super::widgets::{self, Icon};
 use super::actual::{self, RowMark};
+use crate::gui::data::actual::{Actual, Spent};
+use crate::gui::data::filter::Property;
+use crate::gui::data::tree_view::{Chip, Node, Row, Said};
+use crate::gui::panels::explain;
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::{INDENT, PAD, ROW, Tokens};
+use crate::gui::ui::widgets;
+use crate::gui::ui::widgets::Icon;
 
 /// Where the columns of a row are, measured from its right end.
 struct Columns {

@@ -17,6 +17,7 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 mod values;
+pub mod weights;
 mod wire;
 
 use std::collections::BTreeMap;

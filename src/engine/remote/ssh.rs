@@ -1,0 +1,272 @@
+//! A worker on another machine, through the system's OpenSSH: its keys, its agent, its
+//! `~/.ssh/config`. No port is opened and no password is asked for.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::client::WorkerCommand;
+use crate::engine::worker::SILENCE;
+
+/// `[USER@]HOST[:PROGRAM]`: where a worker runs, and dlaplan there where it is not in the path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Host {
+    /// `[USER@]HOST`, as ssh takes it.
+    address: String,
+    program: Option<String>,
+}
+
+/// Not a host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not [USER@]HOST[:PROGRAM] of letters, digits and . _ - (PROGRAM also / and ~); give \
+     ports, IPv6 addresses and jump hosts a name in ~/.ssh/config"
+)]
+pub struct HostError(String);
+
+impl FromStr for Host {
+    type Err = HostError;
+
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let wrong = || HostError(text.to_owned());
+        let word = |w: &str, more: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c) || more.contains(c);
+            !w.is_empty() && !w.starts_with('-') && w.chars().all(fits)
+        };
+        let (address, program) = match text.split_once(':') {
+            Some((address, program)) => (address, Some(program)),
+            None => (text, None),
+        };
+        let named = address
+            .split_once('@')
+            .is_none_or(|(user, _)| word(user, ""));
+        let host = address.split_once('@').map_or(address, |(_, host)| host);
+        if !named || !word(host, "") || !program.is_none_or(|p| word(p, "/~")) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            address: address.to_owned(),
+            program: program.map(str::to_owned),
+        })
+    }
+}
+
+impl TryFrom<String> for Host {
+    type Error = HostError;
+
+    fn try_from(text: String) -> Result<Self, HostError> {
+        text.parse()
+    }
+}
+
+impl From<Host> for String {
+    fn from(host: Host) -> Self {
+        host.to_string()
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)?;
+        match &self.program {
+            Some(program) => write!(f, ":{program}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Host {
+    fn program(&self) -> &str {
+        self.program.as_deref().unwrap_or("dlaplan")
+    }
+
+    /// `[USER@]HOST`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// `ssh HOST dlaplan worker`. A host key that is not known, or not the known one, ends it.
+    pub fn worker(&self) -> WorkerCommand {
+        let options = [
+            "BatchMode=yes",
+            "StrictHostKeyChecking=yes",
+            "ConnectTimeout=15",
+            // A link that is cut is noticed within 20 s.
+            "ServerAliveInterval=5",
+            "ServerAliveCountMax=3",
+            // Of a link of our own, not of one that another ssh keeps open.
+            "ControlMaster=no",
+            "ControlPath=none",
+            "ClearAllForwardings=yes",
+            "ForwardAgent=no",
+            "ForwardX11=no",
+            "PermitLocalCommand=no",
+        ];
+        let mut args: Vec<OsString> = vec!["-T".into()];
+        for option in options {
+            args.extend(["-o".into(), option.into()]);
+        }
+        // The remote shell reads the last word; a host's program has no character it minds.
+        let remote = format!("{} worker --silence {}", self.program(), SILENCE.as_secs());
+        args.extend(["--".into(), self.address.as_str().into(), remote.into()]);
+        WorkerCommand {
+            program: "ssh".into(),
+            args,
+            host: Some(self.clone()),
+        }
+    }
+
+    /// What an exit code of ssh means, by what was said on stderr; `None` where the code says it.
+    pub(crate) fn explain(&self, code: i32, greeted: bool, said: &[&str]) -> Option<String> {
+        let address = &self.address;
+        let has = |text: &str| said.iter().any(|l| l.contains(text));
+        let last = said.iter().rfind(|l| !l.trim().is_empty());
+        let last = last.map_or("no reason given", |l| l.trim());
+        if greeted {
+            // ssh ends with 255 for its own troubles, of which it speaks, and where a signal
+            // ended the program, of which it does not.
+            let link = [
+                "timeout, server",
+                "connection closed",
+                "connection reset",
+                "closed by remote host",
+                "broken pipe",
+                "disconnect",
+                "corrupted mac",
+            ];
+            let broke = |line: &&&str| {
+                let line = line.to_ascii_lowercase();
+                link.iter().any(|word| line.contains(word))
+            };
+            return (code == 255).then(|| match said.iter().rfind(broke) {
+                Some(line) => format!(
+                    "the link to {address} broke: {}; check the network, then measure again",
+                    line.trim().trim_end_matches('.')
+                ),
+                None => format!(
+                    "the worker on {address} was ended by a signal: out of memory (`dmesg` there \
+                     tells), or a crash inside TensorRT"
+                ),
+            });
+        }
+        match code {
+            // OpenSSH's messages: sshconnect.c and sshconnect2.c.
+            255 if has("IDENTIFICATION HAS CHANGED") => {
+                let line = said.iter().find_map(|l| {
+                    l.split_once("key in ")
+                        .filter(|_| l.starts_with("Offending"))
+                });
+                let at = line.map_or("known_hosts", |(_, at)| at.trim());
+                Some(format!(
+                    "the host key of {address} is not the one this machine knows. If it was \
+                     installed anew: remove the old one ({at}), then `ssh {address}` once to check \
+                     the new key"
+                ))
+            }
+            255 if has("Host key verification failed") => Some(format!(
+                "the host key of {address} is not known here: connect once with `ssh {address}` \
+                 and check its fingerprint"
+            )),
+            255 if has("Permission denied") => Some(format!(
+                "{address} takes no key that can be used without a question: install one with \
+                 `ssh-copy-id {address}`, or unlock it with `ssh-add`"
+            )),
+            255 if said.is_empty() => Some(format!(
+                "{program} on {address} was ended by a signal before it said anything; run \
+                 `ssh {address} {program} worker` to see why",
+                program = self.program()
+            )),
+            255 => Some(format!("ssh {address}: {last}")),
+            126 | 127 => Some(format!(
+                "{address} cannot run {program}: {last}. Install dlaplan there, built for that \
+                 machine, or say where it is ({address}:/path/to/dlaplan)",
+                program = self.program()
+            )),
+            2 if has("unexpected argument '--silence'") => Some(format!(
+                "{program} on {address} is of an earlier version; install the same dlaplan on both",
+                program = self.program()
+            )),
+            _ if said.is_empty() => None,
+            _ => Some(format!(
+                "{program} on {address} ended with exit code {code}: {last}",
+                program = self.program()
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_words() {
+        for good in [
+            "jetson",
+            "me@10.0.0.7",
+            "nv_1@orin.lab:/opt/dlaplan",
+            "xavier:~/bin/dlaplan",
+        ] {
+            assert_eq!(good.parse::<Host>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            "-oProxyCommand=x",
+            "a b",
+            "me@",
+            "@host",
+            "me@-x",
+            "a@b@c",
+            "host:",
+            "host:-x",
+            "host:a b",
+            "host:$(x)",
+            "h;x",
+            "[::1]",
+        ] {
+            assert!(bad.parse::<Host>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_fixed() {
+        let host: Host = "me@orin:/opt/dlaplan".parse().unwrap();
+        let command = host.worker();
+        assert_eq!(command.program, std::path::PathBuf::from("ssh"));
+        let args: Vec<_> = command.args.iter().map(|a| a.to_str().unwrap()).collect();
+        assert!(args.contains(&"StrictHostKeyChecking=yes") && args.contains(&"BatchMode=yes"));
+        assert_eq!(
+            args[args.len() - 3..],
+            ["--", "me@orin", "/opt/dlaplan worker --silence 120"]
+        );
+    }
+
+    #[test]
+    fn failures_of_ssh_say_what_to_do() {
+        let host: Host = "me@orin".parse().unwrap();
+        let explain = |code, said: &[&str]| host.explain(code, false, said).unwrap_or_default();
+        let changed = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @";
+        let old = "Offending ED25519 key in /home/me/.ssh/known_hosts:3";
+        let unknown = "Host key verification failed.";
+        assert!(explain(255, &[changed, old, unknown]).contains("/home/me/.ssh/known_hosts:3"));
+        assert!(explain(255, &[unknown]).contains("check its fingerprint"));
+        assert!(explain(255, &["me@orin: Permission denied (publickey)."]).contains("ssh-copy-id"));
+        let gone = "ssh: connect to host orin port 22: No route to host";
+        assert!(explain(255, &[gone, ""]).ends_with("No route to host"));
+        let old = [
+            "error: unexpected argument '--silence' found",
+            "",
+            "For more information, try '--help'.",
+        ];
+        assert!(explain(2, &old).contains("install the same"));
+        assert!(explain(127, &[]).contains("me@orin:/path/to/dlaplan"));
+        assert_eq!(host.explain(1, true, &["x"]), None);
+        let cut = host.explain(255, true, &["client_loop: send disconnect: Broken pipe"]);
+        assert!(cut.unwrap().contains("link to me@orin broke"));
+        let killed = host.explain(255, true, &["some warning of the program"]);
+        assert!(killed.unwrap().contains("ended by a signal"));
+    }
+}

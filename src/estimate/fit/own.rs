@@ -1,0 +1,479 @@
+//! Refitting a board to the user's own runs: a few factors on the shipped parameters.
+
+use crate::model::{Model, OpId};
+use crate::placement::{EngineConfig, Placement};
+use crate::platform::Target;
+
+use crate::estimate::board::{BoardFile, HeldOut, Mix};
+use crate::estimate::fit::rows::Prepared;
+use crate::estimate::fit::solve;
+use crate::estimate::fit::solve::SIGMA;
+use crate::estimate::params::{Parameters, Spec};
+
+/// One measured engine of the user's.
+#[derive(Clone, Debug)]
+pub struct OwnRun<'m> {
+    /// The model.
+    pub model: &'m Model,
+    /// Where it ran.
+    pub target: Target,
+    /// How it was built.
+    pub config: EngineConfig,
+    /// The placement.
+    pub placement: Placement,
+    /// Images per second, alone.
+    pub fps: f64,
+    /// Profiled GPU kernels: their ops and their time, ms. Empty without a profile.
+    pub gpu_ms: Vec<(Vec<OpId>, f64)>,
+    /// Profiled DLA subgraphs: their ops and their time, submission included, ms. DLA time has no
+    /// finer split.
+    pub dla_ms: Vec<(Vec<OpId>, f64)>,
+}
+
+/// Why a refit was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefitError {
+    /// Too few runs.
+    #[error(
+        "{have} different engines of {board} that estimates cover; at least 3 are needed for a \
+         factor: profile more models or placements"
+    )]
+    TooFew {
+        /// Board id.
+        board: String,
+        /// Usable engines.
+        have: usize,
+    },
+}
+
+/// Engines needed per fitted factor, and held-out engines a band stands on.
+const RUNS_PER_FACTOR: usize = 3;
+/// No band is narrower than this.
+const LEAST_BAND: f64 = 0.04;
+/// A profile's sums weigh this much beside the engine's own time, which they are part of.
+const PROFILE_WEIGHT: f64 = 0.5;
+
+/// An engine with the work behind its figures.
+struct Case {
+    /// [`crate::model::Source::structure_hash`].
+    model: String,
+    precision: &'static str,
+    mix: Mix,
+    engine: Prepared,
+    /// Sums of its profile by device.
+    parts: Vec<Prepared>,
+}
+
+impl Case {
+    fn new(runs: &[&OwnRun<'_>]) -> Option<Self> {
+        let run = *runs.first()?;
+        let mut fps: Vec<f64> = runs.iter().map(|r| r.fps).collect();
+        fps.sort_by(f64::total_cmp);
+        let measured_ms = 1000.0 * f64::from(run.config.batch) / fps.get(fps.len() / 2)?;
+        let (model, config) = (run.model, &run.config);
+        let engine =
+            Prepared::engine(model, run.target, config, &run.placement, measured_ms).ok()?;
+        if !engine.predict(&Parameters::default()).is_finite() {
+            return None;
+        }
+        let (gpu, dla) = engine.devices();
+        let mut parts = Vec::new();
+        // Repeats of an engine differ less than its profiled and unprofiled runs do.
+        if let Some(r) = runs.iter().find(|r| !r.gpu_ms.is_empty()) {
+            let ms = r.gpu_ms.iter().map(|(_, ms)| ms).sum();
+            let chosen = |op: OpId| r.gpu_ms.iter().any(|(ops, _)| ops.contains(&op));
+            parts.extend(Prepared::kernels(model, run.target, config, &chosen, ms));
+        }
+        if let Some(r) = runs.iter().find(|r| !r.dla_ms.is_empty()) {
+            parts.push(engine.subgraphs(r.dla_ms.iter().map(|(_, ms)| ms).sum()));
+        }
+        parts.retain(|p| p.measured_ms > 0.0);
+        Some(Self {
+            model: model.source.structure_hash.clone(),
+            precision: config.precision.as_str(),
+            mix: Mix::of(gpu, dla),
+            engine,
+            parts,
+        })
+    }
+
+    /// Relative error in time.
+    fn error(&self, params: &Parameters) -> f64 {
+        self.engine.predict(params) / self.engine.measured_ms - 1.0
+    }
+}
+
+/// Repeats of one engine are one case.
+fn cases(board: &str, runs: &[OwnRun<'_>]) -> Vec<Case> {
+    let mut engines: Vec<Vec<&OwnRun<'_>>> = Vec::new();
+    for run in runs {
+        if run.target.board.id != board || run.fps <= 0.0 || !run.fps.is_finite() {
+            continue;
+        }
+        let same = |r: &OwnRun<'_>| {
+            r.model.source.structure_hash == run.model.source.structure_hash
+                && r.target == run.target
+                && r.config == run.config
+                && r.placement == run.placement
+        };
+        match engines
+            .iter_mut()
+            .find(|e| e.first().is_some_and(|r| same(r)))
+        {
+            Some(engine) => engine.push(run),
+            None => engines.push(vec![run]),
+        }
+    }
+    engines.iter().filter_map(|e| Case::new(e)).collect()
+}
+
+/// Scales a board's parameters so that estimates meet its measured runs: one factor for all it
+/// measured from 3 different engines on, GPU and DLA apart from 6, transitions apart from 9;
+/// without a run on the DLA its figures stay as shipped.
+///
+/// Bands become what runs left out of the fit were off by, for the precisions and devices that
+/// were measured: of a model with 3 engines or more, by leaving out one engine at a time; of other
+/// models, by leaving out one model at a time.
+///
+/// # Errors
+/// Fewer than three usable engines.
+pub fn refit(file: &BoardFile, runs: &[OwnRun<'_>]) -> Result<BoardFile, RefitError> {
+    let cases = cases(&file.board, runs);
+    if cases.len() < RUNS_PER_FACTOR {
+        return Err(RefitError::TooFew {
+            board: file.board.clone(),
+            have: cases.len(),
+        });
+    }
+    let all: Vec<&Case> = cases.iter().collect();
+    let factors = Factors::free(&all);
+    let found = factors.fit(&file.parameters, &all, &factors.none());
+    let mut out = file.clone();
+    out.parameters = factors.apply(&file.parameters, &found);
+    out.source = format!(
+        "physical model scaled to {} own engine{} ({} factor{})",
+        cases.len(),
+        if cases.len() == 1 { "" } else { "s" },
+        found.len(),
+        if found.len() == 1 { "" } else { "s" }
+    );
+    // Errors of cases that the fit did not see.
+    let held_out = |same: &dyn Fn(&Case, &Case) -> bool| -> Vec<Option<f64>> {
+        cases
+            .iter()
+            .map(|case| {
+                let rest: Vec<&Case> = cases.iter().filter(|c| !same(c, case)).collect();
+                (!rest.is_empty()).then(|| {
+                    let f = factors.fit(&file.parameters, &rest, &found);
+                    case.error(&factors.apply(&file.parameters, &f)).abs()
+                })
+            })
+            .collect()
+    };
+    let one = held_out(&|a, b| std::ptr::eq(a, b));
+    let model = held_out(&|a, b| a.model == b.model);
+    for case in &cases {
+        for (errors, of, what) in [
+            (&model, None, "each model left out in turn"),
+            (&one, Some(&case.model), "each left out in turn"),
+        ] {
+            let seen: Vec<(&Case, f64)> = cases
+                .iter()
+                .zip(errors)
+                .filter(|(c, _)| c.precision == case.precision)
+                .filter(|(c, _)| of.is_none_or(|m| c.model == *m))
+                .filter_map(|(c, e)| Some((c, (*e)?)))
+                .collect();
+            if seen.len() < RUNS_PER_FACTOR {
+                continue;
+            }
+            let worst = seen.iter().map(|(_, e)| *e).fold(LEAST_BAND, f64::max);
+            let whose = if of.is_some() { " of this model" } else { "" };
+            let entry = HeldOut {
+                precision: case.precision.to_owned(),
+                mix: case.mix,
+                model: of.cloned(),
+                band: (worst * 100.0).ceil() / 100.0,
+                rows: seen.len() as u32,
+                basis: format!("{} own engines{whose}, {what}", seen.len()),
+            };
+            out.bands.retain(|b| {
+                (&b.precision, b.mix, &b.model) != (&entry.precision, entry.mix, &entry.model)
+            });
+            out.bands.push(entry);
+        }
+    }
+    Ok(out)
+}
+
+/// Which parts of the cost models have a factor of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Factors {
+    /// The GPU alone: nothing ran on a DLA.
+    Gpu,
+    /// One for everything.
+    Common,
+    /// GPU with transitions, and DLA.
+    Devices,
+    /// GPU, DLA, transitions.
+    All,
+}
+
+impl Factors {
+    fn free(cases: &[&Case]) -> Self {
+        if cases.iter().all(|c| c.mix == Mix::Gpu) {
+            return Self::Gpu;
+        }
+        match cases.len() / RUNS_PER_FACTOR {
+            0 | 1 => Self::Common,
+            2 => Self::Devices,
+            _ => Self::All,
+        }
+    }
+
+    /// Factors that change nothing.
+    fn none(self) -> Vec<f64> {
+        let count = match self {
+            Self::Gpu | Self::Common => 1,
+            Self::Devices => 2,
+            Self::All => 3,
+        };
+        vec![1.0; count]
+    }
+
+    fn fit(self, params: &Parameters, cases: &[&Case], start: &[f64]) -> Vec<f64> {
+        let specs: Vec<Spec> = ["first", "dla", "transition"]
+            .iter()
+            .take(start.len())
+            .map(|name| Spec {
+                name,
+                prior: 1.0,
+                spread: 0.5,
+                min: 0.1,
+                max: 10.0,
+            })
+            .collect();
+        solve::fit(&specs, start, &|f| {
+            let params = self.apply(params, f);
+            let residual = |p: &Prepared| (p.predict(&params) / p.measured_ms).ln() / SIGMA;
+            cases
+                .iter()
+                .flat_map(|c| {
+                    let parts = c.parts.iter().map(|p| PROFILE_WEIGHT.sqrt() * residual(p));
+                    std::iter::once(residual(&c.engine)).chain(parts)
+                })
+                .collect()
+        })
+    }
+
+    fn apply(self, params: &Parameters, factors: &[f64]) -> Parameters {
+        let at = |i: usize| factors.get(i).copied().unwrap_or(1.0);
+        let (gpu, dla, transition) = match self {
+            Self::Gpu => (at(0), 1.0, 1.0),
+            Self::Common => (at(0), at(0), at(0)),
+            Self::Devices => (at(0), at(1), at(0)),
+            Self::All => (at(0), at(1), at(2)),
+        };
+        scaled(params, gpu, dla, transition)
+    }
+}
+
+/// Parameters under which GPU, DLA and transition times are multiplied by the factors.
+fn scaled(params: &Parameters, g: f64, d: f64, t: f64) -> Parameters {
+    let mut p = params.clone();
+    for cycles in [
+        &mut p.gpu.matrix_cycles,
+        &mut p.gpu.gap_cycles,
+        &mut p.gpu.stream_cycles,
+        &mut p.gpu.copy_cycles,
+        &mut p.gpu.depthwise_cycles,
+    ] {
+        *cycles *= g;
+    }
+    for rate in [
+        &mut p.gpu.tile_efficiency,
+        &mut p.gpu.bandwidth,
+        &mut p.gpu.depthwise_efficiency,
+    ] {
+        *rate /= g;
+    }
+    p.dla.layer_cycles *= d;
+    for rate in [
+        &mut p.dla.int8_efficiency,
+        &mut p.dla.fp16_efficiency,
+        &mut p.dla.bytes_per_cycle,
+        &mut p.dla.dram_share,
+        &mut p.dla.plane_bytes_per_cycle,
+    ] {
+        *rate /= d;
+    }
+    for time in [
+        &mut p.transition.submit_ms,
+        &mut p.transition.reformat_cycles,
+        &mut p.transition.int8_entry_ns,
+    ] {
+        *time *= t;
+    }
+    p.transition.reformat_bandwidth /= t;
+    p
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimate::Estimator;
+    use crate::estimate::board::shipped;
+    use crate::estimate::fit::networks::network;
+    use crate::placement::{Device, Precision};
+    use crate::plan::Planner;
+    use crate::platform::Board;
+
+    const NAMES: [&str; 4] = ["resnet18", "resnet34", "vgg11", "googlenet_caffe"];
+
+    fn models() -> Vec<Model> {
+        NAMES.iter().map(|n| network(n).unwrap()).collect()
+    }
+
+    fn under(params: &Parameters, run: &OwnRun<'_>) -> (f64, f64) {
+        let mut file = shipped("xavier-nx");
+        file.parameters = params.clone();
+        let planner = Planner::new(run.model, &run.target, &run.config);
+        let plan = planner.plan_placement(&run.placement).unwrap();
+        let estimate = Estimator::with_board(&planner, &file).estimate(&plan);
+        (
+            estimate.fps.value().unwrap(),
+            estimate.dla_ms.value().unwrap(),
+        )
+    }
+
+    /// A run on a board with these parameters.
+    fn run<'m>(model: &'m Model, default: Device, params: &Parameters) -> OwnRun<'m> {
+        let mut run = OwnRun {
+            model,
+            target: Target::of(Board::find("xavier-nx").unwrap()),
+            config: EngineConfig {
+                precision: Precision::FP16,
+                ..EngineConfig::default()
+            },
+            placement: Placement::all(default),
+            fps: 1.0,
+            gpu_ms: Vec::new(),
+            dla_ms: Vec::new(),
+        };
+        run.fps = under(params, &run).0;
+        run
+    }
+
+    fn width(file: &BoardFile, mix: Mix, model: &str) -> f64 {
+        file.band(Precision::FP16, mix, model).half_width()
+    }
+
+    #[test]
+    fn own_runs_move_the_figures_and_narrow_the_band() {
+        let models = models();
+        let file = shipped("xavier-nx");
+        // A third slower than the shipped figures say, on both processors.
+        let slow = scaled(&file.parameters, 1.3, 1.3, 1.3);
+        let runs: Vec<OwnRun<'_>> = models
+            .iter()
+            .flat_map(|m| [Device::Gpu, Device::Dla].map(|d| run(m, d, &slow)))
+            .collect();
+        let fitted = refit(&file, &runs).unwrap();
+        for run in &runs {
+            let fps = under(&fitted.parameters, run).0;
+            assert!((fps / run.fps - 1.0).abs() < 0.03, "{fps} {}", run.fps);
+        }
+        for mix in [Mix::Gpu, Mix::Both] {
+            let before = width(&file, mix, "a model never seen");
+            assert!(width(&fitted, mix, "a model never seen") < before);
+        }
+        // INT8 was not measured: what is known of it is what was known.
+        assert_eq!(
+            fitted.band(Precision::INT8, Mix::Gpu, "resnet18"),
+            file.band(Precision::INT8, Mix::Gpu, "resnet18")
+        );
+        assert!(refit(&file, &runs[..2]).is_err());
+        let again: Vec<OwnRun<'_>> = vec![runs[0].clone(); 5];
+        assert!(refit(&file, &again).is_err(), "repeats are one engine");
+        let text = serde_json::to_string(&fitted).unwrap();
+        assert_eq!(BoardFile::parse(&text, "xavier-nx").unwrap(), fitted);
+        assert!(BoardFile::parse(&text, "nano").is_err());
+    }
+
+    /// Engines of one model say nothing of the error on others.
+    #[test]
+    fn one_model_narrows_its_own_band_only() {
+        let model = network("resnet18").unwrap();
+        let file = shipped("xavier-nx");
+        let slow = scaled(&file.parameters, 1.3, 1.3, 1.3);
+        let mut runs = vec![
+            run(&model, Device::Gpu, &slow),
+            run(&model, Device::Dla, &slow),
+        ];
+        for stage in ["layer1", "layer2", "layer3"] {
+            let mut r = run(&model, Device::Gpu, &slow);
+            r.placement = r.placement.with_module(stage, Device::Dla);
+            r.fps = under(&slow, &r).0;
+            runs.push(r);
+        }
+        let fitted = refit(&file, &runs).unwrap();
+        for mix in [Mix::Gpu, Mix::Both] {
+            assert!(width(&fitted, mix, "resnet18") <= LEAST_BAND + 0.01);
+            assert_eq!(width(&fitted, mix, "vgg11"), width(&file, mix, "vgg11"));
+        }
+    }
+
+    /// GPU-only runs leave the DLA's parameters alone.
+    #[test]
+    fn what_was_not_used_is_not_scaled() {
+        let models = models();
+        let file = shipped("xavier-nx");
+        let slow = scaled(&file.parameters, 1.3, 1.3, 1.3);
+        let runs: Vec<OwnRun<'_>> = models.iter().map(|m| run(m, Device::Gpu, &slow)).collect();
+        let fitted = refit(&file, &runs).unwrap();
+        assert_eq!(fitted.parameters.dla, file.parameters.dla);
+        assert_eq!(fitted.parameters.transition, file.parameters.transition);
+        assert!(fitted.parameters.gpu.gap_cycles > 1.2 * file.parameters.gpu.gap_cycles);
+    }
+
+    /// With few engines one factor serves all; the profile tells which processor is slow from
+    /// six on, and its sums pull the same way as the whole.
+    #[test]
+    fn profiles_are_read() {
+        let models = models();
+        let file = shipped("xavier-nx");
+        let slow = scaled(&file.parameters, 1.0, 1.5, 1.0);
+        let mut runs: Vec<OwnRun<'_>> = models
+            .iter()
+            .flat_map(|m| [Device::Gpu, Device::Dla].map(|d| run(m, d, &slow)))
+            .take(6)
+            .collect();
+        let apart = |fitted: &BoardFile| {
+            let (was, is) = (&file.parameters, &fitted.parameters);
+            (
+                is.gpu.gap_cycles / was.gpu.gap_cycles,
+                is.dla.layer_cycles / was.dla.layer_cycles,
+            )
+        };
+        let (gpu, dla) = apart(&refit(&file, &runs).unwrap());
+        assert!(
+            (gpu - 1.0).abs() < 0.05 && (dla - 1.5).abs() < 0.12,
+            "{gpu} {dla}"
+        );
+        // DLA times half again as long as the engines' totals allow: the fit goes between.
+        for run in runs.iter_mut().filter(|r| r.placement.wants_dla()) {
+            let ms = under(&slow, run).1;
+            run.dla_ms = vec![(vec![OpId(0)], 1.5 * ms)];
+        }
+        let (_, pulled) = apart(&refit(&file, &runs).unwrap());
+        assert!(pulled > dla * 1.03, "{pulled} {dla}");
+        // GPU kernels likewise, by the ops they run.
+        let (gpu, _) = apart(&refit(&file, &runs).unwrap());
+        for run in &mut runs {
+            let kernels = run.model.op_ids().map(|op| (vec![op], 1.0)).collect();
+            run.gpu_ms = kernels;
+        }
+        let (pulled, _) = apart(&refit(&file, &runs).unwrap());
+        assert!(pulled > gpu * 1.03, "{pulled} {gpu}");
+    }
+}

@@ -1,0 +1,356 @@
+//! Building and measuring what a search has found, on a machine that can.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::client::{self, Update, with_comparison};
+use crate::engine::{Environment, Request, Run, deploy, environment};
+use crate::figure::short;
+use crate::history::{RunFilter, RunHead};
+use crate::placement::Placement;
+use crate::plan::plan;
+use crate::search::Proposal;
+use crate::search::confirm::engines::EngineBench;
+use crate::search::confirm::{Confirmed, Event, Trial, confirm};
+
+use crate::gui::actions::measure::{Machine, News, worker_path};
+use crate::gui::actions::search::Find;
+use crate::gui::background::jobs::Done;
+use crate::gui::message::Message;
+use crate::gui::state::State;
+
+/// Proposals built and measured, besides the baselines.
+pub const TOP: usize = 3;
+
+#[derive(Default)]
+struct Live {
+    text: String,
+    done: usize,
+    of: usize,
+    trials: Vec<Trial>,
+}
+
+/// Proposals that are being measured.
+pub struct Confirming {
+    /// The user has cancelled it.
+    pub cancelled: bool,
+    live: Arc<Mutex<Live>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Confirming {
+    fn look<T>(&self, at: impl FnOnce(&Live) -> T) -> T {
+        at(&self.live.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What it is at: `2 of 5: GPU, building`.
+    pub fn text(&self) -> String {
+        if self.cancelled {
+            return "cancelling…".into();
+        }
+        self.look(|l| l.text.clone())
+    }
+
+    /// Share of the trials that have an outcome.
+    pub fn fraction(&self) -> f64 {
+        self.look(|l| l.done as f64 / l.of.max(1) as f64)
+    }
+
+    /// Trials with an outcome since there were so many.
+    pub(crate) fn since(&self, known: usize) -> Option<Vec<Trial>> {
+        self.look(|l| (l.trials.len() != known).then(|| l.trials.clone()))
+    }
+
+    fn cancel(&mut self) {
+        self.cancelled = true;
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Confirming {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What confirming has come to.
+pub struct Outcome {
+    confirmed: Confirmed,
+    structure_hash: String,
+    runs: Vec<(i64, Arc<Run>)>,
+    /// Why runs are missing from the history, if any are.
+    lost: Option<String>,
+}
+
+impl Find {
+    /// What was measured of a proposal.
+    pub fn trial(&self, proposal: &Proposal) -> Option<&Trial> {
+        if self.confirmed.is_empty() {
+            return None;
+        }
+        let setup = proposal.trial()?.setup;
+        self.confirmed.iter().find(|t| t.setup == setup)
+    }
+}
+
+impl State {
+    /// The machine that measures, if there is one.
+    fn measuring_machine(&self) -> Option<&Environment> {
+        match &self.measuring.machine {
+            Machine::Can(environment) => Some(environment),
+            Machine::Asked | Machine::Cannot(_) => None,
+        }
+    }
+
+    /// Whether proposals can be measured at all.
+    pub fn can_confirm(&self) -> bool {
+        self.measuring_machine().is_some()
+    }
+
+    /// Why proposals cannot be measured now, if so.
+    pub fn no_confirm(&self) -> Option<String> {
+        if !self.can_confirm() {
+            return Some(format!("{} cannot measure", self.measuring.place_first()));
+        }
+        if self.measuring.active.is_some() || self.find.confirming.is_some() {
+            return Some("A measurement is under way".into());
+        }
+        if self.find.searching() {
+            return Some("The search is not over".into());
+        }
+        let trials = self.find.shown().map_or(0, |a| a.trials().len());
+        (trials == 0).then(|| "There is no whole engine to measure".into())
+    }
+
+    /// What confirming will do, for its tooltip.
+    pub fn confirm_hint(&self) -> String {
+        let Some(environment) = self.measuring_machine() else {
+            return String::new();
+        };
+        let mut lines = vec![format!(
+            "Builds and measures the baselines and the first {TOP} on {}; figures that the \
+             history has are taken from there",
+            environment.summary()
+        )];
+        if !self.learns(environment) {
+            lines.push(format!(
+                "That is not the {} on screen: the estimates do not learn from it",
+                self.target.board.name
+            ));
+        }
+        lines.join("\n")
+    }
+
+    fn learns(&self, environment: &Environment) -> bool {
+        environment::target(environment).is_some_and(|t| t.board.id == self.target.board.id)
+    }
+
+    /// Builds and measures the baselines and the first proposals, the most promising first.
+    pub(crate) fn confirm_found(&mut self) {
+        let (Some(open), Some(worker), Some(here)) = (
+            &self.open,
+            self.measuring.worker(),
+            self.measuring_machine().cloned(),
+        ) else {
+            return;
+        };
+        let Some(answer) = self.find.shown() else {
+            return;
+        };
+        let mut trials: Vec<Trial> = Vec::new();
+        let first = answer.proposals.iter().take(TOP);
+        for p in answer.baselines.iter().chain(first) {
+            if let Some(mut trial) = p.trial()
+                && trials.iter().all(|t| t.setup != trial.setup)
+            {
+                trial.name = self.find.title(p);
+                trials.push(trial);
+            }
+        }
+        let learns = self.learns(&here);
+        let model = Arc::clone(&open.model);
+        let target = self.target;
+        let mut template = Request::new(
+            worker_path(&open.path),
+            Placement::default(),
+            self.config.clone(),
+        );
+        template.inputs = open.inputs.clone();
+        template.per_layer = false;
+        template.cache_dir = environment::engines_dir();
+        template.calibration = self.ranges();
+        let live = Arc::new(Mutex::new(Live {
+            text: "starting".into(),
+            of: trials.len(),
+            ..Live::default()
+        }));
+        let stop = Arc::new(AtomicBool::new(false));
+        self.find.confirmed.clear();
+        self.find.measured_on = Some((Arc::clone(&model), target));
+        self.find.confirming = Some(Confirming {
+            cancelled: false,
+            live: Arc::clone(&live),
+            stop: Arc::clone(&stop),
+        });
+        let (history, wake) = (self.history.clone(), Arc::clone(&self.wake));
+        let started = self.jobs.start("Confirming", false, move |_| {
+            let go_on = || {
+                if stop.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            let structure_hash = model.source.structure_hash.clone();
+            let filter = RunFilter {
+                structure_hash: Some(structure_hash.clone()),
+                finished: true,
+                ..RunFilter::default()
+            };
+            // Without a history everything is measured anew.
+            let earlier = history.with(|store| store.runs(&filter));
+            let earlier = earlier.unwrap_or_default().into_iter().map(|s| s.run);
+            let earlier: Vec<Run> = earlier
+                .filter(|r| same_machine(&r.environment, &here))
+                .collect();
+            let mut room =
+                |requests: &[Request], stage: &mut dyn FnMut(&str) -> ControlFlow<()>| {
+                    let mut hear = |update: &Update| match update {
+                        Update::Progress { stage: s, .. } => stage(s.label()),
+                        _ => go_on(),
+                    };
+                    let mut runs = match requests {
+                        [request] => {
+                            let request = request.clone();
+                            let hear = &mut hear;
+                            vec![client::profile(
+                                &worker.command,
+                                worker.limits,
+                                request,
+                                None,
+                                hear,
+                            )]
+                        }
+                        _ => deploy(&worker.command, worker.limits, requests, &mut |_, u| {
+                            hear(u)
+                        }),
+                    };
+                    for run in &mut runs {
+                        // The rules to compare with are those of the machine that built it.
+                        let Some(built_on) = environment::target(&run.environment) else {
+                            continue;
+                        };
+                        let (config, placement) = (&run.request.config, &run.request.placement);
+                        let planned = plan(&model, &built_on, config, placement).ok();
+                        with_comparison(run, planned.as_ref().map(|p| (&*model, p)));
+                    }
+                    runs
+                };
+            let mut runs: Vec<(i64, Arc<Run>)> = Vec::new();
+            let mut lost = None;
+            let mut keep = |run: &Run| match history.with(|store| store.insert_run(run)) {
+                Ok(id) => runs.push((id, Arc::new(run.clone()))),
+                Err(e) => lost = Some(e.to_string()),
+            };
+            let mut bench = EngineBench::new(
+                &model, target, template, earlier, learns, &mut room, &mut keep,
+            );
+            let confirmed = confirm(trials, &mut bench, &mut |event| {
+                {
+                    let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+                    match event {
+                        Event::Stage {
+                            trial,
+                            stage,
+                            done,
+                            of,
+                        } => {
+                            live.text = format!("{} of {of}: {}, {stage}", done + 1, trial.name);
+                            (live.done, live.of) = (done, of);
+                        }
+                        Event::Done { trial, done, of } => {
+                            (live.done, live.of) = (done, of);
+                            live.trials.push(trial.clone());
+                        }
+                    }
+                }
+                wake();
+                go_on()
+            });
+            Done::Measuring(News::Confirmed(Box::new(Outcome {
+                confirmed,
+                structure_hash,
+                runs,
+                lost,
+            })))
+        });
+        if started.is_err() {
+            self.find.confirming = None;
+        }
+        self.no_thread(started);
+    }
+
+    /// Stops measuring proposals; what has a figure keeps it.
+    pub(crate) fn cancel_confirm(&mut self) {
+        if let Some(confirming) = &mut self.find.confirming {
+            confirming.cancel();
+        }
+    }
+
+    /// Takes in what confirming has come to.
+    pub(crate) fn confirmed(&mut self, outcome: Outcome) {
+        let Outcome {
+            confirmed,
+            structure_hash,
+            runs,
+            lost,
+        } = outcome;
+        if let Some(why) = lost {
+            self.messages.push(Message::error(
+                "Runs are missing from the history".into(),
+                &why,
+                "Their figures are in the panel; note them before you close the window",
+            ));
+        }
+        let same = self
+            .open
+            .as_ref()
+            .is_some_and(|o| o.model.source.structure_hash == structure_hash);
+        let mut taught = runs.iter().rev().filter(|(_, r)| r.stands_for_placement());
+        let board = taught
+            .find_map(|(_, r)| environment::target(&r.environment))
+            .map(|t| t.board.id);
+        if same {
+            for (id, run) in runs {
+                self.runs.add(RunHead::of(id, &run), run);
+            }
+            self.list_kept();
+        }
+        // A search on other ground has dropped it.
+        if self.find.confirming.take().is_some() {
+            let measured = confirmed.trials.iter().filter(|t| t.measured.is_some());
+            let count = measured.count();
+            let best = confirmed.best().map_or(String::new(), |t| {
+                let fps = t.measured.as_ref().map_or(0.0, |m| m.value);
+                format!("Fastest: {}, {} FPS", t.name, short(fps))
+            });
+            let rest = if confirmed.cancelled {
+                "; the rest was cancelled, confirming again goes on from there"
+            } else {
+                ""
+            };
+            let title = format!("Measured {count} of {}{rest}", confirmed.trials.len());
+            self.messages.push(Message::info(title, &best));
+            self.find.confirmed = confirmed.trials;
+        }
+        if let Some(board) = board {
+            self.learn(board);
+        }
+    }
+}
+
+/// Figures of another machine or power mode are not these.
+fn same_machine(a: &Environment, b: &Environment) -> bool {
+    (&a.board, &a.host, &a.power_mode) == (&b.board, &b.host, &b.power_mode)
+}

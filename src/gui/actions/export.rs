@@ -1,0 +1,147 @@
+//! Exporting from the window, and reading placement files back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::chart::Chart;
+use crate::export::{Document, Format, Subject, save_atomic};
+use crate::model::Model;
+use crate::placement::{EngineConfig, Placement};
+use crate::platform::Target;
+
+use crate::gui::background::jobs::{Done, MadeAt};
+use crate::gui::background::judge::Judgement;
+use crate::gui::message::Message;
+use crate::gui::state::State;
+
+/// File kind for the dialog: a name and extensions.
+pub fn filter(format: Format) -> (&'static str, &'static [&'static str]) {
+    let extensions: &[&str] = match format.extension() {
+        "json" => &["json"],
+        "py" => &["py"],
+        "sh" => &["sh"],
+        "csv" => &["csv"],
+        "html" => &["html"],
+        "svg" => &["svg"],
+        "png" => &["png"],
+        _ => &[],
+    };
+    (format.title(), extensions)
+}
+
+/// The file name offered first.
+pub fn file_name(format: Format, model: &str) -> String {
+    let kind = match format {
+        Format::Placement => ".placement",
+        Format::Torch2trt => ".torch2trt",
+        Format::TensorrtPython => ".tensorrt",
+        Format::Svg | Format::Png => ".chart",
+        _ => "",
+    };
+    format!("{model}{kind}.{}", format.extension())
+}
+
+/// Everything an export speaks of, owned, so that it can be rendered on another thread.
+struct Material {
+    model: Arc<Model>,
+    target: Target,
+    config: EngineConfig,
+    placement: Placement,
+    judged: Arc<Judgement>,
+    chart: Chart,
+}
+
+impl Material {
+    fn render(&self, format: Format) -> Result<Vec<u8>, String> {
+        let subject = Subject {
+            model: &self.model,
+            target: &self.target,
+            config: &self.config,
+            placement: &self.placement,
+            resolved: &self.judged.resolved,
+            plan: &self.judged.plan,
+            estimate: &self.judged.estimate,
+        };
+        format
+            .render(&subject, &self.chart)
+            .map_err(|e| e.to_string())
+    }
+}
+
+impl State {
+    fn material(&self) -> Option<Material> {
+        let judged = self.judged.as_ref()?;
+        (judged.revision == self.revision).then_some(())?;
+        Some(Material {
+            model: Arc::clone(&self.open.as_ref()?.model),
+            target: self.target,
+            config: self.config.clone(),
+            placement: self.doc.placement().clone(),
+            judged: Arc::clone(judged),
+            chart: self.points.chart.clone(),
+        })
+    }
+
+    /// Why an export cannot be written now, if so. Only the formats whose words may not suffice
+    /// are tried.
+    pub fn export_unavailable(&self, format: Format) -> Option<String> {
+        let Some(material) = self.material() else {
+            return Some("Open a model first".to_owned());
+        };
+        match format {
+            Format::Trtexec | Format::Torch2trt | Format::TensorrtPython => {
+                material.render(format).err()
+            }
+            Format::Placement | Format::Csv | Format::Html | Format::Svg | Format::Png => None,
+        }
+    }
+
+    pub(crate) fn export_to(&mut self, format: Format, path: PathBuf) {
+        let Some(material) = self.material() else {
+            return;
+        };
+        let what = format.title().to_owned();
+        let started = self.jobs.start(format!("Writing {what}"), true, move |_| {
+            let result = material
+                .render(format)
+                .and_then(|bytes| save_atomic(&path, &bytes).map_err(|e| e.to_string()));
+            Done::Saved { what, path, result }
+        });
+        self.no_thread(started);
+    }
+
+    pub(crate) fn copy_export(&mut self, format: Format) {
+        let Some(material) = self.material() else {
+            return;
+        };
+        let text = material
+            .render(format)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|e| e.to_string()));
+        match text {
+            Ok(text) => {
+                self.clipboard = Some(text);
+                let title = format!("Copied {}", format.title());
+                self.messages.push(Message::info(title, ""));
+            }
+            Err(why) => self.messages.push(Message::error(
+                format!("{} cannot be copied", format.title()),
+                &why,
+                "Choose another format, or change what it refuses",
+            )),
+        }
+    }
+}
+
+/// Reads a placement file, with the engine config and the input dims it was made for.
+///
+/// # Errors
+/// The file is no placement, damaged, or newer than this program.
+pub fn read_placement(text: &str, path: &Path) -> Result<MadeAt, String> {
+    Document::parse(text, path)
+        .map(|d| MadeAt {
+            file: path.to_owned(),
+            inputs: d.inputs,
+            point: Some((d.placement, d.engine)),
+        })
+        .map_err(|e| e.to_string())
+}

@@ -1,0 +1,227 @@
+//! Kept placements and published references. The history file is read and written off the UI
+//! thread, one job at a time; what is kept is on the disk before the chart shows it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::chart::{self, Point};
+use crate::history::{self, HistoryError, Item, Kept, NewKept, RunFilter};
+use crate::placement::{Edit, EngineConfig, Placement};
+
+use crate::gui::background::jobs::Done;
+use crate::gui::command::Command;
+use crate::gui::data::points::Origin;
+use crate::gui::message::Message;
+use crate::gui::state::State;
+
+/// More runs than this make no chart.
+const MOST_RUNS: u32 = 40;
+
+/// The history, opened by the first job that needs it.
+#[derive(Clone)]
+pub struct History {
+    path: PathBuf,
+    store: Arc<Mutex<Option<history::Store>>>,
+}
+
+impl History {
+    /// The history of a data folder.
+    pub fn of(data_dir: &Path) -> Self {
+        Self {
+            path: data_dir.join("history.sqlite"),
+            store: Arc::default(),
+        }
+    }
+
+    /// Does something with it, one caller at a time.
+    pub(crate) fn with<T>(
+        &self,
+        work: impl FnOnce(&mut history::Store) -> Result<T, HistoryError>,
+    ) -> Result<T, HistoryError> {
+        let mut guard = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_none() {
+            *guard = Some(history::Store::open(&self.path)?);
+        }
+        match guard.as_mut() {
+            Some(store) => work(store),
+            None => unreachable!("opened above"),
+        }
+    }
+}
+
+/// One change of the history.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// None; only list what is there.
+    List,
+    /// Keep.
+    Keep(Box<NewKept>),
+    /// Keep again under another name, in place of the old one.
+    Rename(i64, Box<NewKept>),
+    /// Delete, with the name for the message.
+    Delete(i64, String),
+    /// Bring a deleted one back.
+    Restore(i64),
+}
+
+/// What a change left behind.
+pub struct Listing {
+    /// Kept placements of the model, oldest first.
+    pub kept: Vec<Kept>,
+    /// Published figures and the user's own runs, as points of the chart.
+    pub others: Vec<(Origin, Point)>,
+}
+
+impl State {
+    /// Lists what was kept of the open model.
+    pub(crate) fn load_kept(&mut self) {
+        self.kept.clear();
+        self.others.clear();
+        self.kept_changes += 1;
+        self.change_history(Change::List);
+    }
+
+    /// Lists again what is there.
+    pub(crate) fn list_kept(&mut self) {
+        self.change_history(Change::List);
+    }
+
+    fn change_history(&mut self, change: Change) {
+        let Some(open) = &self.open else { return };
+        let history = self.history.clone();
+        let model = Arc::clone(&open.model);
+        let target = self.target;
+        let done = change.clone();
+        let started = self.jobs.start("Keeping", false, move |_| {
+            let listing = history.with(|store| {
+                make(store, &change)?;
+                let hash = &model.source.structure_hash;
+                let runs = store.runs(&RunFilter {
+                    structure_hash: Some(hash.clone()),
+                    finished: true,
+                    limit: Some(MOST_RUNS),
+                    ..RunFilter::default()
+                })?;
+                let own = chart::runs(&runs, &model, &target);
+                let references = store.references()?;
+                let published = chart::references(&references, &model, &target);
+                let own = own.into_iter().map(|p| (Origin::Run, p));
+                let published = published.into_iter().map(|p| (Origin::Reference, p));
+                Ok(Listing {
+                    kept: store.kept(Some(hash))?,
+                    others: own.chain(published).collect(),
+                })
+            });
+            Done::History {
+                change: done,
+                structure_hash: model.source.structure_hash.clone(),
+                result: listing.map_err(|e| e.to_string()),
+            }
+        });
+        self.no_thread(started);
+    }
+
+    /// Takes in what the history says.
+    pub(crate) fn history_done(
+        &mut self,
+        change: &Change,
+        structure_hash: &str,
+        result: Result<Listing, String>,
+    ) {
+        match result {
+            Ok(listing) => {
+                let same = self
+                    .open
+                    .as_ref()
+                    .is_some_and(|o| o.model.source.structure_hash == structure_hash);
+                if same {
+                    self.kept = listing.kept;
+                    self.others = listing.others;
+                    self.kept_changes += 1;
+                }
+                if let Change::Delete(id, name) = change {
+                    let message = Message::info(format!("Deleted {name}"), "");
+                    self.messages
+                        .push(message.with_action("Undo", Command::RestoreKept(*id)));
+                }
+            }
+            Err(why) => {
+                let title = match change {
+                    Change::List => "Kept placements cannot be read".to_owned(),
+                    Change::Keep(new) => format!("{} was not kept", new.name),
+                    Change::Rename(_, new) => format!("Not renamed to {}", new.name),
+                    Change::Delete(_, name) => format!("{name} was not deleted"),
+                    Change::Restore(_) => "Not brought back".to_owned(),
+                };
+                self.messages.push(Message::error(
+                    title,
+                    &why,
+                    "The placement on screen is safe; export it to have it in a file",
+                ));
+            }
+        }
+    }
+
+    pub(crate) fn keep(&mut self, name: &str) {
+        let (Some(open), Some(judged)) = (&self.open, self.fresh()) else {
+            return;
+        };
+        let new = NewKept {
+            name: name.to_owned(),
+            model: open.model.name.clone(),
+            structure_hash: open.model.source.structure_hash.clone(),
+            placement: self.doc.placement().clone(),
+            config: self.config.clone(),
+            target: self.target.id(),
+            fps: judged.estimate.fps.clone(),
+            dla_mac_share: judged.summary.dla_mac_share,
+        };
+        self.change_history(Change::Keep(Box::new(new)));
+    }
+
+    pub(crate) fn rename_kept(&mut self, id: i64, name: &str) {
+        if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
+            let mut new = kept.kept.clone();
+            name.clone_into(&mut new.name);
+            self.change_history(Change::Rename(id, Box::new(new)));
+        }
+    }
+
+    pub(crate) fn delete_kept(&mut self, id: i64) {
+        if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
+            let name = kept.kept.name.clone();
+            self.change_history(Change::Delete(id, name));
+        }
+    }
+
+    pub(crate) fn restore_kept(&mut self, id: i64) {
+        self.change_history(Change::Restore(id));
+    }
+
+    /// Loads what a point of the chart or a file stands for, if it fits the model.
+    pub(crate) fn load_point(&mut self, name: &str, placement: Placement, config: EngineConfig) {
+        if self.fits(name, &placement) {
+            self.edit(&Edit::Load(name.to_owned(), placement, config));
+        }
+    }
+}
+
+fn make(store: &mut history::Store, change: &Change) -> Result<(), HistoryError> {
+    match change {
+        Change::List => {}
+        Change::Keep(new) => {
+            store.keep(new)?;
+        }
+        Change::Rename(id, new) => {
+            store.keep(new)?;
+            store.delete(&[Item::Kept(*id)])?;
+        }
+        Change::Delete(id, _) => {
+            store.delete(&[Item::Kept(*id)])?;
+        }
+        Change::Restore(id) => {
+            store.restore(&[Item::Kept(*id)])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,486 @@
+//! Taking in what background work brings, and starting it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::export::DocumentError;
+use crate::model::onnx::{LoadError, LoadOptions};
+use crate::model::{Dim, Model};
+use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
+
+use crate::gui::background::jobs::{Done, MadeAt};
+use crate::gui::background::session_file::{Session, Settings, read_session};
+use crate::gui::command::Command;
+use crate::gui::dialog::{Dialog, InputField, Purpose};
+use crate::gui::message::Message;
+use crate::gui::state::State;
+
+/// A dialog that closes faster than this without an answer was never shown.
+const NEVER_SHOWN: Duration = Duration::from_millis(200);
+
+impl State {
+    /// Reads a model in the background.
+    pub(crate) fn load(&mut self, path: PathBuf, inputs: BTreeMap<String, Vec<u64>>) {
+        self.load_at(path, inputs, None);
+    }
+
+    /// As [`Self::load`], at the dims a placement file was made at; those given here win.
+    pub(crate) fn load_at(
+        &mut self,
+        path: PathBuf,
+        mut inputs: BTreeMap<String, Vec<u64>>,
+        made_at: Option<MadeAt>,
+    ) {
+        let title = format!("Reading {}", file_name(&path));
+        let made_at = made_at.map(|mut made_at| {
+            made_at.inputs.retain(|name, _| !inputs.contains_key(name));
+            inputs.extend(made_at.inputs.clone());
+            Box::new(made_at)
+        });
+        let options = LoadOptions { inputs };
+        let started = self.jobs.start(title, true, move |_| {
+            let result = Box::new(crate::gui::load_model(&path, &options));
+            Done::Model {
+                path,
+                options,
+                made_at,
+                result,
+            }
+        });
+        self.no_thread(started);
+    }
+
+    /// Goes on where a session was.
+    pub(crate) fn restore(&mut self, session: Session) {
+        // A target that this version does not know gives way to the default.
+        if let Ok(target) = session.target.parse() {
+            self.target = target;
+        }
+        self.config = session.config;
+        self.calibration = session.calibration;
+        self.doc = Document::new(session.placement);
+        self.load(session.model, session.inputs);
+    }
+
+    /// Opens a model, a placement or a recovered session by its path.
+    pub(crate) fn open_path(&mut self, path: PathBuf) {
+        let json = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("json"));
+        if !json {
+            self.put_aside();
+            self.load(path, BTreeMap::new());
+            return;
+        }
+        if let Some(session) = read_session(&path) {
+            self.put_aside();
+            self.restore(session);
+            return;
+        }
+        let title = format!("Reading {}", file_name(&path));
+        let started = self.jobs.start(title, false, move |_| {
+            let result = std::fs::read_to_string(&path);
+            Done::PlacementText { path, result }
+        });
+        self.no_thread(started);
+    }
+
+    /// Asks the desktop for a file, or shows the path field where it has no dialog.
+    pub(crate) fn ask_file(&mut self, purpose: Purpose) {
+        if !self.picker.available() {
+            self.path_field(purpose, "This desktop has no file dialog.");
+            return;
+        }
+        let picker = Arc::clone(&self.picker);
+        let folder = self.folder();
+        let name = self.export_name(&purpose);
+        let started = self.jobs.start(purpose.title(), false, move |_| {
+            let begun = Instant::now();
+            let path = picker.pick(&purpose, folder.as_deref(), &name);
+            Done::Picked {
+                purpose,
+                path,
+                took: begun.elapsed(),
+            }
+        });
+        self.no_thread(started);
+    }
+
+    fn path_field(&mut self, purpose: Purpose, note: &str) {
+        let folder = self.folder().unwrap_or_default();
+        let text = folder.join(self.export_name(&purpose));
+        self.dialog = Some(Dialog::Path {
+            text: text.display().to_string(),
+            purpose,
+            note: note.to_owned(),
+        });
+    }
+
+    /// The folder dialogs begin in: the model's, else the working one.
+    fn folder(&self) -> Option<PathBuf> {
+        let model = self
+            .open
+            .as_ref()
+            .and_then(|o| o.path.parent())
+            .filter(|p| !p.as_os_str().is_empty());
+        model
+            .map(Path::to_owned)
+            .or_else(|| std::env::current_dir().ok())
+    }
+
+    fn export_name(&self, purpose: &Purpose) -> String {
+        let model = self.open.as_ref().map_or("model", |o| &o.model.name);
+        match purpose {
+            Purpose::Save(kind) => crate::gui::actions::export::file_name(*kind, model),
+            Purpose::SaveRuns => format!("{model}.runs.csv"),
+            Purpose::OpenModel | Purpose::OpenPlacement | Purpose::Calibration => String::new(),
+        }
+    }
+
+    fn put_aside(&mut self) {
+        let Some(session) = self.session() else {
+            return;
+        };
+        if session.is_plain() {
+            return;
+        }
+        if let Err(e) = self.store.put_aside(&session) {
+            self.messages.push(Message::error(
+                format!("The placement of {} was not put aside", session.title()),
+                &e,
+                "Export it before you open another model",
+            ));
+        }
+    }
+
+    pub(crate) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Model {
+                path,
+                options,
+                made_at,
+                result,
+            } => match (*result, made_at) {
+                (Ok(model), made_at) => {
+                    self.loaded(model, path, options);
+                    if let Some(made_at) = made_at
+                        && let Some((placement, config)) = made_at.point
+                    {
+                        self.load_point(&file_name(&made_at.file), placement, config);
+                    }
+                }
+                (Err(e), Some(made_at)) if e.blames(&made_at.inputs) => {
+                    self.dims_refused(path, options, *made_at, e);
+                }
+                (Err(e), _) => self.not_loaded(&path, &e),
+            },
+            Done::Picked {
+                purpose,
+                path: Some(path),
+                ..
+            } => {
+                let command = purpose.answer(path);
+                self.apply(command);
+            }
+            Done::Picked { purpose, took, .. } => {
+                if took < NEVER_SHOWN {
+                    self.path_field(purpose, "The desktop's file dialog did not open.");
+                }
+            }
+            Done::PlacementText { path, result } => self.placement_read(&path, result),
+            Done::History {
+                change,
+                structure_hash,
+                result,
+            } => self.history_done(&change, &structure_hash, result),
+            Done::Measuring(news) => self.measuring_done(news),
+            Done::Saved { what, path, result } => match result {
+                Ok(()) => self.messages.push(Message::info(
+                    format!("Exported {what}"),
+                    &path.display().to_string(),
+                )),
+                Err(why) => self.messages.push(Message::error(
+                    format!("{what} was not exported"),
+                    &why,
+                    "Choose another folder; nothing was overwritten",
+                )),
+            },
+        }
+    }
+
+    fn loaded(&mut self, model: Model, path: PathBuf, options: LoadOptions) {
+        let same = self
+            .open
+            .as_ref()
+            .is_some_and(|o| o.model.source.structure_hash == model.source.structure_hash);
+        let own = EngineConfig::own_batch(&model);
+        match &self.open {
+            None if self.batch_said => {}
+            None => self.config.batch = own,
+            // A batch that was the model's own goes on being it, with other dims.
+            Some(open) if same => {
+                if self.config.batch == EngineConfig::own_batch(&open.model) {
+                    self.config.batch = own;
+                }
+            }
+            Some(_) => {
+                let back = self.store.put_back(&model.source.structure_hash);
+                self.config.batch = back.as_ref().map_or(own, |s| s.config.batch);
+                let (placement, calibration) =
+                    back.map_or_else(Default::default, |s| (s.placement, s.calibration));
+                self.doc = Document::new(placement);
+                self.calibration = calibration;
+            }
+        }
+        if let Err(unknown) = self.doc.placement().resolve(&model) {
+            self.messages.push(Message::error(
+                format!("The placement does not fit {}", model.name),
+                &unknown.to_string(),
+                "Everything starts on the GPU; the placement file is unchanged",
+            ));
+            self.doc = Document::new(Placement::default());
+        }
+        let fields = open_inputs(&model, true);
+        for note in &model.notes {
+            log::info!("{}: {}", model.name, note.text);
+        }
+        self.remember(&path);
+        self.install(model, path.clone(), options.inputs);
+        if !fields.is_empty() {
+            self.dialog = Some(Dialog::Inputs { path, fields });
+        } else if matches!(self.dialog, Some(Dialog::Inputs { .. })) {
+            self.dialog = None;
+        }
+    }
+
+    fn not_loaded(&mut self, path: &Path, error: &LoadError) {
+        let mut message = Message::error(
+            format!("{} cannot be opened", file_name(path)),
+            &error.to_string(),
+            "",
+        );
+        if self.open.is_none() {
+            // The window must never stay empty; the work that belongs to the file is kept.
+            message.remedy =
+                "A bundled model is shown instead; your work on this file is kept".into();
+            message = message.with_action("Try again", Command::OpenPath(path.to_owned()));
+            self.doc = Document::new(Placement::default());
+            let first = crate::gui::first_model();
+            if path != first {
+                self.load(first, BTreeMap::new());
+            }
+        }
+        self.messages.push(message);
+    }
+
+    /// A placement's dims do not fit the model.
+    fn dims_refused(
+        &mut self,
+        path: PathBuf,
+        mut options: LoadOptions,
+        made_at: MadeAt,
+        error: LoadError,
+    ) {
+        let title = format!(
+            "{} does not fit {}",
+            file_name(&made_at.file),
+            file_name(&path)
+        );
+        let error = DocumentError::Inputs {
+            path: made_at.file,
+            source: Box::new(error),
+        };
+        let remedy = if self.open.is_some() {
+            "The placement is as it was"
+        } else {
+            "The model is opened without them"
+        };
+        self.messages
+            .push(Message::error(title, &error.to_string(), remedy));
+        if self.open.is_none() {
+            options
+                .inputs
+                .retain(|name, _| !made_at.inputs.contains_key(name));
+            self.load(path, options.inputs);
+        }
+    }
+
+    fn placement_read(&mut self, path: &Path, result: std::io::Result<String>) {
+        let parsed = result
+            .map_err(|e| format!("{}: {e}", path.display()))
+            .and_then(|text| crate::gui::actions::export::read_placement(&text, path));
+        match parsed {
+            Ok(made_at) => self.open_placement(made_at),
+            Err(why) => self.messages.push(Message::error(
+                format!("{} cannot be opened", file_name(path)),
+                &why,
+                "The placement is as it was",
+            )),
+        }
+    }
+
+    /// Opens a placement, and the model again where it was made at other dims.
+    fn open_placement(&mut self, made_at: MadeAt) {
+        let (Some(open), Some((placement, config))) = (&self.open, made_at.point.clone()) else {
+            return;
+        };
+        let name = file_name(&made_at.file);
+        let model = Arc::clone(&open.model);
+        let holds = |(name, dims): (&String, &Vec<u64>)| {
+            let mut tensors = model.inputs.iter().map(|i| model.tensor(i.tensor));
+            tensors.any(|t| *t.name == **name && t.shape.as_ref() == Some(dims))
+        };
+        if made_at.inputs.iter().all(holds) {
+            self.load_point(&name, placement, config);
+            return;
+        }
+        let (path, mut inputs) = (open.path.clone(), open.inputs.clone());
+        if self.fits(&name, &placement) {
+            inputs.retain(|name, _| !made_at.inputs.contains_key(name));
+            self.load_at(path, inputs, Some(made_at));
+        }
+    }
+
+    /// Whether a placement speaks of this model; if not, it says so.
+    pub(crate) fn fits(&mut self, name: &str, placement: &Placement) -> bool {
+        let Some(open) = &self.open else { return false };
+        let Err(unknown) = placement.resolve(&open.model) else {
+            return true;
+        };
+        self.messages.push(Message::error(
+            format!("{name} does not fit {}", open.model.name),
+            &unknown.to_string(),
+            "The placement is as it was",
+        ));
+        false
+    }
+
+    /// Makes an edit; the plan follows.
+    pub(crate) fn edit(&mut self, edit: &Edit) {
+        self.doc.settle(&self.config);
+        if self.doc.apply(edit) {
+            self.follow();
+        }
+    }
+
+    /// Asks again for the dims the file leaves open.
+    pub(crate) fn ask_inputs(&mut self) {
+        let Some(open) = &self.open else { return };
+        self.dialog = Some(Dialog::Inputs {
+            path: open.path.clone(),
+            fields: open_inputs(&open.model, false),
+        });
+    }
+
+    /// Changes the engine config as one step of undo.
+    pub(crate) fn configure(&mut self, what: &'static str, change: impl FnOnce(&mut EngineConfig)) {
+        let mut config = self.config.clone();
+        change(&mut config);
+        self.edit(&Edit::Configure(what, config));
+    }
+
+    /// Takes what the document says after a step of it.
+    pub(crate) fn follow(&mut self) {
+        let ground = self.config != *self.doc.config();
+        self.config = self.doc.config().clone();
+        self.touch(ground);
+    }
+
+    /// Takes assignments away that the model does not know.
+    pub(crate) fn drop_unknown(&mut self) {
+        let Some(open) = &self.open else { return };
+        let unknown: Vec<Site> = self
+            .doc
+            .placement()
+            .overrides
+            .keys()
+            .filter(|site| match site {
+                Site::Module(path) => open.model.modules.find(path).is_none(),
+                Site::Op(name) => open.model.find_op(name).is_none(),
+            })
+            .cloned()
+            .collect();
+        self.edit(&Edit::Inherit(unknown));
+    }
+
+    /// Writes what belongs to the user.
+    pub(crate) fn save_settings(&mut self) {
+        let settings = Settings {
+            theme: self.theme,
+            recent: self.recent.clone(),
+            shipped_only: self.shipped_only,
+            host: self.measuring.host.clone(),
+            hosts: self.measuring.hosts.clone(),
+        };
+        if let Err(e) = self.store.save_settings(&settings) {
+            self.messages.push(Message::error(
+                "Settings cannot be saved".into(),
+                &format!("{}: {e}", self.store.dir().display()),
+                "Free space or fix permissions",
+            ));
+        }
+    }
+
+    pub(crate) fn no_thread(&mut self, started: std::io::Result<()>) {
+        if let Err(e) = started {
+            self.messages.push(Message::error(
+                "The system gives no thread".into(),
+                &e.to_string(),
+                "Close other programs and try again",
+            ));
+        }
+    }
+}
+
+/// Last part of a path, for titles.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |n| n.to_string_lossy().into_owned(),
+    )
+}
+
+/// Fields for the inputs whose dims the file leaves open; `unset` only those that have none yet.
+pub(crate) fn open_inputs(model: &Model, unset: bool) -> Vec<(InputField, usize)> {
+    let open = |dims: &[Dim]| dims.iter().any(|d| matches!(d, Dim::Symbolic(_)));
+    let inputs = model.inputs.iter().filter(|i| open(&i.declared));
+    inputs
+        .filter_map(|input| {
+            let tensor = model.tensor(input.tensor);
+            let dims: Vec<String> = match &tensor.shape {
+                Some(_) if unset => return None,
+                Some(dims) => dims.iter().map(u64::to_string).collect(),
+                None => input.declared.iter().enumerate().map(guess_dim).collect(),
+            };
+            let field = InputField {
+                name: tensor.name.to_string(),
+                declared: declared(&input.declared),
+                text: dims.join("x"),
+            };
+            Some((field, input.declared.len()))
+        })
+        .collect()
+}
+
+/// A first guess for a dim the file leaves open: one image; its size is for the user to say.
+fn guess_dim((at, dim): (usize, &Dim)) -> String {
+    match dim {
+        Dim::Fixed(n) => n.to_string(),
+        Dim::Symbolic(_) if at == 0 => "1".into(),
+        Dim::Symbolic(_) => "?".into(),
+    }
+}
+
+fn declared(dims: &[Dim]) -> String {
+    let parts: Vec<String> = dims
+        .iter()
+        .map(|d| match d {
+            Dim::Fixed(n) => n.to_string(),
+            Dim::Symbolic(name) if name.is_empty() => "?".into(),
+            Dim::Symbolic(name) => name.clone(),
+        })
+        .collect();
+    parts.join(" × ")
+}

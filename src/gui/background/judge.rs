@@ -1,0 +1,249 @@
+//! Plans and estimates on a thread of their own, so that no model is too large for the window.
+//!
+//! One judge serves one model on one target under one engine config; a change of any of them
+//! starts another and drops the old one, whose thread ends when its channel closes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::time::{Duration, Instant};
+
+use crate::estimate::{Estimate, Estimator};
+use crate::figure::Figure;
+use crate::history::calibration;
+use crate::model::{Model, OpId};
+use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
+use crate::plan::{Fallback, Plan, Planner, Summary};
+use crate::platform::Target;
+use crate::platform::dla_rules::Verdict;
+
+use crate::gui::background::jobs::Waker;
+use crate::gui::panels::explain::in_window;
+
+/// What no placement changes: the rules' word and the cost of every op.
+#[derive(Debug)]
+pub struct Ground {
+    /// Per op, what the DLA rules say.
+    pub verdicts: Vec<Verdict>,
+    /// Per op, ms on the GPU.
+    pub gpu_ms: Vec<Figure>,
+    /// Per op, ms on the DLA.
+    pub dla_ms: Vec<Figure>,
+    /// Why no op at all may run on a DLA, if so.
+    pub engine_refusal: Option<Fallback>,
+}
+
+impl Ground {
+    /// ms of an op on a device.
+    pub fn op_ms(&self, op: OpId, device: Device) -> &Figure {
+        match device {
+            Device::Gpu => &self.gpu_ms[op.index()],
+            Device::Dla => &self.dla_ms[op.index()],
+        }
+    }
+}
+
+/// What one placement means.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The revision of the state it was asked for.
+    pub revision: u64,
+    /// Who said what, per module and op.
+    pub resolved: Resolved,
+    /// The plan.
+    pub plan: Plan,
+    /// How fast it should be.
+    pub estimate: Estimate,
+    /// The counts for the status line.
+    pub summary: Summary,
+}
+
+/// The figures of a placement that is only considered.
+#[derive(Clone, Debug)]
+pub struct WhatIf {
+    /// Images per second.
+    pub fps: Figure,
+    /// Ops that would fall back.
+    pub fallbacks: usize,
+    /// DLA subgraphs.
+    pub subgraphs: usize,
+    /// Share of the multiply-accumulates on the DLA.
+    pub dla_mac_share: Option<f64>,
+}
+
+/// A question to the judge.
+enum Ask {
+    Judge(u64, Placement),
+    WhatIf(u64, Vec<Placement>),
+}
+
+/// What the judge says.
+#[derive(Debug)]
+pub enum Answer {
+    /// The unchanging part, once, first.
+    Ground(Arc<Ground>),
+    /// A placement judged; an error where it names what the model does not have.
+    Judged(u64, Result<Arc<Judgement>, UnknownSite>),
+    /// Considered placements, under the key of the question.
+    WhatIf(u64, Vec<Option<WhatIf>>),
+}
+
+/// The window's end of the thread.
+#[derive(Debug)]
+pub struct Judge {
+    asks: SyncSender<Ask>,
+    answers: Receiver<Answer>,
+}
+
+/// More questions than this are never open: the newest of each kind replaces the rest.
+const OPEN_QUESTIONS: usize = 8;
+
+impl Judge {
+    /// Starts the thread; estimates stand on the user's own calibration in the data folder, if
+    /// there is one.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(
+        model: Arc<Model>,
+        target: Target,
+        config: EngineConfig,
+        data_dir: PathBuf,
+        wake: Waker,
+    ) -> std::io::Result<Self> {
+        let (asks, questions) = sync_channel(OPEN_QUESTIONS);
+        let (replies, answers) = sync_channel(OPEN_QUESTIONS);
+        std::thread::Builder::new()
+            .name("judge".into())
+            .spawn(move || {
+                serve(
+                    &model, &target, &config, &data_dir, &questions, &replies, &wake,
+                );
+            })?;
+        Ok(Self { asks, answers })
+    }
+
+    /// Asks for a placement; false where the judge is busy and the question must come again.
+    pub fn judge(&self, revision: u64, placement: &Placement) -> bool {
+        self.asks
+            .try_send(Ask::Judge(revision, placement.clone()))
+            .is_ok()
+    }
+
+    /// Asks for placements that are only considered.
+    pub fn consider(&self, key: u64, placements: Vec<Placement>) -> bool {
+        self.asks.try_send(Ask::WhatIf(key, placements)).is_ok()
+    }
+
+    /// An answer if there is one; `Err` when the thread has died.
+    ///
+    /// # Errors
+    /// The thread has ended, which is a bug in planning.
+    pub fn poll(&self) -> Result<Option<Answer>, Died> {
+        match self.answers.try_recv() {
+            Ok(answer) => Ok(Some(answer)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Died),
+        }
+    }
+
+    /// An answer if one comes before the deadline.
+    ///
+    /// # Errors
+    /// The thread has ended, which is a bug in planning.
+    pub fn wait(&self, deadline: Instant) -> Result<Option<Answer>, Died> {
+        let left = deadline
+            .checked_duration_since(Instant::now())
+            .unwrap_or(Duration::ZERO);
+        match self.answers.recv_timeout(left) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(Died),
+        }
+    }
+}
+
+/// The judge's thread is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Died;
+
+fn serve(
+    model: &Model,
+    target: &Target,
+    config: &EngineConfig,
+    data_dir: &Path,
+    questions: &Receiver<Ask>,
+    replies: &SyncSender<Answer>,
+    wake: &Waker,
+) {
+    let planner = Planner::new(model, target, config);
+    let own = calibration(Some(data_dir), target.board.id);
+    let estimator = Estimator::with_board(&planner, &own);
+    let costs = |device| {
+        model
+            .op_ids()
+            .map(|op| estimator.op_ms(op, device))
+            .collect()
+    };
+    let ground = Ground {
+        verdicts: model
+            .op_ids()
+            .map(|op| planner.verdict(op).clone())
+            .collect(),
+        gpu_ms: costs(Device::Gpu),
+        dla_ms: costs(Device::Dla),
+        engine_refusal: planner.engine_refusal().cloned(),
+    };
+    let tell = |answer| {
+        let told = replies.send(answer).is_ok();
+        wake();
+        told
+    };
+    if !tell(Answer::Ground(Arc::new(ground))) {
+        return;
+    }
+    let considered = |placement: &Placement| {
+        let plan = planner.plan_placement(placement).ok()?;
+        let estimate = estimator.estimate(&plan);
+        Some(WhatIf {
+            fps: estimate.fps,
+            fallbacks: plan.fallbacks.len(),
+            subgraphs: plan.subgraphs.len(),
+            dla_mac_share: plan.dla_mac_share(model),
+        })
+    };
+    while let Ok(first) = questions.recv() {
+        // Only the newest question of each kind still matters.
+        let (mut judge, mut what_if) = (None, None);
+        for ask in std::iter::once(first).chain(questions.try_iter()) {
+            match ask {
+                Ask::Judge(revision, placement) => judge = Some((revision, placement)),
+                Ask::WhatIf(key, placements) => what_if = Some((key, placements)),
+            }
+        }
+        if let Some((revision, placement)) = judge {
+            let judged = placement.resolve(model).map(|resolved| {
+                let plan = planner.plan_resolved(&placement, &resolved);
+                let estimate = estimator.estimate(&plan);
+                let mut summary = plan.summary(model);
+                summary.refused = summary.refused.as_deref().map(in_window);
+                Arc::new(Judgement {
+                    revision,
+                    resolved,
+                    plan,
+                    estimate,
+                    summary,
+                })
+            });
+            if !tell(Answer::Judged(revision, judged)) {
+                return;
+            }
+        }
+        if let Some((key, placements)) = what_if {
+            let answers = placements.iter().map(considered).collect();
+            if !tell(Answer::WhatIf(key, answers)) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Work off the window's thread.
+
+pub mod finder;
+pub mod jobs;
+pub mod judge;
+pub mod session_file;

@@ -1,0 +1,377 @@
+//! What outlives the window: the session under way, settings, work put aside.
+//!
+//! Every window has a session file of its own, locked while the window lives and written after
+//! every change. A file whose lock is free belongs to a window that died; its work comes back.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::remote::ssh::Host;
+use crate::export::save_atomic;
+use crate::history;
+use crate::placement::{EngineConfig, Placement};
+use crate::platform::Target;
+
+use crate::gui::background::jobs::Waker;
+use crate::gui::message::{Message, Messages};
+use crate::gui::state::{Open, ThemeChoice};
+
+/// Where a panic leaves its report.
+const PANIC: &str = "panic.txt";
+
+/// Version of the files written here; newer ones are left alone.
+const VERSION: u32 = 1;
+
+/// A window's work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    version: u32,
+    /// The model's file or bundled name.
+    pub model: PathBuf,
+    /// The model's structure, to see whether the file has changed.
+    pub structure_hash: String,
+    /// Input dims the user gave.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Vec<u64>>,
+    /// Target id, `xavier-nx@15W:8.5`.
+    pub target: String,
+    /// Engine config.
+    pub config: EngineConfig,
+    /// The placement under edit.
+    pub placement: Placement,
+    /// INT8 ranges for measuring; made up without.
+    #[serde(default)]
+    pub calibration: Option<PathBuf>,
+}
+
+impl Session {
+    /// The session as it is now.
+    pub fn of(
+        open: &Open,
+        target: &Target,
+        config: &EngineConfig,
+        placement: &Placement,
+        calibration: Option<&Path>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            model: open.path.clone(),
+            structure_hash: open.model.source.structure_hash.clone(),
+            inputs: open.inputs.clone(),
+            target: target.id(),
+            config: config.clone(),
+            placement: placement.clone(),
+            calibration: calibration.map(Path::to_owned),
+        }
+    }
+
+    /// Nothing was placed yet.
+    pub fn is_plain(&self) -> bool {
+        self.placement == Placement::default()
+    }
+
+    /// For a message.
+    pub fn title(&self) -> String {
+        self.model.file_name().map_or_else(
+            || self.model.display().to_string(),
+            |n| n.to_string_lossy().into(),
+        )
+    }
+}
+
+/// What belongs to the user, not to a model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Appearance.
+    #[serde(default)]
+    pub theme: ThemeChoice,
+    /// Files opened before, newest first.
+    #[serde(default)]
+    pub recent: Vec<PathBuf>,
+    /// Estimates do not learn from own runs.
+    #[serde(default)]
+    pub shipped_only: bool,
+    /// The machine that measures, where it is not this one.
+    #[serde(default)]
+    pub host: Option<Host>,
+    /// Machines that measured before, newest first.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
+}
+
+/// A session found at the start.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The work.
+    pub session: Session,
+    /// Its window did not close by itself.
+    pub crashed: bool,
+    /// Where the file is now.
+    pub path: PathBuf,
+}
+
+#[derive(Default)]
+struct Slot {
+    next: Option<Session>,
+    stop: bool,
+    error: Option<String>,
+}
+
+type Shared = Arc<(Mutex<Slot>, Condvar)>;
+
+/// The data folder.
+pub struct Store {
+    dir: PathBuf,
+    session: PathBuf,
+    lock: Option<File>,
+    slot: Shared,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens the folder, takes a session file of its own, and looks for work to bring back. What
+    /// cannot be read or written becomes a message; the window works without.
+    pub fn open(
+        dir: &Path,
+        wake: &Waker,
+        messages: &mut Messages,
+    ) -> (Self, Settings, Option<Found>) {
+        let sessions = dir.join("sessions");
+        for folder in [&sessions, &dir.join("recovered"), &dir.join("work")] {
+            if let Err(e) = fs::create_dir_all(folder) {
+                messages.push(not_saved(&format!("{}: {e}", folder.display())));
+                break;
+            }
+        }
+        let found = recover(dir).or_else(|| {
+            let path = dir.join("last.json");
+            read_session(&path).map(|session| Found {
+                session,
+                crashed: false,
+                path,
+            })
+        });
+        let nanos = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |d| d.as_nanos());
+        let id = format!("{}-{nanos}", std::process::id());
+        let session = sessions.join(format!("{id}.json"));
+        let lock = File::create(sessions.join(format!("{id}.lock")))
+            .ok()
+            .filter(|f| f.try_lock().is_ok());
+        let slot: Shared = Shared::default();
+        let writer = {
+            let (slot, path, wake) = (Arc::clone(&slot), session.clone(), Arc::clone(wake));
+            std::thread::Builder::new()
+                .name("autosave".into())
+                .spawn(move || autosave(&slot, &path, &wake))
+                .ok()
+        };
+        let settings = read_json(&dir.join("settings.json")).unwrap_or_default();
+        let store = Self {
+            dir: dir.to_owned(),
+            session,
+            lock,
+            slot,
+            writer,
+        };
+        (store, settings, found)
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The report of a panic that ended an earlier window, shown once.
+    pub fn panic_report(&self) -> Option<PathBuf> {
+        let seen = self.dir.join("panic-seen.txt");
+        fs::rename(self.dir.join(PANIC), &seen).ok()?;
+        Some(seen)
+    }
+
+    /// Writes a session soon; only the newest of several is written.
+    pub fn autosave(&self, session: Session) {
+        let (slot, bell) = &*self.slot;
+        slot.lock().unwrap_or_else(PoisonError::into_inner).next = Some(session);
+        bell.notify_one();
+    }
+
+    /// What the last autosave could not do.
+    pub fn take_error(&self) -> Option<Message> {
+        let (slot, _) = &*self.slot;
+        let error = slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .error
+            .take()?;
+        Some(not_saved(&error))
+    }
+
+    /// Writes the settings.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save_settings(&self, settings: &Settings) -> Result<(), String> {
+        write_json(&self.dir.join("settings.json"), settings)
+    }
+
+    /// Puts the work on a model aside, for when the model is opened again.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn put_aside(&self, session: &Session) -> Result<(), String> {
+        write_json(&self.work(&session.structure_hash), session)
+    }
+
+    /// The work put aside for a model.
+    pub fn put_back(&self, structure_hash: &str) -> Option<Session> {
+        read_session(&self.work(structure_hash))
+    }
+
+    fn work(&self, structure_hash: &str) -> PathBuf {
+        let safe: String = structure_hash
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(64)
+            .collect();
+        self.dir.join("work").join(format!("{safe}.json"))
+    }
+
+    fn stop(&mut self) {
+        {
+            let (slot, bell) = &*self.slot;
+            slot.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
+            bell.notify_one();
+        }
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing more to write.
+            writer.join().ok();
+        }
+    }
+
+    /// The window closes by itself: the session becomes the last one.
+    pub fn close(&mut self) {
+        self.stop();
+        if self.lock.take().is_some() {
+            // Without a session file there is nothing to hand over.
+            fs::rename(&self.session, self.dir.join("last.json")).ok();
+            fs::remove_file(self.session.with_extension("lock")).ok();
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn autosave(slot: &Shared, path: &Path, wake: &Waker) {
+    let (slot, bell) = &**slot;
+    loop {
+        let session = {
+            let mut guard = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            while guard.next.is_none() && !guard.stop {
+                guard = bell.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            }
+            guard.next.take()
+        };
+        let Some(session) = session else { return };
+        if let Err(e) = write_json(path, &session) {
+            slot.lock().unwrap_or_else(PoisonError::into_inner).error = Some(e);
+            wake();
+        }
+    }
+}
+
+/// Takes over the newest session whose window died; older ones stay in `recovered`.
+fn recover(dir: &Path) -> Option<Found> {
+    let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(dir.join("sessions")).ok()?.flatten() {
+        let lock = entry.path();
+        if lock.extension().is_none_or(|e| e != "lock") {
+            continue;
+        }
+        let free = File::open(&lock).is_ok_and(|f| f.try_lock().is_ok());
+        if !free {
+            continue;
+        }
+        let file = lock.with_extension("json");
+        let kept = dir.join("recovered").join(file.file_name()?);
+        if fs::rename(&file, &kept).is_ok() {
+            let when = fs::metadata(&kept)
+                .and_then(|m| m.modified())
+                .unwrap_or(SystemTime::UNIX_EPOCH);
+            found.push((when, kept));
+        }
+        // The next start tries again.
+        fs::remove_file(&lock).ok();
+    }
+    found.sort();
+    found.into_iter().rev().find_map(|(_, path)| {
+        read_session(&path).map(|session| Found {
+            session,
+            crashed: true,
+            path,
+        })
+    })
+}
+
+/// A session file; `None` where it is missing, damaged or of a newer version.
+pub fn read_session(path: &Path) -> Option<Session> {
+    read_json::<Session>(path).filter(|s| s.version <= VERSION)
+}
+
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), String> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| e.to_string())?;
+    save_atomic(path, &text).map_err(|e| e.to_string())
+}
+
+fn not_saved(why: &str) -> Message {
+    Message::error(
+        "Your work cannot be saved".into(),
+        why,
+        "Free space or fix permissions, or set DLAPLAN_DATA_DIR to a folder that can be written",
+    )
+}
+
+/// Where dlaplan keeps its data: `DLAPLAN_DATA_DIR`, else the desktop's data folder.
+///
+/// # Errors
+/// The system names no home folder.
+pub fn data_dir() -> anyhow::Result<PathBuf> {
+    history::data_dir()
+        .ok_or_else(|| anyhow::anyhow!("no home folder: set HOME, or DLAPLAN_DATA_DIR"))
+}
+
+/// A panic leaves a report beside the sessions; the session file itself is always up to date.
+pub fn report_panics(data_dir: &Path) {
+    let path = data_dir.join(PANIC);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed").to_owned();
+        let trace = std::backtrace::Backtrace::force_capture();
+        let text = format!(
+            "dlaplan {}, thread {name}\n{info}\n{trace}\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        // Nothing can be reported from here; the old hook prints the panic.
+        File::create(&path)
+            .and_then(|mut f| f.write_all(text.as_bytes()))
+            .ok();
+        before(info);
+    }));
+}

@@ -1,0 +1,4 @@
+//! The look: theme and widgets.
+
+pub mod theme;
+pub mod widgets;

@@ -1,0 +1,384 @@
+//! Boards, power modes, TensorRT versions, and what each one's DLA can run.
+
+mod board;
+pub mod dla_rules;
+mod tensorrt;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use crate::platform::board::{
+    Board, DlaGeneration, DlaSpec, GpuArch, GpuSpec, PowerMode, boards,
+};
+pub use crate::platform::tensorrt::{Dialect, DlaSupport, TensorRt, UnknownTensorRt};
+
+/// Where an engine would run: board, power mode and TensorRT version.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// The board.
+    pub board: &'static Board,
+    /// The power mode; one of the board's.
+    pub mode: &'static PowerMode,
+    /// The TensorRT version; one of the board's.
+    pub tensorrt: TensorRt,
+}
+
+/// A target that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// No such board.
+    #[error("board {0:?} is not one of {list}", list = board_list())]
+    Board(String),
+    /// The board has no such mode.
+    #[error("{board} has no power mode {mode:?}; it has {list}", list = mode_list(.board))]
+    Mode {
+        /// Board id.
+        board: &'static str,
+        /// As written.
+        mode: String,
+    },
+    /// No such TensorRT version.
+    #[error(transparent)]
+    TensorRt(#[from] UnknownTensorRt),
+    /// No JetPack of the board ships this version.
+    #[error("{board} does not run TensorRT {version}; it runs {list}", list = version_list(.board))]
+    Combination {
+        /// Board id.
+        board: &'static str,
+        /// The version.
+        version: TensorRt,
+    },
+    /// The mode came with a later JetPack.
+    #[error("{board} has {mode} with TensorRT {since} or later, not with {version}")]
+    ModeVersion {
+        /// Board id.
+        board: &'static str,
+        /// Mode name.
+        mode: &'static str,
+        /// The first version with the mode.
+        since: TensorRt,
+        /// The version asked for.
+        version: TensorRt,
+    },
+}
+
+fn board_list() -> String {
+    let ids: Vec<&str> = boards().iter().map(|b| b.id).collect();
+    ids.join(", ")
+}
+
+fn mode_list(board: &str) -> String {
+    let modes = Board::find(board).map_or(&[][..], |b| b.modes);
+    let names: Vec<&str> = modes.iter().map(|m| m.name).collect();
+    names.join(", ")
+}
+
+fn version_list(board: &str) -> String {
+    TensorRt::list(Board::find(board).map_or(&[][..], |b| b.tensorrt))
+}
+
+impl Target {
+    /// A board in one of its modes with one of its TensorRT versions.
+    ///
+    /// # Errors
+    /// The mode is not the board's, no JetPack of the board ships the version, or the mode came
+    /// later than it.
+    pub fn new(
+        board: &'static Board,
+        mode: &'static PowerMode,
+        tensorrt: TensorRt,
+    ) -> Result<Self, TargetError> {
+        if !board.modes.contains(mode) {
+            return Err(TargetError::Mode {
+                board: board.id,
+                mode: mode.name.to_owned(),
+            });
+        }
+        if !board.tensorrt.contains(&tensorrt) {
+            return Err(TargetError::Combination {
+                board: board.id,
+                version: tensorrt,
+            });
+        }
+        if let Some(since) = mode.since
+            && tensorrt < since
+        {
+            return Err(TargetError::ModeVersion {
+                board: board.id,
+                mode: mode.name,
+                since,
+                version: tensorrt,
+            });
+        }
+        Ok(Self {
+            board,
+            mode,
+            tensorrt,
+        })
+    }
+
+    /// A board in its default mode with its default TensorRT.
+    pub fn of(board: &'static Board) -> Self {
+        Self {
+            board,
+            mode: &board.modes[0],
+            tensorrt: board.tensorrt[0],
+        }
+    }
+
+    /// Reads `board`, `board@mode`, `board:version` or `board@mode:version`
+    /// (`agx-orin-64@MAXN:8.6`); what is left out is the board's default.
+    ///
+    /// # Errors
+    /// An unknown board, mode or version, or one the board does not have; the message lists what
+    /// there is.
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        let (rest, version) = match text.split_once(':') {
+            Some((rest, version)) => (rest, Some(version)),
+            None => (text, None),
+        };
+        let (id, mode) = match rest.split_once('@') {
+            Some((id, mode)) => (id, Some(mode)),
+            None => (rest, None),
+        };
+        let board =
+            Board::find(id.trim()).ok_or_else(|| TargetError::Board(id.trim().to_owned()))?;
+        let mut target = Self::of(board);
+        if let Some(mode) = mode {
+            target.mode = board.mode(mode.trim()).ok_or_else(|| TargetError::Mode {
+                board: board.id,
+                mode: mode.trim().to_owned(),
+            })?;
+        }
+        if let Some(version) = version {
+            target.tensorrt = version.trim().parse()?;
+        }
+        Self::new(target.board, target.mode, target.tensorrt)
+    }
+
+    /// `xavier-nx@15W:8.5`; [`Self::parse`] reads it back.
+    pub fn id(&self) -> String {
+        format!("{}@{}:{}", self.board.id, self.mode.name, self.tensorrt)
+    }
+
+    /// The same board in the same power mode: figures of one stand beside those of the other.
+    pub fn same_place(&self, other: &Self) -> bool {
+        (self.board.id, self.mode.name) == (other.board.id, other.mode.name)
+    }
+
+    /// Whether TensorRT drives this board's DLA, and with how many cores.
+    pub fn dla_support(&self) -> DlaSupport {
+        self.tensorrt.dla_support(self.board)
+    }
+}
+
+impl Default for Target {
+    /// Xavier NX in its default mode with TensorRT 8.5.
+    fn default() -> Self {
+        Self::of(&boards()[0])
+    }
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(s: &str) -> Result<Self, TargetError> {
+        Self::parse(s)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, {}, TensorRT {}",
+            self.board.name, self.mode.name, self.tensorrt
+        )
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.id())
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        Self::parse(&id).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_round_trip() {
+        for board in boards() {
+            for mode in board.modes {
+                for version in board.tensorrt {
+                    let made = Target::new(board, mode, *version);
+                    if mode.since.is_some_and(|since| *version < since) {
+                        assert!(matches!(made, Err(TargetError::ModeVersion { .. })));
+                        continue;
+                    }
+                    let target = made.unwrap();
+                    assert_eq!(Target::parse(&target.id()).unwrap(), target);
+                    let json = serde_json::to_string(&target).unwrap();
+                    assert_eq!(json, format!("{:?}", target.id()));
+                    assert_eq!(serde_json::from_str::<Target>(&json).unwrap(), target);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn default_is_xavier_nx() {
+        assert_eq!(Target::default().id(), "xavier-nx@15W:8.5");
+        assert_eq!(Target::parse("xavier-nx").unwrap(), Target::default());
+        assert_eq!(
+            Target::parse("Xavier-NX@mode_15w_6core").unwrap(),
+            Target::default()
+        );
+        let orin = Target::parse("agx-orin-64@MAXN:8.6.2").unwrap();
+        assert_eq!(orin.id(), "agx-orin-64@MAXN:8.6");
+        assert_eq!(orin.dla_support(), DlaSupport::Cores(2));
+    }
+
+    #[test]
+    fn errors_list_the_choices() {
+        let message = |s: &str| Target::parse(s).unwrap_err().to_string();
+        assert_eq!(
+            message("jetson"),
+            "board \"jetson\" is not one of xavier-nx, agx-xavier, orin-nx-8, orin-nx-16, \
+             agx-orin-32, agx-orin-64, orin-nano-8, orin-nano-4, thor, tx2, nano"
+        );
+        assert_eq!(
+            message("xavier-nx@30W"),
+            "xavier-nx has no power mode \"30W\"; it has 15W, 20W, 10W, 10W_DESKTOP"
+        );
+        assert_eq!(
+            message("xavier-nx:9"),
+            "TensorRT \"9\" is not one of 8.2, 8.5, 8.6, 10.3, 10.7, 11.4"
+        );
+        assert_eq!(
+            message("xavier-nx:8.6"),
+            "xavier-nx does not run TensorRT 8.6; it runs 8.5"
+        );
+        assert_eq!(
+            message("orin-nx-16@maxn_super:8.6"),
+            "orin-nx-16 has MAXN_SUPER with TensorRT 10.3 or later, not with 8.6"
+        );
+        assert!(Target::parse("").is_err());
+        assert!(Target::parse("xavier-nx@").is_err());
+        assert!(Target::parse("xavier-nx:8.50").is_err());
+    }
+
+    #[test]
+    fn foreign_modes_are_refused() {
+        let nx = Board::find("xavier-nx").unwrap();
+        let agx = Board::find("agx-xavier").unwrap();
+        assert!(Target::new(nx, &agx.modes[0], TensorRt::V8_5).is_err());
+    }
+
+    /// Cores and dense TOPS per core at the fastest clock, as the facts derive them.
+    #[test]
+    fn dla_tops_match_the_published_figures() {
+        for (id, cores, mode, int8, fp16) in [
+            ("xavier-nx", 2, "20W", 4.5, Some(2.25)),
+            ("agx-xavier", 2, "MAXN", 5.7, Some(2.86)),
+            ("orin-nx-8", 1, "MAXN", 10.07, None),
+            ("orin-nx-16", 2, "MAXN", 10.07, None),
+            ("agx-orin-32", 2, "30W", 22.4, None),
+            ("agx-orin-64", 2, "MAXN", 26.2, None),
+            ("agx-orin-64", 2, "50W", 22.4, None),
+            ("agx-orin-64", 2, "15W", 10.07, None),
+        ] {
+            let board = Board::find(id).unwrap();
+            let dla = board.dla.unwrap();
+            let mhz = board.mode(mode).unwrap().dla_mhz;
+            assert_eq!(dla.cores, cores, "{id}");
+            let near = |a: f64, b: f64| (a / b - 1.0).abs() < 0.02;
+            assert!(near(dla.int8_tops(mhz), int8), "{id}@{mode}");
+            assert_eq!(dla.fp16_tflops(mhz).is_some(), fp16.is_some(), "{id}");
+            if let (Some(a), Some(b)) = (dla.fp16_tflops(mhz), fp16) {
+                assert!(near(a, b), "{id}@{mode}");
+            }
+        }
+        for id in ["orin-nano-8", "orin-nano-4", "thor", "tx2", "nano"] {
+            assert_eq!(Board::find(id).unwrap().dla, None, "{id}");
+        }
+    }
+
+    #[test]
+    fn bandwidth_and_cores_match_the_published_figures() {
+        for (id, cuda, tensor, gbs) in [
+            ("nano", 128, 0, 25.6),
+            ("tx2", 256, 0, 59.7),
+            ("xavier-nx", 384, 48, 59.7),
+            ("agx-xavier", 512, 64, 136.5),
+            ("orin-nx-8", 1024, 32, 102.4),
+            ("orin-nx-16", 1024, 32, 102.4),
+            ("agx-orin-32", 1792, 56, 204.8),
+            ("agx-orin-64", 2048, 64, 204.8),
+            ("orin-nano-8", 1024, 32, 102.4),
+            ("orin-nano-4", 512, 16, 51.2),
+            ("thor", 2560, 96, 273.0),
+        ] {
+            let board = Board::find(id).unwrap();
+            assert_eq!(board.gpu.cuda_cores(), cuda, "{id}");
+            assert_eq!(board.gpu.tensor_cores, tensor, "{id}");
+            let best = board.modes.iter().map(|m| m.dram_gbs).fold(0.0, f64::max);
+            assert!((best / gbs - 1.0).abs() < 0.02, "{id}: {best}");
+        }
+        assert_eq!(boards().len(), 11);
+    }
+
+    #[test]
+    fn modes_are_consistent() {
+        for board in boards() {
+            assert!(!board.tensorrt.is_empty(), "{}", board.id);
+            let mut names: Vec<&str> = board
+                .modes
+                .iter()
+                .flat_map(|m| m.nvpmodel.iter().copied())
+                .collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{}", board.id);
+            for mode in board.modes {
+                assert!(mode.gpu_mhz > 0.0 && mode.dram_gbs > 0.0);
+                assert!(mode.sms > 0 && mode.sms <= board.gpu.sms, "{}", board.id);
+                assert_eq!(mode.dla_mhz > 0.0, board.dla.is_some(), "{}", board.id);
+            }
+        }
+    }
+
+    #[test]
+    fn dla_support_follows_the_releases() {
+        let cores = |id: &str, v: TensorRt| v.dla_support(Board::find(id).unwrap()).cores();
+        use TensorRt::{V8_5, V8_6, V10_3, V10_7, V11_4};
+        assert_eq!(cores("xavier-nx", V8_5), 2);
+        assert_eq!(cores("xavier-nx", V8_6), 0);
+        assert_eq!(cores("agx-xavier", V10_3), 0);
+        assert_eq!(cores("orin-nx-8", V8_5), 1);
+        assert_eq!(cores("orin-nx-16", V8_6), 2);
+        assert_eq!(cores("agx-orin-32", V10_7), 2);
+        assert_eq!(cores("agx-orin-64", V11_4), 2);
+        assert_eq!(cores("orin-nx-16", V11_4), 0);
+        for v in TensorRt::ALL {
+            assert_eq!(cores("orin-nano-8", v), 0);
+            assert_eq!(cores("thor", v), 0);
+            assert_eq!(v.as_str().parse(), Ok(v));
+        }
+        assert!(!V8_5.dialect().layer_device_types);
+        assert!(V8_6.dialect().layer_device_types && !V8_6.dialect().wildcard);
+        assert!(V10_3.dialect().wildcard && V10_3.dialect().precision_flags);
+        assert!(!V11_4.dialect().precision_flags && V11_4.strongly_typed());
+    }
+}
