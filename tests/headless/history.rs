@@ -1,0 +1,321 @@
+//! The history file: round trips, undo, later layouts, corrupt files, kill -9.
+#![expect(clippy::unreadable_literal, reason = "as published")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use dlaplan::engine::{
+    Actual, Comparison, ErrorKind, Failure, Latency, Level, LogLine, Measurement, ModelRef,
+    Outcome, Request, Run, Stage, unix_ms,
+};
+use dlaplan::figure::Figure;
+use dlaplan::history::{HistoryError, Item, NewKept, RunFilter, RunHead, Store};
+use dlaplan::placement::{Device, EngineConfig, Placement};
+
+fn run(model: &str, fps: f64) -> Run {
+    let samples = vec![fps * 0.99, fps, fps * 1.01, fps, fps];
+    let latency = vec![1000.0 / fps; 20];
+    Run {
+        schema: Run::SCHEMA,
+        started_ms: unix_ms(),
+        wall_s: 3.5,
+        model: ModelRef {
+            name: model.into(),
+            structure_hash: format!("hash of {model}"),
+            timing_only: false,
+        },
+        request: Request::new(
+            format!("/models/{model}.onnx").into(),
+            Placement::all(Device::Gpu).with_module("layer1", Device::Dla),
+            EngineConfig::default(),
+        ),
+        environment: dlaplan::engine::Environment {
+            board: Some("Jetson Xavier NX".into()),
+            clocks_mhz: vec![("gpu".into(), 1109.25)],
+            ..Default::default()
+        },
+        deployment: None,
+        comparison: None,
+        outcome: Outcome::Finished(Box::new(Measurement {
+            fps: Measurement::measured(&samples, "test").unwrap(),
+            fps_samples: samples,
+            process_fps: Vec::new(),
+            latency: Latency::of(&latency).unwrap(),
+            latency_samples_ms: latency,
+            cuda_graph: false,
+            cuda_graph_refused: None,
+            cpu_us_per_iteration: 12.5,
+            build_s: 20.9,
+            cached: false,
+            engine_bytes: 24_900_000,
+            device_memory_bytes: 4096,
+            actual: Actual::default(),
+            layers: Vec::new(),
+            attribution: None,
+            numeric: None,
+            timing_only: None,
+            inspector: Some(Arc::from("{\"Layers\": []}")),
+        })),
+        log: vec![LogLine::new(Level::Warning, "a warning")],
+    }
+}
+
+fn all() -> RunFilter {
+    RunFilter::default()
+}
+
+#[test]
+fn runs_round_trip_with_samples_and_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep/history.sqlite");
+    let mut failed = run("vgg", 1.0);
+    failed.outcome = Outcome::Failed(Failure {
+        kind: ErrorKind::Crashed,
+        stage: Stage::Build,
+        message: "the worker died of signal 11 (SIGSEGV)".into(),
+    });
+    let first = run("resnet18", 398.805262354432);
+    {
+        let mut store = Store::open(&path).unwrap();
+        assert_eq!(store.insert_run(&first).unwrap(), 1);
+        assert_eq!(store.insert_run(&failed).unwrap(), 2);
+    }
+    let mut store = Store::open(&path).unwrap();
+    assert_eq!(store.run(1).unwrap().unwrap().run, first);
+    assert_eq!(store.run(2).unwrap().unwrap().run, failed);
+    assert_eq!(store.run(3).unwrap(), None);
+
+    let listed = store.runs(&all()).unwrap();
+    assert_eq!(listed.iter().map(|r| r.id).collect::<Vec<_>>(), [1, 2]);
+    assert!(listed[0].run.log.is_empty() && listed[0].run.fps() == first.fps());
+    let filter = RunFilter {
+        structure_hash: Some("hash of resnet18".into()),
+        finished: true,
+        details: true,
+        ..all()
+    };
+    assert_eq!(store.runs(&filter).unwrap()[0].run, first);
+    let newest = RunFilter {
+        limit: Some(1),
+        ..all()
+    };
+    assert_eq!(store.runs(&newest).unwrap()[0].id, 2);
+    assert_eq!(
+        store.typical_build_s("hash of resnet18").unwrap(),
+        Some(20.9)
+    );
+    assert_eq!(store.typical_build_s("hash of vgg").unwrap(), None);
+
+    let csv = store.export_csv(&all()).unwrap();
+    let columns = csv.lines().next().unwrap().split(',').count();
+    assert_eq!(csv.lines().count(), 3);
+    assert!(csv.contains("398.805262354432") && csv.contains("layer1=DLA"));
+    assert_eq!(csv.lines().nth(1).unwrap().split(',').count(), columns);
+}
+
+#[test]
+fn deleting_can_be_undone() {
+    let mut store = Store::in_memory().unwrap();
+    let id = store.insert_run(&run("a", 10.0)).unwrap();
+    let kept = store
+        .keep(&NewKept {
+            name: "layer1 on DLA".into(),
+            model: "a".into(),
+            structure_hash: "h".into(),
+            placement: Placement::all(Device::Gpu).with_module("layer1", Device::Dla),
+            config: EngineConfig::default(),
+            target: "xavier-nx@15W:8.5".into(),
+            fps: Figure::none("no estimate"),
+            dla_mac_share: Some(0.25),
+        })
+        .unwrap();
+    assert_eq!(store.kept(None).unwrap()[0].kept.name, "layer1 on DLA");
+    assert_eq!(store.kept(Some("h")).unwrap().len(), 1);
+    assert!(store.kept(Some("other")).unwrap().is_empty());
+
+    let items = [Item::Run(id), Item::Kept(kept), Item::Run(99)];
+    assert_eq!(store.delete(&items).unwrap(), items[..2]);
+    assert!(store.delete(&items).unwrap().is_empty());
+    assert!(store.runs(&all()).unwrap().is_empty() && store.kept(None).unwrap().is_empty());
+    assert_eq!(store.run(id).unwrap(), None);
+
+    assert_eq!(store.restore(&items).unwrap(), items[..2]);
+    assert_eq!(store.runs(&all()).unwrap().len(), 1);
+    assert_eq!(store.kept(None).unwrap().len(), 1);
+
+    store.delete(&items).unwrap();
+    assert_eq!(store.purge(30).unwrap(), 0);
+    assert_eq!(store.purge(0).unwrap(), 2);
+    assert!(store.restore(&items).unwrap().is_empty());
+}
+
+#[test]
+fn references_come_with_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("h.sqlite");
+    drop(Store::open(&path).unwrap());
+    let mut store = Store::open(&path).unwrap();
+    let sets = store.references().unwrap();
+    assert_eq!(sets.len(), 1);
+    assert_eq!(sets[0].rows.len(), 22);
+    let fps: Vec<f64> = sets[0].rows.iter().map(|r| r.fps).collect();
+    for published in [456.3341766145895, 793.2889028321634, 251.6072665899547] {
+        assert!(fps.contains(&published), "{published}");
+    }
+}
+
+#[test]
+fn other_files_are_refused_with_the_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let newer = dir.path().join("newer.sqlite");
+    drop(Store::open(&newer).unwrap());
+    rusqlite::Connection::open(&newer)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let error = Store::open(&newer).unwrap_err();
+    assert!(matches!(error, HistoryError::Newer { found: 99, .. }));
+    assert!(error.to_string().contains("update dlaplan"), "{error}");
+
+    let garbage = dir.path().join("garbage.sqlite");
+    std::fs::copy("Cargo.toml", &garbage).unwrap();
+    let message = Store::open(&garbage).unwrap_err().to_string();
+    assert!(
+        message.contains("garbage.sqlite") && message.contains("move it away"),
+        "{message}"
+    );
+
+    let under_file = garbage.join("history.sqlite");
+    assert!(matches!(
+        Store::open(&under_file),
+        Err(HistoryError::Io { .. })
+    ));
+}
+
+/// Cut files open or are refused; they never panic.
+#[test]
+fn truncated_files_do_not_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("h.sqlite");
+    let mut store = Store::open(&path).unwrap();
+    for i in 0..20 {
+        store.insert_run(&run("m", f64::from(i + 1))).unwrap();
+    }
+    drop(store);
+    let bytes = std::fs::read(&path).unwrap();
+    for cut in (0..bytes.len()).step_by(1021) {
+        let cut_path = dir.path().join(format!("{cut}.sqlite"));
+        std::fs::copy(&path, &cut_path).unwrap();
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(&cut_path)
+            .unwrap();
+        file.set_len(cut as u64).unwrap();
+        drop(file);
+        if let Ok(mut store) = Store::open(&cut_path) {
+            drop(store.runs(&RunFilter {
+                details: true,
+                ..all()
+            }));
+        }
+    }
+}
+
+const WRITER: &str = "DLAPLAN_TEST_HISTORY";
+
+#[expect(clippy::print_stdout, reason = "how the parent hears of it")]
+/// Not a test of its own: the process that [`survives_kill_9`] kills.
+#[test]
+fn writer() {
+    let Some(path) = std::env::var_os(WRITER).map(PathBuf::from) else {
+        return;
+    };
+    let mut store = Store::open(&path).unwrap();
+    for i in 0.. {
+        let id = store
+            .insert_run(&run("killed", f64::from(i) + 1.0))
+            .unwrap();
+        println!("stored {id}");
+    }
+}
+
+#[test]
+fn survives_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("h.sqlite");
+    for round in 0..8 {
+        let acknowledged = kill_a_writer(&path, 3 + round * 5);
+        let mut store = Store::open(&path).unwrap();
+        let filter = RunFilter {
+            details: true,
+            ..all()
+        };
+        let runs = store.runs(&filter).expect("every stored run is whole");
+        assert!(
+            runs.iter().any(|r| r.id == acknowledged),
+            "run {acknowledged} is lost"
+        );
+        assert!(runs.iter().all(|r| !r.run.log.is_empty()));
+        let check: String = rusqlite::Connection::open(&path)
+            .unwrap()
+            .pragma_query_value(None, "integrity_check", |r| r.get(0))
+            .unwrap();
+        assert_eq!(check, "ok");
+    }
+}
+
+/// Starts a writer, kills it after some runs; the last id it was told is stored.
+fn kill_a_writer(path: &Path, runs: usize) -> i64 {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "writer", "--nocapture"])
+        .env(WRITER, path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut last = 0;
+    let mut seen = 0;
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let parse = |line: String| Some(line.rsplit_once("stored ")?.1.parse::<i64>().unwrap());
+    while seen < runs {
+        let line = lines.next().unwrap().unwrap();
+        if let Some(id) = parse(line) {
+            last = id;
+            seen += 1;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    last
+}
+
+#[test]
+fn heads_say_what_the_runs_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("h.sqlite")).unwrap();
+    let mut failed = run("resnet18", 1.0);
+    failed.outcome = Outcome::Failed(Failure {
+        kind: ErrorKind::TimedOut,
+        stage: Stage::Timing,
+        message: "too long".into(),
+    });
+    let mut silent = run("resnet18", 200.0);
+    silent.comparison = Some(Comparison {
+        silent_fallbacks: vec!["a".into(), "b".into()],
+        ..Comparison::default()
+    });
+    for run in [&run("resnet18", 300.0), &failed, &silent] {
+        store.insert_run(run).unwrap();
+    }
+    let heads = store.run_heads(&all()).unwrap();
+    let expected: Vec<RunHead> = store
+        .runs(&all())
+        .unwrap()
+        .iter()
+        .map(|r| RunHead::of(r.id, &r.run))
+        .collect();
+    assert_eq!(heads, expected);
+    assert_eq!(heads[1].outcome.as_ref().unwrap_err().stage, Stage::Timing);
+    assert_eq!(heads[2].silent_fallbacks, 2);
+}

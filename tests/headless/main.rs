@@ -1,0 +1,23 @@
+//! Everything that needs no window.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cli;
+mod corpus;
+mod engine_attribution;
+mod engine_client;
+mod engine_recorded;
+mod engine_remote;
+mod export;
+mod history;
+#[path = "../support/open_dims.rs"]
+mod open_dims;
+mod own_calibration;
+mod placement;
+mod plan;
+mod search;
+mod search_cli;
+mod search_confirm;
+mod search_estimate;
+mod search_overrides;
+mod search_request;
+mod search_space;

@@ -1,0 +1,179 @@
+//! What the published placements of ResNet-18 mean on a Xavier NX, and the limits of a loadable.
+
+use std::fmt::Write as _;
+
+use dlaplan::estimate::fit::networks::{chain, network};
+use dlaplan::model::Model;
+use dlaplan::model::onnx::load_bundled;
+use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
+use dlaplan::plan::{Buildable, Fallback, Plan, plan};
+use dlaplan::platform::Target;
+
+/// The published placements by their names.
+fn seeds() -> [(&'static str, Placement); 5] {
+    let stages = |n: u32| {
+        (1..=n).fold(Placement::all(Device::Gpu), |p, i| {
+            p.with_module(&format!("layer{i}"), Device::Dla)
+        })
+    };
+    [
+        ("gpu", Placement::all(Device::Gpu)),
+        ("dla", Placement::all(Device::Dla)),
+        ("dla1", stages(1)),
+        ("dla12", stages(2)),
+        ("dla123", stages(3)),
+    ]
+}
+
+fn describe(model: &Model, plan: &Plan) -> String {
+    let mut text = format!("{}\n", plan.summary(model));
+    for (op, why) in &plan.fallbacks {
+        let op = model.op(*op);
+        writeln!(
+            text,
+            "  falls back: {} ({}): {}",
+            op.name,
+            op.op_type,
+            why.sentence()
+        )
+        .unwrap();
+    }
+    for s in &plan.subgraphs {
+        let (first, last) = (s.ops.first().unwrap(), s.ops.last().unwrap());
+        writeln!(
+            text,
+            "  subgraph of {} ops, {} to {}: {} bytes in, {} out, {} of weights",
+            s.ops.len(),
+            model.op(*first).name,
+            model.op(*last).name,
+            s.bytes_in,
+            s.bytes_out,
+            s.weight_bytes
+        )
+        .unwrap();
+    }
+    for t in &plan.transitions {
+        writeln!(
+            text,
+            "  {} -> {}: {} {:?}, {} bytes{}",
+            t.from,
+            t.to,
+            model.tensor(t.tensor).name,
+            model.tensor(t.tensor).shape.as_deref().unwrap(),
+            t.bytes,
+            if t.boundary { ", at the ends" } else { "" }
+        )
+        .unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_published_placements_mean_what_they_meant() {
+    let model = load_bundled("resnet18").unwrap();
+    let mut text = String::new();
+    for precision in [Precision::FP16, Precision::INT8] {
+        let config = EngineConfig {
+            precision,
+            ..EngineConfig::default()
+        };
+        for (name, placement) in seeds() {
+            let plan = plan(&model, &Target::default(), &config, &placement).unwrap();
+            assert_eq!(plan.buildable, Buildable::Yes);
+            writeln!(text, "{precision} {name}: {}", describe(&model, &plan)).unwrap();
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// The whole model on the DLA in FP16, and why its first op falls back if it does.
+fn all_on_dla(model: &Model, batch: u32) -> (Plan, Option<(&'static str, String)>) {
+    let config = EngineConfig {
+        batch,
+        ..EngineConfig::default()
+    };
+    let placement = Placement::all(Device::Dla);
+    let plan = plan(model, &Target::default(), &config, &placement).unwrap();
+    let why = plan.fallbacks.first().and_then(|(_, why)| match why {
+        Fallback::LoadableSize(refusal) => Some((refusal.rule.id, why.sentence())),
+        _ => None,
+    });
+    (plan, why)
+}
+
+/// No tensor is larger than 103 MB at the batch that is too large: what counts is their sum.
+#[test]
+fn the_tensors_inside_a_loadable_are_counted_together() {
+    let model = network("resnet50").unwrap();
+    let (plan, why) = all_on_dla(&model, 16);
+    assert_eq!(why, None);
+    assert!(plan.dla_ops() > 100);
+
+    let (plan, why) = all_on_dla(&model, 64);
+    let (rule, sentence) = why.unwrap();
+    assert_eq!(rule, "loadable.tensors");
+    assert!(sentence.contains("less than 1 GB"), "{sentence}");
+    // The classifier behind the global pooling is a loadable of its own, and small.
+    assert_eq!(plan.subgraphs.len(), 1);
+    assert!(plan.subgraphs[0].ops.len() < 3);
+    assert_eq!(plan.buildable, Buildable::Yes);
+
+    // In two halves it fits.
+    let config = EngineConfig {
+        batch: 32,
+        ..EngineConfig::default()
+    };
+    let whole = Placement::all(Device::Dla);
+    let halves = whole.clone().with_module("layer2.0", Device::Gpu);
+    let placed = |p: &Placement| {
+        let plan = dlaplan::plan::plan(&model, &Target::default(), &config, p).unwrap();
+        plan.dla_ops()
+    };
+    assert!(placed(&whole) < 3);
+    assert!(placed(&halves) > 90);
+}
+
+#[test]
+fn the_weights_of_a_loadable_are_limited() {
+    // 74 kB of weights per block.
+    let (plan, why) = all_on_dla(&chain(3_000), 1);
+    assert_eq!((plan.dla_ops(), why), (6_000, None));
+    let (plan, why) = all_on_dla(&chain(8_000), 1);
+    let (rule, sentence) = why.unwrap();
+    assert_eq!((plan.dla_ops(), rule), (0, "loadable.weights"));
+    assert_eq!(plan.fallbacks.len(), 16_000);
+    assert!(
+        sentence.contains("MB of weights in one loadable"),
+        "{sentence}"
+    );
+}
+
+/// What is past the number of loadables a core holds goes to the GPU, the first stay.
+#[test]
+fn a_core_holds_sixteen_loadables() {
+    let model = chain(100);
+    let mut placement = Placement::all(Device::Gpu);
+    for op in model.ops.iter().filter(|o| &*o.op_type == "Conv") {
+        placement = placement.with_op(&op.name, Device::Dla);
+    }
+    let plan = plan(
+        &model,
+        &Target::default(),
+        &EngineConfig::default(),
+        &placement,
+    )
+    .unwrap();
+    assert_eq!(plan.subgraphs.len(), 16);
+    assert_eq!(plan.fallbacks.len(), 84);
+    assert!(
+        plan.fallbacks
+            .iter()
+            .all(|(_, why)| *why == Fallback::LoadableLimit { limit: 16 })
+    );
+    let ops: Vec<u32> = plan.fallbacks.iter().map(|(op, _)| op.0).collect();
+    assert!(ops.is_sorted());
+    for (i, subgraph) in plan.subgraphs.iter().enumerate() {
+        assert_eq!(subgraph.ops.len(), 1);
+        assert_eq!(plan.subgraph_of[subgraph.ops[0].index()], Some(i as u32));
+    }
+}

@@ -1,0 +1,162 @@
+//! The window by the keyboard alone.
+
+use crate::window::{Window, window};
+use dlaplan::gui::Command;
+use dlaplan::placement::{Device, Site};
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+
+const NONE: Modifiers = Modifiers::NONE;
+
+fn selected(w: &Window<'_>) -> Vec<String> {
+    let state = w.state();
+    let model = &state.open.as_ref().unwrap().model;
+    let nodes = state.selection.nodes.iter();
+    nodes.map(|n| n.title(model).to_owned()).collect()
+}
+
+fn has_focus(w: &Window<'_>) -> bool {
+    w.ctx.memory(|m| m.focused().is_some())
+}
+
+fn focus(w: &mut Window<'_>, role: Role, label: &str) {
+    w.get_by_role_and_label(role, label).focus();
+    w.settle();
+}
+
+fn said(w: &Window<'_>, path: &str) -> Option<Device> {
+    let overrides = &w.state().doc.placement().overrides;
+    overrides.get(&Site::Module(path.into())).copied()
+}
+
+#[test]
+fn placement_keys_act_on_the_row_with_the_keyboard() {
+    let mut w = window();
+    focus(&mut w, Role::TreeItem, "layer2");
+    w.key(NONE, Key::D);
+    assert_eq!(said(&w, "layer2"), Some(Device::Dla));
+    assert_eq!(selected(&w), ["layer2"]);
+    w.key(NONE, Key::I);
+    assert_eq!(said(&w, "layer2"), None);
+    w.key(NONE, Key::Space);
+    assert_eq!(said(&w, "layer2"), Some(Device::Dla));
+    // The arrows take the keyboard along.
+    w.key(NONE, Key::ArrowUp);
+    w.key(NONE, Key::ArrowUp);
+    w.key(NONE, Key::ArrowUp);
+    assert_eq!(selected(&w), ["layer1"]);
+    w.key(NONE, Key::D);
+    assert_eq!(said(&w, "layer1"), Some(Device::Dla));
+    assert!(has_focus(&w));
+    // A chip has the keyboard: its row is meant.
+    focus(&mut w, Role::Button, "GPU layer4");
+    w.key(NONE, Key::D);
+    assert_eq!(said(&w, "layer4"), Some(Device::Dla));
+}
+
+#[test]
+fn a_selection_with_the_keyboard_in_it_is_meant_whole() {
+    let mut w = window();
+    w.row("layer1");
+    w.row_with("layer2", Modifiers::COMMAND);
+    focus(&mut w, Role::TreeItem, "layer2");
+    w.key(NONE, Key::D);
+    assert_eq!(said(&w, "layer1"), Some(Device::Dla));
+    assert_eq!(said(&w, "layer2"), Some(Device::Dla));
+}
+
+#[test]
+fn escape_lets_the_keyboard_go_before_the_selection() {
+    let mut w = window();
+    w.row("layer1");
+    focus(&mut w, Role::TreeItem, "layer1");
+    w.key(NONE, Key::Escape);
+    assert!(!has_focus(&w));
+    assert_eq!(selected(&w), ["layer1"]);
+    w.key(NONE, Key::Escape);
+    assert!(selected(&w).is_empty());
+}
+
+#[test]
+fn escape_clears_the_filter_it_is_pressed_in() {
+    let mut w = window();
+    w.row("layer1");
+    w.key(Modifiers::COMMAND, Key::F);
+    w.type_into("Filter", "conv2");
+    w.key(NONE, Key::Escape);
+    assert!(w.state().filter.is_empty());
+    assert_eq!(selected(&w), ["layer1"], "the selection stays");
+}
+
+#[test]
+fn kept_placements_are_renamed_and_deleted_by_keys_and_commands() {
+    let mut w = window();
+    for name in ["one", "two"] {
+        w.state_mut().apply(Command::KeepAs(name.into()));
+        w.settle();
+    }
+    let bar = |w: &Window<'_>, name: &str| {
+        let start = format!("{name} fp16");
+        w.query_all_by_role(Role::Button)
+            .find(|n| crate::window::text_of(n).starts_with(&start))
+            .map(|n| crate::window::text_of(&n))
+    };
+    let one = bar(&w, "one").unwrap();
+    focus(&mut w, Role::Button, &one);
+    w.key(NONE, Key::F2);
+    w.key(Modifiers::COMMAND, Key::A);
+    w.type_into("Name", "three");
+    w.click("Rename");
+    assert!(bar(&w, "one").is_none());
+    let three = bar(&w, "three").unwrap();
+    focus(&mut w, Role::Button, &three);
+    w.key(NONE, Key::Delete);
+    assert!(bar(&w, "three").is_none());
+    w.key(Modifiers::COMMAND, Key::P);
+    w.type_into("Command", "delete kept two");
+    w.key(NONE, Key::Enter);
+    assert!(w.state().kept.is_empty());
+}
+
+#[test]
+fn the_palette_grows_again_and_writes_nothing_over_a_name() {
+    let mut w = window();
+    let height = |w: &Window<'_>| {
+        let items: Vec<_> = w.query_all_by_role(Role::MenuItem).collect();
+        let seen = items.iter().map(|n| n.rect().bottom());
+        seen.fold(0.0, f32::max) - items.iter().map(|n| n.rect().top()).fold(9e9, f32::min)
+    };
+    let list = |w: &Window<'_>| {
+        w.get_by_role_and_label(Role::ListBox, "Commands")
+            .rect()
+            .height()
+    };
+    w.key(Modifiers::COMMAND, Key::P);
+    let full = list(&w);
+    assert!(full > 300.0, "{full}");
+    w.type_into("Command", "undo");
+    assert!(height(&w) < 60.0);
+    for _ in 0..4 {
+        w.key(NONE, Key::Backspace);
+    }
+    assert!((list(&w) - full).abs() < 1.0, "{} {full}", list(&w));
+}
+
+#[test]
+fn a_choice_by_the_keyboard_closes_its_menu() {
+    let mut w = window();
+    for (menu, choice) in [
+        ("Precision", "INT8"),
+        ("GPU fallback", "strict   the build fails"),
+        // What is chosen already closes it too.
+        ("GPU fallback", "strict   the build fails"),
+    ] {
+        focus(&mut w, Role::ComboBox, menu);
+        w.key(NONE, Key::Enter);
+        focus(&mut w, Role::Button, choice);
+        w.key(NONE, Key::Enter);
+        assert!(!egui::Popup::is_any_open(&w.ctx), "{menu}");
+    }
+    assert!(!w.state().config.gpu_fallback);
+}
