@@ -6,30 +6,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::ids::{ModuleId, OpId, TensorId};
 use super::kind::OpKind;
-use super::tree::{ModuleId, ModuleTree};
-
-/// Position of an op in [`Model::ops`], which is execution order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct OpId(pub u32);
-
-/// Position of a tensor in [`Model::tensors`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct TensorId(pub u32);
-
-impl OpId {
-    /// As an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl TensorId {
-    /// As an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
+use super::tree::ModuleTree;
 
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

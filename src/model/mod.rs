@@ -1,6 +1,7 @@
 //! One network as dlaplan sees it: ops, tensors and the module tree. Knows nothing of devices.
 
 mod graph;
+mod ids;
 mod kind;
 pub mod onnx;
 #[cfg(test)]
@@ -8,11 +9,12 @@ pub(crate) mod testing;
 mod tree;
 
 pub use graph::{
-    DType, Dim, Exporter, Model, ModelInput, ModelParts, Note, Op, OpCost, OpId, Shape, Source,
-    Tensor, TensorId, TensorRole, by,
+    DType, Dim, Exporter, Model, ModelInput, ModelParts, Note, Op, OpCost, Shape, Source, Tensor,
+    TensorRole, by,
 };
+pub use ids::{ModuleId, OpId, TensorId};
 pub use kind::{
     Activation, BinaryOp, Conv, CoordinateMode, NearestMode, NormKind, OpKind, Pool, PoolKind,
     ReduceOp, Resize, ResizeMode, ShuffleKind, UNKNOWN_AXIS, UnaryOp,
 };
-pub use tree::{Module, ModuleId, ModuleTree, ModuleTreeBuilder};
+pub use tree::{Module, ModuleTree, ModuleTreeBuilder};

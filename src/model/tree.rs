@@ -6,21 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::graph::OpId;
-
-/// Position of a module in the tree's pre-order; 0 is the root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct ModuleId(pub u32);
-
-impl ModuleId {
-    /// The network itself, path "".
-    pub const ROOT: Self = Self(0);
-
-    /// As an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
+use super::ids::{ModuleId, OpId};
 
 /// A node of the tree.
 #[derive(Clone, Debug, Serialize)]

@@ -1,6 +1,6 @@
 //! Decoded file -> [`Model`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,12 +11,19 @@ use super::error::{LoadError, Quoted};
 use super::graph::{Graph, NodeId, ValueId};
 use super::hash::structure_hash;
 use super::names::{self, MAX_SEGMENTS, Named, Naming};
+use super::proto;
 use super::values::{Input, Values, call, infer, standard_op};
-use super::{LoadOptions, proto};
 use crate::model::{
     Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder, Note,
     Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
 };
+
+/// How to read a file.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Dims per input name, for inputs the file declares symbolic or to override the file's.
+    pub inputs: BTreeMap<String, Vec<u64>>,
+}
 
 /// Largest tensor an input may be: 2^40 elements.
 const MAX_INPUT: u64 = 1 << 40;

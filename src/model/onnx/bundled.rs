@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{LoadError, LoadOptions, Model, load_bytes};
+use super::error::LoadError;
+use super::read::{LoadOptions, load_bytes};
+use crate::model::Model;
 
 /// A demo model: structure only, weights have dims but no values.
 #[derive(Clone, Copy, Debug)]
