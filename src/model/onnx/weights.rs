@@ -3,10 +3,12 @@
 //!
 //! Works on the wire format, so that everything it does not touch stays byte for byte.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use half::f16;
+
+use super::wire::{Broken, Field, Fields, Value, put_bytes, put_varint};
 
 /// Seed of the made-up weights: the same file always gets the same ones.
 const SEED: u64 = 0x5eed_d1a9_1a00_0001;
@@ -96,99 +98,10 @@ pub fn external_files(onnx: &[u8], folder: &Path) -> Result<BTreeSet<String>, We
     Ok(files)
 }
 
-struct Fields<'a> {
-    data: &'a [u8],
-    base: usize,
-    at: usize,
-}
-
-struct Field<'a> {
-    number: u64,
-    /// Header and payload.
-    whole: &'a [u8],
-    value: Value<'a>,
-}
-
-enum Value<'a> {
-    Varint(u64),
-    Bytes(&'a [u8], usize),
-    Other,
-}
-
-impl<'a> Fields<'a> {
-    fn new(data: &'a [u8], base: usize) -> Self {
-        Self { data, base, at: 0 }
+impl From<Broken> for WeightsError {
+    fn from((offset, _): Broken) -> Self {
+        Self::Broken(offset)
     }
-
-    fn broken(&self) -> WeightsError {
-        WeightsError::Broken(self.base + self.at)
-    }
-
-    fn varint(&mut self) -> Result<u64, WeightsError> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.data.get(self.at).ok_or_else(|| self.broken())?;
-            self.at += 1;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(self.broken())
-    }
-
-    fn take(&mut self, n: usize) -> Result<&'a [u8], WeightsError> {
-        let end = self.at.checked_add(n).filter(|e| *e <= self.data.len());
-        let end = end.ok_or_else(|| self.broken())?;
-        let slice = &self.data[self.at..end];
-        self.at = end;
-        Ok(slice)
-    }
-
-    fn next(&mut self) -> Result<Option<Field<'a>>, WeightsError> {
-        if self.at >= self.data.len() {
-            return Ok(None);
-        }
-        let start = self.at;
-        let key = self.varint()?;
-        let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => {
-                self.take(8)?;
-                Value::Other
-            }
-            2 => {
-                let n = self.varint()?;
-                let n = usize::try_from(n).map_err(|_wide| self.broken())?;
-                let base = self.base + self.at;
-                Value::Bytes(self.take(n)?, base)
-            }
-            5 => {
-                self.take(4)?;
-                Value::Other
-            }
-            _ => return Err(self.broken()),
-        };
-        Ok(Some(Field {
-            number: key >> 3,
-            whole: &self.data[start..self.at],
-            value,
-        }))
-    }
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    put_varint(out, number << 3 | 2);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 /// `TensorProto`, as far as needed.
@@ -205,37 +118,26 @@ struct Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
-    fn read(data: &'a [u8], base: usize) -> Result<Self, WeightsError> {
-        let mut fields = Fields::new(data, base);
+    fn read(mut fields: Fields<'a>) -> Result<Self, Broken> {
         let mut t = Self::default();
         while let Some(f) = fields.next()? {
-            match (f.number, &f.value) {
-                (1, Value::Varint(d)) => t.dims.push(*d),
-                (1, Value::Bytes(packed, base)) => {
-                    let mut packed = Fields::new(packed, *base);
-                    while packed.at < packed.data.len() {
+            match (f.number, f.value) {
+                (1, Value::Varint(d)) => t.dims.push(d),
+                (1, Value::Bytes(mut packed)) => {
+                    while !packed.is_at_end() {
                         t.dims.push(packed.varint()?);
                     }
                 }
-                (2, Value::Varint(d)) => t.dtype = *d,
-                (8, Value::Bytes(name, _)) => t.name = String::from_utf8_lossy(name).into_owned(),
-                (4..=7 | 9..=11, Value::Bytes(bytes, _)) => t.has_data |= !bytes.is_empty(),
-                (4..=7 | 10 | 11, _) => t.has_data = true,
-                (13, Value::Bytes(entry, base)) => {
-                    let mut entry = Fields::new(entry, *base);
-                    let (mut key, mut value) = (&[][..], &[][..]);
-                    while let Some(f) = entry.next()? {
-                        match (f.number, f.value) {
-                            (1, Value::Bytes(k, _)) => key = k,
-                            (2, Value::Bytes(v, _)) => value = v,
-                            _ => {}
-                        }
-                    }
-                    if key == b"location" {
-                        t.location = Some(value);
-                    }
+                (2, Value::Varint(d)) => t.dtype = d,
+                (8, Value::Bytes(name)) => {
+                    t.name = String::from_utf8_lossy(name.bytes()).into_owned();
                 }
-                (14, Value::Varint(v)) => t.external = *v == 1,
+                (4..=7 | 9..=11, Value::Bytes(data)) => t.has_data |= !data.is_at_end(),
+                (4..=7 | 10 | 11, _) => t.has_data = true,
+                (13, Value::Bytes(entry)) if bytes_of(entry, 1)? == b"location" => {
+                    t.location = Some(bytes_of(entry, 2)?);
+                }
+                (14, Value::Varint(v)) => t.external = v == 1,
                 _ => {}
             }
             if !matches!(f.number, 4..=7 | 9..=11 | 13 | 14) {
@@ -252,19 +154,31 @@ impl<'a> Tensor<'a> {
     }
 }
 
+/// The last field of this number, if it is bytes; else nothing.
+fn bytes_of(mut message: Fields<'_>, number: u64) -> Result<&[u8], Broken> {
+    let mut found = &[][..];
+    while let Some(f) = message.next()? {
+        if let Value::Bytes(bytes) = f.value
+            && f.number == number
+        {
+            found = bytes.bytes();
+        }
+    }
+    Ok(found)
+}
+
 fn for_each_initializer<'a>(
     onnx: &'a [u8],
     mut visit: impl FnMut(&Tensor<'a>) -> Result<(), WeightsError>,
 ) -> Result<(), WeightsError> {
-    let mut model = Fields::new(onnx, 0);
+    let mut model = Fields::of_file(onnx);
     while let Some(f) = model.next()? {
-        let (7, Value::Bytes(graph, base)) = (f.number, f.value) else {
+        let (7, Value::Bytes(mut graph)) = (f.number, f.value) else {
             continue;
         };
-        let mut graph = Fields::new(graph, base);
         while let Some(f) = graph.next()? {
-            if let (5, Value::Bytes(tensor, base)) = (f.number, f.value) {
-                visit(&Tensor::read(tensor, base)?)?;
+            if let (5, Value::Bytes(tensor)) = (f.number, f.value) {
+                visit(&Tensor::read(tensor)?)?;
             }
         }
     }
@@ -304,66 +218,48 @@ fn check_location(tensor: &Tensor<'_>, folder: &Path) -> Result<(), WeightsError
     }
 }
 
-/// Which operand of which op a weight is, by its first reader.
-struct Uses(std::collections::HashMap<Vec<u8>, (Vec<u8>, usize)>);
+/// Which operand of which op each weight is, by its first reader.
+type Uses<'a> = HashMap<&'a [u8], (&'a [u8], usize)>;
 
-impl Uses {
-    fn read(graph: &[u8], base: usize) -> Result<Self, WeightsError> {
-        let mut uses = std::collections::HashMap::new();
-        let mut fields = Fields::new(graph, base);
-        while let Some(f) = fields.next()? {
-            let (1, Value::Bytes(node, base)) = (f.number, f.value) else {
-                continue;
-            };
-            let (mut inputs, mut op_type) = (Vec::new(), &[][..]);
-            let mut node = Fields::new(node, base);
-            while let Some(f) = node.next()? {
-                match (f.number, f.value) {
-                    (1, Value::Bytes(name, _)) => inputs.push(name),
-                    (4, Value::Bytes(name, _)) => op_type = name,
-                    _ => {}
-                }
-            }
-            for (i, name) in inputs.into_iter().enumerate() {
-                uses.entry(name.to_vec())
-                    .or_insert_with(|| (op_type.to_vec(), i));
+fn uses(mut graph: Fields<'_>) -> Result<Uses<'_>, Broken> {
+    let mut uses = HashMap::new();
+    while let Some(f) = graph.next()? {
+        let (1, Value::Bytes(mut node)) = (f.number, f.value) else {
+            continue;
+        };
+        let op_type = bytes_of(node, 4)?;
+        let mut operand = 0;
+        while let Some(f) = node.next()? {
+            if let (1, Value::Bytes(name)) = (f.number, f.value) {
+                uses.entry(name.bytes()).or_insert((op_type, operand));
+                operand += 1;
             }
         }
-        Ok(Self(uses))
     }
-
-    fn of(&self, tensor: &str) -> (&[u8], usize) {
-        self.0
-            .get(tensor.as_bytes())
-            .map_or((&[], 0), |(op, i)| (op, *i))
-    }
+    Ok(uses)
 }
 
 fn synthesise(onnx: &[u8], values: &mut u64) -> Result<Vec<u8>, WeightsError> {
-    let mut out = Vec::with_capacity(onnx.len());
-    let mut model = Fields::new(onnx, 0);
-    while let Some(f) = model.next()? {
-        let (7, Value::Bytes(graph, base)) = (f.number, &f.value) else {
-            out.extend_from_slice(f.whole);
-            continue;
+    rewrite(Fields::of_file(onnx), &mut |f| {
+        let (7, Value::Bytes(graph)) = (f.number, &f.value) else {
+            return Ok(Kept::AsIs);
         };
-        let uses = Uses::read(graph, *base)?;
-        let mut new_graph = Vec::with_capacity(graph.len());
-        let mut fields = Fields::new(graph, *base);
-        while let Some(f) = fields.next()? {
-            let (5, Value::Bytes(bytes, base)) = (f.number, &f.value) else {
-                new_graph.extend_from_slice(f.whole);
-                continue;
+        let uses = uses(*graph)?;
+        let mut size = graph.bytes().len();
+        rewrite(*graph, &mut |f| {
+            let (5, Value::Bytes(tensor)) = (f.number, &f.value) else {
+                return Ok(Kept::AsIs);
             };
-            let tensor = Tensor::read(bytes, *base)?;
+            let tensor = Tensor::read(*tensor)?;
             let elements = tensor.elements().ok_or(WeightsError::TooLarge)?;
             if (tensor.has_data && !tensor.external) || elements == 0 {
-                new_graph.extend_from_slice(f.whole);
-                continue;
+                return Ok(Kept::AsIs);
             }
-            let (op, operand) = uses.of(&tensor.name);
+            let used = uses.get(tensor.name.as_bytes());
+            let (op, operand) = used.copied().unwrap_or_default();
             let data = make_up(&tensor, elements, op, operand).ok_or(WeightsError::TooLarge)?;
-            if new_graph.len() + data.len() >= MAX_BYTES {
+            size += data.len();
+            if size >= MAX_BYTES {
                 return Err(WeightsError::TooLarge);
             }
             *values += elements as u64;
@@ -372,11 +268,10 @@ fn synthesise(onnx: &[u8], values: &mut u64) -> Result<Vec<u8>, WeightsError> {
                 new.extend_from_slice(kept);
             }
             put_bytes(&mut new, 9, &data);
-            put_bytes(&mut new_graph, 5, &new);
-        }
-        put_bytes(&mut out, 7, &new_graph);
-    }
-    Ok(out)
+            Ok(Kept::Replaced(new))
+        })
+        .map(Kept::Replaced)
+    })
 }
 
 /// The file with these dims of its inputs, `None` where it has them already. The parser works out
@@ -386,16 +281,16 @@ pub fn with_input_dims(
     dims: &[(String, Vec<i64>)],
 ) -> Result<Option<Vec<u8>>, WeightsError> {
     let mut changed = false;
-    let out = rewrite(onnx, 0, &mut |graph| {
+    let out = rewrite(Fields::of_file(onnx), &mut |graph| {
         // ModelProto.graph
-        let (7, Value::Bytes(graph, base)) = (graph.number, &graph.value) else {
+        let (7, Value::Bytes(graph)) = (graph.number, &graph.value) else {
             return Ok(Kept::AsIs);
         };
-        rewrite(graph, *base, &mut |f| match (f.number, &f.value) {
+        rewrite(*graph, &mut |f| match (f.number, &f.value) {
             // GraphProto.input
-            (11, Value::Bytes(input, base)) => {
-                let new = input_with_dims(input, *base, dims)?;
-                changed |= new.as_deref().is_some_and(|new| new != *input);
+            (11, Value::Bytes(input)) => {
+                let new = input_with_dims(*input, dims)?;
+                changed |= new.as_deref().is_some_and(|new| new != input.bytes());
                 Ok(new.map_or(Kept::AsIs, Kept::Replaced))
             }
             // GraphProto.value_info: true for the old dims only.
@@ -415,12 +310,10 @@ enum Kept {
 
 /// A message with some of its fields replaced or left out.
 fn rewrite<'a>(
-    data: &'a [u8],
-    base: usize,
+    mut fields: Fields<'a>,
     each: &mut impl FnMut(&Field<'a>) -> Result<Kept, WeightsError>,
 ) -> Result<Vec<u8>, WeightsError> {
-    let mut out = Vec::with_capacity(data.len() + 64);
-    let mut fields = Fields::new(data, base);
+    let mut out = Vec::with_capacity(fields.bytes().len() + 64);
     while let Some(f) = fields.next()? {
         match each(&f)? {
             Kept::AsIs => out.extend_from_slice(f.whole),
@@ -433,17 +326,10 @@ fn rewrite<'a>(
 
 /// A `ValueInfoProto` with other dims; `None` where its name is not in `dims`.
 fn input_with_dims(
-    input: &[u8],
-    base: usize,
+    input: Fields<'_>,
     dims: &[(String, Vec<i64>)],
 ) -> Result<Option<Vec<u8>>, WeightsError> {
-    let mut name = &[][..];
-    let mut fields = Fields::new(input, base);
-    while let Some(f) = fields.next()? {
-        if let (1, Value::Bytes(n, _)) = (f.number, f.value) {
-            name = n;
-        }
-    }
+    let name = bytes_of(input, 1)?;
     let Some((_, dims)) = dims.iter().find(|(n, _)| n.as_bytes() == name) else {
         return Ok(None);
     };
@@ -455,24 +341,22 @@ fn input_with_dims(
         put_bytes(&mut shape, 1, &value);
     }
     // ValueInfoProto.type, TypeProto.tensor_type, Tensor.shape
-    rewrite(input, base, &mut |f| match (f.number, &f.value) {
-        (2, Value::Bytes(kind, base)) => {
-            rewrite(kind, *base, &mut |f| match (f.number, &f.value) {
-                (1, Value::Bytes(tensor, base)) => rewrite(tensor, *base, &mut |f| {
-                    Ok(if f.number == 2 {
-                        Kept::Left
-                    } else {
-                        Kept::AsIs
-                    })
+    rewrite(input, &mut |f| match (f.number, &f.value) {
+        (2, Value::Bytes(kind)) => rewrite(*kind, &mut |f| match (f.number, &f.value) {
+            (1, Value::Bytes(tensor)) => rewrite(*tensor, &mut |f| {
+                Ok(if f.number == 2 {
+                    Kept::Left
+                } else {
+                    Kept::AsIs
                 })
-                .map(|mut tensor| {
-                    put_bytes(&mut tensor, 2, &shape);
-                    Kept::Replaced(tensor)
-                }),
-                _ => Ok(Kept::AsIs),
             })
-            .map(Kept::Replaced)
-        }
+            .map(|mut tensor| {
+                put_bytes(&mut tensor, 2, &shape);
+                Kept::Replaced(tensor)
+            }),
+            _ => Ok(Kept::AsIs),
+        })
+        .map(Kept::Replaced),
         _ => Ok(Kept::AsIs),
     })
     .map(Some)

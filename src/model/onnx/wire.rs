@@ -1,6 +1,7 @@
-//! Checks a file's protobuf framing before anything is decoded: every length stays inside its
-//! message, nesting and counts stay within limits, and an error knows its place and byte offset.
-//! Costs one look at each field's header; payloads are skipped, not read.
+//! Protobuf's wire format. [`Fields`] walks the fields of one message; [`check`] walks a whole file
+//! before anything is decoded: every length stays inside its message, nesting and counts stay within
+//! limits, and an error knows its place and byte offset. Costs one look at each field's header;
+//! payloads are skipped, not read.
 
 use std::fmt::Write as _;
 
@@ -33,6 +34,155 @@ pub(super) struct Error {
     pub fault: Fault,
 }
 
+/// A fault and its byte offset.
+pub(super) type Broken = (usize, Fault);
+
+/// Number, wire type and offset of a field.
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    pub number: u64,
+    wire: u64,
+    at: usize,
+}
+
+/// One field.
+pub(super) struct Field<'a> {
+    pub number: u64,
+    /// Header and payload.
+    pub whole: &'a [u8],
+    pub value: Value<'a>,
+}
+
+/// The payload of a field.
+pub(super) enum Value<'a> {
+    Varint(u64),
+    Bytes(Fields<'a>),
+    Other,
+}
+
+/// Walks the fields of one message; offsets are the file's.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    file: &'a [u8],
+    pos: usize,
+    end: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The outermost message.
+    pub fn of_file(file: &'a [u8]) -> Self {
+        Self {
+            file,
+            pos: 0,
+            end: file.len(),
+        }
+    }
+
+    /// What is left to walk.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.file.get(self.pos..self.end).unwrap_or_default()
+    }
+
+    pub fn is_at_end(&self) -> bool {
+        self.pos >= self.end
+    }
+
+    fn past_end(&self, offset: usize, missing: u64) -> Broken {
+        let fault = if self.end == self.file.len() {
+            Fault::Truncated { missing }
+        } else {
+            Fault::Corrupt("a field is longer than the message around it")
+        };
+        (offset, fault)
+    }
+
+    pub fn varint(&mut self) -> Result<u64, Broken> {
+        let start = self.pos;
+        let mut value = 0u64;
+        for shift in (0..70).step_by(7) {
+            let byte = self.bytes().first().copied();
+            let byte = byte.ok_or_else(|| self.past_end(start, 1))?;
+            self.pos += 1;
+            if shift < 64 {
+                value |= u64::from(byte & 0x7f) << shift;
+            }
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err((self.pos, Fault::Corrupt("a number is longer than 10 bytes")))
+    }
+
+    fn header(&mut self) -> Result<Option<Header>, Broken> {
+        if self.is_at_end() {
+            return Ok(None);
+        }
+        let at = self.pos;
+        let key = self.varint()?;
+        let (number, wire) = (key >> 3, key & 7);
+        if number == 0 || key > u64::from(u32::MAX) {
+            return Err((at, Fault::Corrupt("a field number is out of range")));
+        }
+        Ok(Some(Header { number, wire, at }))
+    }
+
+    fn payload(&mut self, header: Header) -> Result<Value<'a>, Broken> {
+        let size = match header.wire {
+            0 => return Ok(Value::Varint(self.varint()?)),
+            1 => 8,
+            2 => self.varint()?,
+            5 => 4,
+            _ => return Err((header.at, WRONG_TYPE)),
+        };
+        let left = (self.end - self.pos) as u64;
+        if size > left {
+            return Err(self.past_end(header.at, size - left));
+        }
+        let start = self.pos;
+        self.pos += size as usize;
+        Ok(if header.wire == 2 {
+            Value::Bytes(Self {
+                file: self.file,
+                pos: start,
+                end: self.pos,
+            })
+        } else {
+            Value::Other
+        })
+    }
+
+    /// The next field, `None` at the end of the message.
+    pub fn next(&mut self) -> Result<Option<Field<'a>>, Broken> {
+        let Some(header) = self.header()? else {
+            return Ok(None);
+        };
+        let value = self.payload(header)?;
+        Ok(Some(Field {
+            number: header.number,
+            whole: self.file.get(header.at..self.pos).unwrap_or_default(),
+            value,
+        }))
+    }
+}
+
+const WRONG_TYPE: Fault = Fault::Corrupt("a field has a type that ONNX does not give it");
+
+/// Appends a number.
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a field of bytes, text or a message.
+pub(super) fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+    put_varint(out, number << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Msg {
     Model,
@@ -51,7 +201,7 @@ enum Msg {
 }
 
 #[derive(Clone, Copy)]
-enum Field {
+enum Kind {
     Message(Msg, &'static str),
     Text,
     Bytes,
@@ -67,8 +217,8 @@ enum Field {
     Any,
 }
 
-fn field(msg: Msg, number: u64) -> Field {
-    use Field::{Any, Bytes, Chunks, Fixed32, Fixed32s, Message, Text, Varint, Varints};
+fn kind(msg: Msg, number: u64) -> Kind {
+    use Kind::{Any, Bytes, Chunks, Fixed32, Fixed32s, Message, Text, Varint, Varints};
     match (msg, number) {
         (Msg::Model | Msg::TensorType | Msg::Dimension, 1)
         | (Msg::Attribute, 3 | 20)
@@ -107,8 +257,7 @@ fn field(msg: Msg, number: u64) -> Field {
     }
 }
 
-struct Scan<'a> {
-    data: &'a [u8],
+struct Scan {
     place: Vec<(&'static str, usize)>,
     nodes: usize,
     parts: usize,
@@ -118,17 +267,21 @@ struct Scan<'a> {
 /// Checks a whole file.
 pub(super) fn check(data: &[u8]) -> Result<(), Error> {
     let mut scan = Scan {
-        data,
         place: Vec::new(),
         nodes: 0,
         parts: 0,
         graphs_deep: 0,
     };
-    scan.message(Msg::Model, 0, data.len())
+    let checked = scan.message(Msg::Model, Fields::of_file(data));
+    checked.map_err(|(offset, fault)| Error {
+        place: scan.place(),
+        offset,
+        fault,
+    })
 }
 
-impl Scan<'_> {
-    fn fail(&self, offset: usize, fault: Fault) -> Error {
+impl Scan {
+    fn place(&self) -> String {
         let mut place = String::new();
         for (i, (label, index)) in self.place.iter().enumerate() {
             if i > 0 {
@@ -143,168 +296,92 @@ impl Scan<'_> {
                 write!(place, "[{index}]").unwrap_or_default();
             }
         }
-        Error {
-            place,
-            offset,
-            fault,
-        }
+        place
     }
 
-    fn varint(&self, pos: &mut usize, end: usize) -> Result<u64, Error> {
-        let start = *pos;
-        let mut value = 0u64;
-        for shift in (0..70).step_by(7) {
-            let byte = if *pos < end {
-                self.data.get(*pos).copied()
-            } else {
-                None
-            };
-            let Some(byte) = byte else {
-                return Err(self.past_end(start, end, 1));
-            };
-            *pos += 1;
-            if shift < 64 {
-                value |= u64::from(byte & 0x7f) << shift;
-            }
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(self.fail(start, Fault::Corrupt("a number is longer than 10 bytes")))
-    }
-
-    fn past_end(&self, offset: usize, end: usize, missing: u64) -> Error {
-        if end == self.data.len() {
-            self.fail(offset, Fault::Truncated { missing })
-        } else {
-            self.fail(
-                offset,
-                Fault::Corrupt("a field is longer than the message around it"),
-            )
-        }
-    }
-
-    fn count(&mut self, offset: usize, parts: usize) -> Result<(), Error> {
+    fn count(&mut self, offset: usize, parts: usize) -> Result<(), Broken> {
         self.parts = self.parts.saturating_add(parts);
-        if self.parts > MAX_PARTS {
-            let what = "attributes, tensors, names and other parts";
-            return Err(self.fail(
-                offset,
-                Fault::Limit {
-                    what,
-                    limit: MAX_PARTS,
-                },
-            ));
-        }
-        Ok(())
+        let what = "attributes, tensors, names and other parts";
+        within(self.parts, MAX_PARTS, offset, what)
     }
 
-    fn message(&mut self, msg: Msg, start: usize, end: usize) -> Result<(), Error> {
-        // How often each field has been seen, for the place; ONNX's repeated messages are 1..=15.
-        let mut seen = [0usize; 16];
-        let mut pos = start;
-        while pos < end {
-            let at = pos;
-            let key = self.varint(&mut pos, end)?;
-            let (number, wire) = (key >> 3, key & 7);
-            if number == 0 || key > u64::from(u32::MAX) {
-                return Err(self.fail(at, Fault::Corrupt("a field number is out of range")));
-            }
-            let kind = field(msg, number);
+    fn message(&mut self, msg: Msg, mut fields: Fields<'_>) -> Result<(), Broken> {
+        // How often each field has been seen, for the place; ONNX's repeated messages are below 32.
+        let mut seen = [0usize; 32];
+        while let Some(header) = fields.header()? {
+            let (at, wire) = (header.at, header.wire);
+            let kind = kind(msg, header.number);
             let fits = match kind {
-                Field::Message(..) | Field::Text | Field::Bytes => wire == 2,
-                Field::Varint => wire == 0,
-                Field::Fixed32 => wire == 5,
-                Field::Varints => wire == 0 || wire == 2,
-                Field::Fixed32s => wire == 5 || wire == 2,
-                Field::Chunks | Field::Any => matches!(wire, 0 | 1 | 2 | 5),
+                Kind::Message(..) | Kind::Text | Kind::Bytes => wire == 2,
+                Kind::Varint => wire == 0,
+                Kind::Fixed32 => wire == 5,
+                Kind::Varints => wire == 0 || wire == 2,
+                Kind::Fixed32s => wire == 5 || wire == 2,
+                Kind::Chunks | Kind::Any => matches!(wire, 0 | 1 | 2 | 5),
             };
             if !fits {
-                return Err(self.fail(
-                    at,
-                    Fault::Corrupt("a field has a type that ONNX does not give it"),
-                ));
+                return Err((at, WRONG_TYPE));
             }
-            let skip = match wire {
-                0 => {
-                    self.varint(&mut pos, end)?;
-                    0
-                }
-                1 => 8,
-                5 => 4,
-                _ => self.varint(&mut pos, end)?,
-            };
-            let left = (end - pos) as u64;
-            let body = pos;
-            if let Field::Message(_, label) = kind {
-                let slot = &mut seen[(number & 15) as usize];
+            if let Kind::Message(_, label) = kind {
+                let slot = &mut seen[(header.number & 31) as usize];
                 self.place.push((label, *slot));
                 *slot += 1;
             }
-            if skip > left {
-                return Err(self.past_end(at, end, skip - left));
-            }
-            pos += skip as usize;
-            match kind {
-                Field::Message(child, _) => {
-                    self.enter(child, at, body, pos)?;
+            let payload = fields.payload(header)?;
+            let body = match payload {
+                Value::Bytes(body) => Some(body),
+                Value::Varint(_) | Value::Other => None,
+            };
+            let packed = body.map(|b| b.bytes().len());
+            match (kind, body) {
+                (Kind::Message(child, _), Some(body)) => {
+                    self.enter(child, at, body)?;
                     self.place.pop();
                 }
-                Field::Text => {
+                (Kind::Text, Some(body)) => {
                     self.count(at, 1)?;
-                    let text = self.data.get(body..pos).unwrap_or_default();
-                    if std::str::from_utf8(text).is_err() {
-                        return Err(self.fail(at, Fault::Corrupt("a name is not UTF-8 text")));
+                    if std::str::from_utf8(body.bytes()).is_err() {
+                        return Err((at, Fault::Corrupt("a name is not UTF-8 text")));
                     }
                 }
-                Field::Bytes | Field::Chunks => self.count(at, 1)?,
-                Field::Varints => self.count(at, if wire == 2 { pos - body } else { 1 })?,
-                Field::Fixed32s => self.count(at, if wire == 2 { (pos - body) / 4 } else { 1 })?,
-                Field::Varint | Field::Fixed32 | Field::Any => {}
-            }
-            if matches!(kind, Field::Fixed32s) && wire == 2 && !(pos - body).is_multiple_of(4) {
-                return Err(self.fail(at, Fault::Corrupt("a list of floats is cut")));
-            }
-            if matches!(kind, Field::Varints) && wire == 2 {
-                let mut p = body;
-                while p < pos {
-                    self.varint(&mut p, pos)?;
+                (Kind::Bytes | Kind::Chunks, _) | (Kind::Varints, None) => self.count(at, 1)?,
+                (Kind::Varints, Some(mut body)) => {
+                    self.count(at, packed.unwrap_or(1))?;
+                    while !body.is_at_end() {
+                        body.varint()?;
+                    }
                 }
+                (Kind::Fixed32s, _) => {
+                    self.count(at, packed.map_or(1, |n| n / 4))?;
+                    if packed.is_some_and(|n| !n.is_multiple_of(4)) {
+                        return Err((at, Fault::Corrupt("a list of floats is cut")));
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
     }
 
-    fn enter(&mut self, child: Msg, at: usize, start: usize, end: usize) -> Result<(), Error> {
+    fn enter(&mut self, child: Msg, at: usize, body: Fields<'_>) -> Result<(), Broken> {
         self.count(at, 1)?;
         if child == Msg::Node {
             self.nodes += 1;
-            if self.nodes > MAX_NODES {
-                return Err(self.fail(
-                    at,
-                    Fault::Limit {
-                        what: "nodes",
-                        limit: MAX_NODES,
-                    },
-                ));
-            }
+            within(self.nodes, MAX_NODES, at, "nodes")?;
         }
-        if child == Msg::Graph {
-            self.graphs_deep += 1;
-            if self.graphs_deep > MAX_SUBGRAPH_DEPTH {
-                return Err(self.fail(
-                    at,
-                    Fault::Limit {
-                        what: "levels of nested subgraphs",
-                        limit: MAX_SUBGRAPH_DEPTH,
-                    },
-                ));
-            }
-        }
-        self.message(child, start, end)?;
-        if child == Msg::Graph {
-            self.graphs_deep -= 1;
-        }
+        let deeper = usize::from(child == Msg::Graph);
+        self.graphs_deep += deeper;
+        let what = "levels of nested subgraphs";
+        within(self.graphs_deep, MAX_SUBGRAPH_DEPTH, at, what)?;
+        self.message(child, body)?;
+        self.graphs_deep -= deeper;
         Ok(())
     }
+}
+
+fn within(count: usize, limit: usize, at: usize, what: &'static str) -> Result<(), Broken> {
+    if count <= limit {
+        return Ok(());
+    }
+    Err((at, Fault::Limit { what, limit }))
 }
