@@ -68,6 +68,7 @@ fn chain(ops: u32) -> Model {
         .map(|i| Op {
             name: format!("/stage/conv{i}/Conv").into(),
             op_type: "Conv".into(),
+            domain: "".into(),
             kind: OpKind::Conv(conv.clone()),
             module: ids[drafts[i as usize]],
             inputs: vec![TensorId(i)],

@@ -110,6 +110,9 @@ pub struct Op {
     pub name: Arc<str>,
     /// ONNX op type (`Conv`).
     pub op_type: Arc<str>,
+    /// ONNX domain of the op type; "" for ONNX's own ops (also written `ai.onnx`).
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub domain: Arc<str>,
     /// What it computes.
     pub kind: OpKind,
     /// The module whose `forward` runs it.

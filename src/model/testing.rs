@@ -122,6 +122,7 @@ impl Net {
         self.ops.push(Op {
             name: name.into(),
             op_type,
+            domain: "".into(),
             kind,
             module: super::ModuleId::ROOT,
             inputs,

@@ -65,6 +65,7 @@ fn model(steps: &[Step]) -> Model {
     let ops = built.ops.iter().enumerate().map(|(i, handle)| Op {
         name: format!("op{i}").into(),
         op_type: "Relu".into(),
+        domain: "".into(),
         kind: OpKind::Other,
         module: ids[*handle],
         inputs: Vec::new(),

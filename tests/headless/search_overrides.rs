@@ -22,6 +22,7 @@ fn model(paths: &[String]) -> Model {
     let ops = handles.iter().enumerate().map(|(i, h)| Op {
         name: format!("op{i}").into(),
         op_type: "Relu".into(),
+        domain: "".into(),
         kind: OpKind::Other,
         module: ids[*h],
         inputs: Vec::new(),

@@ -151,6 +151,7 @@ impl Net {
         self.ops.push(Op {
             name,
             op_type: op_type.into(),
+            domain: "".into(),
             kind,
             module: ModuleId::ROOT,
             inputs: inputs.to_vec(),

@@ -2,7 +2,7 @@
 //! that are not known agree with everything.
 
 use super::attrs::Data;
-use super::infer::{Call, Dims, Fact, axis};
+use super::ops::{Call, Dims, Fact, Family, OnnxOp as O, axis};
 
 /// Two inputs of a node that no runtime can put together.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,33 +17,34 @@ impl Call<'_> {
     /// The first pair of inputs that contradict each other.
     pub fn clash(&self) -> Option<Clash> {
         match self.op {
-            "Conv" => self.convolution(1, Some(2)),
+            O::Conv => self.convolution(1, Some(2)),
             // Its third input is a zero point.
-            "ConvInteger" => self.convolution(1, None),
-            "QLinearConv" => self.convolution(3, Some(8)),
-            "ConvTranspose" => self.transposed_convolution(),
-            "Gemm" => self.gemm(),
-            "MatMul" | "MatMulInteger" => self.product(1),
-            "QLinearMatMul" => self.product(3),
-            "BatchNormalization" => self.batch_norm(),
-            "InstanceNormalization" => self.per_channel(&[1, 2]),
-            "LayerNormalization" => {
+            O::ConvInteger => self.convolution(1, None),
+            O::QLinearConv => self.convolution(3, Some(8)),
+            O::ConvTranspose => self.transposed_convolution(),
+            O::Gemm => self.gemm(),
+            O::MatMul | O::MatMulInteger => self.matrices(1),
+            O::QLinearMatMul => self.matrices(3),
+            O::BatchNormalization => self.batch_norm(),
+            O::InstanceNormalization => self.per_channel(&[1, 2]),
+            O::LayerNormalization => {
                 let x = self.ranked(0)?;
                 (1..3).find_map(|p| self.fits_into(x, 0, p))
             }
-            "PRelu" => self.prelu(),
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "BitShift" | "BitwiseAnd"
-            | "BitwiseOr" | "BitwiseXor" | "And" | "Or" | "Xor" | "Equal" | "Greater"
-            | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.elementwise(),
-            "Max" | "Min" | "Sum" | "Mean" | "Where" => self.broadcast(0),
-            "Concat" => self.concatenation(),
-            "Expand" => self.expansion(),
-            "Einsum" => self.einsum(),
-            "LSTM" | "GRU" | "RNN" => {
+            O::PRelu => self.prelu(),
+            O::Where => self.broadcast(0),
+            O::Concat => self.concatenation(),
+            O::Expand => self.expansion(),
+            O::Einsum => self.einsum(),
+            O::LSTM | O::GRU | O::RNN => {
                 let what = |x, w| format!("the sequence has {x} features, the weight takes {w}");
                 self.differ((0, 2, 3), (1, 2, 3), what)
             }
-            _ => None,
+            op => match op.family() {
+                Family::Arithmetic | Family::Comparison => self.elementwise(),
+                Family::Variadic => self.broadcast(0),
+                _ => None,
+            },
         }
     }
 
@@ -148,7 +149,7 @@ impl Call<'_> {
     }
 
     /// numpy's matmul: the last dim of the one, the last but one of the other.
-    fn product(&self, other: usize) -> Option<Clash> {
+    fn matrices(&self, other: usize) -> Option<Clash> {
         let (a, b) = (self.ranked(0)?.len(), self.ranked(other)?.len());
         let row = b.saturating_sub(2);
         let clash = self.differ((0, a.checked_sub(1)?, a), (other, row, b), inner);

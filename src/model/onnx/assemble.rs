@@ -11,8 +11,9 @@ use super::error::{LoadError, Quoted};
 use super::graph::{Graph, NodeId, ValueId};
 use super::hash::structure_hash;
 use super::names::{self, MAX_SEGMENTS, Named, Naming};
+use super::ops::OnnxOp as O;
 use super::proto;
-use super::values::{Input, Values, call, infer, standard_op};
+use super::values::{Input, Values, call, infer};
 use crate::model::{
     Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder, Note,
     Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
@@ -366,7 +367,7 @@ fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
         if !works {
             continue;
         }
-        if matches!(standard_op(node.proto), "Identity" | "Dropout")
+        if matches!(node.op, O::Identity | O::Dropout)
             && let (Some(Some(input)), Some(Some(output))) =
                 (node.inputs.first(), node.outputs.first())
             && !graph.values[*output].is_output
@@ -517,6 +518,10 @@ impl Build<'_, '_> {
         Ok(Op {
             name: Arc::clone(&node.name),
             op_type: node.proto.op_type.as_str().into(),
+            domain: match node.proto.domain.as_str() {
+                "ai.onnx" => "".into(),
+                domain => domain.into(),
+            },
             kind,
             module: ModuleId::ROOT,
             inputs,

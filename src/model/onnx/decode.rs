@@ -1,6 +1,8 @@
 //! ONNX op -> [`OpKind`] and [`OpCost`].
 
-use super::infer::{Call, Fact, Window, axis, einsum_sizes, elements, kernel_of};
+use super::ops::{
+    Call, Fact, Family, OnnxOp as O, Window, axis, einsum_sizes, elements, kernel_of,
+};
 use crate::model::{
     Activation, BinaryOp, Conv, CoordinateMode, NearestMode, NormKind, OpCost, OpKind, Pool,
     PoolKind, ReduceOp, Resize, ResizeMode, ShuffleKind, UNKNOWN_AXIS, UnaryOp,
@@ -74,138 +76,140 @@ impl Site<'_> {
         let norm = |n| Ok(OpKind::Norm(n));
         let shuffle = |s| Ok(OpKind::Shuffle(s));
         match self.call.op {
-            "Conv" | "ConvInteger" => self.conv(1, false),
-            "QLinearConv" => self.conv(3, false),
-            "ConvTranspose" => self.conv(1, true),
-            "MaxPool" => self.pool(PoolKind::Max),
-            "AveragePool" => self.pool(PoolKind::Average),
-            "LpPool" => self.pool(PoolKind::Lp),
-            "GlobalAveragePool" => Ok(OpKind::GlobalPool(PoolKind::Average)),
-            "GlobalMaxPool" => Ok(OpKind::GlobalPool(PoolKind::Max)),
-            "GlobalLpPool" => Ok(OpKind::GlobalPool(PoolKind::Lp)),
-            "Gemm" | "MatMul" | "MatMulInteger" | "QLinearMatMul" => Ok(self.matmul()),
-            "Einsum" => Ok(OpKind::MatMul),
-            "Relu" => activation(Activation::Relu),
-            "LeakyRelu" => activation(Activation::LeakyRelu {
+            O::Conv | O::ConvInteger => self.conv(1, false),
+            O::QLinearConv => self.conv(3, false),
+            O::ConvTranspose => self.conv(1, true),
+            O::MaxPool => self.pool(PoolKind::Max),
+            O::AveragePool => self.pool(PoolKind::Average),
+            O::LpPool => self.pool(PoolKind::Lp),
+            O::GlobalAveragePool => Ok(OpKind::GlobalPool(PoolKind::Average)),
+            O::GlobalMaxPool => Ok(OpKind::GlobalPool(PoolKind::Max)),
+            O::GlobalLpPool => Ok(OpKind::GlobalPool(PoolKind::Lp)),
+            O::Gemm | O::MatMul | O::MatMulInteger | O::QLinearMatMul => Ok(self.matmul()),
+            O::Einsum => Ok(OpKind::MatMul),
+            O::Relu => activation(Activation::Relu),
+            O::LeakyRelu => activation(Activation::LeakyRelu {
                 slope: self.float("alpha", 0.01),
             }),
-            "Sigmoid" => activation(Activation::Sigmoid),
-            "Tanh" => activation(Activation::Tanh),
-            "Clip" => activation(Activation::Clip {
+            O::Sigmoid => activation(Activation::Sigmoid),
+            O::Tanh => activation(Activation::Tanh),
+            O::Clip => activation(Activation::Clip {
                 min: self.bound("min", 1),
                 max: self.bound("max", 2),
             }),
-            "Elu" => activation(Activation::Elu),
-            "Selu" => activation(Activation::Selu),
-            "Celu" => activation(Activation::Celu),
-            "Gelu" => activation(Activation::Gelu),
-            "HardSwish" => activation(Activation::HardSwish),
-            "HardSigmoid" => activation(Activation::HardSigmoid),
-            "Softplus" => activation(Activation::Softplus),
-            "Softsign" => activation(Activation::Softsign),
-            "Mish" => activation(Activation::Mish),
-            "Swish" => activation(Activation::Swish),
-            "ThresholdedRelu" => activation(Activation::ThresholdedRelu),
-            "PRelu" => Ok(OpKind::PRelu {
+            O::Elu => activation(Activation::Elu),
+            O::Selu => activation(Activation::Selu),
+            O::Celu => activation(Activation::Celu),
+            O::Gelu => activation(Activation::Gelu),
+            O::HardSwish => activation(Activation::HardSwish),
+            O::HardSigmoid => activation(Activation::HardSigmoid),
+            O::Softplus => activation(Activation::Softplus),
+            O::Softsign => activation(Activation::Softsign),
+            O::Mish => activation(Activation::Mish),
+            O::Swish => activation(Activation::Swish),
+            O::ThresholdedRelu => activation(Activation::ThresholdedRelu),
+            O::PRelu => Ok(OpKind::PRelu {
                 const_slope: self.is_const(1),
             }),
-            "Add" | "Sum" => Ok(self.binary(BinaryOp::Add)),
-            "Sub" => Ok(self.binary(BinaryOp::Sub)),
-            "Mul" => Ok(self.binary(BinaryOp::Mul)),
-            "Div" => Ok(self.binary(BinaryOp::Div)),
-            "Pow" => Ok(self.binary(BinaryOp::Pow)),
-            "Max" => Ok(self.binary(BinaryOp::Max)),
-            "Min" => Ok(self.binary(BinaryOp::Min)),
-            "Mod" => Ok(self.binary(BinaryOp::Mod)),
-            "Equal" => Ok(self.binary(BinaryOp::Equal)),
-            "Greater" => Ok(self.binary(BinaryOp::Greater)),
-            "GreaterOrEqual" => Ok(self.binary(BinaryOp::GreaterOrEqual)),
-            "Less" => Ok(self.binary(BinaryOp::Less)),
-            "LessOrEqual" => Ok(self.binary(BinaryOp::LessOrEqual)),
-            "And" | "BitwiseAnd" => Ok(self.binary(BinaryOp::And)),
-            "Or" | "BitwiseOr" => Ok(self.binary(BinaryOp::Or)),
-            "Xor" | "BitwiseXor" => Ok(self.binary(BinaryOp::Xor)),
-            "BitShift" => Ok(self.binary(BinaryOp::BitShift)),
-            "Abs" => unary(UnaryOp::Abs),
-            "Neg" => unary(UnaryOp::Neg),
-            "Exp" => unary(UnaryOp::Exp),
-            "Log" => unary(UnaryOp::Log),
-            "Sqrt" => unary(UnaryOp::Sqrt),
-            "Reciprocal" => unary(UnaryOp::Reciprocal),
-            "Erf" => unary(UnaryOp::Erf),
-            "Floor" => unary(UnaryOp::Floor),
-            "Ceil" => unary(UnaryOp::Ceil),
-            "Round" => unary(UnaryOp::Round),
-            "Sign" => unary(UnaryOp::Sign),
-            "Not" | "BitwiseNot" => unary(UnaryOp::Not),
-            "Sin" => unary(UnaryOp::Sin),
-            "Cos" => unary(UnaryOp::Cos),
-            "Tan" => unary(UnaryOp::Tan),
-            "Asin" => unary(UnaryOp::Asin),
-            "Acos" => unary(UnaryOp::Acos),
-            "Atan" => unary(UnaryOp::Atan),
-            "Sinh" => unary(UnaryOp::Sinh),
-            "Cosh" => unary(UnaryOp::Cosh),
-            "Asinh" => unary(UnaryOp::Asinh),
-            "Acosh" => unary(UnaryOp::Acosh),
-            "Atanh" => unary(UnaryOp::Atanh),
-            "IsNaN" => unary(UnaryOp::IsNaN),
-            "IsInf" => unary(UnaryOp::IsInf),
-            "BatchNormalization" => norm(NormKind::Batch),
-            "InstanceNormalization" => norm(NormKind::Instance),
-            "GroupNormalization" => norm(NormKind::Group),
-            "LayerNormalization" => norm(NormKind::Layer),
-            "LpNormalization" => norm(NormKind::Lp),
-            "MeanVarianceNormalization" => norm(NormKind::MeanVariance),
-            "RMSNormalization" => norm(NormKind::Rms),
-            "LRN" => Ok(OpKind::Lrn {
+            O::Add | O::Sum => Ok(self.binary(BinaryOp::Add)),
+            O::Sub => Ok(self.binary(BinaryOp::Sub)),
+            O::Mul => Ok(self.binary(BinaryOp::Mul)),
+            O::Div => Ok(self.binary(BinaryOp::Div)),
+            O::Pow => Ok(self.binary(BinaryOp::Pow)),
+            O::Max => Ok(self.binary(BinaryOp::Max)),
+            O::Min => Ok(self.binary(BinaryOp::Min)),
+            O::Mod => Ok(self.binary(BinaryOp::Mod)),
+            O::Equal => Ok(self.binary(BinaryOp::Equal)),
+            O::Greater => Ok(self.binary(BinaryOp::Greater)),
+            O::GreaterOrEqual => Ok(self.binary(BinaryOp::GreaterOrEqual)),
+            O::Less => Ok(self.binary(BinaryOp::Less)),
+            O::LessOrEqual => Ok(self.binary(BinaryOp::LessOrEqual)),
+            O::And | O::BitwiseAnd => Ok(self.binary(BinaryOp::And)),
+            O::Or | O::BitwiseOr => Ok(self.binary(BinaryOp::Or)),
+            O::Xor | O::BitwiseXor => Ok(self.binary(BinaryOp::Xor)),
+            O::BitShift => Ok(self.binary(BinaryOp::BitShift)),
+            O::Abs => unary(UnaryOp::Abs),
+            O::Neg => unary(UnaryOp::Neg),
+            O::Exp => unary(UnaryOp::Exp),
+            O::Log => unary(UnaryOp::Log),
+            O::Sqrt => unary(UnaryOp::Sqrt),
+            O::Reciprocal => unary(UnaryOp::Reciprocal),
+            O::Erf => unary(UnaryOp::Erf),
+            O::Floor => unary(UnaryOp::Floor),
+            O::Ceil => unary(UnaryOp::Ceil),
+            O::Round => unary(UnaryOp::Round),
+            O::Sign => unary(UnaryOp::Sign),
+            O::Not | O::BitwiseNot => unary(UnaryOp::Not),
+            O::Sin => unary(UnaryOp::Sin),
+            O::Cos => unary(UnaryOp::Cos),
+            O::Tan => unary(UnaryOp::Tan),
+            O::Asin => unary(UnaryOp::Asin),
+            O::Acos => unary(UnaryOp::Acos),
+            O::Atan => unary(UnaryOp::Atan),
+            O::Sinh => unary(UnaryOp::Sinh),
+            O::Cosh => unary(UnaryOp::Cosh),
+            O::Asinh => unary(UnaryOp::Asinh),
+            O::Acosh => unary(UnaryOp::Acosh),
+            O::Atanh => unary(UnaryOp::Atanh),
+            O::IsNaN => unary(UnaryOp::IsNaN),
+            O::IsInf => unary(UnaryOp::IsInf),
+            O::BatchNormalization => norm(NormKind::Batch),
+            O::InstanceNormalization => norm(NormKind::Instance),
+            O::GroupNormalization => norm(NormKind::Group),
+            O::LayerNormalization => norm(NormKind::Layer),
+            O::LpNormalization => norm(NormKind::Lp),
+            O::MeanVarianceNormalization => norm(NormKind::MeanVariance),
+            O::RMSNormalization => norm(NormKind::Rms),
+            O::LRN => Ok(OpKind::Lrn {
                 size: self.positive("size", 1)?,
             }),
-            "Concat" => Ok(OpKind::Concat {
+            O::Concat => Ok(OpKind::Concat {
                 axis: self.axis(attrs.int_or("axis", 1)),
             }),
-            "Resize" | "Upsample" => Ok(OpKind::Resize(self.resize())),
-            "Softmax" | "LogSoftmax" => {
+            O::Resize | O::Upsample => Ok(OpKind::Resize(self.resize())),
+            O::Softmax | O::LogSoftmax => {
                 let default = if self.call.opset < 13 { 1 } else { -1 };
                 Ok(OpKind::Softmax {
                     axis: self.axis(attrs.int_or("axis", default)),
-                    log: self.call.op == "LogSoftmax",
+                    log: self.call.op == O::LogSoftmax,
                 })
             }
-            "Reshape" => shuffle(ShuffleKind::Reshape),
-            "Flatten" => shuffle(ShuffleKind::Flatten),
-            "Squeeze" => shuffle(ShuffleKind::Squeeze),
-            "Unsqueeze" => shuffle(ShuffleKind::Unsqueeze),
-            "Transpose" => shuffle(ShuffleKind::Transpose(self.permutation())),
-            "DepthToSpace" => shuffle(ShuffleKind::DepthToSpace),
-            "SpaceToDepth" => shuffle(ShuffleKind::SpaceToDepth),
-            "Slice" => Ok(self.slice()),
-            "Split" => Ok(OpKind::Split {
+            O::Reshape => shuffle(ShuffleKind::Reshape),
+            O::Flatten => shuffle(ShuffleKind::Flatten),
+            O::Squeeze => shuffle(ShuffleKind::Squeeze),
+            O::Unsqueeze => shuffle(ShuffleKind::Unsqueeze),
+            O::Transpose => shuffle(ShuffleKind::Transpose(self.permutation())),
+            O::DepthToSpace => shuffle(ShuffleKind::DepthToSpace),
+            O::SpaceToDepth => shuffle(ShuffleKind::SpaceToDepth),
+            O::Slice => Ok(self.slice()),
+            O::Split => Ok(OpKind::Split {
                 axis: self.axis(attrs.int_or("axis", 0)),
             }),
-            "ReduceMean" => Ok(self.reduce(ReduceOp::Mean)),
-            "ReduceSum" => Ok(self.reduce(ReduceOp::Sum)),
-            "ReduceMax" => Ok(self.reduce(ReduceOp::Max)),
-            "ReduceMin" => Ok(self.reduce(ReduceOp::Min)),
-            "ReduceProd" => Ok(self.reduce(ReduceOp::Prod)),
-            "ReduceL1" => Ok(self.reduce(ReduceOp::L1)),
-            "ReduceL2" => Ok(self.reduce(ReduceOp::L2)),
-            "ReduceLogSum" => Ok(self.reduce(ReduceOp::LogSum)),
-            "ReduceLogSumExp" => Ok(self.reduce(ReduceOp::LogSumExp)),
-            "ReduceSumSquare" => Ok(self.reduce(ReduceOp::SumSquare)),
-            "Pad" => Ok(OpKind::Pad),
-            "Gather" | "GatherElements" | "GatherND" => Ok(OpKind::Gather),
-            "Scatter" | "ScatterElements" | "ScatterND" => Ok(OpKind::Scatter),
-            "Cast" | "CastLike" => Ok(OpKind::Cast),
-            "QuantizeLinear" => Ok(OpKind::Quantize),
-            "DequantizeLinear" => Ok(OpKind::Dequantize),
-            "Where" => Ok(OpKind::Where),
-            "Expand" | "Tile" => Ok(OpKind::Expand),
-            "ArgMax" | "ArgMin" | "TopK" => Ok(OpKind::TopK),
-            "NonMaxSuppression" | "NonZero" | "Compress" | "Unique" => Ok(OpKind::DataDependent),
-            "LSTM" | "GRU" | "RNN" => Ok(OpKind::Recurrent),
-            "Loop" | "If" | "Scan" => Ok(OpKind::ControlFlow),
-            "Identity" | "Dropout" => Ok(OpKind::Identity),
+            O::ReduceMean => Ok(self.reduce(ReduceOp::Mean)),
+            O::ReduceSum => Ok(self.reduce(ReduceOp::Sum)),
+            O::ReduceMax => Ok(self.reduce(ReduceOp::Max)),
+            O::ReduceMin => Ok(self.reduce(ReduceOp::Min)),
+            O::ReduceProd => Ok(self.reduce(ReduceOp::Prod)),
+            O::ReduceL1 => Ok(self.reduce(ReduceOp::L1)),
+            O::ReduceL2 => Ok(self.reduce(ReduceOp::L2)),
+            O::ReduceLogSum => Ok(self.reduce(ReduceOp::LogSum)),
+            O::ReduceLogSumExp => Ok(self.reduce(ReduceOp::LogSumExp)),
+            O::ReduceSumSquare => Ok(self.reduce(ReduceOp::SumSquare)),
+            O::Pad => Ok(OpKind::Pad),
+            O::Gather | O::GatherElements | O::GatherND => Ok(OpKind::Gather),
+            O::Scatter | O::ScatterElements | O::ScatterND => Ok(OpKind::Scatter),
+            O::Cast | O::CastLike => Ok(OpKind::Cast),
+            O::QuantizeLinear => Ok(OpKind::Quantize),
+            O::DequantizeLinear => Ok(OpKind::Dequantize),
+            O::Where => Ok(OpKind::Where),
+            O::Expand | O::Tile => Ok(OpKind::Expand),
+            O::ArgMax | O::ArgMin | O::TopK => Ok(OpKind::TopK),
+            O::NonMaxSuppression | O::NonZero | O::Compress | O::Unique => {
+                Ok(OpKind::DataDependent)
+            }
+            O::LSTM | O::GRU | O::RNN => Ok(OpKind::Recurrent),
+            O::Loop | O::If | O::Scan => Ok(OpKind::ControlFlow),
+            O::Identity | O::Dropout => Ok(OpKind::Identity),
             _ => Ok(OpKind::Other),
         }
     }
@@ -328,13 +332,13 @@ impl Site<'_> {
     }
 
     fn matmul(&self) -> OpKind {
-        let second = if self.call.op == "QLinearMatMul" {
+        let second = if self.call.op == O::QLinearMatMul {
             3
         } else {
             1
         };
         let b = self.call.input(second);
-        let transposed = self.call.op == "Gemm" && self.call.attrs.flag("transB");
+        let transposed = self.call.op == O::Gemm && self.call.attrs.flag("transB");
         let dims = b.and_then(Fact::shape);
         match dims.as_deref() {
             Some([.., k, n]) if self.is_const(second) && !self.is_const(0) => {
@@ -351,7 +355,7 @@ impl Site<'_> {
 
     fn resize(&self) -> Resize {
         let attrs = self.call.attrs;
-        let upsample = self.call.op == "Upsample";
+        let upsample = self.call.op == O::Upsample;
         let mode = match attrs.text("mode") {
             Some("linear" | "bilinear") => ResizeMode::Linear,
             Some("cubic") => ResizeMode::Cubic,
@@ -436,15 +440,14 @@ impl Site<'_> {
 
     /// Whether constant operand `i` is data that the op streams, not a shape, scale or axis list.
     fn is_data_operand(&self, i: usize) -> bool {
-        let parameters_from = match self.call.op {
-            "Reshape" | "Expand" | "Tile" | "Slice" | "Split" | "Squeeze" | "Unsqueeze"
-            | "Resize" | "Upsample" | "Pad" | "Clip" | "TopK" | "ReduceMean" | "ReduceSum"
-            | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
-            | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare" | "Dropout" | "CumSum"
-            | "NonMaxSuppression" => 1,
-            _ => return true,
-        };
-        i < parameters_from
+        let one = matches!(self.call.op.family(), Family::Reduce | Family::Layout)
+            && !matches!(self.call.op, O::Concat)
+            || matches!(
+                self.call.op,
+                O::Split | O::Resize | O::Upsample | O::Clip | O::TopK | O::Dropout | O::CumSum
+            )
+            || self.call.op == O::NonMaxSuppression;
+        !one || i == 0
     }
 
     /// Work and traffic, if all shapes are known and the counts fit.
@@ -483,10 +486,10 @@ impl Site<'_> {
                 .checked_mul(c.out_channels / c.groups)?
                 .checked_mul(product(&c.kernel)?)?,
             OpKind::FullyConnected { in_features, .. } => output()?.checked_mul(*in_features)?,
-            OpKind::MatMul if self.call.op == "Einsum" => einsum_sizes(&self.call)?.work?,
+            OpKind::MatMul if self.call.op == O::Einsum => einsum_sizes(&self.call)?.work?,
             OpKind::MatMul => {
                 let a = self.call.input(0)?.shape()?;
-                let row = self.call.op == "Gemm" && self.call.attrs.flag("transA");
+                let row = self.call.op == O::Gemm && self.call.attrs.flag("transA");
                 let k = if row { a.first() } else { a.last() };
                 output()?.checked_mul(*k?)?
             }

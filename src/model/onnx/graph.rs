@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{LoadError, Quoted};
+use super::ops::OnnxOp;
 use super::proto;
 
 /// Longest name of anything.
@@ -55,6 +56,7 @@ impl<'a> Weight<'a> {
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     pub proto: &'a proto::Node,
+    pub op: OnnxOp,
     /// Unique: TensorRT's layer name.
     pub name: Arc<str>,
     /// The name before it was made unique, unless it was unique among all names.
@@ -158,6 +160,7 @@ impl<'a> Graph<'a> {
             captured.dedup();
             nodes.push(Node {
                 proto: node,
+                op: OnnxOp::of(&node.domain, &node.op_type),
                 name,
                 shared_name,
                 inputs,

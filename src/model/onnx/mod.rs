@@ -1,5 +1,5 @@
 //! Reads ONNX files, which are untrusted input: framing ([`wire`]), names resolved ([`graph`]),
-//! shapes ([`values`], [`infer`], [`agree`]), op kinds and costs ([`decode`]), modules ([`names`], [`blocks`]).
+//! shapes ([`values`], [`ops`], [`agree`]), op kinds and costs ([`decode`]), modules ([`names`], [`blocks`]).
 
 mod agree;
 mod assemble;
@@ -10,8 +10,8 @@ mod decode;
 mod error;
 mod graph;
 mod hash;
-mod infer;
 mod names;
+mod ops;
 mod proto;
 mod read;
 mod sniff;

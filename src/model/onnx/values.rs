@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::agree::Clash;
 use super::attrs::{Attrs, Data, dtype};
 use super::graph::{Graph, Node, NodeId, Weight};
-use super::infer::{Call, Fact};
+use super::ops::{Call, Fact, OnnxOp as O};
 use super::proto;
 use crate::model::{DType, Dim};
 
@@ -32,20 +32,10 @@ pub(super) struct Values {
     pub clash: Option<(NodeId, Clash)>,
 }
 
-/// Op type for the standard operators, "" for other domains' and local functions.
-pub(super) fn standard_op(node: &proto::Node) -> &str {
-    match (node.domain.as_str(), node.op_type.as_str()) {
-        // TensorRT and ONNX Runtime give the three of com.microsoft the standard ones' meaning.
-        ("" | "ai.onnx", op)
-        | ("com.microsoft", op @ ("Gelu" | "QuantizeLinear" | "DequantizeLinear")) => op,
-        _ => "",
-    }
-}
-
 /// A node with its inputs' facts.
 pub(super) fn call<'a>(node: &Node<'a>, facts: &'a [Fact], opset: i64) -> Call<'a> {
     Call {
-        op: standard_op(node.proto),
+        op: node.op,
         attrs: Attrs(&node.proto.attribute),
         opset,
         inputs: node
@@ -104,11 +94,11 @@ pub(super) fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
     let declared_hold = inputs.iter().all(|i| !i.overridden);
     for (id, node) in graph.nodes.iter().enumerate() {
         // The shape of an activation is fixed, whatever the data.
-        let shape_only = matches!(standard_op(node.proto), "Shape" | "Size" | "EyeLike");
+        let shape_only = matches!(node.op, O::Shape | O::Size | O::EyeLike);
         let used = || node.inputs.iter().flatten().chain(&node.captured);
         let depends = !shape_only && used().any(|v| dynamic[*v]);
         let rests_on_claim = used().any(|v| claimed[*v]);
-        let mut out = if standard_op(node.proto) == "If" {
+        let mut out = if node.op == O::If {
             let named = |v: &usize| Some((graph.values.get(*v)?.name, facts.get(*v)?.clone()));
             let mut scope: Scope<'_> = node.captured.iter().filter_map(named).collect();
             let condition = node.inputs.first().and_then(|v| facts.get((*v)?));
@@ -237,7 +227,7 @@ fn body_outputs<'a>(body: &'a proto::Graph, opset: i64, scope: &mut Scope<'a>) -
         scope.insert(&tensor.name, Fact::of_tensor(tensor));
     }
     for node in &body.node {
-        let facts = if standard_op(node) == "If" {
+        let facts = if O::of(&node.domain, &node.op_type) == O::If {
             let condition = node
                 .input
                 .first()
@@ -246,7 +236,7 @@ fn body_outputs<'a>(body: &'a proto::Graph, opset: i64, scope: &mut Scope<'a>) -
             branches(node, condition.as_ref(), opset, scope)
         } else {
             let call = Call {
-                op: standard_op(node),
+                op: O::of(&node.domain, &node.op_type),
                 attrs: Attrs(&node.attribute),
                 opset,
                 inputs: node.input.iter().map(|n| scope.get(n.as_str())).collect(),
