@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::engine::client::{self, Limits, WorkerCommand};
+use crate::engine::WorkerCommand;
+use crate::engine::client::{self, Limits};
 use crate::engine::remote::ssh::Host;
 use crate::engine::{Environment, Outcome, environment};
 use crate::estimate::{Estimate, Estimator};

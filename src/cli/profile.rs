@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::client::{self, Limits, Update, WorkerCommand};
+use crate::engine::WorkerCommand;
+use crate::engine::client::{self, Limits, Update};
 use crate::engine::{
     Calibration, Comparison, LayerTime, MemoryPools, NumericReference, Outcome, Request, RowSite,
     Run, Timing, compare, deploy, environment, parse_size,

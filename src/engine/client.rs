@@ -1,7 +1,6 @@
 //! The other end of a worker: starts it, listens, and ends it whatever it does.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::ops::ControlFlow;
@@ -20,40 +19,16 @@ use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::plan::Plan;
 
+use super::command::WorkerCommand;
 use super::compare::compare;
 use super::log::{Level, LogLine, LogRing};
-use super::protocol::{self, Built, Command, DecodeError, Event, Report};
+use super::protocol::{self, Built, Command, DecodeError, Event, Report, SILENCE};
 use super::request::{NumericReference, Request};
 use super::run::{Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms};
-use super::worker::SILENCE;
+use crate::engine::remote::error::ParcelError;
 use crate::engine::remote::parcel;
-use crate::engine::remote::parcel::{Parcel, ParcelError};
+use crate::engine::remote::parcel::Parcel;
 use crate::engine::remote::ssh::Host;
-
-/// How to start a worker: a program and its arguments, never a shell line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerCommand {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-    /// The machine it runs on, where that is not this one: the request's files go there first.
-    pub host: Option<Host>,
-}
-
-impl WorkerCommand {
-    /// This program itself, as a worker on this machine.
-    ///
-    /// # Errors
-    /// The system cannot say where this program is.
-    pub fn local() -> std::io::Result<Self> {
-        Ok(Self {
-            program: std::env::current_exe()?,
-            args: vec!["worker".into()],
-            host: None,
-        })
-    }
-}
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,14 @@
 //! Building and measuring real engines: what a measurement is, the worker that makes it, and the
 //! client that both the window and the command line use.
 
+mod beats;
 pub mod client;
+mod command;
 mod compare;
 mod deployment;
 pub mod environment;
+pub mod event_sender;
 mod log;
-pub mod outbox;
 mod own;
 pub mod protocol;
 pub mod reading;
@@ -16,6 +18,7 @@ mod run;
 pub mod tensorrt;
 pub mod worker;
 
+pub use command::WorkerCommand;
 pub use compare::compare;
 pub use deployment::deploy;
 pub use log::{Level, LogLine, LogRing, escape};

@@ -2,19 +2,26 @@
 //! protocol's version.
 
 use std::path::PathBuf;
+#[cfg(dlaplan_tensorrt)]
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::log::LogLine;
 use super::request::Request;
 use super::run::{Actual, Environment, Failure, Measurement, ModelRef, Stage};
-use crate::engine::remote::parcel::Entry;
 
 /// Version of the messages.
 pub const PROTOCOL: u32 = 1;
 /// Longest line the client takes, bytes. A result with an engine's inspector output is the
 /// largest message.
 pub const MAX_LINE: usize = 32 << 20;
+
+/// How long a client on another machine may say nothing, pings included: a link that is cut is not
+/// always closed. Its workers are started with `--silence`; a client of this machine closes its
+/// pipes when it ends, however it ends.
+pub const SILENCE: Duration = Duration::from_mins(2);
 
 /// A message with the version it is written in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,7 +58,7 @@ pub enum Command {
     /// All engines of the deployment are ready.
     Go,
     /// The client is still there. A worker on another machine ends when it hears nothing for
-    /// [`super::worker::SILENCE`].
+    /// [`SILENCE`].
     Ping,
     /// Stop at once.
     Cancel,
@@ -116,6 +123,23 @@ pub enum Event {
     },
 }
 
+/// A file of a parcel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it lies in the parcel: a relative path of plain names.
+    pub name: String,
+    /// Size, bytes.
+    pub bytes: u64,
+    /// BLAKE3 of its content, hexadecimal.
+    pub blake3: String,
+}
+
+/// A request that did not end in figures, inside the worker.
+pub(super) struct Refusal {
+    pub failure: Failure,
+    pub model: ModelRef,
+}
+
 /// An engine that was built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Built {
@@ -174,6 +198,18 @@ impl Report {
             return Some("a clock that runs backwards".into());
         }
         None
+    }
+}
+
+/// Waits for [`Command::Go`]; false when the client is gone.
+#[cfg(dlaplan_tensorrt)]
+pub(super) fn wait_for_go(commands: &Receiver<Command>) -> bool {
+    loop {
+        match commands.recv() {
+            Ok(Command::Go) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
     }
 }
 

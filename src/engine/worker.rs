@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
-#[cfg(dlaplan_tensorrt)]
-use std::sync::mpsc::Receiver;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
@@ -13,22 +11,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::environment;
-use super::outbox::Outbox;
-use super::protocol::{self, Command, Event};
+use super::event_sender::EventSender;
+use super::protocol::{self, Command, Event, Refusal};
 use super::run::{ErrorKind, Failure, ModelRef, Stage};
 use super::tensorrt;
-use crate::engine::remote::parcel;
-
-/// A request that did not end in figures.
-pub(super) struct Refusal {
-    pub failure: Failure,
-    pub model: ModelRef,
-}
-
-/// How long a client on another machine may say nothing, pings included: a link that is cut is not
-/// always closed. Its workers are started with `--silence`; a client of this machine closes its
-/// pipes when it ends, however it ends.
-pub const SILENCE: Duration = Duration::from_mins(2);
+use crate::engine::remote::receive::receive;
 
 /// stdin, from which something must come every so often.
 struct Heard {
@@ -77,8 +64,8 @@ pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
     let mut out = take_stdout()?;
     // What a shell's start-up files have written must not run into the first message.
     out.write_all(b"\n")?;
-    let outbox = Outbox::new(out);
-    let inbox = outbox.clone();
+    let events = EventSender::new(out);
+    let replies = events.clone();
     let stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let mut stdin = BufReader::new(Heard { stdin, silence });
     let (sender, commands) = sync_channel(16);
@@ -101,10 +88,10 @@ pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
                     Ok(Command::Cancel) => break,
                     Ok(Command::Ping) => {}
                     Ok(Command::Receive { entries }) => {
-                        match parcel::receive(&mut stdin, &entries, &inbox) {
+                        match receive(&mut stdin, &entries, &replies) {
                             Ok(held) => parcels.extend(held),
                             Err(e) => {
-                                inbox.send(Event::Failed {
+                                replies.send(Event::Failed {
                                     failure: Failure {
                                         kind: ErrorKind::Refused,
                                         stage: Stage::Send,
@@ -131,7 +118,7 @@ pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
         })?;
     let mut environment = environment::read();
     let unavailable = tensorrt::describe(&mut environment).err();
-    outbox.send(Event::Hello {
+    events.send(Event::Hello {
         environment: Box::new(environment),
         unavailable: unavailable.clone(),
     });
@@ -149,33 +136,21 @@ pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
                 model: ModelRef::default(),
             }),
             (Command::Build { request }, None) => {
-                tensorrt::build(&request, &outbox).map(|b| Event::Built { built: Box::new(b) })
+                tensorrt::build(&request, &events).map(|b| Event::Built { built: Box::new(b) })
             }
             (Command::Profile { request, barrier }, None) => {
                 let barrier = barrier.then_some(&commands);
-                tensorrt::profile(&request, &outbox, barrier).map(|r| Event::Measured {
+                tensorrt::profile(&request, &events, barrier).map(|r| Event::Measured {
                     report: Box::new(r),
                 })
             }
         };
-        outbox.send(done.unwrap_or_else(|refusal| Event::Failed {
+        events.send(done.unwrap_or_else(|refusal| Event::Failed {
             failure: refusal.failure,
             model: refusal.model,
         }));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Waits for [`Command::Go`]; false when the client is gone.
-#[cfg(dlaplan_tensorrt)]
-pub(super) fn wait_for_go(commands: &Receiver<Command>) -> bool {
-    loop {
-        match commands.recv() {
-            Ok(Command::Go) => return true,
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-    }
 }
 
 /// Takes stdout for messages; what libraries print goes to stderr.

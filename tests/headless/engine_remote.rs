@@ -20,9 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dlaplan::engine::client::{Limits, Update, WorkerCommand, profile};
+use dlaplan::engine::WorkerCommand;
+use dlaplan::engine::client::{Limits, Update, profile};
+use dlaplan::engine::protocol::Entry;
 use dlaplan::engine::protocol::{Command, Event, decode, encode};
-use dlaplan::engine::remote::parcel::{Entry, KEPT, LIMIT};
+use dlaplan::engine::remote::kept::{KEPT, LIMIT};
 use dlaplan::engine::remote::ssh::Host;
 use dlaplan::engine::{
     Calibration, Environment, ErrorKind, Failure, ModelRef, Outcome, Request, Stage,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::window::{NoDialogs, Window, open, open_with, stored, window};
-use dlaplan::engine::client::{Limits, WorkerCommand};
+use dlaplan::engine::WorkerCommand;
+use dlaplan::engine::client::Limits;
 use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::remote::ssh::Host;
 use dlaplan::engine::{

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::window::{NoDialogs, Window, open_with, stored};
-use dlaplan::engine::client::{Limits, WorkerCommand};
+use dlaplan::engine::WorkerCommand;
+use dlaplan::engine::client::Limits;
 use dlaplan::engine::{ErrorKind, Outcome, Run, Stage};
 use dlaplan::gui::{Command, Form, GoalKind, Machine, Options, Worker};
 use dlaplan::placement::Device;

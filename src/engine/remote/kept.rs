@@ -9,15 +9,15 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::engine::remote::parcel::{Entry, ParcelError, at};
+use crate::engine::protocol::Entry;
+
+use super::error::{ParcelError, SPARE, at};
 
 /// Most parcels that stay, the newest included. The ones used longest ago go first.
 pub const KEPT: usize = 8;
 /// Most bytes that stay, the newest included; on a small disk half of what would be free without
 /// them. One that is larger stays alone, until the next one comes.
 pub const LIMIT: u64 = 16 << 30;
-/// Bytes of the disk that no parcel takes: the machine needs some itself, and so does the engine.
-pub const SPARE: u64 = 256 << 20;
 /// File systems give room in blocks, bytes.
 const BLOCK: u64 = 4096;
 

@@ -1,5 +1,7 @@
 //! A worker on another machine: the ssh link, the files it needs, and what it keeps of them.
 
+pub(crate) mod error;
 pub mod kept;
 pub mod parcel;
+pub(crate) mod receive;
 pub mod ssh;

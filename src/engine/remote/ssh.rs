@@ -1,14 +1,10 @@
 //! A worker on another machine, through the system's OpenSSH: its keys, its agent, its
 //! `~/.ssh/config`. No port is opened and no password is asked for.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-
-use crate::engine::client::WorkerCommand;
-use crate::engine::worker::SILENCE;
 
 /// `[USER@]HOST[:PROGRAM]`: where a worker runs, and dlaplan there where it is not in the path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,44 +75,14 @@ impl fmt::Display for Host {
 }
 
 impl Host {
-    fn program(&self) -> &str {
+    /// dlaplan there.
+    pub(crate) fn program(&self) -> &str {
         self.program.as_deref().unwrap_or("dlaplan")
     }
 
     /// `[USER@]HOST`.
     pub(crate) fn address(&self) -> &str {
         &self.address
-    }
-
-    /// `ssh HOST dlaplan worker`. A host key that is not known, or not the known one, ends it.
-    pub fn worker(&self) -> WorkerCommand {
-        let options = [
-            "BatchMode=yes",
-            "StrictHostKeyChecking=yes",
-            "ConnectTimeout=15",
-            // A link that is cut is noticed within 20 s.
-            "ServerAliveInterval=5",
-            "ServerAliveCountMax=3",
-            // Of a link of our own, not of one that another ssh keeps open.
-            "ControlMaster=no",
-            "ControlPath=none",
-            "ClearAllForwardings=yes",
-            "ForwardAgent=no",
-            "ForwardX11=no",
-            "PermitLocalCommand=no",
-        ];
-        let mut args: Vec<OsString> = vec!["-T".into()];
-        for option in options {
-            args.extend(["-o".into(), option.into()]);
-        }
-        // The remote shell reads the last word; a host's program has no character it minds.
-        let remote = format!("{} worker --silence {}", self.program(), SILENCE.as_secs());
-        args.extend(["--".into(), self.address.as_str().into(), remote.into()]);
-        WorkerCommand {
-            program: "ssh".into(),
-            args,
-            host: Some(self.clone()),
-        }
     }
 
     /// What an exit code of ssh means, by what was said on stderr; `None` where the code says it.
@@ -229,19 +195,6 @@ mod tests {
         ] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_command_line_is_fixed() {
-        let host: Host = "me@orin:/opt/dlaplan".parse().unwrap();
-        let command = host.worker();
-        assert_eq!(command.program, std::path::PathBuf::from("ssh"));
-        let args: Vec<_> = command.args.iter().map(|a| a.to_str().unwrap()).collect();
-        assert!(args.contains(&"StrictHostKeyChecking=yes") && args.contains(&"BatchMode=yes"));
-        assert_eq!(
-            args[args.len() - 3..],
-            ["--", "me@orin", "/opt/dlaplan worker --silence 120"]
-        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::engine::event_sender::EventSender;
 use crate::engine::log::{Level, LogLine};
-use crate::engine::outbox::Outbox;
 use crate::engine::reading::attribution::{LayerMap, NetworkLayer};
 use crate::engine::request::{Calibration, Request};
 use crate::engine::run::{ErrorKind, Stage};
@@ -55,7 +55,7 @@ pub struct Job<'a> {
     pub machine: &'a Machine,
     pub process: &'static Process,
     pub device: &'a cuda::Device,
-    pub outbox: &'a Outbox,
+    pub outbox: &'a EventSender,
 }
 
 impl Job<'_> {

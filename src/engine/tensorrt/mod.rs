@@ -76,8 +76,8 @@ fn describe_tensorrt(environment: &mut Environment, cuda: bool, missing: &mut Ve
 }
 
 #[cfg(not(dlaplan_tensorrt))]
-fn absent() -> super::worker::Refusal {
-    super::worker::Refusal {
+fn absent() -> super::protocol::Refusal {
+    super::protocol::Refusal {
         failure: super::run::Failure {
             kind: super::run::ErrorKind::Refused,
             stage: super::run::Stage::Check,
@@ -90,16 +90,16 @@ fn absent() -> super::worker::Refusal {
 #[cfg(not(dlaplan_tensorrt))]
 pub(super) fn build(
     _request: &super::request::Request,
-    _outbox: &super::outbox::Outbox,
-) -> Result<super::protocol::Built, super::worker::Refusal> {
+    _outbox: &super::event_sender::EventSender,
+) -> Result<super::protocol::Built, super::protocol::Refusal> {
     Err(absent())
 }
 
 #[cfg(not(dlaplan_tensorrt))]
 pub(super) fn profile(
     _request: &super::request::Request,
-    _outbox: &super::outbox::Outbox,
+    _outbox: &super::event_sender::EventSender,
     _barrier: Option<&Receiver<super::protocol::Command>>,
-) -> Result<super::protocol::Report, super::worker::Refusal> {
+) -> Result<super::protocol::Report, super::protocol::Refusal> {
     Err(absent())
 }

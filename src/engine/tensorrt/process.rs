@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::engine::event_sender::EventSender;
 use crate::engine::log::{Level, LogLine};
-use crate::engine::outbox::Outbox;
 use crate::engine::reading::attribution::PlacementLog;
 use crate::engine::reading::parse_placement;
 
@@ -22,7 +22,7 @@ pub struct Process {
 
 #[derive(Default)]
 struct Ear {
-    outbox: Mutex<Option<Outbox>>,
+    outbox: Mutex<Option<EventSender>>,
     placement: Mutex<PlacementLog>,
 }
 
@@ -69,7 +69,7 @@ pub fn process() -> Result<&'static Process, Unavailable> {
 
 impl Process {
     /// Sends the log to a client from now on.
-    pub fn tell(&self, outbox: &Outbox) {
+    pub fn tell(&self, outbox: &EventSender) {
         *lock(&self.ear.outbox) = Some(outbox.clone());
     }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::engine::deployment::slices;
+use crate::engine::beats::slices;
+use crate::engine::event_sender::EventSender;
 use crate::engine::log::{Level, LogLine};
-use crate::engine::outbox::Outbox;
-use crate::engine::protocol::{Built, Command, Report};
+use crate::engine::protocol::{Built, Command, Refusal, Report, wait_for_go};
 use crate::engine::reading::attribution;
 use crate::engine::reading::attribution::LayerMap;
 use crate::engine::request::{NumericReference, Request};
@@ -17,7 +17,6 @@ use crate::engine::run::{
     Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage, dla_refusal,
     thinned,
 };
-use crate::engine::worker::{Refusal, wait_for_go};
 use crate::model::onnx::weights;
 use crate::model::onnx::weights::Ready;
 use crate::model::onnx::{self, LoadOptions};
@@ -83,7 +82,7 @@ struct Prepared {
 }
 
 /// Builds an engine.
-pub fn build(request: &Request, outbox: &Outbox) -> Result<Built, Refusal> {
+pub fn build(request: &Request, outbox: &EventSender) -> Result<Built, Refusal> {
     with_model(request, outbox, |prepared, model_ref| {
         let opened = Opened::new(request, prepared, outbox)?;
         let made = opened.main(request, prepared, outbox)?;
@@ -107,7 +106,7 @@ pub fn build(request: &Request, outbox: &Outbox) -> Result<Built, Refusal> {
 /// Builds and measures an engine. With a barrier it waits there to be released.
 pub fn profile(
     request: &Request,
-    outbox: &Outbox,
+    outbox: &EventSender,
     barrier: Option<&Receiver<Command>>,
 ) -> Result<Report, Refusal> {
     with_model(request, outbox, |prepared, model_ref| {
@@ -121,7 +120,7 @@ pub fn profile(
 
 fn with_model<T>(
     request: &Request,
-    outbox: &Outbox,
+    outbox: &EventSender,
     work: impl FnOnce(&Prepared, &ModelRef) -> Result<T, Stop>,
 ) -> Result<T, Refusal> {
     let mut model = ModelRef::default();
@@ -232,7 +231,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(request: &Request, prepared: &Prepared, outbox: &Outbox) -> Result<Self, Stop> {
+    fn new(request: &Request, prepared: &Prepared, outbox: &EventSender) -> Result<Self, Stop> {
         let device = cuda::Device::open().map_err(|e| Stop::refused(e.to_string()))?;
         let process = process().map_err(|e| Stop::refused(e.to_string()))?;
         process.tell(outbox);
@@ -259,7 +258,12 @@ impl Opened {
     }
 
     /// The engine that is asked for.
-    fn main(&self, request: &Request, prepared: &Prepared, outbox: &Outbox) -> Result<Made, Stop> {
+    fn main(
+        &self,
+        request: &Request,
+        prepared: &Prepared,
+        outbox: &EventSender,
+    ) -> Result<Made, Stop> {
         let made = if let Some(path) = &request.load_engine {
             let plan = std::fs::read(path)
                 .map_err(|e| Stop::refused(format!("{}: {e}", path.display())))?;
@@ -285,7 +289,7 @@ impl Opened {
         prepared: &'a Prepared,
         requested: &'a [Device],
         exact: bool,
-        outbox: &'a Outbox,
+        outbox: &'a EventSender,
     ) -> Job<'a> {
         let path: Option<&Path> = (prepared.synthesised == 0
             && !request.model.to_string_lossy().starts_with("bundled:"))
@@ -327,7 +331,7 @@ fn read_engine<'m>(
 
 fn measure(
     request: &Request,
-    outbox: &Outbox,
+    outbox: &EventSender,
     barrier: Option<&Receiver<Command>>,
     prepared: &Prepared,
     opened: &Opened,
@@ -414,7 +418,7 @@ fn measure(
 /// Outputs of the GPU engine that results are compared with.
 fn reference(
     request: &Request,
-    outbox: &Outbox,
+    outbox: &EventSender,
     prepared: &Prepared,
     opened: &Opened,
 ) -> Result<Option<(Outputs, &'static str)>, Stop> {
@@ -445,7 +449,7 @@ fn reference(
 
 fn check(
     request: &Request,
-    outbox: &Outbox,
+    outbox: &EventSender,
     bound: &Bound<'_>,
     reference: &Outputs,
     name: &str,
@@ -489,7 +493,7 @@ struct Timed {
 
 fn alone(
     request: &Request,
-    outbox: &Outbox,
+    outbox: &EventSender,
     bound: &Bound<'_>,
     graph: Option<&Graph<'_>>,
 ) -> Result<Timed, Stop> {
@@ -522,7 +526,7 @@ fn alone(
 /// all were running.
 fn together(
     request: &Request,
-    outbox: &Outbox,
+    outbox: &EventSender,
     bound: &Bound<'_>,
     graph: Option<&Graph<'_>>,
     pace: Pace,

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine::client::{self, Limits, Update, WorkerCommand};
+use crate::engine::WorkerCommand;
+use crate::engine::client::{self, Limits, Update};
 use crate::engine::remote::ssh::Host;
 use crate::engine::{
     Calibration, Environment, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare,

@@ -1,4 +1,4 @@
-//! The worker's way to the client.
+//! Sends the worker's events to its client.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,9 +9,9 @@ use super::log::LogLine;
 use super::protocol::{self, Event};
 use super::run::Stage;
 
-/// Sends events from any thread.
+/// Sends events, from any thread, and knows the stage it last announced.
 #[derive(Clone, Debug)]
-pub struct Outbox {
+pub struct EventSender {
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -25,7 +25,7 @@ struct Shared {
 /// Signs of life are sent at most this often.
 const SIGN_EVERY: Duration = Duration::from_millis(250);
 
-impl Outbox {
+impl EventSender {
     /// Sends to a file, usually what stdout was.
     pub fn new(out: File) -> Self {
         Self {
