@@ -8,9 +8,9 @@ use std::process::Command as Process;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dlaplan::gui::{
-    Command, Env, Node, Options, Picker, Purpose, State, draw, install_theme, run_with,
-};
+use dlaplan::gui::Options;
+use dlaplan::gui::{Command, Env, Node, Picker, Purpose, State, install_theme};
+use dlaplan::gui::{draw, run_with};
 use dlaplan::model::{
     Conv, DType, Dim, Exporter, Model, ModelInput, ModelParts, ModuleTreeBuilder, Op, OpCost, OpId,
     OpKind, Source, Tensor, TensorId, TensorRole,

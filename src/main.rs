@@ -94,7 +94,9 @@ mod window {
 
     use anyhow::{Result, anyhow, bail};
     use dlaplan::cli::args::{SetupArgs, parse_input};
-    use dlaplan::gui::{MadeAt, Options, run};
+    use dlaplan::gui::MadeAt;
+    use dlaplan::gui::Options;
+    use dlaplan::gui::run;
     use dlaplan::placement::Placement;
 
     /// What the window opens with.

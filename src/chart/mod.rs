@@ -146,6 +146,29 @@ pub enum View {
     Deployments,
 }
 
+impl View {
+    /// In tab order.
+    pub const ALL: [Self; 3] = [Self::Bars, Self::Scatter, Self::Deployments];
+
+    /// Name of the view on its tab.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Bars => "FPS per placement",
+            Self::Scatter => "FPS against DLA share",
+            Self::Deployments => "Engines side by side",
+        }
+    }
+
+    /// The same where tabs have little room.
+    pub fn short_title(self) -> &'static str {
+        match self {
+            Self::Bars => "Placements",
+            Self::Scatter => "DLA share",
+            Self::Deployments => "Side by side",
+        }
+    }
+}
+
 /// Bars that belong together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group<'a> {

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::gui::command::Command;
+use crate::gui::data::open::InputField;
+
+use crate::export::Format;
 
 /// What a file is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub enum Purpose {
     /// INT8 ranges that TensorRT wrote.
     Calibration,
     /// Where an export goes.
-    Save(crate::export::Format),
+    Save(Format),
     /// Where the CSV of the model's runs goes.
     SaveRuns,
 }
@@ -37,7 +40,7 @@ impl Purpose {
             Self::OpenModel => ("ONNX model", &["onnx"]),
             Self::OpenPlacement => ("Placement", &["json"]),
             Self::Calibration => ("Calibration cache", &["cache", "calib", "bin"]),
-            Self::Save(kind) => crate::gui::actions::export::filter(*kind),
+            Self::Save(kind) => filter(*kind),
             Self::SaveRuns => ("CSV", &["csv"]),
         }
     }
@@ -67,72 +70,6 @@ pub trait Picker: Send + Sync {
     fn available(&self) -> bool;
     /// Asks for a file; `None` for cancel.
     fn pick(&self, purpose: &Purpose, folder: Option<&Path>, name: &str) -> Option<PathBuf>;
-}
-
-/// The XDG portal, or zenity.
-pub struct DesktopPicker;
-
-impl Picker for DesktopPicker {
-    fn available(&self) -> bool {
-        let zenity = || {
-            std::env::var_os("PATH").is_some_and(|path| {
-                std::env::split_paths(&path).any(|dir| dir.join("zenity").is_file())
-            })
-        };
-        std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some() || zenity()
-    }
-
-    fn pick(&self, purpose: &Purpose, folder: Option<&Path>, name: &str) -> Option<PathBuf> {
-        let (kind, extensions) = purpose.filter();
-        let mut dialog = rfd::FileDialog::new()
-            .set_title(purpose.title())
-            .add_filter(kind, extensions);
-        if let Some(folder) = folder {
-            dialog = dialog.set_directory(folder);
-        }
-        if purpose.saves() {
-            dialog.set_file_name(name).save_file()
-        } else {
-            dialog.pick_file()
-        }
-    }
-}
-
-/// Dims of one input, as typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputField {
-    /// The input's name.
-    pub name: String,
-    /// As the file declares it.
-    pub declared: String,
-    /// As typed: `1x3x224x224`.
-    pub text: String,
-}
-
-impl InputField {
-    /// The dims, if every part is a positive number and there are as many as declared.
-    ///
-    /// # Errors
-    /// What is wrong with the text, in a sentence.
-    pub fn dims(&self, rank: usize) -> Result<Vec<u64>, String> {
-        let dims: Vec<u64> = self
-            .text
-            .split(['x', '×', ',', ' '])
-            .filter(|s| !s.is_empty())
-            .map(|s| match s.parse::<u64>() {
-                Ok(n) if n > 0 => Ok(n),
-                _ => Err(format!("{s:?} is not a positive number")),
-            })
-            .collect::<Result<_, _>>()?;
-        if dims.len() == rank {
-            Ok(dims)
-        } else {
-            Err(format!(
-                "{rank} numbers are needed, as in {}",
-                self.declared
-            ))
-        }
-    }
 }
 
 /// A dialog inside the window.
@@ -175,4 +112,31 @@ pub enum Dialog {
     Messages,
     /// All keyboard shortcuts.
     Shortcuts,
+}
+
+/// File kind for the dialog: a name and extensions.
+pub fn filter(format: Format) -> (&'static str, &'static [&'static str]) {
+    let extensions: &[&str] = match format.extension() {
+        "json" => &["json"],
+        "py" => &["py"],
+        "sh" => &["sh"],
+        "csv" => &["csv"],
+        "html" => &["html"],
+        "svg" => &["svg"],
+        "png" => &["png"],
+        _ => &[],
+    };
+    (format.title(), extensions)
+}
+
+/// The file name offered first.
+pub fn file_name(format: Format, model: &str) -> String {
+    let kind = match format {
+        Format::Placement => ".placement",
+        Format::Torch2trt => ".torch2trt",
+        Format::TensorrtPython => ".tensorrt",
+        Format::Svg | Format::Png => ".chart",
+        _ => "",
+    };
+    format!("{model}{kind}.{}", format.extension())
 }

@@ -8,7 +8,7 @@ use super::command::{Command, Pick, Step};
 use super::panels::tree;
 use super::state::State;
 use crate::export::Format;
-use crate::gui::actions::runs::Act;
+use crate::gui::command::Act;
 use crate::gui::ui::theme::{DARK, LIGHT};
 
 /// Commands whose shortcut is a letter: not while a text field has the keyboard.

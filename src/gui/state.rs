@@ -5,95 +5,46 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::chart::{Point, View};
 use crate::history::Kept;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::{Device, Document, EngineConfig, Placement, Site};
 use crate::platform::Target;
 
-use super::Options;
 use super::command::Command;
 use super::message::{Message, Messages};
-use crate::gui::actions::kept::History;
-use crate::gui::actions::measure::{Measuring, Worker};
-use crate::gui::actions::runs::Runs;
-use crate::gui::actions::search::Find;
+use crate::gui::background::finder::SearchGround;
 use crate::gui::background::jobs::{Jobs, Waker};
-use crate::gui::background::judge::{Ground, Judge, Judgement, WhatIf};
-use crate::gui::background::session_file::{Session, Store};
+use crate::gui::background::judge::Judge;
+use crate::gui::background::session_file::Store;
 use crate::gui::data::filter::Filter;
-use crate::gui::data::points::{Origin, Points};
+use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
+use crate::gui::data::kept::History;
+use crate::gui::data::looks::Palette;
+use crate::gui::data::looks::ThemeChoice;
+use crate::gui::data::measuring::{Measuring, Worker};
+use crate::gui::data::memo::Memo;
+use crate::gui::data::open::Open;
+use crate::gui::data::open::Selection;
+use crate::gui::data::open::first_levels;
+use crate::gui::data::options::Options;
+use crate::gui::data::points::{Origin, Points, PointsInput};
 use crate::gui::data::ribbon::Ribbon;
-use crate::gui::data::tree_view::{Node, TreeIndex, TreeInput, TreeView, tree_view};
+use crate::gui::data::runs::Runs;
+use crate::gui::data::search::Find;
+use crate::gui::data::session::Session;
+use crate::gui::data::tree_index::TreeInput;
+use crate::gui::data::tree_index::{Node, TreeIndex};
+use crate::gui::data::tree_view::{TreeView, tree_view};
 use crate::gui::dialog::{Dialog, Picker};
 
-/// Which appearance the user chose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "each is what its name says")]
-pub enum ThemeChoice {
-    System,
-    #[default]
-    Dark,
-    Light,
-}
+/// What the rows of the tree are made from: the tree's shape, the revision that was judged, whether
+/// costs are known.
+type ViewKey = (u64, Option<u64>, bool);
 
-impl ThemeChoice {
-    /// In menu order.
-    pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::System];
-
-    /// For menus.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::System => "as the desktop",
-            Self::Dark => "dark",
-            Self::Light => "light",
-        }
-    }
-}
-
-/// An open model.
-pub struct Open {
-    /// The network.
-    pub model: Arc<Model>,
-    /// Its layout in the tree.
-    pub index: TreeIndex,
-    /// The file or bundled name it came from.
-    pub path: PathBuf,
-    /// Input dims the user gave.
-    pub inputs: BTreeMap<String, Vec<u64>>,
-}
-
-/// What is selected in the tree.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Selection {
-    /// The nodes.
-    pub nodes: BTreeSet<Node>,
-    /// Where a range starts.
-    pub anchor: Option<Node>,
-    /// Where the keyboard is.
-    pub cursor: Option<Node>,
-}
-
-/// What the rows of the tree were built from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct ViewKey {
-    model: usize,
-    shape: u64,
-    judged: Option<u64>,
-    ground: bool,
-}
-
-/// The palette's own state.
-#[derive(Clone, Debug, Default)]
-pub struct Palette {
-    /// As typed.
-    pub query: String,
-    /// Which line is chosen.
-    pub chosen: usize,
-}
+/// What the chart is made from: the revision that was judged, the changes of the kept placements
+/// and of the search.
+type PointsKey = (u64, u64, u64);
 
 /// The whole window.
 pub struct State {
@@ -103,8 +54,6 @@ pub struct State {
     pub doc: Document,
     /// Where it would run.
     pub target: Target,
-    /// How it would be built.
-    pub config: EngineConfig,
     /// The calibration cache with the INT8 ranges for measuring; made up without.
     pub calibration: Option<PathBuf>,
     /// The first model takes the batch in `config`, not its own.
@@ -131,11 +80,9 @@ pub struct State {
     /// Counts every change of the tree's shape.
     pub shape: u64,
     /// The rows.
-    pub view: TreeView,
-    view_key: Option<ViewKey>,
+    pub view: Memo<ViewKey, TreeView>,
     /// The execution ribbon of the newest judgement.
-    pub ribbon: Ribbon,
-    ribbon_key: Option<(u64, bool)>,
+    pub ribbon: Memo<u64, Ribbon>,
     /// A row the tree must bring into sight.
     pub reveal: Option<Node>,
     /// The filter box must take the keyboard.
@@ -151,10 +98,10 @@ pub struct State {
     /// Which way the chart shows its points.
     pub view_of_chart: View,
     /// What the chart shows.
-    pub points: Points,
-    points_key: Option<(u64, u64, u64)>,
+    pub points: Memo<PointsKey, Points>,
     /// Searching for the best placement.
     pub find: Find,
+    pub(super) search_ground: Option<SearchGround>,
     /// Measuring: where, and what is under way.
     pub measuring: Measuring,
     /// Runs of the open model.
@@ -175,7 +122,7 @@ pub struct State {
     /// Cards and the list of messages.
     pub messages: Messages,
     /// Background work.
-    pub jobs: Jobs,
+    pub jobs: Jobs<State>,
     /// The desktop's dialogs.
     pub picker: Arc<dyn Picker>,
     /// Where sessions, settings and kept placements live.
@@ -219,9 +166,8 @@ impl State {
         } = options;
         let mut state = Self {
             open: None,
-            doc: Document::new(Placement::default()),
+            doc: Document::new(placement.unwrap_or_default(), config),
             target,
-            config,
             calibration: None,
             batch_said,
             revision: 0,
@@ -236,10 +182,8 @@ impl State {
             expanded: BTreeSet::new(),
             filter: Filter::default(),
             shape: 0,
-            view: TreeView::default(),
-            view_key: None,
-            ribbon: Ribbon::default(),
-            ribbon_key: None,
+            view: Memo::default(),
+            ribbon: Memo::default(),
             reveal: None,
             focus_filter: false,
             kept: Vec::new(),
@@ -247,9 +191,9 @@ impl State {
             history: History::of(&env.data_dir),
             kept_changes: 0,
             view_of_chart: View::default(),
-            points: Points::default(),
-            points_key: None,
+            points: Memo::default(),
             find: Find::default(),
+            search_ground: None,
             measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
             inspector: true,
@@ -286,7 +230,6 @@ impl State {
                         .with_action("Restore", Command::OpenPath(found.path)),
                     );
                 }
-                state.doc = Document::new(placement.unwrap_or_default());
                 state.load_at(path, inputs, made_at);
             }
             (None, Some(found)) => {
@@ -300,11 +243,21 @@ impl State {
                 state.restore(found.session);
             }
             (None, None) => {
-                state.doc = Document::new(placement.unwrap_or_default());
-                state.load_at(super::first_model(), inputs, made_at);
+                state.load_at(crate::gui::data::open::first_model(), inputs, made_at);
             }
         }
         state
+    }
+
+    /// How the engine would be built.
+    pub fn config(&self) -> &EngineConfig {
+        self.doc.config()
+    }
+
+    /// Takes the last DLA core where the target has fewer than the engine config names.
+    pub(crate) fn keep_core(&mut self) {
+        let last = self.dla_cores().saturating_sub(1);
+        self.doc.adjust(|c| c.dla_core = c.dla_core.min(last));
     }
 
     /// DLA cores TensorRT drives on the target; 0 without any.
@@ -326,7 +279,7 @@ impl State {
             p.file_name()
                 .map_or_else(|| p.display().to_string(), |n| n.to_string_lossy().into())
         };
-        super::bundled_models()
+        crate::gui::data::open::bundled_models()
             .into_iter()
             .chain(self.recent.iter().map(|p| (name(p), p.clone())))
             .collect()
@@ -434,7 +387,7 @@ impl State {
             path,
             inputs,
         });
-        self.view_key = None;
+        self.view.forget();
         self.reshape();
         self.load_kept();
         self.forget_runs();
@@ -446,7 +399,7 @@ impl State {
         Some(Session::of(
             self.open.as_ref()?,
             &self.target,
-            &self.config,
+            self.config(),
             self.doc.placement(),
             self.calibration.as_deref(),
         ))
@@ -462,8 +415,8 @@ impl State {
     /// Takes in finished work, asks for what is missing, and brings the values that are drawn up
     /// to date. Once per frame.
     pub fn refresh(&mut self) {
-        while let Some(done) = self.jobs.poll() {
-            self.finish(done);
+        while let Some(take_in) = self.jobs.poll() {
+            take_in(self);
         }
         if let Some(message) = self.store.take_error() {
             self.messages.push(message);
@@ -474,38 +427,41 @@ impl State {
         self.rebuild();
     }
 
-    /// Brings the tree and the ribbon up to date.
+    /// Brings the tree, the ribbon and the chart up to date.
     fn rebuild(&mut self) {
         let Some(open) = &self.open else { return };
-        let key = ViewKey {
-            model: Arc::as_ptr(&open.model) as usize,
-            shape: self.shape,
-            judged: self.judged.as_ref().map(|j| j.revision),
-            ground: self.ground.is_some(),
+        let judged = self.judged.as_deref();
+        let key = (
+            self.shape,
+            judged.map(|j| j.revision),
+            self.ground.is_some(),
+        );
+        let input = TreeInput {
+            model: &open.model,
+            index: &open.index,
+            open: &self.expanded,
+            judged,
+            ground: self.ground.as_deref(),
         };
-        if self.view_key.as_ref() != Some(&key) {
-            self.view = tree_view(&TreeInput {
+        self.view.update(key, || tree_view(&input, &self.filter));
+        let (Some(judged), Some(ground)) = (judged, self.ground.as_deref()) else {
+            return;
+        };
+        self.ribbon
+            .update(judged.revision, || Ribbon::of(&open.model, judged, ground));
+        let key = (judged.revision, self.kept_changes, self.find.changes);
+        self.points.update(key, || {
+            Points::of(&PointsInput {
                 model: &open.model,
-                index: &open.index,
-                open: &self.expanded,
-                filter: &self.filter,
-                judged: self.judged.as_deref(),
-                ground: self.ground.as_deref(),
-            });
-            self.view_key = Some(key);
-        }
-        if let (Some(judged), Some(ground)) = (&self.judged, &self.ground) {
-            let key = (judged.revision, true);
-            if self.ribbon_key != Some(key) {
-                self.ribbon = Ribbon::of(&open.model, judged, ground);
-                self.ribbon_key = Some(key);
-            }
-            let key = (judged.revision, self.kept_changes, self.find.changes);
-            if self.points_key != Some(key) {
-                self.points = Points::of(self, &open.model, judged);
-                self.points_key = Some(key);
-            }
-        }
+                target: &self.target,
+                config: self.doc.config(),
+                placement: self.doc.placement(),
+                judged,
+                kept: &self.kept,
+                others: &self.others,
+                find: &self.find,
+            })
+        });
     }
 
     /// Notes a file as recently opened.
@@ -518,27 +474,4 @@ impl State {
         self.recent.truncate(8);
         self.save_settings();
     }
-}
-
-/// Opens the first levels of a new tree, as far as a screen holds.
-fn first_levels(model: &Model) -> BTreeSet<ModuleId> {
-    let mut open = BTreeSet::new();
-    let mut rows = model.modules.root().children.len();
-    for depth in 1..4 {
-        let level: Vec<_> = model
-            .modules
-            .iter()
-            .filter(|(_, m)| m.depth == depth && !m.children.is_empty())
-            .collect();
-        let more: usize = level
-            .iter()
-            .map(|(_, m)| m.children.len() + m.ops.len())
-            .sum();
-        if level.is_empty() || rows + more > 40 {
-            break;
-        }
-        rows += more;
-        open.extend(level.into_iter().map(|(id, _)| id));
-    }
-    open
 }

@@ -80,12 +80,9 @@ impl Document {
     pub const MAX_UNDO: usize = 200;
 
     /// A document with nothing to undo.
-    pub fn new(placement: Placement) -> Self {
+    pub fn new(placement: Placement, config: EngineConfig) -> Self {
         Self {
-            current: Work {
-                placement,
-                config: EngineConfig::default(),
-            },
+            current: Work { placement, config },
             past: Vec::new(),
             future: Vec::new(),
         }
@@ -101,11 +98,10 @@ impl Document {
         &self.current.config
     }
 
-    /// Takes an engine config that was not the user's edit: a session's, or one a board allows.
-    pub fn settle(&mut self, config: &EngineConfig) {
-        if self.current.config != *config {
-            self.current.config = config.clone();
-        }
+    /// Changes the engine config without a step of undo: to the batch of another model, or to a
+    /// core that the board has.
+    pub fn adjust(&mut self, change: impl FnOnce(&mut EngineConfig)) {
+        change(&mut self.current.config);
     }
 
     /// Makes an edit; one that changes nothing leaves no trace. Returns whether it changed.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use dlaplan::model::{
     Exporter, Model, ModelParts, ModuleId, ModuleTreeBuilder, Op, OpId, OpKind, Source,
 };
-use dlaplan::placement::{Device, Document, Edit, Placement, Site, UnknownSite};
+use dlaplan::placement::{Device, Document, Edit, EngineConfig, Placement, Site, UnknownSite};
 use proptest::prelude::*;
 
 /// A network as PyTorch runs it: what each module's `forward` does, in order.
@@ -159,7 +159,7 @@ proptest! {
     fn undo_and_redo_walk_the_same_states(
         edits in prop::collection::vec((any::<bool>(), "[a-c]", device()), 1..20),
     ) {
-        let mut document = Document::new(Placement::default());
+        let mut document = Document::new(Placement::default(), EngineConfig::default());
         let mut states = vec![document.placement().clone()];
         for (assign, path, device) in edits {
             let site = vec![Site::Module(path)];

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlaplan::engine::Run;
-use dlaplan::gui::{Env, Options, Picker, Purpose, State, Worker, draw, install_theme};
+use dlaplan::gui::Options;
+use dlaplan::gui::draw;
+use dlaplan::gui::{Env, Picker, Purpose, State, Worker, install_theme};
 use dlaplan::history::{RunFilter, Store};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};

@@ -158,5 +158,5 @@ fn a_choice_by_the_keyboard_closes_its_menu() {
         w.key(NONE, Key::Enter);
         assert!(!egui::Popup::is_any_open(&w.ctx), "{menu}");
     }
-    assert!(!w.state().config.gpu_fallback);
+    assert!(!w.state().config().gpu_fallback);
 }

@@ -240,7 +240,7 @@ fn the_top_bar_changes_target_and_config() {
         dla_core: 1,
         gpu_fallback: false,
     };
-    assert_eq!(state.config, config);
+    assert_eq!(*state.config(), config);
     assert_eq!(state.target.board.id, "agx-xavier");
     assert_eq!(state.doc.placement().default, Device::Dla);
     let refused = &state.fresh().unwrap().summary.refused;

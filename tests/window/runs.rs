@@ -16,7 +16,8 @@ use dlaplan::engine::{
     Failure, Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite,
     Run, Stage, unix_ms,
 };
-use dlaplan::gui::{Command, Dialog, Machine, Node, Options, RunsAct, RunsColumn, Worker};
+use dlaplan::gui::Options;
+use dlaplan::gui::{Command, Dialog, Machine, Node, RunsAct, RunsColumn, Worker};
 use dlaplan::history::Store;
 use dlaplan::model::{Model, onnx};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
@@ -233,7 +234,7 @@ fn fresh(then: &dyn Fn(&Path) -> String) -> Window<'static> {
 /// Whether the Profile button can be pressed, and why not.
 fn refusal(w: &Window<'_>) -> Option<String> {
     let button = w.get_by_role_and_label(Role::Button, "Profile");
-    let why = Command::Profile.unavailable(w.state());
+    let why = w.state().unavailable(&Command::Profile);
     assert_eq!(button.accesskit_node().is_disabled(), why.is_some());
     why
 }
@@ -781,7 +782,7 @@ fn confirming_is_cancelled_and_excludes_other_measurements() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(
-        Command::Profile.unavailable(w.state()).as_deref(),
+        w.state().unavailable(&Command::Profile).as_deref(),
         Some("A measurement is under way")
     );
     let asked = Instant::now();
@@ -792,7 +793,7 @@ fn confirming_is_cancelled_and_excludes_other_measurements() {
         w.step();
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(Command::Profile.unavailable(w.state()), None);
+    assert_eq!(w.state().unavailable(&Command::Profile), None);
 }
 
 #[test]

@@ -299,7 +299,7 @@ fn the_core_in_force_is_kept_and_starts_no_search() {
     let title = alternative.engines[0].placement.clone();
     click_with(&mut w, "GPU, fc on DLA: ");
     assert_eq!(w.state().doc.placement(), &title);
-    assert_eq!(w.state().config.dla_core, 1);
+    assert_eq!(w.state().config().dla_core, 1);
 }
 
 #[test]

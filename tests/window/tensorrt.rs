@@ -15,7 +15,8 @@ use crate::window::{NoDialogs, Window, open_with, stored};
 use dlaplan::engine::WorkerCommand;
 use dlaplan::engine::client::Limits;
 use dlaplan::engine::{ErrorKind, Outcome, Run, Stage};
-use dlaplan::gui::{Command, Form, GoalKind, Machine, Options, Worker};
+use dlaplan::gui::Options;
+use dlaplan::gui::{Command, Form, GoalKind, Machine, Worker};
 use dlaplan::placement::Device;
 use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable as _;
@@ -166,7 +167,7 @@ fn what_is_found_is_confirmed() {
         w.settle();
         assert!(Instant::now() < deadline, "the search takes too long");
     }
-    assert_eq!(Command::ConfirmFound.unavailable(w.state()), None);
+    assert_eq!(w.state().unavailable(&Command::ConfirmFound), None);
     w.state_mut().apply(Command::ConfirmFound);
     assert!(w.state().find.confirming.is_some());
     wait(&mut w, Duration::from_mins(10));

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::open_dims::symbolic_model;
 use crate::window::{NoDialogs, Window, open, open_on, window};
 use dlaplan::export::Format;
-use dlaplan::gui::{Command, Dialog, MadeAt, Options};
+use dlaplan::gui::Options;
+use dlaplan::gui::{Command, Dialog, MadeAt};
 use dlaplan::placement::{Device, Placement, Precision};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
@@ -32,7 +33,7 @@ fn a_crash_loses_nothing() {
     drop(w);
     let w = again(&data);
     assert_eq!(w.state().doc.placement(), &on_layer1());
-    assert_eq!(w.state().config.precision, Precision::INT8);
+    assert_eq!(w.state().config().precision, Precision::INT8);
     assert!(w.query_by_label("Your work was restored").is_some());
 }
 
@@ -54,8 +55,8 @@ fn undo_brings_the_engine_config_back_with_the_placement() {
         let s = w.state();
         (
             s.doc.placement().clone(),
-            s.config.precision,
-            s.config.batch,
+            s.config().precision,
+            s.config().batch,
         )
     };
     assert_eq!(now(&w), (Placement::default(), Precision::INT8, 4));
@@ -280,7 +281,7 @@ fn open_dims_are_asked_for() {
         model.tensor(model.inputs[0].tensor).shape.as_deref(),
         Some(&[2, 3, 16, 8][..])
     );
-    assert_eq!(w.state().config.batch, 2, "the model's own");
+    assert_eq!(w.state().config().batch, 2, "the model's own");
 }
 
 #[test]
@@ -331,7 +332,7 @@ fn a_placement_brings_the_dims_it_was_made_at() {
     assert!(again.state().dialog.is_none());
     let all = Placement::all(Device::Dla);
     assert_eq!(again.state().doc.placement(), &all);
-    assert_eq!(again.state().config.batch, 2);
+    assert_eq!(again.state().config().batch, 2);
 
     // Of an input that the model does not have, both files are named.
     let text = std::fs::read_to_string(&made).unwrap();
@@ -447,7 +448,7 @@ fn batches_and_lines_are_told_on_the_chart() {
     assert!(w.query_by_label("Pareto front").is_none());
     w.get_by_label_contains(kept).click();
     w.settle();
-    assert_eq!(w.state().config.batch, 4);
+    assert_eq!(w.state().config().batch, 4);
 }
 
 #[test]
@@ -463,7 +464,7 @@ fn published_figures_are_there_from_the_start() {
     w.get_by_label_contains("resnet18_int8_gpu_dla123 int8")
         .click();
     w.settle();
-    assert_eq!(w.state().config.precision, Precision::INT8);
+    assert_eq!(w.state().config().precision, Precision::INT8);
     assert_eq!(w.state().doc.placement().overrides.len(), 3);
     w.state_mut().apply(Command::Board("agx-orin-64"));
     w.settle();

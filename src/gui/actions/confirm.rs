@@ -10,69 +10,15 @@ use crate::figure::short;
 use crate::history::{RunFilter, RunHead};
 use crate::placement::Placement;
 use crate::plan::plan;
-use crate::search::Proposal;
 use crate::search::confirm::engines::EngineBench;
 use crate::search::confirm::{Confirmed, Event, Trial, confirm};
 
-use crate::gui::actions::measure::{Machine, News, worker_path};
-use crate::gui::actions::search::Find;
-use crate::gui::background::jobs::Done;
+use crate::gui::data::confirming::Confirming;
+use crate::gui::data::confirming::Live;
+use crate::gui::data::confirming::TOP;
+use crate::gui::data::measuring::{Machine, worker_path};
 use crate::gui::message::Message;
 use crate::gui::state::State;
-
-/// Proposals built and measured, besides the baselines.
-pub const TOP: usize = 3;
-
-#[derive(Default)]
-struct Live {
-    text: String,
-    done: usize,
-    of: usize,
-    trials: Vec<Trial>,
-}
-
-/// Proposals that are being measured.
-pub struct Confirming {
-    /// The user has cancelled it.
-    pub cancelled: bool,
-    live: Arc<Mutex<Live>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Confirming {
-    fn look<T>(&self, at: impl FnOnce(&Live) -> T) -> T {
-        at(&self.live.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// What it is at: `2 of 5: GPU, building`.
-    pub fn text(&self) -> String {
-        if self.cancelled {
-            return "cancelling…".into();
-        }
-        self.look(|l| l.text.clone())
-    }
-
-    /// Share of the trials that have an outcome.
-    pub fn fraction(&self) -> f64 {
-        self.look(|l| l.done as f64 / l.of.max(1) as f64)
-    }
-
-    /// Trials with an outcome since there were so many.
-    pub(crate) fn since(&self, known: usize) -> Option<Vec<Trial>> {
-        self.look(|l| (l.trials.len() != known).then(|| l.trials.clone()))
-    }
-
-    fn cancel(&mut self) {
-        self.cancelled = true;
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Confirming {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
 
 /// What confirming has come to.
 pub struct Outcome {
@@ -81,17 +27,6 @@ pub struct Outcome {
     runs: Vec<(i64, Arc<Run>)>,
     /// Why runs are missing from the history, if any are.
     lost: Option<String>,
-}
-
-impl Find {
-    /// What was measured of a proposal.
-    pub fn trial(&self, proposal: &Proposal) -> Option<&Trial> {
-        if self.confirmed.is_empty() {
-            return None;
-        }
-        let setup = proposal.trial()?.setup;
-        self.confirmed.iter().find(|t| t.setup == setup)
-    }
 }
 
 impl State {
@@ -174,7 +109,7 @@ impl State {
         let mut template = Request::new(
             worker_path(&open.path),
             Placement::default(),
-            self.config.clone(),
+            self.config().clone(),
         );
         template.inputs = open.inputs.clone();
         template.per_layer = false;
@@ -194,7 +129,7 @@ impl State {
             stop: Arc::clone(&stop),
         });
         let (history, wake) = (self.history.clone(), Arc::clone(&self.wake));
-        let started = self.jobs.start("Confirming", false, move |_| {
+        let work = move || {
             let go_on = || {
                 if stop.load(Ordering::Relaxed) {
                     ControlFlow::Break(())
@@ -278,17 +213,16 @@ impl State {
                 wake();
                 go_on()
             });
-            Done::Measuring(News::Confirmed(Box::new(Outcome {
+            Outcome {
                 confirmed,
                 structure_hash,
                 runs,
                 lost,
-            })))
-        });
-        if started.is_err() {
+            }
+        };
+        if !self.background("Confirming", false, work, Self::confirmed) {
             self.find.confirming = None;
         }
-        self.no_thread(started);
     }
 
     /// Stops measuring proposals; what has a figure keeps it.

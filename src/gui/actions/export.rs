@@ -9,37 +9,10 @@ use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::platform::Target;
 
-use crate::gui::background::jobs::{Done, MadeAt};
-use crate::gui::background::judge::Judgement;
+use crate::gui::data::judgement::Judgement;
+use crate::gui::data::options::MadeAt;
 use crate::gui::message::Message;
 use crate::gui::state::State;
-
-/// File kind for the dialog: a name and extensions.
-pub fn filter(format: Format) -> (&'static str, &'static [&'static str]) {
-    let extensions: &[&str] = match format.extension() {
-        "json" => &["json"],
-        "py" => &["py"],
-        "sh" => &["sh"],
-        "csv" => &["csv"],
-        "html" => &["html"],
-        "svg" => &["svg"],
-        "png" => &["png"],
-        _ => &[],
-    };
-    (format.title(), extensions)
-}
-
-/// The file name offered first.
-pub fn file_name(format: Format, model: &str) -> String {
-    let kind = match format {
-        Format::Placement => ".placement",
-        Format::Torch2trt => ".torch2trt",
-        Format::TensorrtPython => ".tensorrt",
-        Format::Svg | Format::Png => ".chart",
-        _ => "",
-    };
-    format!("{model}{kind}.{}", format.extension())
-}
 
 /// Everything an export speaks of, owned, so that it can be rendered on another thread.
 struct Material {
@@ -75,7 +48,7 @@ impl State {
         Some(Material {
             model: Arc::clone(&self.open.as_ref()?.model),
             target: self.target,
-            config: self.config.clone(),
+            config: self.config().clone(),
             placement: self.doc.placement().clone(),
             judged: Arc::clone(judged),
             chart: self.points.chart.clone(),
@@ -101,13 +74,16 @@ impl State {
             return;
         };
         let what = format.title().to_owned();
-        let started = self.jobs.start(format!("Writing {what}"), true, move |_| {
-            let result = material
-                .render(format)
-                .and_then(|bytes| save_atomic(&path, &bytes).map_err(|e| e.to_string()));
-            Done::Saved { what, path, result }
-        });
-        self.no_thread(started);
+        let file = path.clone();
+        self.background(
+            format!("Writing {what}"),
+            true,
+            move || {
+                let bytes = material.render(format)?;
+                save_atomic(&file, &bytes).map_err(|e| e.to_string())
+            },
+            move |state, result| state.saved(&what, &path, result),
+        );
     }
 
     pub(crate) fn copy_export(&mut self, format: Format) {

@@ -21,7 +21,7 @@ impl State {
         match Judge::start(
             Arc::clone(&open.model),
             self.target,
-            self.config.clone(),
+            self.config().clone(),
             self.calibration_folder(),
             Arc::clone(&self.wake),
         ) {

@@ -1,76 +1,21 @@
 //! Kept placements and published references. The history file is read and written off the UI
 //! thread, one job at a time; what is kept is on the disk before the chart shows it.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use crate::chart::{self, Point};
-use crate::history::{self, HistoryError, Item, Kept, NewKept, RunFilter};
+use crate::chart::{self};
+use crate::history::{self, HistoryError, Item, NewKept, RunFilter};
 use crate::placement::{Edit, EngineConfig, Placement};
 
-use crate::gui::background::jobs::Done;
 use crate::gui::command::Command;
+use crate::gui::data::kept::Change;
+use crate::gui::data::kept::Listing;
 use crate::gui::data::points::Origin;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 
 /// More runs than this make no chart.
 const MOST_RUNS: u32 = 40;
-
-/// The history, opened by the first job that needs it.
-#[derive(Clone)]
-pub struct History {
-    path: PathBuf,
-    store: Arc<Mutex<Option<history::Store>>>,
-}
-
-impl History {
-    /// The history of a data folder.
-    pub fn of(data_dir: &Path) -> Self {
-        Self {
-            path: data_dir.join("history.sqlite"),
-            store: Arc::default(),
-        }
-    }
-
-    /// Does something with it, one caller at a time.
-    pub(crate) fn with<T>(
-        &self,
-        work: impl FnOnce(&mut history::Store) -> Result<T, HistoryError>,
-    ) -> Result<T, HistoryError> {
-        let mut guard = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        if guard.is_none() {
-            *guard = Some(history::Store::open(&self.path)?);
-        }
-        match guard.as_mut() {
-            Some(store) => work(store),
-            None => unreachable!("opened above"),
-        }
-    }
-}
-
-/// One change of the history.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// None; only list what is there.
-    List,
-    /// Keep.
-    Keep(Box<NewKept>),
-    /// Keep again under another name, in place of the old one.
-    Rename(i64, Box<NewKept>),
-    /// Delete, with the name for the message.
-    Delete(i64, String),
-    /// Bring a deleted one back.
-    Restore(i64),
-}
-
-/// What a change left behind.
-pub struct Listing {
-    /// Kept placements of the model, oldest first.
-    pub kept: Vec<Kept>,
-    /// Published figures and the user's own runs, as points of the chart.
-    pub others: Vec<(Origin, Point)>,
-}
 
 impl State {
     /// Lists what was kept of the open model.
@@ -92,8 +37,9 @@ impl State {
         let model = Arc::clone(&open.model);
         let target = self.target;
         let done = change.clone();
-        let started = self.jobs.start("Keeping", false, move |_| {
-            let listing = history.with(|store| {
+        let structure_hash = model.source.structure_hash.clone();
+        let work = move || {
+            history.with(|store| {
                 make(store, &change)?;
                 let hash = &model.source.structure_hash;
                 let runs = store.runs(&RunFilter {
@@ -111,14 +57,11 @@ impl State {
                     kept: store.kept(Some(hash))?,
                     others: own.chain(published).collect(),
                 })
-            });
-            Done::History {
-                change: done,
-                structure_hash: model.source.structure_hash.clone(),
-                result: listing.map_err(|e| e.to_string()),
-            }
+            })
+        };
+        self.background("Keeping", false, work, move |state, listing| {
+            state.history_done(&done, &structure_hash, listing);
         });
-        self.no_thread(started);
     }
 
     /// Takes in what the history says.
@@ -126,7 +69,7 @@ impl State {
         &mut self,
         change: &Change,
         structure_hash: &str,
-        result: Result<Listing, String>,
+        result: Result<Listing, HistoryError>,
     ) {
         match result {
             Ok(listing) => {
@@ -155,7 +98,7 @@ impl State {
                 };
                 self.messages.push(Message::error(
                     title,
-                    &why,
+                    &why.to_string(),
                     "The placement on screen is safe; export it to have it in a file",
                 ));
             }
@@ -171,7 +114,7 @@ impl State {
             model: open.model.name.clone(),
             structure_hash: open.model.source.structure_hash.clone(),
             placement: self.doc.placement().clone(),
-            config: self.config.clone(),
+            config: self.config().clone(),
             target: self.target.id(),
             fps: judged.estimate.fps.clone(),
             dla_mac_share: judged.summary.dla_mac_share,

@@ -1,5 +1,6 @@
 //! What each command does to the state.
 
+pub mod available;
 pub mod confirm;
 pub mod export;
 pub mod judge;
@@ -17,9 +18,11 @@ use crate::placement::{Device, Edit, Precision};
 
 use crate::gui::command::{Command, Pick, Step};
 use crate::gui::data::filter::Filter;
-use crate::gui::data::tree_view::Node;
+use crate::gui::data::looks::Palette;
+use crate::gui::data::open::Open;
+use crate::gui::data::tree_index::Node;
 use crate::gui::dialog::{Dialog, Purpose};
-use crate::gui::state::{Open, Palette, State};
+use crate::gui::state::State;
 
 /// Rows a page key moves.
 const PAGE: usize = 20;
@@ -27,7 +30,7 @@ const PAGE: usize = 20;
 impl State {
     /// Does one command. Commands that cannot be done now do nothing.
     pub fn apply(&mut self, command: Command) {
-        if command.unavailable(self).is_some() {
+        if self.unavailable(&command).is_some() {
             return;
         }
         match command {
@@ -40,18 +43,8 @@ impl State {
             Command::ExportTo(kind, path) => self.export_to(kind, path),
             Command::CopyExport(kind) => self.copy_export(kind),
 
-            Command::Undo => {
-                self.doc.settle(&self.config);
-                if self.doc.undo().is_some() {
-                    self.follow();
-                }
-            }
-            Command::Redo => {
-                self.doc.settle(&self.config);
-                if self.doc.redo().is_some() {
-                    self.follow();
-                }
-            }
+            Command::Undo => self.change(|doc| doc.undo().is_some()),
+            Command::Redo => self.change(|doc| doc.redo().is_some()),
             Command::Cycle(node) => self.cycle(node),
             Command::CycleSelection => {
                 if let Some(node) = self.selection.cursor {
@@ -188,7 +181,7 @@ impl State {
             Command::FindGoal(goal) => self.find_goal(goal),
             Command::FindForm(form) => self.find_form(*form),
             Command::FindAgain => self.find.again(),
-            Command::FindStop => self.find.stop(),
+            Command::FindStop => self.stop_search(),
             Command::ConfirmFound => self.confirm_found(),
             Command::CancelConfirm => self.cancel_confirm(),
             Command::Pin(device) => self.pin(&self.selected(), device),
@@ -418,7 +411,7 @@ impl State {
         if !board.tensorrt.contains(&self.target.tensorrt) {
             self.target.tensorrt = *default;
         }
-        self.config.dla_core = self.config.dla_core.min(self.dla_cores().saturating_sub(1));
+        self.keep_core();
         self.touch(true);
         // Published figures belong to a board.
         self.load_kept();
@@ -432,7 +425,7 @@ impl State {
         format!(
             "{} {} {}",
             open.model.name,
-            self.config.precision,
+            self.config().precision,
             self.doc.placement().title()
         )
     }

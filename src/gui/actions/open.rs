@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::export::DocumentError;
+use crate::model::Model;
 use crate::model::onnx::{LoadError, LoadOptions};
-use crate::model::{Dim, Model};
 use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
 
-use crate::gui::background::jobs::{Done, MadeAt};
-use crate::gui::background::session_file::{Session, Settings, read_session};
+use crate::gui::background::session_file::read_session;
 use crate::gui::command::Command;
-use crate::gui::dialog::{Dialog, InputField, Purpose};
+use crate::gui::data::open::file_name;
+use crate::gui::data::open::load_model;
+use crate::gui::data::open::open_inputs;
+use crate::gui::data::options::MadeAt;
+use crate::gui::data::session::{Session, Settings};
+use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::message::Message;
 use crate::gui::state::State;
 
@@ -37,19 +41,16 @@ impl State {
         let made_at = made_at.map(|mut made_at| {
             made_at.inputs.retain(|name, _| !inputs.contains_key(name));
             inputs.extend(made_at.inputs.clone());
-            Box::new(made_at)
+            made_at
         });
         let options = LoadOptions { inputs };
-        let started = self.jobs.start(title, true, move |_| {
-            let result = Box::new(crate::gui::load_model(&path, &options));
-            Done::Model {
-                path,
-                options,
-                made_at,
-                result,
-            }
-        });
-        self.no_thread(started);
+        let (file, asked) = (path.clone(), options.clone());
+        self.background(
+            title,
+            true,
+            move || load_model(&file, &asked),
+            move |state, result| state.model_read(path, options, made_at, result),
+        );
     }
 
     /// Goes on where a session was.
@@ -58,9 +59,8 @@ impl State {
         if let Ok(target) = session.target.parse() {
             self.target = target;
         }
-        self.config = session.config;
         self.calibration = session.calibration;
-        self.doc = Document::new(session.placement);
+        self.doc = Document::new(session.placement, session.config);
         self.load(session.model, session.inputs);
     }
 
@@ -80,11 +80,13 @@ impl State {
             return;
         }
         let title = format!("Reading {}", file_name(&path));
-        let started = self.jobs.start(title, false, move |_| {
-            let result = std::fs::read_to_string(&path);
-            Done::PlacementText { path, result }
-        });
-        self.no_thread(started);
+        let file = path.clone();
+        self.background(
+            title,
+            false,
+            move || std::fs::read_to_string(&file),
+            move |state, result| state.placement_read(&path, result),
+        );
     }
 
     /// Asks the desktop for a file, or shows the path field where it has no dialog.
@@ -96,16 +98,23 @@ impl State {
         let picker = Arc::clone(&self.picker);
         let folder = self.folder();
         let name = self.export_name(&purpose);
-        let started = self.jobs.start(purpose.title(), false, move |_| {
-            let begun = Instant::now();
-            let path = picker.pick(&purpose, folder.as_deref(), &name);
-            Done::Picked {
-                purpose,
-                path,
-                took: begun.elapsed(),
-            }
-        });
-        self.no_thread(started);
+        let asked = purpose.clone();
+        self.background(
+            purpose.title(),
+            false,
+            move || {
+                let begun = Instant::now();
+                let path = picker.pick(&asked, folder.as_deref(), &name);
+                (path, begun.elapsed())
+            },
+            move |state, (path, open_for)| match path {
+                Some(path) => state.apply(purpose.answer(path)),
+                None if open_for < NEVER_SHOWN => {
+                    state.path_field(purpose, "The desktop's file dialog did not open.");
+                }
+                None => {}
+            },
+        );
     }
 
     fn path_field(&mut self, purpose: Purpose, note: &str) {
@@ -133,7 +142,7 @@ impl State {
     fn export_name(&self, purpose: &Purpose) -> String {
         let model = self.open.as_ref().map_or("model", |o| &o.model.name);
         match purpose {
-            Purpose::Save(kind) => crate::gui::actions::export::file_name(*kind, model),
+            Purpose::Save(kind) => crate::gui::dialog::file_name(*kind, model),
             Purpose::SaveRuns => format!("{model}.runs.csv"),
             Purpose::OpenModel | Purpose::OpenPlacement | Purpose::Calibration => String::new(),
         }
@@ -155,59 +164,40 @@ impl State {
         }
     }
 
-    pub(crate) fn finish(&mut self, done: Done) {
-        match done {
-            Done::Model {
-                path,
-                options,
-                made_at,
-                result,
-            } => match (*result, made_at) {
-                (Ok(model), made_at) => {
-                    self.loaded(model, path, options);
-                    if let Some(made_at) = made_at
-                        && let Some((placement, config)) = made_at.point
-                    {
-                        self.load_point(&file_name(&made_at.file), placement, config);
-                    }
-                }
-                (Err(e), Some(made_at)) if e.blames(&made_at.inputs) => {
-                    self.dims_refused(path, options, *made_at, e);
-                }
-                (Err(e), _) => self.not_loaded(&path, &e),
-            },
-            Done::Picked {
-                purpose,
-                path: Some(path),
-                ..
-            } => {
-                let command = purpose.answer(path);
-                self.apply(command);
-            }
-            Done::Picked { purpose, took, .. } => {
-                if took < NEVER_SHOWN {
-                    self.path_field(purpose, "The desktop's file dialog did not open.");
+    /// Takes in a model, or says why there is none.
+    fn model_read(
+        &mut self,
+        path: PathBuf,
+        options: LoadOptions,
+        made_at: Option<MadeAt>,
+        result: Result<Model, LoadError>,
+    ) {
+        match (result, made_at) {
+            (Ok(model), made_at) => {
+                self.loaded(model, path, options);
+                if let Some(made_at) = made_at
+                    && let Some((placement, config)) = made_at.point
+                {
+                    self.load_point(&file_name(&made_at.file), placement, config);
                 }
             }
-            Done::PlacementText { path, result } => self.placement_read(&path, result),
-            Done::History {
-                change,
-                structure_hash,
-                result,
-            } => self.history_done(&change, &structure_hash, result),
-            Done::Measuring(news) => self.measuring_done(news),
-            Done::Saved { what, path, result } => match result {
-                Ok(()) => self.messages.push(Message::info(
-                    format!("Exported {what}"),
-                    &path.display().to_string(),
-                )),
-                Err(why) => self.messages.push(Message::error(
-                    format!("{what} was not exported"),
-                    &why,
-                    "Choose another folder; nothing was overwritten",
-                )),
-            },
+            (Err(e), Some(made_at)) if e.blames(&made_at.inputs) => {
+                self.dims_refused(path, options, made_at, e);
+            }
+            (Err(e), _) => self.not_loaded(&path, &e),
         }
+    }
+
+    /// Says that a file was written, or why not.
+    pub(crate) fn saved(&mut self, what: &str, path: &Path, result: Result<(), String>) {
+        self.messages.push(match result {
+            Ok(()) => Message::info(format!("Exported {what}"), &path.display().to_string()),
+            Err(why) => Message::error(
+                format!("{what} was not exported"),
+                &why,
+                "Choose another folder; nothing was overwritten",
+            ),
+        });
     }
 
     fn loaded(&mut self, model: Model, path: PathBuf, options: LoadOptions) {
@@ -218,19 +208,20 @@ impl State {
         let own = EngineConfig::own_batch(&model);
         match &self.open {
             None if self.batch_said => {}
-            None => self.config.batch = own,
+            None => self.doc.adjust(|c| c.batch = own),
             // A batch that was the model's own goes on being it, with other dims.
             Some(open) if same => {
-                if self.config.batch == EngineConfig::own_batch(&open.model) {
-                    self.config.batch = own;
+                if self.config().batch == EngineConfig::own_batch(&open.model) {
+                    self.doc.adjust(|c| c.batch = own);
                 }
             }
             Some(_) => {
                 let back = self.store.put_back(&model.source.structure_hash);
-                self.config.batch = back.as_ref().map_or(own, |s| s.config.batch);
+                let mut config = self.config().clone();
+                config.batch = back.as_ref().map_or(own, |s| s.config.batch);
                 let (placement, calibration) =
                     back.map_or_else(Default::default, |s| (s.placement, s.calibration));
-                self.doc = Document::new(placement);
+                self.doc = Document::new(placement, config);
                 self.calibration = calibration;
             }
         }
@@ -240,7 +231,7 @@ impl State {
                 &unknown.to_string(),
                 "Everything starts on the GPU; the placement file is unchanged",
             ));
-            self.doc = Document::new(Placement::default());
+            self.reset_placement();
         }
         let fields = open_inputs(&model, true);
         for note in &model.notes {
@@ -266,8 +257,8 @@ impl State {
             message.remedy =
                 "A bundled model is shown instead; your work on this file is kept".into();
             message = message.with_action("Try again", Command::OpenPath(path.to_owned()));
-            self.doc = Document::new(Placement::default());
-            let first = crate::gui::first_model();
+            self.reset_placement();
+            let first = crate::gui::data::open::first_model();
             if path != first {
                 self.load(first, BTreeMap::new());
             }
@@ -357,12 +348,14 @@ impl State {
         false
     }
 
+    /// Everything on the GPU, with the engine config in force and nothing to undo.
+    fn reset_placement(&mut self) {
+        self.doc = Document::new(Placement::default(), self.config().clone());
+    }
+
     /// Makes an edit; the plan follows.
     pub(crate) fn edit(&mut self, edit: &Edit) {
-        self.doc.settle(&self.config);
-        if self.doc.apply(edit) {
-            self.follow();
-        }
+        self.change(|doc| doc.apply(edit));
     }
 
     /// Asks again for the dims the file leaves open.
@@ -376,16 +369,17 @@ impl State {
 
     /// Changes the engine config as one step of undo.
     pub(crate) fn configure(&mut self, what: &'static str, change: impl FnOnce(&mut EngineConfig)) {
-        let mut config = self.config.clone();
+        let mut config = self.config().clone();
         change(&mut config);
         self.edit(&Edit::Configure(what, config));
     }
 
-    /// Takes what the document says after a step of it.
-    pub(crate) fn follow(&mut self) {
-        let ground = self.config != *self.doc.config();
-        self.config = self.doc.config().clone();
-        self.touch(ground);
+    /// Changes the document; the plan follows where that changed anything.
+    pub(crate) fn change(&mut self, step: impl FnOnce(&mut Document) -> bool) {
+        let before = self.config().clone();
+        if step(&mut self.doc) {
+            self.touch(before != *self.config());
+        }
     }
 
     /// Takes assignments away that the model does not know.
@@ -423,64 +417,23 @@ impl State {
         }
     }
 
-    pub(crate) fn no_thread(&mut self, started: std::io::Result<()>) {
-        if let Err(e) = started {
-            self.messages.push(Message::error(
-                "The system gives no thread".into(),
-                &e.to_string(),
-                "Close other programs and try again",
-            ));
-        }
+    /// Runs `work` on a thread of its own; `then` takes its result in. False, and a message, where
+    /// the system could not start the thread.
+    pub(crate) fn background<T: Send + 'static>(
+        &mut self,
+        title: impl Into<String>,
+        visible: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(&mut Self, T) + Send + 'static,
+    ) -> bool {
+        let Err(e) = self.jobs.start(title, visible, work, then) else {
+            return true;
+        };
+        self.messages.push(Message::error(
+            "Could not start a background thread".into(),
+            &e.to_string(),
+            "Close other programs and try again",
+        ));
+        false
     }
-}
-
-/// Last part of a path, for titles.
-pub(crate) fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(
-        || path.display().to_string(),
-        |n| n.to_string_lossy().into_owned(),
-    )
-}
-
-/// Fields for the inputs whose dims the file leaves open; `unset` only those that have none yet.
-pub(crate) fn open_inputs(model: &Model, unset: bool) -> Vec<(InputField, usize)> {
-    let open = |dims: &[Dim]| dims.iter().any(|d| matches!(d, Dim::Symbolic(_)));
-    let inputs = model.inputs.iter().filter(|i| open(&i.declared));
-    inputs
-        .filter_map(|input| {
-            let tensor = model.tensor(input.tensor);
-            let dims: Vec<String> = match &tensor.shape {
-                Some(_) if unset => return None,
-                Some(dims) => dims.iter().map(u64::to_string).collect(),
-                None => input.declared.iter().enumerate().map(guess_dim).collect(),
-            };
-            let field = InputField {
-                name: tensor.name.to_string(),
-                declared: declared(&input.declared),
-                text: dims.join("x"),
-            };
-            Some((field, input.declared.len()))
-        })
-        .collect()
-}
-
-/// A first guess for a dim the file leaves open: one image; its size is for the user to say.
-fn guess_dim((at, dim): (usize, &Dim)) -> String {
-    match dim {
-        Dim::Fixed(n) => n.to_string(),
-        Dim::Symbolic(_) if at == 0 => "1".into(),
-        Dim::Symbolic(_) => "?".into(),
-    }
-}
-
-fn declared(dims: &[Dim]) -> String {
-    let parts: Vec<String> = dims
-        .iter()
-        .map(|d| match d {
-            Dim::Fixed(n) => n.to_string(),
-            Dim::Symbolic(name) if name.is_empty() => "?".into(),
-            Dim::Symbolic(name) => name.clone(),
-        })
-        .collect();
-    parts.join(" × ")
 }

@@ -9,10 +9,8 @@ use crate::export::save_atomic;
 use crate::history::{HistoryError, RunFilter, RunModels, Store, StoredRun, own_calibration_path};
 use crate::platform::Board;
 
-use crate::gui::actions::kept::History;
-use crate::gui::actions::measure::News;
-use crate::gui::background::jobs::Done;
 use crate::gui::command::Command;
+use crate::gui::data::kept::History;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 
@@ -27,11 +25,12 @@ impl State {
         }
         let history = self.history.clone();
         let path = own_calibration_path(self.store.dir(), board);
-        let started = self.jobs.start("Learning from your runs", true, move |_| {
-            let result = fit(&history, board, &path);
-            Done::Measuring(News::Learned(result))
-        });
-        self.no_thread(started);
+        self.background(
+            "Fitting estimates to your runs",
+            true,
+            move || fit(&history, board, &path),
+            Self::learned,
+        );
     }
 
     /// Takes in a refit: estimates stand on it from now on.
@@ -79,7 +78,7 @@ impl State {
     }
 
     fn renew_estimates(&mut self) {
-        self.find.renew();
+        self.renew_search();
         self.touch(true);
     }
 

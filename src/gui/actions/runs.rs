@@ -1,428 +1,22 @@
 //! Runs of the open model: the table's rows, which of them are compared, and the one that belongs
 //! to the placement on screen.
 
-use std::cell::OnceCell;
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::engine::{ErrorKind, LogLine, Run, environment, unix_ms};
 use crate::export::save_atomic;
-use crate::figure::{Measured, short};
-use crate::history::{Item, RunFilter, RunHead};
-use crate::model::Model;
-use crate::placement::{Device, EngineConfig, Placement};
-use crate::platform::Target;
+use crate::history::{HistoryError, Item, RunFilter, RunHead};
 
-use crate::gui::background::jobs::Done;
+use crate::gui::command::Act;
 use crate::gui::command::Command;
-use crate::gui::data::actual::{Actual, Difference, differences};
+use crate::gui::data::actual::Actual;
+use crate::gui::data::runs::Column;
+use crate::gui::data::runs::Runs;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 
 /// Runs with all they have are kept in memory up to this many.
 const MOST_READ: usize = 24;
-
-/// Columns of the table, in order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the column of its title")]
-pub enum Column {
-    #[default]
-    When,
-    Placement,
-    Precision,
-    Batch,
-    Target,
-    Fps,
-    Estimate,
-    State,
-}
-
-impl Column {
-    /// All, left to right.
-    pub const ALL: [Self; 8] = [
-        Self::When,
-        Self::Placement,
-        Self::Precision,
-        Self::Batch,
-        Self::Target,
-        Self::Fps,
-        Self::Estimate,
-        Self::State,
-    ];
-
-    /// Over the column.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::When => "When",
-            Self::Placement => "Placement",
-            Self::Precision => "Precision",
-            Self::Batch => "Batch",
-            Self::Target => "Measured on",
-            Self::Fps => "FPS",
-            Self::Estimate => "vs est.",
-            Self::State => "State",
-        }
-    }
-}
-
-/// How a run ended, for the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ended {
-    /// Measured as asked.
-    Measured,
-    /// Measured, but ops left the DLA without a word.
-    SilentFallback,
-    /// Cancelled by the user.
-    Cancelled,
-    /// No figures.
-    Failed,
-}
-
-impl Ended {
-    /// For the table.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Measured => "measured",
-            Self::SilentFallback => "silent fallback",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// A run as a row.
-#[derive(Clone, Debug)]
-pub struct RunRow {
-    /// The run.
-    pub head: Arc<RunHead>,
-    /// Its placement in words.
-    pub name: String,
-    /// The machine it ran on.
-    pub target: String,
-    /// The board and power mode it ran on; `None` for other machines.
-    pub place: Option<Target>,
-    /// How it ended.
-    pub ended: Ended,
-    /// Everything the filter looks at, lower case.
-    text: String,
-    /// Per op, what it asked for; worked out when first compared, nothing if it does not fit.
-    asked: OnceCell<Option<Vec<Device>>>,
-}
-
-impl RunRow {
-    fn of(head: Arc<RunHead>) -> Self {
-        let name = head.placement.title();
-        let environment = &head.environment;
-        let place = environment::target(environment);
-        let target = match &place {
-            Some(t) => format!(
-                "{} {}",
-                t.board.name.trim_start_matches("Jetson "),
-                t.mode.name
-            ),
-            None => environment
-                .gpu
-                .clone()
-                .unwrap_or_else(|| environment.host.clone()),
-        };
-        let ended = match &head.outcome {
-            Ok(_) if head.silent_fallbacks > 0 => Ended::SilentFallback,
-            Ok(_) => Ended::Measured,
-            Err(f) if f.kind == ErrorKind::Cancelled => Ended::Cancelled,
-            Err(_) => Ended::Failed,
-        };
-        let group = head.deployment.as_ref().map_or("", |d| &d.group);
-        let text = format!(
-            "{name} {} {target} {} batch{} {group}",
-            head.config.precision,
-            ended.text(),
-            head.config.batch
-        )
-        .to_lowercase();
-        Self {
-            head,
-            name,
-            target,
-            place,
-            ended,
-            text,
-            asked: OnceCell::new(),
-        }
-    }
-
-    /// Whether it ran on this board in this power mode.
-    pub fn on(&self, target: &Target) -> bool {
-        self.place.is_some_and(|p| p.same_place(target))
-    }
-
-    /// Images per second.
-    pub fn fps(&self) -> Option<&Measured> {
-        self.head.outcome.as_ref().ok()
-    }
-}
-
-/// What the user does to the table.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Act {
-    /// Shows only runs with these words.
-    Filter(String),
-    /// Sorts by a column; the other way round when it is the one already.
-    Sort(Column),
-    /// Chooses a run and loads its placement.
-    Pick(i64),
-    /// Chooses a second run to compare with, or lets it go.
-    Compare(i64),
-    /// Chooses a run and shows the table.
-    Show(i64),
-    /// Lets the choice go.
-    Clear,
-    /// Deletes the chosen runs.
-    Delete,
-    /// Brings deleted ones back.
-    Restore(Vec<i64>),
-}
-
-/// The table.
-#[derive(Default)]
-pub struct Runs {
-    /// It is shown in place of the chart.
-    pub shown: bool,
-    /// As typed.
-    pub filter: String,
-    /// Sorted by, and whether downwards.
-    pub sort: (Column, bool),
-    /// Chosen runs, at most two; the second is compared with the first.
-    pub chosen: Vec<i64>,
-    /// They are being read.
-    pub loading: bool,
-    /// A row to bring into sight.
-    pub reveal: Option<i64>,
-    heads: Vec<Arc<RunHead>>,
-    all: Vec<RunRow>,
-    rows: Vec<u32>,
-    read: BTreeMap<i64, Option<Arc<Run>>>,
-    actual: Option<(i64, Arc<Actual>)>,
-    changes: u64,
-    own: Option<((u64, u64), Option<i64>)>,
-    compared: Option<((i64, i64), Vec<Difference>)>,
-}
-
-/// What the history says about runs.
-pub enum News {
-    /// Runs of a model, oldest first.
-    Listed {
-        /// Of this model.
-        structure_hash: String,
-        /// The runs.
-        result: Result<Vec<RunHead>, String>,
-    },
-    /// A run with all it has.
-    Read(i64, Result<Option<Box<Run>>, String>),
-    /// Runs were deleted or brought back.
-    Changed {
-        /// Deleted, not brought back.
-        deleted: bool,
-        /// Which.
-        result: Result<Vec<i64>, String>,
-    },
-}
-
-impl Runs {
-    /// An empty table, newest first.
-    pub fn new() -> Self {
-        Self {
-            sort: (Column::When, true),
-            ..Self::default()
-        }
-    }
-
-    /// All runs of the model, oldest first.
-    pub fn heads(&self) -> &[Arc<RunHead>] {
-        &self.heads
-    }
-
-    /// How many runs pass the filter.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// No run passes the filter.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// How many runs there are.
-    pub fn total(&self) -> usize {
-        self.all.len()
-    }
-
-    /// The rows that pass the filter, in the order asked for.
-    pub fn row(&self, at: usize) -> Option<&RunRow> {
-        self.all.get(*self.rows.get(at)? as usize)
-    }
-
-    /// A run's row, whether it passes the filter or not.
-    pub fn find(&self, id: i64) -> Option<&RunRow> {
-        let at = self.all.binary_search_by_key(&id, |r| r.head.id).ok()?;
-        self.all.get(at)
-    }
-
-    /// Where a run is in the table.
-    pub fn position(&self, id: i64) -> Option<usize> {
-        let is = |at: &u32| self.all.get(*at as usize).is_some_and(|r| r.head.id == id);
-        self.rows.iter().position(is)
-    }
-
-    /// A run with all it has, once it is read.
-    pub fn full(&self, id: i64) -> Option<&Arc<Run>> {
-        self.read.get(&id)?.as_ref()
-    }
-
-    /// What the engine of the placement on screen really did.
-    pub fn actual(&self) -> Option<&Arc<Actual>> {
-        self.actual.as_ref().map(|(_, actual)| actual)
-    }
-
-    /// Anything was measured of the model.
-    pub fn any_measured(&self) -> bool {
-        self.all.iter().any(|r| r.fps().is_some())
-    }
-
-    /// Where two runs differ, once both are read.
-    pub fn differences(&self) -> Option<&[Difference]> {
-        self.compared.as_ref().map(|(_, all)| all.as_slice())
-    }
-
-    fn compare(&mut self) {
-        let [first, second] = self.chosen[..] else {
-            self.compared = None;
-            return;
-        };
-        let key = (first, second);
-        if self.compared.as_ref().is_some_and(|(at, _)| *at == key) {
-            return;
-        }
-        self.compared = match (self.full(first), self.full(second)) {
-            (Some(a), Some(b)) => Some((key, differences(a, b))),
-            _ => None,
-        };
-    }
-
-    /// Measured runs on other machines or in other power modes.
-    pub fn elsewhere(&self, target: &Target) -> usize {
-        let other = |r: &&RunRow| r.fps().is_some() && !r.on(target);
-        self.all.iter().filter(other).count()
-    }
-
-    /// `250 FPS (248-253)`.
-    pub fn spread(fps: &Measured) -> String {
-        format!(
-            "{} FPS, median of {} ({} to {})",
-            short(fps.value),
-            fps.repeats,
-            short(fps.min),
-            short(fps.max)
-        )
-    }
-
-    fn set(&mut self, heads: Vec<RunHead>) {
-        self.heads = heads.into_iter().map(Arc::new).collect();
-        self.heads.sort_by_key(|h| h.id);
-        self.all = self.heads.iter().cloned().map(RunRow::of).collect();
-        let all = &self.all;
-        let gone = |id: &i64| all.binary_search_by_key(id, |r| r.head.id).is_err();
-        self.chosen.retain(|id| !gone(id));
-        self.loading = false;
-        self.arrange();
-    }
-
-    /// Takes a new run in.
-    pub(crate) fn add(&mut self, head: RunHead, run: Arc<Run>) {
-        let (id, head) = (head.id, Arc::new(head));
-        self.read.insert(id, Some(run));
-        if let Err(at) = self.all.binary_search_by_key(&id, |r| r.head.id) {
-            self.heads.insert(at, Arc::clone(&head));
-            self.all.insert(at, RunRow::of(head));
-        }
-        self.chosen = vec![id];
-        self.reveal = Some(id);
-        self.arrange();
-    }
-
-    /// Brings the rows in line with the filter and the order.
-    fn arrange(&mut self) {
-        self.changes += 1;
-        let words: Vec<String> = self
-            .filter
-            .to_lowercase()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect();
-        let all = &self.all;
-        let fits = |row: &RunRow| words.iter().all(|w| row.text.contains(w.as_str()));
-        let mut rows: Vec<u32> = (0..all.len() as u32)
-            .filter(|i| fits(&all[*i as usize]))
-            .collect();
-        let (column, down) = self.sort;
-        rows.sort_by(|a, b| {
-            let (a, b) = (&all[*a as usize], &all[*b as usize]);
-            let order = order(column, a, b).then(a.head.id.cmp(&b.head.id));
-            if down { order.reverse() } else { order }
-        });
-        self.rows = rows;
-    }
-
-    /// The newest measured run of a placement, however it was written; one on the target on screen
-    /// before others.
-    fn of_placement(
-        &self,
-        model: &Model,
-        placement: &Placement,
-        config: &EngineConfig,
-        target: &Target,
-    ) -> Option<i64> {
-        let asked = OnceCell::new();
-        let devices = |p: &Placement| p.resolve(model).ok().map(|r| r.devices());
-        let same = |r: &RunRow| {
-            let theirs = r.asked.get_or_init(|| devices(&r.head.placement));
-            theirs.is_some() && theirs == asked.get_or_init(|| devices(placement))
-        };
-        let fits = |r: &&RunRow| {
-            r.fps().is_some()
-                && r.head.deployment.is_none()
-                && r.head.config == *config
-                && (r.head.placement == *placement || same(r))
-        };
-        let mut newest = self.all.iter().rev().filter(fits);
-        let first = newest.next()?;
-        if first.on(target) {
-            return Some(first.head.id);
-        }
-        let here = newest.find(|r| r.on(target)).unwrap_or(first);
-        Some(here.head.id)
-    }
-}
-
-fn order(column: Column, a: &RunRow, b: &RunRow) -> Ordering {
-    let fps = |r: &RunRow| r.fps().map_or(f64::NEG_INFINITY, |f| f.value);
-    match column {
-        Column::When => a.head.started_ms.cmp(&b.head.started_ms),
-        Column::Placement => a.name.cmp(&b.name),
-        Column::Precision => a
-            .head
-            .config
-            .precision
-            .as_str()
-            .cmp(b.head.config.precision.as_str()),
-        Column::Batch => a.head.config.batch.cmp(&b.head.config.batch),
-        Column::Target => a.target.cmp(&b.target),
-        // The estimate they are compared with is one for all.
-        Column::Fps | Column::Estimate => fps(a).total_cmp(&fps(b)),
-        Column::State => a.ended.cmp(&b.ended),
-    }
-}
 
 impl State {
     /// Lists the runs of the open model.
@@ -431,18 +25,14 @@ impl State {
         let hash = open.model.source.structure_hash.clone();
         self.runs.loading = true;
         let history = self.history.clone();
-        let started = self.jobs.start("Listing runs", false, move |_| {
-            let filter = RunFilter {
-                structure_hash: Some(hash.clone()),
-                ..RunFilter::default()
-            };
-            let result = history.with(|store| store.run_heads(&filter));
-            told(News::Listed {
-                structure_hash: hash,
-                result: result.map_err(|e| e.to_string()),
-            })
+        let filter = RunFilter {
+            structure_hash: Some(hash.clone()),
+            ..RunFilter::default()
+        };
+        let work = move || history.with(|store| store.run_heads(&filter));
+        self.background("Listing runs", false, work, move |state, heads| {
+            state.runs_listed(&hash, heads);
         });
-        self.no_thread(started);
     }
 
     /// Another model is open.
@@ -463,7 +53,7 @@ impl State {
             _ => self.runs.of_placement(
                 &open.model,
                 self.doc.placement(),
-                &self.config,
+                self.config(),
                 &self.target,
             ),
         };
@@ -494,64 +84,28 @@ impl State {
         for id in needed {
             self.runs.read.insert(id, None);
             let history = self.history.clone();
-            let started = self.jobs.start("Reading a run", false, move |_| {
-                let result = history.with(|store| store.run(id));
-                let run = result.map(|r| r.map(|r| Box::new(r.run)));
-                told(News::Read(id, run.map_err(|e| e.to_string())))
+            let work = move || history.with(|store| store.run(id));
+            self.background("Reading a run", false, work, move |state, run| match run {
+                Ok(run) => {
+                    let run = run.map(|stored| Arc::new(stored.run));
+                    state.runs.read.insert(id, run);
+                }
+                Err(why) => state.history_failed("A run cannot be read", &why),
             });
-            self.no_thread(started);
         }
     }
 
-    /// Takes in what the history says about runs.
-    pub(crate) fn runs_news(&mut self, news: News) {
-        let problem = |title: &str, why: &str| {
-            Message::error(title.to_owned(), why, "The window works on without them")
-        };
-        match news {
-            News::Listed {
-                structure_hash,
-                result,
-            } => {
-                let same = self
-                    .open
-                    .as_ref()
-                    .is_some_and(|o| o.model.source.structure_hash == structure_hash);
-                match result {
-                    Ok(heads) if same => self.runs.set(heads),
-                    Ok(_) => {}
-                    Err(why) => {
-                        self.runs.loading = false;
-                        self.messages.push(problem("Runs cannot be read", &why));
-                    }
-                }
-            }
-            News::Read(id, Ok(run)) => {
-                self.runs.read.insert(id, run.map(Arc::from));
-            }
-            News::Read(_, Err(why)) => {
-                self.messages.push(problem("A run cannot be read", &why));
-            }
-            News::Changed {
-                deleted,
-                result: Ok(ids),
-            } => {
-                if deleted && !ids.is_empty() {
-                    let n = ids.len();
-                    let text = format!("Deleted {n} run{}", if n == 1 { "" } else { "s" });
-                    self.messages.push(
-                        Message::info(text, "")
-                            .with_action("Undo", Command::Runs(Act::Restore(ids))),
-                    );
-                }
-                self.list_runs();
-                self.list_kept();
-            }
-            News::Changed {
-                result: Err(why), ..
-            } => {
-                self.messages
-                    .push(problem("The history was not changed", &why));
+    fn runs_listed(&mut self, structure_hash: &str, heads: Result<Vec<RunHead>, HistoryError>) {
+        let same = self
+            .open
+            .as_ref()
+            .is_some_and(|o| o.model.source.structure_hash == structure_hash);
+        match heads {
+            Ok(heads) if same => self.runs.set(heads),
+            Ok(_) => {}
+            Err(why) => {
+                self.runs.loading = false;
+                self.history_failed("Runs cannot be read", &why);
             }
         }
     }
@@ -615,110 +169,62 @@ impl State {
             ..RunFilter::default()
         };
         let history = self.history.clone();
-        let started = self.jobs.start("Writing runs", true, move |_| {
-            let text = history.with(|store| store.export_csv(&filter));
-            let result = text
-                .map_err(|e| e.to_string())
-                .and_then(|t| save_atomic(&path, t.as_bytes()).map_err(|e| e.to_string()));
-            Done::Saved {
-                what: "runs (CSV)".into(),
-                path,
-                result,
-            }
-        });
-        self.no_thread(started);
+        let file = path.clone();
+        self.background(
+            "Writing runs",
+            true,
+            move || {
+                let text = history.with(|store| store.export_csv(&filter));
+                let text = text.map_err(|e| e.to_string())?;
+                save_atomic(&file, text.as_bytes()).map_err(|e| e.to_string())
+            },
+            move |state, result| state.saved("runs (CSV)", &path, result),
+        );
     }
 
     fn change_runs(&mut self, ids: Vec<i64>, delete: bool) {
         let history = self.history.clone();
-        let started = self.jobs.start("Changing the history", false, move |_| {
+        let work = move || {
             let items: Vec<Item> = ids.iter().map(|id| Item::Run(*id)).collect();
-            let result = history.with(|store| {
+            history.with(|store| {
                 if delete {
                     store.delete(&items)
                 } else {
                     store.restore(&items)
                 }
-            });
-            let ids = result.map(|items| {
-                let id = |item| match item {
-                    Item::Run(id) | Item::Kept(id) => id,
-                };
-                items.into_iter().map(id).collect()
-            });
-            told(News::Changed {
-                deleted: delete,
-                result: ids.map_err(|e| e.to_string()),
             })
-        });
-        self.no_thread(started);
+        };
+        self.background(
+            "Changing the history",
+            false,
+            work,
+            move |state, items| match items {
+                Ok(items) => state.runs_changed(delete, &items),
+                Err(why) => state.history_failed("The history was not changed", &why),
+            },
+        );
     }
-}
 
-fn told(news: News) -> Done {
-    Done::Measuring(crate::gui::actions::measure::News::Runs(news))
-}
-
-/// The last lines of a log that explain an end: warnings and worse, else simply the last.
-pub fn worth_reading(log: &[LogLine], n: usize) -> Vec<&LogLine> {
-    use crate::engine::Level;
-    let grave = log.iter().filter(|l| l.level <= Level::Warning);
-    let mut lines: Vec<&LogLine> = grave.collect();
-    if lines.is_empty() {
-        lines = log.iter().collect();
+    fn runs_changed(&mut self, deleted: bool, items: &[Item]) {
+        if deleted && !items.is_empty() {
+            let id = |item: &Item| match item {
+                Item::Run(id) | Item::Kept(id) => *id,
+            };
+            let n = items.len();
+            let text = format!("Deleted {n} run{}", if n == 1 { "" } else { "s" });
+            let undo = Command::Runs(Act::Restore(items.iter().map(id).collect()));
+            self.messages
+                .push(Message::info(text, "").with_action("Undo", undo));
+        }
+        self.list_runs();
+        self.list_kept();
     }
-    lines.split_off(lines.len().saturating_sub(n))
-}
 
-/// `just now`, `5 min ago`, else the day in UTC.
-pub fn when(started_ms: u64) -> String {
-    let minutes = unix_ms().saturating_sub(started_ms) / 60_000;
-    match minutes {
-        0 => "just now".into(),
-        1..60 => format!("{minutes} min ago"),
-        60..1440 => format!("{} h ago", minutes / 60),
-        1440..20_160 => format!("{} d ago", minutes / 1440),
-        _ => date(started_ms)
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .into(),
-    }
-}
-
-/// `2026-11-21 07:12 UTC`.
-pub fn date(ms: u64) -> String {
-    let minutes = ms / 60_000;
-    let days = (minutes / 1440) as i64;
-    // Days to a date of the Gregorian calendar, counted in eras of 400 years from 0000-03-01
-    // (Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC",
-        minutes / 60 % 24,
-        minutes % 60
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates() {
-        assert_eq!(date(0), "1970-01-01 00:00 UTC");
-        assert_eq!(date(1_709_210_096_000), "2024-02-29 12:34 UTC");
-        assert_eq!(date(1_795_245_156_000), "2026-11-21 07:12 UTC");
-        assert_eq!(when(unix_ms()), "just now");
-        assert_eq!(when(unix_ms() - 3 * 3_600_000), "3 h ago");
-        assert_eq!(when(0), "1970-01-01");
+    fn history_failed(&mut self, title: &str, why: &HistoryError) {
+        self.messages.push(Message::error(
+            title.to_owned(),
+            &why.to_string(),
+            "The window works on without them",
+        ));
     }
 }

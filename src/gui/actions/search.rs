@@ -1,319 +1,24 @@
 //! "Find best" as a value: what is asked for, what was found, why it is as it is.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::chart::{Chart, Mark, Point, View};
-use crate::figure::Figure;
-use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement, Site};
-use crate::platform::Target;
-use crate::search::confirm::Trial;
-use crate::search::{
-    Answer, Constraints, Goal, Granularity, Move, Progress, Proposal, ProposedEngine, Request,
-    SearchError,
-};
+use crate::search::Request;
 
-use crate::gui::actions::confirm::Confirming;
-use crate::gui::background::finder::{Finder, Found, Names};
-use crate::gui::data::points::Origin;
-use crate::gui::data::tree_view::Node;
+use crate::gui::background::finder::{Finder, SearchGround};
+use crate::gui::data::search::Form;
+use crate::gui::data::search::Found;
+use crate::gui::data::search::GoalKind;
+use crate::gui::data::search::Why;
+use crate::gui::data::tree_index::Node;
 use crate::gui::message::Message;
 use crate::gui::state::State;
-
-/// A search ends with the best so far after this long.
-pub const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Proposals asked for.
-const PROPOSALS: usize = 6;
-
-/// Kinds of goals, without their numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as `Goal`")]
-pub enum GoalKind {
-    #[default]
-    Latency,
-    Deployment,
-    Pipeline,
-    OffGpu,
-    FewestTransitions,
-}
-
-impl GoalKind {
-    /// In menu order.
-    pub const ALL: [Self; 5] = [
-        Self::Latency,
-        Self::Deployment,
-        Self::Pipeline,
-        Self::OffGpu,
-        Self::FewestTransitions,
-    ];
-
-    /// For menus.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Latency => "Lowest latency of one engine",
-            Self::Deployment => "Highest total FPS of several engines",
-            Self::Pipeline => "Highest FPS of a pipeline",
-            Self::OffGpu => "Most work off the GPU",
-            Self::FewestTransitions => "Fewest transitions",
-        }
-    }
-
-    /// One sentence for a tooltip.
-    pub fn tooltip(self) -> &'static str {
-        match self {
-            Self::Latency => "The shortest time of one inference",
-            Self::Deployment => {
-                "Engines of this model that run at the same time, each with its own placement"
-            }
-            Self::Pipeline => {
-                "The network cut into stages that work on successive images at the same time"
-            }
-            Self::OffGpu => "Least GPU work that still makes the FPS asked for",
-            Self::FewestTransitions => {
-                "Fewest tensors between devices, at most so much slower than the fastest"
-            }
-        }
-    }
-
-    /// The chart that shows its answers.
-    fn view(self) -> View {
-        match self {
-            Self::Deployment => View::Deployments,
-            Self::Latency | Self::Pipeline | Self::OffGpu | Self::FewestTransitions => {
-                View::Scatter
-            }
-        }
-    }
-}
-
-/// What is asked for, as the panel's fields have it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Form {
-    /// The goal.
-    pub goal: GoalKind,
-    /// Floor for [`GoalKind::OffGpu`], images per second.
-    pub min_fps: f64,
-    /// For [`GoalKind::FewestTransitions`]: percent slower than the fastest.
-    pub max_loss: f64,
-    /// Most engines of a deployment.
-    pub engines: u32,
-    /// Most stages of a pipeline.
-    pub stages: u32,
-    /// What is decided as one.
-    pub granularity: Granularity,
-    /// Most DLA subgraphs per engine.
-    pub max_subgraphs: Option<u32>,
-    /// Most DLA cores.
-    pub dla_cores: Option<u32>,
-    /// What stays where.
-    pub pinned: Vec<(Site, Device)>,
-}
-
-impl Default for Form {
-    fn default() -> Self {
-        Self {
-            goal: GoalKind::default(),
-            min_fps: 30.0,
-            max_loss: 5.0,
-            engines: 2,
-            stages: 3,
-            granularity: Granularity::Modules,
-            max_subgraphs: None,
-            dla_cores: None,
-            pinned: Vec::new(),
-        }
-    }
-}
-
-impl Form {
-    /// As the search takes it.
-    pub fn request(&self) -> Request {
-        let goal = match self.goal {
-            GoalKind::Latency => Goal::Latency,
-            GoalKind::Deployment => Goal::Deployment {
-                most: self.engines,
-                least: 1,
-            },
-            GoalKind::Pipeline => Goal::Pipeline {
-                stages: self.stages,
-            },
-            GoalKind::OffGpu => Goal::OffGpu {
-                min_fps: self.min_fps,
-            },
-            GoalKind::FewestTransitions => Goal::FewestTransitions {
-                max_loss: self.max_loss / 100.0,
-            },
-        };
-        Request {
-            constraints: Constraints {
-                granularity: self.granularity,
-                pinned: self.pinned.clone(),
-                max_subgraphs: self.max_subgraphs,
-                dla_cores: self.dla_cores,
-                ..Constraints::default()
-            },
-            time_limit: TIME_LIMIT,
-            proposals: PROPOSALS,
-            front: self.one_engine(),
-            ..Request::new(goal)
-        }
-    }
-
-    /// The answers are placements of one engine, so that a front of them means something.
-    pub fn one_engine(&self) -> bool {
-        matches!(
-            self.goal,
-            GoalKind::Latency | GoalKind::OffGpu | GoalKind::FewestTransitions
-        )
-    }
-
-    /// The device a site is pinned to.
-    pub fn pin_of(&self, site: &Site) -> Option<Device> {
-        let pin = self.pinned.iter().find(|(s, _)| s == site);
-        pin.map(|(_, device)| *device)
-    }
-
-    /// Pins a site, or takes its pin away.
-    pub fn pin(&mut self, site: Site, device: Option<Device>) {
-        self.pinned.retain(|(s, _)| *s != site);
-        self.pinned.extend(device.map(|d| (site, d)));
-    }
-}
-
-/// Why one placement instead of another.
-#[derive(Clone, Debug)]
-pub struct Why {
-    id: u64,
-    /// What is explained.
-    pub name: String,
-    /// Against which placement.
-    pub from: Placement,
-    /// The placement explained.
-    pub to: Placement,
-    /// What leads there, once it is known.
-    pub moves: Option<Vec<Move>>,
-}
-
-/// What a search stands on.
-struct Ground {
-    model: Arc<Model>,
-    target: Target,
-    config: EngineConfig,
-    finder: Finder,
-}
-
-/// The panel's state.
-#[derive(Default)]
-pub struct Find {
-    /// The panel is shown.
-    pub open: bool,
-    /// What is asked for.
-    pub form: Form,
-    ground: Option<Ground>,
-    asked: Option<Request>,
-    /// Number of the newest search or explanation.
-    last: u64,
-    search: u64,
-    searching: bool,
-    /// How far the search is.
-    pub progress: Option<Progress>,
-    /// What it has come to so far.
-    pub answer: Option<Result<Arc<Answer>, SearchError>>,
-    names: Names,
-    /// Why the placement that was loaded last, or the best.
-    pub why: Option<Why>,
-    /// Proposals being measured.
-    pub confirming: Option<Confirming>,
-    /// Trials of the proposals with an outcome.
-    pub confirmed: Vec<Trial>,
-    /// The model and target the trials are of.
-    pub(crate) measured_on: Option<(Arc<Model>, Target)>,
-    /// Counts answers.
-    pub changes: u64,
-}
-
-impl Find {
-    /// A search is under way.
-    pub fn searching(&self) -> bool {
-        self.searching
-    }
-
-    /// The answer so far, while the panel is open.
-    pub fn shown(&self) -> Option<&Answer> {
-        match &self.answer {
-            Some(Ok(answer)) if self.open => Some(answer),
-            _ => None,
-        }
-    }
-
-    /// What a placement is called.
-    pub fn name(&self, placement: &Placement) -> String {
-        match self.names.get(placement) {
-            Some(name) => name.clone(),
-            None => placement.title(),
-        }
-    }
-
-    /// What a proposal is called: its engines or stages, or its one placement.
-    pub fn title(&self, proposal: &Proposal) -> String {
-        match &proposal.engines[..] {
-            [engine] if proposal.stages.is_empty() => self.name(&engine.placement),
-            _ => proposal.name.clone(),
-        }
-    }
-
-    /// Searches again even if nothing has changed.
-    pub fn again(&mut self) {
-        self.asked = None;
-    }
-
-    /// Ends the search with the best so far.
-    pub fn stop(&mut self) {
-        if let Some(ground) = self.ground.as_ref().filter(|_| self.searching) {
-            ground.finder.stop();
-        }
-    }
-
-    /// Estimates have changed: searches again on the new ones, unless proposals are being measured.
-    pub(crate) fn renew(&mut self) {
-        if self.confirming.is_none() {
-            self.ground = None;
-        }
-    }
-
-    /// Closes the panel; a search under way is given up.
-    fn close(&mut self) {
-        self.open = false;
-        self.changes += 1;
-        if self.searching {
-            self.ground = None;
-            self.asked = None;
-            self.searching = false;
-        }
-    }
-
-    /// Asks what leads from one placement to another.
-    fn ask_why(&mut self, name: String, from: Placement, to: Placement) {
-        let Some(ground) = &self.ground else { return };
-        self.last += 1;
-        ground.finder.explain(self.last, from.clone(), to.clone());
-        self.why = Some(Why {
-            id: self.last,
-            name,
-            from,
-            to,
-            moves: None,
-        });
-    }
-}
 
 impl State {
     /// Opens or closes the panel.
     pub(crate) fn toggle_find(&mut self) {
         if self.find.open {
-            self.find.close();
+            self.close_find();
         } else {
             self.find.open = true;
             self.find.changes += 1;
@@ -370,9 +75,9 @@ impl State {
         // No figure depends on which of the equal cores one engine uses.
         let config = EngineConfig {
             dla_core: 0,
-            ..self.config.clone()
+            ..self.config().clone()
         };
-        let same = self.find.ground.as_ref().is_some_and(|g| {
+        let same = self.search_ground.as_ref().is_some_and(|g| {
             Arc::ptr_eq(&g.model, &open.model) && g.target == self.target && g.config == config
         });
         if !same {
@@ -385,7 +90,7 @@ impl State {
             };
             find.form.pinned.retain(|(site, _)| known(site));
             find.asked = None;
-            find.ground = None;
+            self.search_ground = None;
             let measured = find.measured_on.as_ref();
             if measured.is_none_or(|(m, on)| !Arc::ptr_eq(m, &model) || *on != self.target) {
                 find.confirming = None;
@@ -399,7 +104,7 @@ impl State {
                 Arc::clone(&self.wake),
             ) {
                 Ok(finder) => {
-                    find.ground = Some(Ground {
+                    self.search_ground = Some(SearchGround {
                         model,
                         target: self.target,
                         config,
@@ -426,7 +131,9 @@ impl State {
 
     fn ask(&mut self, request: Request) {
         let find = &mut self.find;
-        let Some(ground) = &find.ground else { return };
+        let Some(ground) = &self.search_ground else {
+            return;
+        };
         find.last += 1;
         find.search = find.last;
         ground.finder.search(find.search, request.clone());
@@ -440,7 +147,9 @@ impl State {
 
     fn hear_finder(&mut self) {
         let find = &mut self.find;
-        let Some(ground) = &find.ground else { return };
+        let Some(ground) = &self.search_ground else {
+            return;
+        };
         if find.searching {
             find.progress = ground.finder.progress();
         }
@@ -475,7 +184,7 @@ impl State {
         find.answer = Some(answer);
         if let Some((name, to)) = best {
             let from = self.doc.placement().clone();
-            find.ask_why(name, from, to);
+            self.ask_why(name, from, to);
         }
     }
 
@@ -483,110 +192,50 @@ impl State {
     pub(crate) fn explain_load(&mut self, name: &str, before: Placement) {
         let to = self.doc.placement().clone();
         if self.find.open && before != to {
-            self.find.ask_why(name.to_owned(), before, to);
+            self.ask_why(name.to_owned(), before, to);
         }
     }
 
-    /// How an engine of a proposal is loaded: on the core in force where it is the only one.
-    pub fn found_config(&self, proposal: &Proposal, engine: &ProposedEngine) -> EngineConfig {
-        let dla_core = match &proposal.engines[..] {
-            [_] => self.config.dla_core,
-            _ if engine.summary.dla_ops == 0 => self.config.dla_core,
-            _ => engine.config.dla_core,
+    /// Ends the search with the best so far.
+    pub(crate) fn stop_search(&mut self) {
+        if let Some(ground) = self.search_ground.as_ref().filter(|_| self.find.searching) {
+            ground.finder.stop();
+        }
+    }
+
+    /// Estimates have changed: searches again on the new ones, unless proposals are being measured.
+    pub(crate) fn renew_search(&mut self) {
+        if self.find.confirming.is_none() {
+            self.search_ground = None;
+        }
+    }
+
+    /// Closes the panel; a search under way is given up.
+    fn close_find(&mut self) {
+        let find = &mut self.find;
+        find.open = false;
+        find.changes += 1;
+        if find.searching {
+            self.search_ground = None;
+            find.asked = None;
+            find.searching = false;
+        }
+    }
+
+    /// Asks what leads from one placement to another.
+    fn ask_why(&mut self, name: String, from: Placement, to: Placement) {
+        let Some(ground) = &self.search_ground else {
+            return;
         };
-        EngineConfig {
-            dla_core,
-            ..engine.config.clone()
-        }
-    }
-
-    /// The front as points of the scatter.
-    pub(crate) fn front_points(&self) -> Chart {
-        let front = self.find.shown().map_or(&[][..], |a| &a.front);
-        let points = front.iter().filter_map(|p| {
-            let [engine] = &p.engines[..] else {
-                return None;
-            };
-            Some(Point {
-                label: self.find.title(p),
-                fps: p.fps.clone(),
-                mark: Mark::Estimated,
-                dla_mac_share: p.dla_mac_share,
-                precision: engine.config.precision,
-                batch: engine.config.batch,
-                deployment: None,
-                current: false,
-                load: Some((engine.placement.clone(), self.found_config(p, engine))),
-            })
+        let find = &mut self.find;
+        find.last += 1;
+        ground.finder.explain(find.last, from.clone(), to.clone());
+        find.why = Some(Why {
+            id: find.last,
+            name,
+            from,
+            to,
+            moves: None,
         });
-        Chart {
-            title: "Pareto front".into(),
-            points: points.collect(),
-        }
-    }
-
-    /// Found deployments as points of the chart.
-    pub(crate) fn deployment_points(&self) -> Vec<(Origin, Point)> {
-        let Some(answer) = self.find.shown() else {
-            return Vec::new();
-        };
-        let all = answer.proposals.iter().chain(&answer.baselines);
-        let mut points: Vec<(Origin, Point)> = Vec::new();
-        let mut seen: Vec<Vec<&Placement>> = Vec::new();
-        let mut names: BTreeMap<&str, u32> = BTreeMap::new();
-        for p in all.filter(|p| p.engines.len() > 1) {
-            let placements: Vec<&Placement> = p.engines.iter().map(|e| &e.placement).collect();
-            if seen.contains(&placements) {
-                continue;
-            }
-            seen.push(placements);
-            let same_name = names.entry(&p.name).or_default();
-            *same_name += 1;
-            let group = match same_name {
-                1 => p.name.clone(),
-                n => format!("{} ({n})", p.name),
-            };
-            for engine in &p.engines {
-                points.push((
-                    Origin::Found,
-                    Point {
-                        label: self.find.name(&engine.placement),
-                        fps: engine.fps.clone(),
-                        mark: Mark::Estimated,
-                        dla_mac_share: engine.summary.dla_mac_share,
-                        precision: engine.config.precision,
-                        batch: engine.config.batch,
-                        deployment: Some(group.clone()),
-                        current: false,
-                        load: Some((engine.placement.clone(), self.found_config(p, engine))),
-                    },
-                ));
-            }
-        }
-        points
-    }
-}
-
-/// How good the best is known to be, in words.
-pub fn optimality(answer: &Answer) -> String {
-    match answer.gap {
-        Some(0.0) => "exact".into(),
-        Some(gap) if gap < 0.0005 => "within 0.1 %".into(),
-        Some(gap) => format!("within {:.1} %", gap * 100.0),
-        None => "no bound".into(),
-    }
-}
-
-/// Images per second with their band: `463 FPS ±13 %`.
-pub fn fps(figure: &Figure) -> String {
-    in_unit(figure, "FPS")
-}
-
-/// A figure with its unit and band: `2.13 ms ±13 %`.
-pub fn in_unit(figure: &Figure, unit: &str) -> String {
-    match figure {
-        Figure::Estimated(e) => format!("{} {unit} {}", crate::figure::short(e.value), e.band),
-        Figure::Measured(m) => format!("{} {unit} measured", crate::figure::short(m.value)),
-        Figure::None { .. } => "no estimate".into(),
     }
 }

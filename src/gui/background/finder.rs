@@ -17,31 +17,17 @@ use crate::placement::{EngineConfig, Placement};
 use crate::plan::Planner;
 use crate::platform::Target;
 use crate::search::solvers::Unsolved;
-use crate::search::{self, Answer, Goal, Move, Progress, Request, SearchError};
+use crate::search::{self, Answer, Goal, Progress, Request, SearchError};
 
 use crate::gui::background::jobs::Waker;
+use crate::gui::data::search::Found;
+use crate::gui::data::search::Moves;
+use crate::gui::data::search::Names;
 
 /// Time for the first answer, before alternatives and the front are looked for.
 const AT_ONCE: Duration = Duration::from_millis(150);
 /// Progress is shown this often at most.
 const TELL_EVERY: Duration = Duration::from_millis(80);
-
-/// What a search has come to.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The answer, or why there is none.
-    pub answer: Result<Arc<Answer>, SearchError>,
-    /// Names in module terms for placements that say too much to be named by it.
-    pub names: Names,
-    /// Nothing more will come.
-    pub whole: bool,
-}
-
-/// Names of placements.
-pub type Names = Arc<HashMap<Placement, String>>;
-
-/// What leads from one placement to another; `None` where one of them does not fit the model.
-pub type Moves = Option<Vec<Move>>;
 
 #[derive(Default)]
 struct Slot {
@@ -138,6 +124,18 @@ impl Finder {
         let (of, moves) = self.shared.slot().moves.take()?;
         (of == id).then_some(moves)
     }
+}
+
+/// A finder, and what it searches for.
+pub struct SearchGround {
+    /// The network.
+    pub model: Arc<Model>,
+    /// Where it would run.
+    pub target: Target,
+    /// How its engines would be built.
+    pub config: EngineConfig,
+    /// The thread that searches.
+    pub finder: Finder,
 }
 
 impl Drop for Finder {

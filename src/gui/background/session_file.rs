@@ -3,7 +3,6 @@
 //! Every window has a session file of its own, locked while the window lives and written after
 //! every change. A file whose lock is free belongs to a window that died; its work comes back.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,98 +12,17 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::remote::ssh::Host;
 use crate::export::save_atomic;
 use crate::history;
-use crate::placement::{EngineConfig, Placement};
-use crate::platform::Target;
 
 use crate::gui::background::jobs::Waker;
+use crate::gui::data::session::Session;
+use crate::gui::data::session::Settings;
+use crate::gui::data::session::VERSION;
 use crate::gui::message::{Message, Messages};
-use crate::gui::state::{Open, ThemeChoice};
 
 /// Where a panic leaves its report.
 const PANIC: &str = "panic.txt";
-
-/// Version of the files written here; newer ones are left alone.
-const VERSION: u32 = 1;
-
-/// A window's work.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Session {
-    version: u32,
-    /// The model's file or bundled name.
-    pub model: PathBuf,
-    /// The model's structure, to see whether the file has changed.
-    pub structure_hash: String,
-    /// Input dims the user gave.
-    #[serde(default)]
-    pub inputs: BTreeMap<String, Vec<u64>>,
-    /// Target id, `xavier-nx@15W:8.5`.
-    pub target: String,
-    /// Engine config.
-    pub config: EngineConfig,
-    /// The placement under edit.
-    pub placement: Placement,
-    /// INT8 ranges for measuring; made up without.
-    #[serde(default)]
-    pub calibration: Option<PathBuf>,
-}
-
-impl Session {
-    /// The session as it is now.
-    pub fn of(
-        open: &Open,
-        target: &Target,
-        config: &EngineConfig,
-        placement: &Placement,
-        calibration: Option<&Path>,
-    ) -> Self {
-        Self {
-            version: VERSION,
-            model: open.path.clone(),
-            structure_hash: open.model.source.structure_hash.clone(),
-            inputs: open.inputs.clone(),
-            target: target.id(),
-            config: config.clone(),
-            placement: placement.clone(),
-            calibration: calibration.map(Path::to_owned),
-        }
-    }
-
-    /// Nothing was placed yet.
-    pub fn is_plain(&self) -> bool {
-        self.placement == Placement::default()
-    }
-
-    /// For a message.
-    pub fn title(&self) -> String {
-        self.model.file_name().map_or_else(
-            || self.model.display().to_string(),
-            |n| n.to_string_lossy().into(),
-        )
-    }
-}
-
-/// What belongs to the user, not to a model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Appearance.
-    #[serde(default)]
-    pub theme: ThemeChoice,
-    /// Files opened before, newest first.
-    #[serde(default)]
-    pub recent: Vec<PathBuf>,
-    /// Estimates do not learn from own runs.
-    #[serde(default)]
-    pub shipped_only: bool,
-    /// The machine that measures, where it is not this one.
-    #[serde(default)]
-    pub host: Option<Host>,
-    /// Machines that measured before, newest first.
-    #[serde(default)]
-    pub hosts: Vec<Host>,
-}
 
 /// A session found at the start.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Device;
 use crate::platform::Target;
 
-use crate::gui::data::tree_view::Node;
+use crate::gui::data::tree_index::Node;
 
 /// Measured times and devices at and below a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -3,7 +3,8 @@
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Assigned;
 
-use crate::gui::data::tree_view::{Node, Sums, TreeInput};
+use crate::gui::data::tree_index::Node;
+use crate::gui::data::tree_index::{Sums, TreeInput};
 
 /// A property asked for with `is:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,19 @@
 //! What the window shows, as plain values.
 
 pub mod actual;
+pub mod confirming;
 pub mod filter;
+pub mod judgement;
+pub mod kept;
+pub mod looks;
+pub mod measuring;
+pub mod memo;
+pub mod open;
+pub mod options;
 pub mod points;
 pub mod ribbon;
+pub mod runs;
+pub mod search;
+pub mod session;
+pub mod tree_index;
 pub mod tree_view;

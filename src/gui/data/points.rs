@@ -4,9 +4,10 @@ use crate::chart::{Chart, Mark, Point};
 use crate::history::Kept;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
+use crate::platform::Target;
 
-use crate::gui::background::judge::Judgement;
-use crate::gui::state::State;
+use crate::gui::data::judgement::Judgement;
+use crate::gui::data::search::Find;
 
 /// Where a point comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +35,47 @@ pub struct Points {
     pub front: Chart,
 }
 
+/// Everything the chart depends on.
+#[derive(Clone, Copy)]
+pub struct PointsInput<'a> {
+    /// The network.
+    pub model: &'a Model,
+    /// Where it would run.
+    pub target: &'a Target,
+    /// How it would be built.
+    pub config: &'a EngineConfig,
+    /// The placement on screen.
+    pub placement: &'a Placement,
+    /// What it means and costs.
+    pub judged: &'a Judgement,
+    /// Kept placements, oldest first.
+    pub kept: &'a [Kept],
+    /// The user's own runs and published figures.
+    pub others: &'a [(Origin, Point)],
+    /// What a search has found.
+    pub find: &'a Find,
+}
+
 impl Points {
-    /// Collects the points for a model.
-    pub fn of(state: &State, model: &Model, judged: &Judgement) -> Self {
+    /// Collects the points of the chart.
+    pub fn of(input: &PointsInput<'_>) -> Self {
+        let PointsInput {
+            model,
+            target,
+            config,
+            placement,
+            judged,
+            kept: all_kept,
+            others,
+            find,
+        } = *input;
         let mut points = Self {
             chart: Chart {
-                title: format!("{} on {}", model.name, state.target),
+                title: format!("{} on {}", model.name, target),
                 points: Vec::new(),
             },
             origins: Vec::new(),
-            front: state.front_points(),
+            front: find.front_points(config.dla_core),
         };
         points.add(
             Origin::Current,
@@ -52,21 +84,20 @@ impl Points {
                 fps: judged.estimate.fps.clone(),
                 mark: Mark::Estimated,
                 dla_mac_share: judged.summary.dla_mac_share,
-                precision: state.config.precision,
-                batch: state.config.batch,
+                precision: config.precision,
+                batch: config.batch,
                 deployment: None,
                 current: true,
                 load: None,
             },
         );
-        for kept in &state.kept {
+        for kept in all_kept {
             points.add(Origin::Kept(kept.id), kept_point(kept));
         }
-        for (origin, point) in state.deployment_points() {
-            points.add(origin, point);
+        for point in find.deployment_points(config.dla_core) {
+            points.add(Origin::Found, point);
         }
-        let (config, placement) = (&state.config, state.doc.placement());
-        for (origin, point) in &state.others {
+        for (origin, point) in others {
             let mut point = point.clone();
             let load = point.load.as_ref();
             let same = |(p, c): &(_, _)| p == placement && c == config;
@@ -75,7 +106,7 @@ impl Points {
                     point.current = true;
                     point.label = "this placement, measured".into();
                 } else if let Some((p, c)) = load
-                    && let Some(kept) = state.kept.iter().find(|k| same_as(k, p, c))
+                    && let Some(kept) = all_kept.iter().find(|k| same_as(k, p, c))
                 {
                     point.label = format!("{}, measured", kept.kept.name);
                 }

@@ -3,7 +3,7 @@
 use crate::model::{Model, OpId};
 use crate::placement::Device;
 
-use crate::gui::background::judge::{Ground, Judgement};
+use crate::gui::data::judgement::{Ground, Judgement};
 
 /// A stretch of GPU ops, or one DLA subgraph.
 #[derive(Clone, Debug, PartialEq)]

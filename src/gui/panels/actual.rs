@@ -7,13 +7,14 @@ use crate::model::OpId;
 use crate::placement::Device;
 
 use super::super::command::Command;
-use super::super::state::{Open, State};
-use super::reasons::{facts, note, section};
-use crate::gui::actions::runs::when;
+use super::super::state::State;
 use crate::gui::data::actual::{Actual, Spent};
+use crate::gui::data::open::Open;
+use crate::gui::data::runs::when;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets;
+use crate::gui::ui::widgets::{facts, note, section};
 
 /// Ops named in a list.
 const MOST_NAMED: usize = 8;
@@ -98,7 +99,7 @@ fn silent(ui: &mut Ui, open: &Open, actual: &Actual, t: &Tokens, out: &mut Vec<C
 fn links(ui: &mut Ui, open: &Open, ops: &[OpId], out: &mut Vec<Command>) {
     for op in ops.iter().take(MOST_NAMED) {
         let name = &open.model.op(*op).name;
-        if ui.link(super::top::short(name, 40)).clicked() {
+        if ui.link(widgets::short(name, 40)).clicked() {
             out.push(Command::SelectOps(vec![*op]));
         }
     }

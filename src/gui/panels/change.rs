@@ -11,12 +11,12 @@ use crate::placement::Device;
 
 use super::super::command::Command;
 use super::super::state::State;
-use super::reasons::section;
-use crate::gui::background::judge::{Judgement, WhatIf};
-use crate::gui::data::tree_view::Node;
+use crate::gui::data::judgement::{Judgement, WhatIf};
+use crate::gui::data::tree_index::Node;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets;
+use crate::gui::ui::widgets::section;
 
 /// Cost on either device, with bands where it is one op's.
 pub fn costs(ui: &mut Ui, state: &State, ops: &[OpId], t: &Tokens) {

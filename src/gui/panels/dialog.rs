@@ -153,7 +153,7 @@ fn named(response: &egui::Response, label: &str, text: &str) {
 fn inputs(
     ui: &mut Ui,
     path: &std::path::Path,
-    fields: &mut [(crate::gui::dialog::InputField, usize)],
+    fields: &mut [(crate::gui::data::open::InputField, usize)],
     out: &mut Vec<Command>,
 ) {
     let t = Tokens::of(ui);
@@ -267,7 +267,8 @@ fn shortcuts(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     ui.set_width(420.0);
     title(ui, "Keyboard shortcuts");
-    let mut rows: Vec<(String, String)> = Command::listed(state)
+    let mut rows: Vec<(String, String)> = state
+        .listed()
         .into_iter()
         .chain([Command::Palette, Command::Escape])
         .filter_map(|c| {

@@ -5,51 +5,10 @@ use std::borrow::Cow;
 use crate::model::{Model, ModuleId, OpId, Shape};
 use crate::placement::Device;
 
-use crate::gui::data::tree_view::{Chip, Node, Row, Said};
-use crate::gui::state::{Open, State};
-
-/// A reason in the window's words: where the command line takes `--input`, the window has a
-/// dialog. Options of other programs stay as they are.
-pub fn in_window(text: &str) -> String {
-    const DIALOG: &str = "with “Input dims…” in the model menu";
-    let mut rest = text;
-    let mut said = String::new();
-    while let Some(at) = rest.find("--input") {
-        let (before, after) = rest.split_at(at);
-        let after = &after["--input".len()..];
-        let value = after.strip_prefix(' ').map(|v| {
-            let end = v.find([' ', ')', '`', ';', '\n']).unwrap_or(v.len());
-            v.split_at(end)
-        });
-        if let Some(start) = before.strip_suffix("give them: ")
-            && let Some((_, tail)) = value
-        {
-            said.extend([start, "give them ", DIALOG]);
-            rest = tail;
-        } else if let Some(start) = before.strip_suffix("give them (")
-            && let Some((_, tail)) = value
-        {
-            said.extend([start, "give them ", DIALOG]);
-            rest = tail.strip_prefix(')').unwrap_or(tail);
-        } else if let Some(start) = before.strip_suffix("Give dims like `")
-            && let Some((value, tail)) = value
-        {
-            let dims = value.rsplit('=').next().unwrap_or(value);
-            said.extend([start, "Give dims like ", dims]);
-            rest = tail.strip_prefix('`').unwrap_or(tail);
-        } else if let Some(start) = before.strip_suffix("(`")
-            && let Some(tail) = after.strip_prefix("`)")
-        {
-            said.extend([start, DIALOG]);
-            rest = tail;
-        } else {
-            said += before;
-            said += "--input";
-            rest = after;
-        }
-    }
-    said + rest
-}
+use crate::gui::data::open::Open;
+use crate::gui::data::tree_index::Node;
+use crate::gui::data::tree_view::{Chip, Row, Said};
+use crate::gui::state::State;
 
 /// What a row is called, what stands behind it in small print, and whether it is a self op.
 pub fn name_and_class(model: &Model, node: Node) -> (Cow<'_, str>, Cow<'_, str>, bool) {
@@ -173,7 +132,7 @@ pub fn op_shapes(model: &Model, op: OpId) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
-    use super::in_window;
+    use crate::gui::message::in_window;
 
     #[test]
     fn reasons_speak_of_the_dialog() {

@@ -7,16 +7,19 @@ use crate::model::OpId;
 use crate::placement::{Assigned, Device};
 
 use super::super::command::Command;
-use super::super::state::{Open, State};
+use super::super::state::State;
 use super::actual;
 use super::change::{costs, what_if};
-use super::reasons::{facts, lints, note, section, why};
-use crate::gui::background::judge::Judgement;
-use crate::gui::data::tree_view::{Node, Said};
+use super::reasons::{lints, why};
+use crate::gui::data::judgement::Judgement;
+use crate::gui::data::open::Open;
+use crate::gui::data::tree_index::Node;
+use crate::gui::data::tree_view::Said;
 use crate::gui::panels::explain;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets;
+use crate::gui::ui::widgets::{facts, note, section};
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {

@@ -3,6 +3,7 @@
 mod actual;
 mod change;
 pub mod chart;
+pub mod controls;
 pub mod dialog;
 pub mod explain;
 pub mod inspector;

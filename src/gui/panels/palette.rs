@@ -6,7 +6,8 @@ use egui::{
 };
 
 use super::super::command::Command;
-use super::super::state::{Palette, State};
+use super::super::state::State;
+use crate::gui::data::looks::Palette;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets;
@@ -24,9 +25,10 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
     let Some(mut palette) = state.palette.take() else {
         return;
     };
-    let commands: Vec<Command> = Command::listed(state)
+    let commands: Vec<Command> = state
+        .listed()
         .into_iter()
-        .filter(|c| matches(&c.label(state), &palette.query))
+        .filter(|c| matches(&state.label(c), &palette.query))
         .collect();
     let mut close = false;
     let last = commands.len().saturating_sub(1);
@@ -52,7 +54,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
         });
     if enter
         && let Some(command) = commands.get(palette.chosen)
-        && command.unavailable(state).is_none()
+        && state.unavailable(command).is_none()
     {
         out.push(command.clone());
         close = true;
@@ -102,7 +104,7 @@ fn draw(
     let list = list.show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         for (i, command) in commands.iter().enumerate() {
-            let why = command.unavailable(state);
+            let why = state.unavailable(command);
             let (rect, response) =
                 ui.allocate_exact_size(Vec2::new(ui.available_width(), ROW), Sense::click());
             let chosen = i == palette.chosen;
@@ -115,7 +117,7 @@ fn draw(
             }
             let inner = rect.shrink2(Vec2::new(9.0, 0.0));
             let color = if why.is_some() { t.faint } else { t.text };
-            let text = command.label(state);
+            let text = state.label(command);
             let right = match (&why, command.shortcut()) {
                 (Some(why), _) => why.clone(),
                 (None, Some(keys)) => ui.ctx().format_shortcut(&keys),

@@ -1,40 +1,22 @@
 //! Parts of the inspector: why ops fall back, and hazards of the plan.
 
-use egui::{Color32, CornerRadius, Frame, Grid, Label, Margin, RichText, Sense, Stroke, Ui, Vec2};
+use egui::{Color32, Label, RichText, Ui};
 
 use crate::model::OpId;
 use crate::plan::{Fallback, Lint, Severity};
 use crate::platform::dla_rules::{Refusal, Verdict};
 
 use super::super::command::Command;
-use super::super::state::{Open, State};
-use crate::gui::background::judge::Judgement;
-use crate::gui::panels::explain::in_window;
+use super::super::state::State;
+use crate::gui::data::judgement::Judgement;
+use crate::gui::data::open::Open;
+use crate::gui::message::in_window;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-
-/// A quiet heading with a line under it.
-pub fn section(ui: &mut Ui, text: &str, t: &Tokens) {
-    ui.add_space(12.0);
-    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
-    let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 1.0), Sense::hover());
-    ui.painter().rect_filled(rect, CornerRadius::ZERO, t.line);
-    ui.add_space(2.0);
-}
-
-/// Names and values in two columns.
-pub fn facts(ui: &mut Ui, id: &str, t: &Tokens, rows: &[(&str, String)]) {
-    Grid::new(id)
-        .num_columns(2)
-        .spacing([12.0, 3.0])
-        .show(ui, |ui| {
-            for (name, value) in rows {
-                ui.label(RichText::new(*name).color(t.dim));
-                ui.add(Label::new(value.as_str()).wrap().selectable(true));
-                ui.end_row();
-            }
-        });
-}
+use crate::gui::ui::widgets::card;
+use crate::gui::ui::widgets::facts;
+use crate::gui::ui::widgets::note;
+use crate::gui::ui::widgets::section;
 
 /// Why ops fall back, or would if they were asked onto the DLA.
 pub fn why(
@@ -143,33 +125,6 @@ fn refusal_card(
     });
 }
 
-fn card(ui: &mut Ui, fill: Color32, edge: Color32, content: impl FnOnce(&mut Ui)) {
-    ui.add_space(4.0);
-    Frame::new()
-        .fill(fill)
-        .stroke(Stroke::new(1.0, edge.gamma_multiply(0.6)))
-        .corner_radius(CornerRadius::same(6))
-        .inner_margin(Margin::symmetric(9, 7))
-        .show(ui, |ui| {
-            ui.set_width(ui.available_width());
-            content(ui);
-        });
-}
-
-/// A card with a title and a text, a paragraph a line.
-pub fn note(ui: &mut Ui, fill: Color32, edge: Color32, title: &str, text: &str, t: &Tokens) {
-    card(ui, fill, edge, |ui| {
-        ui.add(Label::new(RichText::new(title).font(theme::strong()).color(t.strong)).wrap());
-        for paragraph in text.lines() {
-            ui.add(
-                Label::new(RichText::new(paragraph).color(t.text))
-                    .wrap()
-                    .selectable(true),
-            );
-        }
-    });
-}
-
 /// Hazards, each with its mitigation.
 pub fn lints(ui: &mut Ui, open: &Open, lints: &[Lint], t: &Tokens, out: &mut Vec<Command>) {
     if lints.is_empty() {
@@ -193,7 +148,7 @@ pub fn lints(ui: &mut Ui, open: &Open, lints: &[Lint], t: &Tokens, out: &mut Vec
             );
             if let Some(op) = lint.op {
                 let name = open.model.op(op).name.to_string();
-                if ui.link(super::top::short(&name, 40)).clicked() {
+                if ui.link(crate::gui::ui::widgets::short(&name, 40)).clicked() {
                     out.push(Command::SelectOps(vec![op]));
                 }
             }

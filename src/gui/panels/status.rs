@@ -4,7 +4,7 @@ use egui::{ProgressBar, RichText, Role, Sense, Spinner, Ui, WidgetInfo};
 
 use super::super::command::Command;
 use super::super::state::State;
-use crate::gui::actions::measure::Machine;
+use crate::gui::data::measuring::Machine;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
 
@@ -128,7 +128,7 @@ fn jobs(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         ui.add(Spinner::new().size(12.0).color(t.accent));
     }
     if let Some(c) = state.find.confirming.as_ref().filter(|_| !state.find.open) {
-        crate::gui::panels::search::confirm_progress(ui, c, t, out);
+        crate::gui::panels::search::confirm::confirm_progress(ui, c, t, out);
     }
     for job in state.jobs.running().iter().filter(|j| j.visible) {
         let age = job.started.elapsed();

@@ -7,12 +7,16 @@ use crate::placement::{Device, EngineConfig, Precision};
 use crate::platform::boards;
 
 use super::super::command::Command;
-use super::super::state::{State, ThemeChoice};
+use super::super::state::State;
 use crate::export::Format;
+use crate::gui::data::looks::ThemeChoice;
+use crate::gui::panels::controls::command_button;
+use crate::gui::panels::controls::hover_text;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets;
 use crate::gui::ui::widgets::Icon;
+use crate::gui::ui::widgets::short;
 
 /// Below this width the bar leaves out what the More menu has too, and abbreviates.
 const COMPACT: f32 = 1320.0;
@@ -147,7 +151,7 @@ fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         ] {
             menu_item(ui, state, command, out);
         }
-        let bundled = super::super::bundled_models();
+        let bundled = crate::gui::data::open::bundled_models();
         if !bundled.is_empty() {
             ui.separator();
             ui.label(RichText::new("Bundled").font(theme::small()).color(t.dim));
@@ -162,7 +166,7 @@ fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
             ui.separator();
             ui.label(RichText::new("Recent").font(theme::small()).color(t.dim));
             for path in &state.recent {
-                let text = crate::gui::actions::open::file_name(path);
+                let text = crate::gui::data::open::file_name(path);
                 if ui
                     .button(short(&text, 40))
                     .on_hover_text(path.display().to_string())
@@ -254,7 +258,7 @@ fn machines(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     for host in [None].into_iter().chain(elsewhere) {
         let text = host.map_or("this machine".into(), Host::to_string);
         let command = Command::MeasureOn(host.cloned());
-        let free = command.unavailable(state).is_none();
+        let free = state.unavailable(&command).is_none();
         ui.add_enabled_ui(free, |ui| {
             ui.horizontal(|ui| {
                 let chosen = measuring.host.as_ref() == host;
@@ -272,7 +276,7 @@ fn machines(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
 }
 
 fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
-    let config = &state.config;
+    let config = state.config();
     choice(
         ui,
         "Precision",
@@ -370,28 +374,10 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     });
 }
 
-pub fn command_button(
-    ui: &mut Ui,
-    state: &State,
-    text: &str,
-    command: Command,
-    out: &mut Vec<Command>,
-) {
-    let why = command.unavailable(state);
-    let response = ui.add_enabled(why.is_none(), Button::new(text));
-    let hover = hover_text(ui, &command);
-    let response = response
-        .on_hover_text(hover)
-        .on_disabled_hover_text(why.unwrap_or_default());
-    if response.clicked() {
-        out.push(command);
-    }
-}
-
 /// Stays pressed while its panel is open.
 fn find_button(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let command = Command::FindBest;
-    let why = command.unavailable(state);
+    let why = state.unavailable(&command);
     let open = state.find.open;
     let mut button = Button::new(command.text());
     if open {
@@ -411,7 +397,7 @@ fn find_button(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
 }
 
 fn profile_button(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
-    let why = Command::Profile.unavailable(state);
+    let why = state.unavailable(&Command::Profile);
     let response = ui.add_enabled(why.is_none(), Button::new("Profile"));
     let keys = Command::Profile
         .shortcut()
@@ -426,18 +412,6 @@ fn profile_button(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     }
 }
 
-fn hover_text(ui: &Ui, command: &Command) -> String {
-    let keys = command
-        .shortcut()
-        .map(|s| format!("   {}", ui.ctx().format_shortcut(&s)))
-        .unwrap_or_default();
-    let text = match command.tooltip() {
-        "" => command.text(),
-        tip => tip.to_owned(),
-    };
-    format!("{text}{keys}")
-}
-
 fn icon(
     ui: &mut Ui,
     state: &State,
@@ -446,10 +420,10 @@ fn icon(
     what: Option<&str>,
     out: &mut Vec<Command>,
 ) {
-    let enabled = command.unavailable(state).is_none();
+    let enabled = state.unavailable(&command).is_none();
     let hover = match what {
         Some(what) => format!("{}: {what}", hover_text(ui, &command)),
-        None => command.unavailable(state).unwrap_or_default(),
+        None => state.unavailable(&command).unwrap_or_default(),
     };
     if widgets::icon_button(ui, icon, &command.text(), &hover, enabled).clicked() {
         out.push(command);
@@ -458,7 +432,7 @@ fn icon(
 
 /// A line of a menu with its keys; disabled with the reason where it cannot be done.
 pub fn menu_item(ui: &mut Ui, state: &State, command: Command, out: &mut Vec<Command>) {
-    let why = command.unavailable(state);
+    let why = state.unavailable(&command);
     let mut button = Button::new(command.text());
     if let Some(keys) = command.shortcut() {
         button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
@@ -522,15 +496,4 @@ fn more_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         ui.separator();
         menu_item(ui, state, Command::Quit, out);
     });
-}
-
-/// Cut in the middle, where long names differ least.
-pub fn short(text: &str, most: usize) -> String {
-    let count = text.chars().count();
-    if count <= most {
-        return text.to_owned();
-    }
-    let head: String = text.chars().take(most / 2).collect();
-    let tail: String = text.chars().skip(count - (most - most / 2 - 1)).collect();
-    format!("{head}…{tail}")
 }

@@ -11,11 +11,13 @@ use crate::model::Model;
 use crate::placement::Device;
 
 use super::super::command::{Command, Pick};
-use super::super::state::{Open, State};
+use super::super::state::State;
 use super::actual::{self, RowMark};
 use crate::gui::data::actual::{Actual, Spent};
 use crate::gui::data::filter::Property;
-use crate::gui::data::tree_view::{Chip, Node, Row, Said};
+use crate::gui::data::open::Open;
+use crate::gui::data::tree_index::Node;
+use crate::gui::data::tree_view::{Chip, Row, Said};
 use crate::gui::panels::explain;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::{INDENT, PAD, ROW, Tokens};

@@ -14,6 +14,13 @@ use crate::gui::data::tree_view::{Chip, Said};
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 
+use egui::RichText;
+
+use egui::Frame;
+use egui::Grid;
+use egui::Label;
+use egui::Margin;
+
 /// Lays one line out, cut with an ellipsis where it is too long.
 pub fn line(
     painter: &Painter,
@@ -339,11 +346,7 @@ pub fn icon_button(ui: &mut Ui, icon: Icon, label: &str, hover: &str, enabled: b
 pub fn heading(ui: &mut Ui, text: &str) {
     let t = Tokens::of(ui);
     ui.add_space(2.0);
-    ui.label(
-        egui::RichText::new(text)
-            .font(theme::strong())
-            .color(t.strong),
-    );
+    ui.label(RichText::new(text).font(theme::strong()).color(t.strong));
 }
 
 /// A filled pill with small text, as wide as its text.
@@ -360,4 +363,65 @@ pub fn pill(ui: &mut Ui, text: &str, fill: Color32, color: Color32) -> Response 
         color,
     );
     response
+}
+
+/// Cut in the middle, where long names differ least.
+pub fn short(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(most / 2).collect();
+    let tail: String = text.chars().skip(count - (most - most / 2 - 1)).collect();
+    format!("{head}…{tail}")
+}
+
+/// A quiet heading with a line under it.
+pub fn section(ui: &mut Ui, text: &str, t: &Tokens) {
+    ui.add_space(12.0);
+    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+    let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 1.0), Sense::hover());
+    ui.painter().rect_filled(rect, CornerRadius::ZERO, t.line);
+    ui.add_space(2.0);
+}
+
+/// Names and values in two columns.
+pub fn facts(ui: &mut Ui, id: &str, t: &Tokens, rows: &[(&str, String)]) {
+    Grid::new(id)
+        .num_columns(2)
+        .spacing([12.0, 3.0])
+        .show(ui, |ui| {
+            for (name, value) in rows {
+                ui.label(RichText::new(*name).color(t.dim));
+                ui.add(Label::new(value.as_str()).wrap().selectable(true));
+                ui.end_row();
+            }
+        });
+}
+
+pub(crate) fn card(ui: &mut Ui, fill: Color32, edge: Color32, content: impl FnOnce(&mut Ui)) {
+    ui.add_space(4.0);
+    Frame::new()
+        .fill(fill)
+        .stroke(Stroke::new(1.0, edge.gamma_multiply(0.6)))
+        .corner_radius(CornerRadius::same(6))
+        .inner_margin(Margin::symmetric(9, 7))
+        .show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            content(ui);
+        });
+}
+
+/// A card with a title and a text, a paragraph a line.
+pub fn note(ui: &mut Ui, fill: Color32, edge: Color32, title: &str, text: &str, t: &Tokens) {
+    card(ui, fill, edge, |ui| {
+        ui.add(Label::new(RichText::new(title).font(theme::strong()).color(t.strong)).wrap());
+        for paragraph in text.lines() {
+            ui.add(
+                Label::new(RichText::new(paragraph).color(t.text))
+                    .wrap()
+                    .selectable(true),
+            );
+        }
+    });
 }

@@ -1,0 +1,239 @@
+//! Which commands there are now, and why one cannot be done.
+
+use crate::chart::View;
+use crate::export::Format;
+use crate::placement::{Device, Precision};
+
+use crate::gui::command::{Act, Command};
+use crate::gui::data::looks::ThemeChoice;
+use crate::gui::data::open::open_inputs;
+use crate::gui::data::search::GoalKind;
+use crate::gui::state::State;
+
+impl State {
+    /// A command's text, naming what only the state knows, for lists without anything around.
+    pub fn label(&self, command: &Command) -> String {
+        let name = |id: &i64| {
+            let kept = self.kept.iter().find(|k| k.id == *id);
+            kept.map_or_else(String::new, |k| k.kept.name.clone())
+        };
+        match command {
+            Command::AskRename(id) => format!("Rename kept placement {}…", name(id)),
+            Command::DeleteKept(id) => format!("Delete kept placement {}", name(id)),
+            _ => command.text(),
+        }
+    }
+
+    /// Every command the palette lists, in the order of use.
+    pub fn listed(&self) -> Vec<Command> {
+        let mut all = vec![
+            Command::OpenModel,
+            Command::OpenPlacement,
+            Command::AskInputs,
+            Command::Undo,
+            Command::Redo,
+            Command::Assign(Device::Gpu),
+            Command::Assign(Device::Dla),
+            Command::Inherit,
+            Command::CycleSelection,
+            Command::All(Device::Gpu),
+            Command::All(Device::Dla),
+            Command::Default(Device::Gpu),
+            Command::Default(Device::Dla),
+            Command::Keep,
+            Command::Profile,
+            Command::CancelProfile,
+            Command::ShowRuns,
+            Command::ExportRuns,
+            Command::Learn(true),
+            Command::Learn(false),
+            Command::Runs(Act::Delete),
+        ];
+        all.extend(Format::ALL.map(Command::Export));
+        all.extend(
+            Format::ALL
+                .iter()
+                .filter(|k| k.is_text())
+                .map(|k| Command::CopyExport(*k)),
+        );
+        all.push(Command::FindBest);
+        all.extend(GoalKind::ALL.map(Command::FindGoal));
+        all.extend([
+            Command::FindAgain,
+            Command::FindStop,
+            Command::ConfirmFound,
+            Command::CancelConfirm,
+            Command::Pin(Some(Device::Gpu)),
+            Command::Pin(Some(Device::Dla)),
+            Command::Pin(None),
+        ]);
+        all.extend([
+            Command::FocusFilter,
+            Command::Filter("is:fallback".into()),
+            Command::Filter("is:dla".into()),
+            Command::Filter("is:explicit".into()),
+            Command::Filter(String::new()),
+            Command::SelectAll,
+            Command::Escape,
+            Command::ExpandAll,
+            Command::CollapseAll,
+        ]);
+        all.extend([Command::AskCalibration, Command::Calibration(None)]);
+        all.extend([
+            Command::TargetHere,
+            Command::AskMeasureOn,
+            Command::MeasureOn(None),
+        ]);
+        let hosts = || self.measuring.hosts.iter().cloned();
+        all.extend(hosts().map(|h| Command::MeasureOn(Some(h))));
+        all.extend(hosts().map(Command::ForgetHost));
+        all.extend(
+            crate::platform::boards()
+                .iter()
+                .map(|b| Command::Board(b.id)),
+        );
+        all.extend(
+            self.target
+                .board
+                .modes
+                .iter()
+                .map(|m| Command::Mode(m.name)),
+        );
+        all.extend(
+            self.target
+                .board
+                .tensorrt
+                .iter()
+                .map(|t| Command::TensorRt(*t)),
+        );
+        all.extend(Precision::ALL.map(Command::Precision));
+        all.extend((0..self.dla_cores()).map(Command::Core));
+        all.extend([Command::GpuFallback(true), Command::GpuFallback(false)]);
+        all.extend(View::ALL.map(Command::Chart));
+        all.extend(ThemeChoice::ALL.map(Command::Theme));
+        all.extend(self.kept.iter().map(|k| Command::AskRename(k.id)));
+        all.extend(self.kept.iter().map(|k| Command::DeleteKept(k.id)));
+        all.extend([
+            Command::ToggleInspector,
+            Command::Messages,
+            Command::Shortcuts,
+            Command::Quit,
+        ]);
+        all.extend(
+            self.openable()
+                .into_iter()
+                .map(|(_, path)| Command::OpenPath(path)),
+        );
+        all
+    }
+
+    /// Why a command cannot be done now, if so.
+    pub fn unavailable(&self, command: &Command) -> Option<String> {
+        let need = |ok: bool, why: &str| (!ok).then(|| why.to_owned());
+        match command {
+            Command::Undo => need(self.doc.undo_label().is_some(), "Nothing to undo"),
+            Command::Redo => need(self.doc.redo_label().is_some(), "Nothing to redo"),
+            Command::Assign(_) | Command::Inherit | Command::CycleSelection | Command::Pin(_) => {
+                need(
+                    !self.selection.nodes.is_empty(),
+                    "Select a module or op first",
+                )
+            }
+            Command::Core(_) => need(self.dla_cores() > 0, "This target has no DLA"),
+            Command::FindAgain => need(self.find.open, "Open Find best first"),
+            Command::ConfirmFound => self.no_confirm(),
+            Command::CancelConfirm => {
+                need(self.find.confirming.is_some(), "Nothing is being confirmed")
+            }
+            Command::FindStop => need(self.find.searching(), "No search is under way"),
+            Command::Keep
+            | Command::KeepAs(_)
+            | Command::OpenPlacement
+            | Command::AskCalibration
+            | Command::FindBest
+            | Command::FindGoal(_) => need(self.open.is_some(), "Open a model first"),
+            Command::AskInputs => {
+                let open = self.open.as_ref();
+                need(
+                    open.is_some_and(|o| !open_inputs(&o.model, false).is_empty()),
+                    "The file fixes all dims of its inputs",
+                )
+            }
+            Command::Profile => self.no_profile(),
+            Command::CancelProfile => {
+                let active = self.measuring.active.as_ref();
+                need(active.is_some_and(|a| !a.cancelled), "Nothing is measured")
+            }
+            Command::ExportRuns | Command::ExportRunsTo(_) => need(
+                self.runs.total() > 0,
+                "Nothing was measured of this model yet",
+            ),
+            Command::TargetHere => need(
+                self.here().is_some(),
+                "The machine that measures is no Jetson that dlaplan knows",
+            ),
+            Command::AskMeasureOn | Command::MeasureOn(_) | Command::ForgetHost(_) => need(
+                self.measuring.active.is_none() && self.find.confirming.is_none(),
+                "A measurement is under way",
+            ),
+            Command::Runs(Act::Delete) => need(!self.runs.chosen.is_empty(), "Choose a run first"),
+            Command::Export(kind) | Command::CopyExport(kind) => self.export_unavailable(*kind),
+            // These can always be done; a new command is sorted in above or here.
+            Command::OpenModel
+            | Command::OpenPath(_)
+            | Command::SetInputs(..)
+            | Command::ExportTo(..)
+            | Command::Cycle(_)
+            | Command::AssignNode(..)
+            | Command::InheritNode(_)
+            | Command::All(_)
+            | Command::Default(_)
+            | Command::Select(..)
+            | Command::SelectOps(_)
+            | Command::Move(..)
+            | Command::SelectAll
+            | Command::Escape
+            | Command::Toggle(_)
+            | Command::ToggleDeep(_)
+            | Command::ExpandAll
+            | Command::CollapseAll
+            | Command::Filter(_)
+            | Command::FocusFilter
+            | Command::Board(_)
+            | Command::Mode(_)
+            | Command::TensorRt(_)
+            | Command::Calibration(_)
+            | Command::Precision(_)
+            | Command::Batch(_)
+            | Command::GpuFallback(_)
+            | Command::Load(..)
+            | Command::AskRename(_)
+            | Command::RenameKept(..)
+            | Command::DeleteKept(_)
+            | Command::RestoreKept(_)
+            | Command::Chart(_)
+            | Command::FindForm(_)
+            | Command::PinNode(..)
+            | Command::ShowRuns
+            | Command::Learn(_)
+            | Command::Runs(
+                Act::Filter(_)
+                | Act::Sort(_)
+                | Act::Pick(_)
+                | Act::Compare(_)
+                | Act::Show(_)
+                | Act::Clear
+                | Act::Restore(_),
+            )
+            | Command::Palette
+            | Command::Theme(_)
+            | Command::Messages
+            | Command::Shortcuts
+            | Command::Dismiss(_)
+            | Command::CloseDialog
+            | Command::CancelJob(_)
+            | Command::ToggleInspector
+            | Command::Quit => None,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What the placement on screen means and costs.
+
+use crate::estimate::Estimate;
+use crate::figure::Figure;
+use crate::model::OpId;
+use crate::placement::Device;
+use crate::placement::Resolved;
+use crate::plan::Fallback;
+use crate::plan::Plan;
+use crate::plan::Summary;
+use crate::platform::dla_rules::Verdict;
+
+/// What no placement changes: the rules' word and the cost of every op.
+#[derive(Debug)]
+pub struct Ground {
+    /// Per op, what the DLA rules say.
+    pub verdicts: Vec<Verdict>,
+    /// Per op, ms on the GPU.
+    pub gpu_ms: Vec<Figure>,
+    /// Per op, ms on the DLA.
+    pub dla_ms: Vec<Figure>,
+    /// Why no op at all may run on a DLA, if so.
+    pub engine_refusal: Option<Fallback>,
+}
+
+impl Ground {
+    /// ms of an op on a device.
+    pub fn op_ms(&self, op: OpId, device: Device) -> &Figure {
+        match device {
+            Device::Gpu => &self.gpu_ms[op.index()],
+            Device::Dla => &self.dla_ms[op.index()],
+        }
+    }
+}
+
+/// What one placement means.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The revision of the state it was asked for.
+    pub revision: u64,
+    /// Who said what, per module and op.
+    pub resolved: Resolved,
+    /// The plan.
+    pub plan: Plan,
+    /// How fast it should be.
+    pub estimate: Estimate,
+    /// The counts for the status line.
+    pub summary: Summary,
+}
+
+/// The figures of a placement that is only considered.
+#[derive(Clone, Debug)]
+pub struct WhatIf {
+    /// Images per second.
+    pub fps: Figure,
+    /// Ops that would fall back.
+    pub fallbacks: usize,
+    /// DLA subgraphs.
+    pub subgraphs: usize,
+    /// Share of the multiply-accumulates on the DLA.
+    pub dla_mac_share: Option<f64>,
+}

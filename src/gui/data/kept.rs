@@ -1,0 +1,68 @@
+//! Kept placements: the history they are in, and its changes.
+
+use crate::chart::Point;
+use crate::gui::data::points::Origin;
+use crate::history;
+use crate::history::HistoryError;
+use crate::history::Kept;
+use crate::history::NewKept;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// The history, opened by the first job that needs it.
+#[derive(Clone)]
+pub struct History {
+    path: PathBuf,
+    store: Arc<Mutex<Option<history::Store>>>,
+}
+
+impl History {
+    /// The history of a data folder.
+    pub fn of(data_dir: &Path) -> Self {
+        Self {
+            path: data_dir.join("history.sqlite"),
+            store: Arc::default(),
+        }
+    }
+
+    /// Does something with it, one caller at a time.
+    pub(crate) fn with<T>(
+        &self,
+        work: impl FnOnce(&mut history::Store) -> Result<T, HistoryError>,
+    ) -> Result<T, HistoryError> {
+        let mut guard = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_none() {
+            *guard = Some(history::Store::open(&self.path)?);
+        }
+        match guard.as_mut() {
+            Some(store) => work(store),
+            None => unreachable!("opened above"),
+        }
+    }
+}
+
+/// One change of the history.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// None; only list what is there.
+    List,
+    /// Keep.
+    Keep(Box<NewKept>),
+    /// Keep again under another name, in place of the old one.
+    Rename(i64, Box<NewKept>),
+    /// Delete, with the name for the message.
+    Delete(i64, String),
+    /// Bring a deleted one back.
+    Restore(i64),
+}
+
+/// What a change left behind.
+pub struct Listing {
+    /// Kept placements of the model, oldest first.
+    pub kept: Vec<Kept>,
+    /// Published figures and the user's own runs, as points of the chart.
+    pub others: Vec<(Origin, Point)>,
+}

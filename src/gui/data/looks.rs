@@ -1,0 +1,38 @@
+//! Appearance, and the palette's own state.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+/// Which appearance the user chose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub enum ThemeChoice {
+    System,
+    #[default]
+    Dark,
+    Light,
+}
+
+impl ThemeChoice {
+    /// In menu order.
+    pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::System];
+
+    /// For menus.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::System => "as the desktop",
+            Self::Dark => "dark",
+            Self::Light => "light",
+        }
+    }
+}
+
+/// The palette's own state.
+#[derive(Clone, Debug, Default)]
+pub struct Palette {
+    /// As typed.
+    pub query: String,
+    /// Which line is chosen.
+    pub chosen: usize,
+}

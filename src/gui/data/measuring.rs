@@ -1,0 +1,249 @@
+//! Measuring as values: the worker, its machine, the run under way.
+
+use crate::engine::Environment;
+use crate::engine::LogRing;
+use crate::engine::Stage;
+use crate::engine::WorkerCommand;
+use crate::engine::client::Limits;
+use crate::engine::median;
+use crate::engine::remote::ssh::Host;
+use crate::history::RunHead;
+use crate::placement::EngineConfig;
+use crate::placement::Placement;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// How a worker is started and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// The program, as a rule this one.
+    pub command: WorkerCommand,
+    /// How long to wait for what.
+    pub limits: Limits,
+}
+
+impl Worker {
+    /// This program; `None` where the system cannot say where it is.
+    pub fn local() -> Option<Self> {
+        Some(Self {
+            command: WorkerCommand::local().ok()?,
+            limits: Limits::default(),
+        })
+    }
+}
+
+/// What the worker said of its machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Machine {
+    /// It has been asked.
+    Asked,
+    /// Engines can be built and measured there.
+    Can(Box<Environment>),
+    /// They cannot, and why.
+    Cannot(String),
+}
+
+/// Where a run under way is.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The stage.
+    pub stage: Stage,
+    /// Share of the stage done, where known.
+    pub fraction: Option<f64>,
+    /// What it is at.
+    pub detail: String,
+    /// The log so far.
+    pub log: LogRing,
+}
+
+/// A run under way.
+pub struct Active {
+    /// The placement and how it is built, in words.
+    pub name: String,
+    /// Since when.
+    pub started: Instant,
+    /// How long such runs took, s.
+    pub expected_s: Option<f64>,
+    /// The user has cancelled it.
+    pub cancelled: bool,
+    pub(crate) progress: Arc<Mutex<Progress>>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Active {
+    /// A look at where it is.
+    pub fn look<T>(&self, at: impl FnOnce(&Progress) -> T) -> T {
+        at(&self.progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Share of the whole run that is probably done, 0-1: by earlier runs' time, else by stages.
+    pub fn fraction(&self) -> f64 {
+        if let Some(expected) = self.expected_s.filter(|s| *s > 0.0) {
+            return (self.started.elapsed().as_secs_f64() / expected).min(0.99);
+        }
+        let (stage, within) = self.look(|p| (p.stage, p.fraction.unwrap_or(0.0)));
+        let at = Stage::ALL.iter().position(|s| *s == stage).unwrap_or(0);
+        (at as f64 + within) / Stage::ALL.len() as f64
+    }
+
+    /// What the status bar says: stage, time, time left.
+    pub fn text(&self) -> String {
+        if self.cancelled {
+            return "Cancelling…".into();
+        }
+        let stage = self.look(|p| {
+            let percent = p
+                .fraction
+                .map_or(String::new(), |f| format!(" {:.0} %", f * 100.0));
+            format!("{}{percent}", p.stage.label())
+        });
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let left = match self.expected_s {
+            Some(expected) if expected > elapsed => {
+                format!(", about {} left", seconds(expected - elapsed))
+            }
+            Some(_) => ", longer than before".into(),
+            None => String::new(),
+        };
+        format!("Profiling: {stage}, {}{left}", seconds(elapsed))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Seconds below two minutes, else minutes.
+pub(crate) fn seconds(s: f64) -> String {
+    if s < 120.0 {
+        format!("{:.0} s", s.ceil())
+    } else {
+        format!("{:.0} min", s / 60.0)
+    }
+}
+
+/// Measuring, in the state.
+pub struct Measuring {
+    pub(crate) local: Option<Worker>,
+    /// The machine that measures; this one where there is none.
+    pub host: Option<Host>,
+    /// Machines used before, newest first.
+    pub hosts: Vec<Host>,
+    /// What can be measured.
+    pub machine: Machine,
+    /// The run under way.
+    pub active: Option<Active>,
+    /// The user waits to hear what the machine is.
+    pub(crate) announce: bool,
+}
+
+impl Measuring {
+    /// Nothing is known of the machine yet.
+    pub fn new(local: Option<Worker>, host: Option<Host>, hosts: Vec<Host>) -> Self {
+        let mut measuring = Self {
+            local,
+            host,
+            hosts,
+            machine: Machine::Asked,
+            active: None,
+            announce: false,
+        };
+        if measuring.worker().is_none() {
+            let why = "the system cannot say where dlaplan's program is";
+            measuring.machine = Machine::Cannot(why.into());
+        }
+        measuring
+    }
+
+    /// What measures.
+    pub fn worker(&self) -> Option<Worker> {
+        match &self.host {
+            Some(host) => Some(Worker {
+                command: host.worker(),
+                limits: Limits::default(),
+            }),
+            None => self.local.clone(),
+        }
+    }
+
+    /// Where that is, in words.
+    pub fn place(&self) -> String {
+        self.host
+            .as_ref()
+            .map_or("this machine".into(), Host::to_string)
+    }
+
+    /// The same at the beginning of a sentence.
+    pub fn place_first(&self) -> String {
+        self.host
+            .as_ref()
+            .map_or("This machine".into(), Host::to_string)
+    }
+
+    /// Why nothing can be measured there, a sentence each; empty where it can or is not known.
+    pub fn why_not(&self) -> Vec<String> {
+        match &self.machine {
+            Machine::Cannot(why) => sentences(why),
+            Machine::Asked | Machine::Can(_) => Vec::new(),
+        }
+    }
+}
+
+/// How long a run will probably take, s: the median of earlier ones, of the same engine if there
+/// are any, else of the same precision and batch, else of any.
+pub(crate) fn expected_s(
+    heads: &[Arc<RunHead>],
+    placement: &Placement,
+    config: &EngineConfig,
+) -> Option<f64> {
+    let typical = |fits: &dyn Fn(&RunHead) -> bool| {
+        let mut times: Vec<f64> = heads
+            .iter()
+            .rev()
+            .filter(|h| h.outcome.is_ok() && h.deployment.is_none() && fits(h))
+            .take(9)
+            .map(|h| h.wall_s)
+            .collect();
+        times.sort_by(f64::total_cmp);
+        median(&times)
+    };
+    typical(&|h| h.placement == *placement && h.config == *config)
+        .or_else(|| {
+            typical(&|h| h.config.precision == config.precision && h.config.batch == config.batch)
+        })
+        .or_else(|| typical(&|_| true))
+}
+
+/// The sentences of a reason, each with a capital where it begins with a plain word.
+pub(crate) fn sentences(why: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for part in why.split(". ").flat_map(str::lines) {
+        let part = part.trim().trim_end_matches('.');
+        let word = part.split(' ').next().unwrap_or_default();
+        let mut rest = part.chars();
+        match rest.next() {
+            // Names of programs and files keep their spelling.
+            Some(first) if word.chars().all(|c| c.is_ascii_lowercase()) && word != "ssh" => {
+                all.push(format!("{}{}", first.to_ascii_uppercase(), rest.as_str()));
+            }
+            Some(_) => all.push(part.to_owned()),
+            None => {}
+        }
+    }
+    all
+}
+
+/// The model's path as the worker finds it: bundled names as they are, files absolute.
+pub(crate) fn worker_path(path: &std::path::Path) -> PathBuf {
+    if path.to_string_lossy().starts_with("bundled:") {
+        return path.to_owned();
+    }
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,234 @@
+//! The chart as bars.
+
+use crate::chart::Group;
+use crate::chart::Mark;
+use crate::chart::Point;
+use crate::chart::View;
+use crate::figure::Figure;
+use crate::figure::short;
+use crate::gui::command::Command;
+use crate::gui::panels::chart::ROW;
+use crate::gui::panels::chart::VALUE;
+use crate::gui::panels::chart::marks::color_of;
+use crate::gui::panels::chart::scatter::finish;
+use crate::gui::state::State;
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::PAD;
+use crate::gui::ui::theme::Tokens;
+use crate::gui::ui::widgets;
+use egui::Align;
+use egui::CornerRadius;
+use egui::Pos2;
+use egui::Rect;
+use egui::RichText;
+use egui::ScrollArea;
+use egui::Sense;
+use egui::Stroke;
+use egui::StrokeKind;
+use egui::Ui;
+use egui::Vec2;
+
+pub(crate) fn bars(
+    ui: &mut Ui,
+    state: &State,
+    groups: &[Group<'_>],
+    view: View,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let top = state.points.chart.max_fps(view);
+    let names = (ui.available_width() * 0.38).clamp(120.0, 260.0);
+    ScrollArea::vertical()
+        .id_salt(("bars", view as u8))
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 0.0;
+            for group in groups {
+                ui.add_space(6.0);
+                ui.horizontal(|ui| {
+                    ui.add_space(PAD);
+                    let text = group.title.to_ascii_uppercase();
+                    let text = if view == View::Bars {
+                        text
+                    } else {
+                        group.title.clone()
+                    };
+                    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+                });
+                for (at, point) in &group.bars {
+                    bar(ui, state, *at, point, names, top, t, out);
+                }
+                if let Some(total) = group.total_fps {
+                    sum_bar(ui, total, names, top, t);
+                }
+            }
+            ui.add_space(8.0);
+            let elsewhere = state.runs.elsewhere(&state.target);
+            if elsewhere > 0 && view == View::Bars {
+                ui.horizontal_wrapped(|ui| {
+                    ui.add_space(PAD);
+                    let plural = if elsewhere == 1 { "" } else { "s" };
+                    let text = format!(
+                        "{elsewhere} run{plural} on other machines or power modes: see Runs"
+                    );
+                    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+                });
+            }
+            if state.kept.is_empty() && view == View::Bars {
+                ui.horizontal_wrapped(|ui| {
+                    ui.add_space(PAD);
+                    let keys = Command::Keep
+                        .shortcut()
+                        .map(|s| ui.ctx().format_shortcut(&s))
+                        .unwrap_or_default();
+                    let text = format!("Keep a placement with {keys} and it stays here to compare");
+                    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+                });
+            }
+        });
+}
+
+/// Where the name, the bar and the figure of a row are.
+pub(crate) fn columns(rect: Rect, names: f32) -> (Rect, Rect) {
+    let name = Rect::from_min_max(
+        rect.left_top() + Vec2::new(PAD + 16.0, 0.0),
+        Pos2::new(rect.left() + PAD + names, rect.bottom()),
+    );
+    let bar = Rect::from_min_max(
+        Pos2::new(name.right() + 10.0, rect.top() + 4.0),
+        Pos2::new(rect.right() - PAD - VALUE, rect.bottom() - 4.0),
+    );
+    (name, bar)
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of one row's drawing context"
+)]
+pub(crate) fn bar(
+    ui: &mut Ui,
+    state: &State,
+    at: usize,
+    point: &Point,
+    names: f32,
+    top: f64,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let size = Vec2::new(ui.available_width(), ROW);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    if !ui.is_rect_visible(rect) {
+        return;
+    }
+    let painter = ui.painter();
+    if response.hovered() && !point.current {
+        painter.rect_filled(rect, CornerRadius::ZERO, t.hover);
+    }
+    let (name, track) = columns(rect, names);
+    let color = color_of(point, t);
+    draw_share(
+        painter,
+        Pos2::new(rect.left() + PAD + 5.0, rect.center().y),
+        point,
+        t,
+    );
+    let (font, ink) = if point.current {
+        (theme::strong(), t.strong)
+    } else {
+        (theme::body(), t.text)
+    };
+    widgets::text_in(painter, name, &point.label, font, ink, Align::Min);
+    let x = |fps: f64| track.left() + track.width() * (fps / top) as f32;
+    if let Some(fps) = point.fps.value() {
+        let body = track.with_max_x(x(fps).max(track.left() + 1.0));
+        let mut end = body.right();
+        if point.mark == Mark::Estimated {
+            painter.rect_filled(body, CornerRadius::same(2), color.gamma_multiply(0.16));
+            let edge = Stroke::new(1.4, color);
+            painter.rect_stroke(body, CornerRadius::same(2), edge, StrokeKind::Inside);
+        } else {
+            painter.rect_filled(body, CornerRadius::same(2), color.gamma_multiply(0.85));
+        }
+        if let Some((low, high)) = point.fps.range().filter(|(l, h)| h > l) {
+            let (a, b, y) = (x(low), x(high), track.center().y);
+            let ink = Stroke::new(1.2, if t.dark { t.text } else { t.dim });
+            painter.hline(a..=b, y, ink);
+            for edge in [a, b] {
+                painter.vline(edge, y - 3.0..=y + 3.0, ink);
+            }
+            end = end.max(b);
+        }
+        let value = Rect::from_min_max(
+            Pos2::new(end + 7.0, rect.top()),
+            Pos2::new(rect.right() - 4.0, rect.bottom()),
+        );
+        let band = match &point.fps {
+            Figure::Estimated(e) => format!(" {}", e.band),
+            Figure::Measured(_) | Figure::None { .. } => String::new(),
+        };
+        let end = widgets::text_in(
+            painter,
+            value,
+            &short(fps),
+            theme::figures(),
+            ink,
+            Align::Min,
+        );
+        let rest = value.with_min_x(end);
+        widgets::text_in(painter, rest, &band, theme::small(), t.faint, Align::Min);
+    } else {
+        let rest = track.with_max_x(rect.right() - 6.0);
+        let text = "no estimate";
+        widgets::text_in(painter, rest, text, theme::small(), t.faint, Align::Min);
+    }
+    finish(response, state, at, point, t, out);
+}
+
+/// How much of the work is on the DLA, as a small pie.
+pub(crate) fn draw_share(painter: &egui::Painter, at: Pos2, point: &Point, t: &Tokens) {
+    let Some(share) = point.dla_mac_share else {
+        painter.circle_stroke(at, 4.0, Stroke::new(1.0, t.faint));
+        return;
+    };
+    painter.circle_filled(at, 4.5, t.gpu);
+    if share >= 0.999 {
+        painter.circle_filled(at, 4.5, t.dla);
+    } else if share > 0.001 {
+        // A mesh: the feathered edges of a polygon would stick out of so small a wedge.
+        let steps = (share * 24.0).ceil().max(2.0) as u32;
+        let mut wedge = egui::Mesh::default();
+        wedge.colored_vertex(at, t.dla);
+        for i in 0..=steps {
+            let turn = share as f32 * i as f32 / steps as f32 - 0.25;
+            let a = std::f32::consts::TAU * turn;
+            wedge.colored_vertex(at + Vec2::new(a.cos(), a.sin()) * 4.5, t.dla);
+            if i > 0 {
+                wedge.add_triangle(0, i, i + 1);
+            }
+        }
+        painter.add(wedge);
+    }
+}
+
+pub(crate) fn sum_bar(ui: &mut Ui, total: f64, names: f32, top: f64, t: &Tokens) {
+    let size = Vec2::new(ui.available_width(), ROW);
+    let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+    let (name, track) = columns(rect, names);
+    let painter = ui.painter();
+    widgets::text_in(painter, name, "together", theme::body(), t.dim, Align::Min);
+    let right = track.left() + track.width() * (total / top) as f32;
+    let body = Rect::from_min_max(
+        Pos2::new(track.left(), track.center().y - 2.5),
+        Pos2::new(right, track.center().y + 2.5),
+    );
+    painter.rect_filled(body, CornerRadius::same(1), t.current);
+    let value = rect.with_min_x(right + 7.0);
+    widgets::text_in(
+        painter,
+        value,
+        &short(total),
+        theme::figures(),
+        t.strong,
+        Align::Min,
+    );
+}

@@ -1,0 +1,311 @@
+//! The chart as a scatter, with the front of a search.
+
+use crate::chart::Chart;
+use crate::chart::Point;
+use crate::chart::View;
+use crate::chart::share_bounds;
+
+use crate::figure::Figure;
+use crate::figure::short;
+use crate::gui::command::Command;
+use crate::gui::data::points::Origin;
+use crate::gui::panels::chart::marks::batch_color;
+use crate::gui::panels::chart::marks::draw_mark;
+
+use crate::gui::panels::chart::marks::found_color;
+
+use crate::gui::panels::chart::marks::color_of;
+
+use crate::gui::panels::chart::marks::front_color;
+use crate::gui::panels::chart::marks::shaped;
+use crate::gui::state::State;
+use crate::gui::ui::theme;
+use crate::gui::ui::theme::PAD;
+use crate::gui::ui::theme::Tokens;
+use egui::Pos2;
+use egui::Rect;
+use egui::Response;
+use egui::RichText;
+use egui::Role;
+use egui::Sense;
+use egui::Stroke;
+use egui::Ui;
+use egui::Vec2;
+use egui::WidgetInfo;
+
+use egui_plot::Line;
+use egui_plot::Plot;
+use egui_plot::PlotPoint;
+use egui_plot::PlotPoints;
+
+use egui_plot::PlotTransform;
+
+/// Name, tooltip, click and menu of a bar or point.
+pub(crate) fn finish(
+    response: Response,
+    state: &State,
+    at: usize,
+    point: &Point,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let value = point.fps.to_string();
+    let kind = state.points.chart.kind(point);
+    response.widget_info(|| {
+        WidgetInfo::labeled(
+            Role::Button,
+            true,
+            format!("{} {kind}: {value}", point.label),
+        )
+    });
+    let load = point
+        .load
+        .as_ref()
+        .filter(|_| !point.current)
+        .map(|(placement, config)| {
+            Command::Load(point.label.clone(), placement.clone(), config.clone())
+        });
+    if response.clicked()
+        && let Some(load) = load.clone()
+    {
+        out.push(load);
+    }
+    if let Some(Origin::Kept(id)) = state.points.origins.get(at) {
+        let id = *id;
+        if response.has_focus() && state.dialog.is_none() && state.palette.is_none() {
+            let ctx = response.ctx.clone();
+            let pressed = |key| ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, key));
+            if pressed(egui::Key::F2) {
+                out.push(Command::AskRename(id));
+            } else if pressed(egui::Key::Delete) {
+                out.push(Command::DeleteKept(id));
+            }
+        }
+        response.context_menu(|ui| {
+            let commands = load
+                .clone()
+                .into_iter()
+                .chain([Command::AskRename(id), Command::DeleteKept(id)]);
+            for command in commands {
+                let keys = match command {
+                    Command::AskRename(_) => "F2",
+                    Command::DeleteKept(_) => "Delete",
+                    _ => "",
+                };
+                let button = egui::Button::new(command.text()).shortcut_text(keys);
+                if ui.add(button).clicked() {
+                    out.push(command);
+                    ui.close();
+                }
+            }
+        });
+    }
+    // Typing goes on while the pointer rests here.
+    if state.palette.is_some() || state.dialog.is_some() {
+        return;
+    }
+    response.on_hover_ui(|ui| {
+        ui.label(RichText::new(&point.label).font(theme::strong()));
+        let figure = match &point.fps {
+            Figure::Estimated(e) => {
+                format!("{} FPS {}", short(e.value), e.band)
+            }
+            Figure::Measured(m) => format!("{} FPS", short(m.value)),
+            Figure::None { .. } => "no estimate".to_owned(),
+        };
+        let precision = point.precision;
+        let kind = kind.replacen(precision.as_str(), precision.title(), 1);
+        ui.label(format!("{figure}, {kind}, {}", point.mark.text()));
+        if let Some(share) = point.dla_mac_share {
+            ui.label(format!("{:.0} % of the MACs on DLA", share * 100.0));
+        }
+        let current = state.judged.as_ref().and_then(|j| j.estimate.fps.value());
+        if let (Some(now), Some(then), false) = (current, point.fps.value(), point.current) {
+            let percent = (then / now - 1.0) * 100.0;
+            let delta = then - now;
+            let color = if delta >= 0.0 { t.gpu } else { t.error };
+            let text = format!("{delta:+.1} FPS, {percent:+.1} % against this placement");
+            ui.label(RichText::new(text).color(color));
+        }
+        ui.label(
+            RichText::new(&**point.fps.source())
+                .font(theme::small())
+                .color(t.dim),
+        );
+        if load.is_some() {
+            let hint = "Click to load this placement";
+            ui.label(RichText::new(hint).font(theme::small()).color(t.dim));
+        }
+    });
+}
+
+pub(crate) fn scatter(
+    ui: &mut Ui,
+    state: &State,
+    chart: &Chart,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let points = chart.scatter();
+    if points.is_empty() {
+        ui.centered_and_justified(|ui| {
+            ui.label(RichText::new("No placement has both an estimate and a share").color(t.dim));
+        });
+        return;
+    }
+    let front = &state.points.front;
+    let top = chart
+        .max_fps(View::Scatter)
+        .max(front.max_fps(View::Scatter))
+        * 1.08;
+    let fronts = chart.fronts();
+    let area = ui.available_rect_before_wrap();
+    let area = Rect::from_min_max(
+        area.min + Vec2::new(PAD, 6.0),
+        area.max - Vec2::new(PAD, 4.0),
+    );
+    let mut inner = ui.new_child(egui::UiBuilder::new().max_rect(area));
+    let small = theme::small();
+    let styles = &mut inner.style_mut().text_styles;
+    for style in [egui::TextStyle::Body, egui::TextStyle::Small] {
+        styles.insert(style, small.clone());
+    }
+    // A plot keeps the bounds it began with: other figures are another plot.
+    let shares = points.iter().map(|(_, share, _)| *share);
+    let found = front.scatter();
+    let (left, right) = share_bounds(shares.chain(found.iter().map(|(_, share, _)| *share)));
+    let steps = match right - left {
+        w if w > 50.0 => [100.0, 50.0, 10.0],
+        w if w > 20.0 => [50.0, 10.0, 5.0],
+        w if w > 4.0 => [10.0, 5.0, 1.0],
+        _ => [1.0, 0.5, 0.1],
+    };
+    let bounds = [top, left, right].map(f64::to_bits);
+    // So it is shown whole again, where it was moved or enlarged, on a double click.
+    let resets = egui::Id::unique("scatter resets");
+    let again: u32 = ui.data(|d| d.get_temp(resets)).unwrap_or_default();
+    let drawn = Plot::new(("scatter", bounds, again))
+        .x_axis_label("share of the MACs on the DLA, %")
+        .y_axis_label("FPS")
+        .default_x_bounds(left, right)
+        .default_y_bounds(0.0, top)
+        .allow_boxed_zoom(false)
+        .allow_double_click_reset(false)
+        .show_crosshair(false)
+        .label_formatter(|_| None)
+        .grid_color(t.line)
+        .show_background(false)
+        .x_grid_spacer(egui_plot::uniform_grid_spacer(move |_| steps))
+        .x_axis_formatter(|mark, _| {
+            let digits = usize::from(mark.step_size < 1.0);
+            format!("{:.digits$}", mark.value)
+        })
+        .show(&mut inner, |plot| {
+            for (precision, line) in &fronts {
+                let line: Vec<[f64; 2]> = line
+                    .iter()
+                    .map(|(_, share, fps)| [share * 100.0, *fps])
+                    .collect();
+                plot.line(
+                    Line::new(format!("front {precision}"), PlotPoints::from(line))
+                        .color(front_color(t))
+                        .width(1.5)
+                        .allow_hover(false),
+                );
+            }
+        });
+    if drawn.response.double_clicked() {
+        ui.data_mut(|d| d.insert_temp(resets, again.wrapping_add(1)));
+    }
+    let frame = *drawn.transform.frame();
+    let painter = ui.painter().with_clip_rect(frame);
+    for (precision, line) in &fronts {
+        // The front's left end names its precision.
+        if let Some((_, share, fps)) = line.first() {
+            let at = PlotPoint::new(share * 100.0, *fps);
+            let at = drawn.transform.position_from_point(&at) + Vec2::new(10.0, -12.0);
+            let text = precision.title();
+            painter.text(at, egui::Align2::LEFT_CENTER, text, theme::small(), t.dim);
+        }
+    }
+    let several = !shaped(state).is_empty();
+    crate::gui::panels::chart::scatter::front(ui, state, front, &drawn.transform, several, t, out);
+    // The current placement last, over the others, and other batches under all.
+    let mut points = points;
+    points.sort_by_key(|(i, ..)| {
+        let point = &chart.points[*i];
+        (point.current, !chart.other_batch(point))
+    });
+    for (i, share, fps) in points {
+        let point = &chart.points[i];
+        let color = batch_color(chart, point, color_of(point, t));
+        let place = |y: f64| {
+            drawn
+                .transform
+                .position_from_point(&PlotPoint::new(share * 100.0, y))
+        };
+        let at = place(fps);
+        if !frame.contains(at) {
+            continue;
+        }
+        if let Some((low, high)) = point.fps.range().filter(|(l, h)| h > l) {
+            painter.vline(
+                at.x,
+                place(high).y..=place(low).y,
+                Stroke::new(1.2, color.gamma_multiply(0.6)),
+            );
+        }
+        let hit = Rect::from_center_size(at, Vec2::splat(14.0));
+        let response = ui.interact(hit, egui::Id::unique(("point", i)), Sense::click());
+        let r = if response.hovered() || point.current {
+            6.0
+        } else {
+            4.5
+        };
+        let shape = point.shape(several);
+        draw_mark(&painter, at, point.mark, shape, color, r, t);
+        finish(response, state, i, point, t, out);
+    }
+}
+
+/// The points of the front in the scatter.
+pub fn front(
+    ui: &Ui,
+    state: &State,
+    front: &Chart,
+    transform: &PlotTransform,
+    several: bool,
+    t: &Tokens,
+    out: &mut Vec<Command>,
+) {
+    let frame = *transform.frame();
+    let painter = ui.painter().with_clip_rect(frame);
+    let place =
+        |share: f64, fps: f64| transform.position_from_point(&PlotPoint::new(share * 100.0, fps));
+    if let Some(first) = front.points.first() {
+        let line: Vec<Pos2> = front
+            .pareto(first.precision)
+            .iter()
+            .map(|(_, share, fps)| place(*share, *fps))
+            .collect();
+        // Segments by themselves: joined, near points at sharp angles make wedges.
+        let stroke = Stroke::new(1.5, found_color(t));
+        for ends in line.windows(2) {
+            painter.line_segment([ends[0], ends[1]], stroke);
+        }
+    }
+    for (i, share, fps) in front.scatter() {
+        let point = &front.points[i];
+        let at = place(share, fps);
+        if !frame.contains(at) {
+            continue;
+        }
+        let hit = Rect::from_center_size(at, Vec2::splat(12.0));
+        let response = ui.interact(hit, egui::Id::unique(("front", i)), Sense::click());
+        let r = if response.hovered() { 5.0 } else { 3.2 };
+        let color = batch_color(&state.points.chart, point, t.accent);
+        let shape = point.shape(several);
+        draw_mark(&painter, at, point.mark, shape, color, r, t);
+        finish(response, state, usize::MAX, point, t, out);
+    }
+}
