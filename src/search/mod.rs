@@ -13,19 +13,22 @@
 //! is short, the bytes of every open subgraph are part of a state, and a lighter one beats a heavier:
 //! exact all the same, or with a gap that is told, as elsewhere.
 
+mod answer;
 pub mod confirm;
 mod costs;
 pub mod deployment;
 mod explain;
+mod goal;
 pub mod overrides;
 pub mod pipeline;
 pub mod problem;
 mod run;
 pub mod solvers;
 pub mod space;
+mod words;
 
-pub use crate::search::run::{
-    Answer, Goal, Progress, Proposal, ProposedEngine, ProposedStage, Request, SearchError, run,
-};
+pub use answer::{Answer, Progress, Proposal, ProposedEngine, ProposedStage};
 pub use explain::{Move, explain, on_dla};
+pub use goal::{Goal, Request, SearchError};
+pub use run::run;
 pub use space::{Constraints, Costs, Granularity};

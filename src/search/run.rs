@@ -1,252 +1,28 @@
-//! The search as a user asks for it: a goal and constraints in, placements with figures out.
+//! Carries out a search: a goal and constraints in, placements with figures out.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
+use crate::estimate::Estimator;
 use crate::estimate::deployment::Load;
-use crate::estimate::{Estimate, Estimator};
 use crate::figure::Figure;
-use crate::model::{Model, ModuleId, OpId, TensorRole};
+use crate::model::{Model, OpId};
 use crate::placement::{Device, EngineConfig, Placement};
-use crate::plan::{Plan, Planner, Summary};
-
-use crate::search::confirm::{Engine, Setup, Trial};
-use crate::search::deployment;
-use crate::search::deployment::{Engines, Member, Pooled, best_deployments};
-use crate::search::pipeline;
-use crate::search::pipeline::best_pipelines;
-use crate::search::problem::{Problem, Score};
+use crate::plan::{Plan, Planner};
+use crate::search::answer::{
+    Answer, Progress, Proposal, ProposedEngine, ProposedStage, by_fps, one,
+};
+use crate::search::deployment::{self, Engines, Member, Pooled, best_deployments};
+use crate::search::goal::{Goal, Request, SearchError, check};
+use crate::search::pipeline::{self, best_pipelines};
+use crate::search::problem::{Problem, Score, Scorer};
 use crate::search::solvers::frontier::{Ask, Frontier, GPU, LATENCY, TRANSITIONS};
 use crate::search::solvers::{Aim, Solution, Unsolved, compressed, minimise};
-use crate::search::space::{Constraints, Costs, Space, SpaceError};
-
-/// What is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "goal", rename_all = "snake_case")]
-pub enum Goal {
-    /// Least latency of one engine.
-    Latency,
-    /// Least GPU work of one engine that still makes this many images per second.
-    OffGpu {
-        /// The floor.
-        min_fps: f64,
-    },
-    /// Fewest transitions of one engine that is at most this much slower than the fastest.
-    FewestTransitions {
-        /// Fraction of the fastest engine's FPS, 0 to 1.
-        max_loss: f64,
-    },
-    /// Most images per second of engines that run at the same time.
-    Deployment {
-        /// Most engines.
-        most: u32,
-        /// Fewest engines.
-        least: u32,
-    },
-    /// Most images per second of one network cut into stages.
-    Pipeline {
-        /// Most stages.
-        stages: u32,
-    },
-}
-
-/// A search to carry out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
-    /// What is wanted.
-    pub goal: Goal,
-    /// What must hold.
-    #[serde(default)]
-    pub constraints: Constraints,
-    /// Ends with the best so far after this long.
-    #[serde(default = "default_time_limit")]
-    pub time_limit: Duration,
-    /// Proposals wanted, the best one included, baselines not.
-    #[serde(default = "default_proposals")]
-    pub proposals: usize,
-    /// Also finds the front of latency, GPU work and transitions.
-    #[serde(default)]
-    pub front: bool,
-}
-
-fn default_time_limit() -> Duration {
-    Duration::from_secs(10)
-}
-
-fn default_proposals() -> usize {
-    5
-}
-
-impl Request {
-    /// A search for a goal, without constraints.
-    pub fn new(goal: Goal) -> Self {
-        Self {
-            goal,
-            constraints: Constraints::default(),
-            time_limit: default_time_limit(),
-            proposals: default_proposals(),
-            front: false,
-        }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum SearchError {
-    /// The constraints cannot hold.
-    #[error(transparent)]
-    Space(#[from] SpaceError),
-    /// No solution.
-    #[error(transparent)]
-    Unsolved(#[from] Unsolved),
-    /// The estimate has no figures for this model on this target.
-    #[error("no estimate: {0}")]
-    NoEstimate(String),
-    /// A number that makes no sense.
-    #[error("{what} is {value}; it must be {range}")]
-    Range {
-        /// Which.
-        what: &'static str,
-        /// As given.
-        value: f64,
-        /// What would do.
-        range: &'static str,
-    },
-}
-
-/// How far the search is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
-    /// What it does now, in words.
-    pub stage: &'static str,
-    /// Since it began.
-    pub elapsed: Duration,
-    /// The best so far in the goal's own terms: ms, transitions or images per second. Costs that
-    /// add up stand in for the estimate here; the answer is judged by the estimate.
-    pub best: Option<f64>,
-    /// Nothing better than this exists, where a bound is known.
-    pub bound: Option<f64>,
-}
-
-/// One engine of a proposal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ProposedEngine {
-    /// How it is built.
-    pub config: EngineConfig,
-    /// What to ask, in the fewest words.
-    pub placement: Placement,
-    /// The one line.
-    pub summary: Summary,
-    /// Its figures alone.
-    pub estimate: Estimate,
-    /// Energy of one inference, mJ, where it can be estimated.
-    pub energy_mj: Figure,
-    /// Its images per second beside the others; the same as alone for a single engine.
-    pub fps: Figure,
-}
-
-/// A stage of a pipeline.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ProposedStage {
-    /// Modules, in words (`conv1..layer2`).
-    pub what: String,
-    /// First op.
-    pub from: OpId,
-    /// Last op.
-    pub to: OpId,
-    /// Where it runs.
-    pub device: Device,
-    /// DLA core.
-    pub core: Option<u32>,
-    /// Names of the tensors that come into it: where to cut the model for an engine of its own.
-    pub inputs: Vec<Arc<str>>,
-    /// Names of the tensors that leave it.
-    pub outputs: Vec<Arc<str>>,
-}
-
-/// Something to load, build or compare with.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Proposal {
-    /// In a few words.
-    pub name: String,
-    /// Engines that run at the same time; mostly one.
-    pub engines: Vec<ProposedEngine>,
-    /// Stages, for a pipeline; empty otherwise.
-    pub stages: Vec<ProposedStage>,
-    /// Images per second in all.
-    pub fps: Figure,
-    /// Tensors that cross between devices, all engines.
-    pub transitions: usize,
-    /// Share of multiply-accumulates on DLAs, 0 to 1.
-    pub dla_mac_share: Option<f64>,
-    /// Whole devices only: all GPU, all DLA, and such engines side by side.
-    pub baseline: bool,
-}
-
-impl Answer {
-    /// What there is to measure: baselines first, then proposals, each setup once.
-    pub fn trials(&self) -> Vec<Trial> {
-        let mut trials: Vec<Trial> = Vec::new();
-        for p in self.baselines.iter().chain(&self.proposals) {
-            if let Some(t) = p.trial()
-                && trials.iter().all(|known| known.setup != t.setup)
-            {
-                trials.push(t);
-            }
-        }
-        trials
-    }
-}
-
-impl Proposal {
-    /// GPU work per inference, ms, of all engines.
-    pub fn gpu_ms(&self) -> Option<f64> {
-        self.engines.iter().map(|e| e.estimate.gpu_ms.value()).sum()
-    }
-
-    /// As the confirm loop takes it; `None` for a pipeline, whose stages no whole engine stands
-    /// for.
-    pub fn trial(&self) -> Option<Trial> {
-        if !self.stages.is_empty() {
-            return None;
-        }
-        let engines = self.engines.iter().map(|e| Engine {
-            config: e.config.clone(),
-            placement: e.placement.clone(),
-        });
-        let setup = Setup {
-            engines: engines.collect(),
-        };
-        Some(Trial::new(self.name.clone(), setup, self.baseline))
-    }
-}
-
-/// What was found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Answer {
-    /// Best first, as the estimate ranks them.
-    pub proposals: Vec<Proposal>,
-    /// All GPU, all DLA; for a deployment also such engines side by side.
-    pub baselines: Vec<Proposal>,
-    /// None beats another in FPS, GPU work and transitions at once; by descending FPS.
-    pub front: Vec<Proposal>,
-    /// The front is all there is, not a sample.
-    pub front_complete: bool,
-    /// How far the best proposal may be from the best there is, as a fraction, for costs that add
-    /// up; `None` where no bound is known.
-    pub gap: Option<f64>,
-    /// How it was found and proven, in words.
-    pub method: String,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// The time limit or the caller ended it.
-    pub stopped: bool,
-}
+use crate::search::space::{Costs, Space};
+use crate::search::words::{cast, ends, modules, role, stage_names};
 
 /// Carries out a search.
 ///
@@ -271,41 +47,6 @@ pub fn run(
         stopped: false,
     };
     search.run()
-}
-
-fn check(request: &Request) -> Result<(), SearchError> {
-    let (what, value, range, fine) = match request.goal {
-        Goal::OffGpu { min_fps } => (
-            "the FPS floor",
-            min_fps,
-            "a positive number",
-            min_fps > 0.0 && min_fps.is_finite(),
-        ),
-        Goal::FewestTransitions { max_loss } => (
-            "the loss",
-            max_loss,
-            "at least 0 and less than 1 (0.05 is five percent)",
-            (0.0..1.0).contains(&max_loss),
-        ),
-        Goal::Deployment { most, least } => (
-            "the number of engines",
-            f64::from(most),
-            "1 to 8 and not less than the fewest",
-            (1..=8).contains(&most) && least <= most,
-        ),
-        Goal::Pipeline { stages } => (
-            "the number of stages",
-            f64::from(stages),
-            "1 to 8",
-            (1..=8).contains(&stages),
-        ),
-        Goal::Latency => return Ok(()),
-    };
-    if fine {
-        Ok(())
-    } else {
-        Err(SearchError::Range { what, value, range })
-    }
 }
 
 /// Labels kept per atom when a front is sought.
@@ -454,16 +195,11 @@ impl<'m> Search<'_, '_, 'm> {
             proposals.push(self.propose(name, &chosen));
             seen.push(chosen);
         }
-        Ok(Answer {
+        Ok(Answer::new(
             proposals,
-            baselines: Vec::new(),
-            front: Vec::new(),
-            front_complete: false,
-            gap: Some(solution.gap()),
-            method: solution.method.to_owned(),
-            elapsed: Duration::ZERO,
-            stopped: false,
-        })
+            Some(solution.gap()),
+            solution.method,
+        ))
     }
 
     /// Placements none of which beats another in latency, GPU work and transitions, with at most
@@ -486,7 +222,7 @@ impl<'m> Search<'_, '_, 'm> {
         if points.len() > FRONT_POINTS {
             points = spread(points);
         }
-        let mut scorer = crate::search::problem::Scorer::new(&problem);
+        let mut scorer = Scorer::new(&problem);
         let points = points
             .into_iter()
             .map(|(_, chosen)| (scorer.score(&chosen), chosen))
@@ -667,16 +403,7 @@ impl<'m> Search<'_, '_, 'm> {
         } else {
             "priced sub-problems, ascent over deployments, best ones improved"
         };
-        Ok(Answer {
-            proposals,
-            baselines: Vec::new(),
-            front: Vec::new(),
-            front_complete: false,
-            gap: None,
-            method: method.to_owned(),
-            elapsed: Duration::ZERO,
-            stopped: false,
-        })
+        Ok(Answer::new(proposals, None, method))
     }
 
     fn together(&self, pool: &[Pooled], found: &deployment::Found) -> Proposal {
@@ -761,20 +488,15 @@ impl<'m> Search<'_, '_, 'm> {
         // Contention may turn near ties round.
         by_fps(&mut proposals);
         proposals.truncate(self.request.proposals.max(1));
-        Ok(Answer {
+        Ok(Answer::new(
             proposals,
-            baselines: Vec::new(),
-            front: Vec::new(),
-            front_complete: false,
-            gap: None,
-            method: if exact {
-                "every cut and sequence of stages weighed, exact but for contention".into()
+            None,
+            if exact {
+                "every cut and sequence of stages weighed, exact but for contention"
             } else {
-                "cuts with the cheapest copies weighed".into()
+                "cuts with the cheapest copies weighed"
             },
-            elapsed: Duration::ZERO,
-            stopped: false,
-        })
+        ))
     }
 
     /// A pipeline as a placement of the whole network, judged from the estimate of that.
@@ -841,109 +563,6 @@ impl<'m> Search<'_, '_, 'm> {
             ..load
         })
     }
-}
-
-fn by_fps(proposals: &mut [Proposal]) {
-    let fps = |p: &Proposal| p.fps.value().unwrap_or(f64::NEG_INFINITY);
-    proposals.sort_by(|a, b| fps(b).total_cmp(&fps(a)));
-}
-
-/// Wraps one engine as a proposal.
-fn one(name: String) -> impl FnOnce((ProposedEngine, Plan)) -> Proposal {
-    move |(engine, plan)| Proposal {
-        name,
-        fps: engine.fps.clone(),
-        transitions: plan.transitions.len(),
-        dla_mac_share: engine.summary.dla_mac_share,
-        engines: vec![engine],
-        stages: Vec::new(),
-        baseline: false,
-    }
-}
-
-/// What an engine of a deployment is called.
-fn role(planner: &Planner<'_>, engine: &ProposedEngine, plan: &Plan) -> String {
-    let core = engine.config.dla_core;
-    let mut taken = (0u32..)
-        .map(OpId)
-        .zip(&plan.predicted)
-        .filter(|(op, _)| planner.may_run_on_dla(*op));
-    if plan.dla_ops() == 0 {
-        "GPU".into()
-    } else if taken.all(|(_, d)| *d == Device::Dla) {
-        format!("DLA{core}")
-    } else {
-        format!("GPU/DLA{core}")
-    }
-}
-
-/// The placements of a deployment by what they share, so that two deployments that differ in the
-/// numbers of their cores only are equal.
-fn cast(p: &Proposal) -> Vec<Vec<&Placement>> {
-    let mut by_core: BTreeMap<Option<u32>, Vec<&Placement>> = BTreeMap::new();
-    for e in &p.engines {
-        let core = (e.summary.dla_ops > 0).then_some(e.config.dla_core);
-        by_core.entry(core).or_default().push(&e.placement);
-    }
-    let order = |p: &&Placement| (p.default, p.overrides.clone());
-    for shared in by_core.values_mut() {
-        shared.sort_by_key(order);
-    }
-    let gpu = by_core.remove(&None).unwrap_or_default();
-    let mut cores: Vec<Vec<&Placement>> = by_core.into_values().collect();
-    cores.sort_by_key(|c| c.iter().map(order).collect::<Vec<_>>());
-    cores.insert(0, gpu);
-    cores
-}
-
-/// What a pipeline is called.
-fn stage_names(stages: &[pipeline::Stage]) -> String {
-    let names: Vec<String> = stages
-        .iter()
-        .map(|s| match s.device {
-            Device::Gpu => "GPU".into(),
-            Device::Dla => format!("DLA{}", s.core),
-        })
-        .collect();
-    names.join(" > ")
-}
-
-/// Names of the tensors that come into a range of ops from outside, and that leave it.
-fn ends(model: &Model, from: u32, to: u32) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
-    let inside = |op: &OpId| (from..to).contains(&op.0);
-    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-    for t in &model.tensors {
-        let made = t.producer.as_ref().is_some_and(inside);
-        let fed = matches!(t.role, TensorRole::Input | TensorRole::Activation);
-        if made && (t.is_output || t.consumers.iter().any(|op| !inside(op))) {
-            outputs.push(Arc::clone(&t.name));
-        } else if !made && fed && t.consumers.iter().any(inside) {
-            inputs.push(Arc::clone(&t.name));
-        }
-    }
-    (inputs, outputs)
-}
-
-/// The ops of a range in words: at either end the largest module that lies wholly in it, or the op
-/// where its own module goes on outside.
-fn modules(model: &Model, from: u32, to: u32) -> String {
-    let tree = &model.modules;
-    let inside = |m: ModuleId| {
-        let ops = tree.subtree_ops(m);
-        ops.iter().all(|op| (from..to).contains(&op.0))
-    };
-    let name = |op: u32| {
-        let op = model.op(OpId(op));
-        tree.ancestors_or_self(op.module)
-            .take_while(|m| *m != ModuleId::ROOT && inside(*m))
-            .last()
-            .map_or_else(|| op.name.to_string(), |m| tree.get(m).path.to_string())
-    };
-    if to <= from {
-        return String::new();
-    }
-    let (a, b) = (name(from), name(to - 1));
-    if a == b { a } else { format!("{a}..{b}") }
 }
 
 /// A sample of a front, even in latency, with the extremes of each criterion.

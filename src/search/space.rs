@@ -1,5 +1,6 @@
 //! From a model on a target to a [`Problem`], and from its solution back to requested devices.
 
+use petgraph::unionfind::UnionFind;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Model, ModuleId, OpId, TensorRole};
@@ -137,27 +138,36 @@ impl Space {
             .op_ids()
             .map(|op| planner.may_run_on_dla(op))
             .collect();
-        let mut groups = Groups::new(n);
+        let mut groups = UnionFind::new(n);
         // In strict mode a refused op must not be asked, so it holds its module back; otherwise
         // asking for it changes nothing.
         let counts = |op: OpId| takes[op.index()] || strict;
         for kernel in &costs.kernels {
-            groups.join_all(kernel.ops.iter().copied().filter(|op| takes[op.index()]));
+            join_all(
+                &mut groups,
+                kernel.ops.iter().copied().filter(|op| takes[op.index()]),
+            );
         }
         match constraints.granularity {
             Granularity::Ops => {}
             Granularity::Modules => {
                 for (_, module) in model.modules.iter() {
-                    groups.join_all(module.ops.iter().copied().filter(|op| counts(*op)));
+                    join_all(
+                        &mut groups,
+                        module.ops.iter().copied().filter(|op| counts(*op)),
+                    );
                 }
             }
             Granularity::Blocks(depth) => {
                 for (id, module) in model.modules.iter() {
                     if module.depth == depth {
                         let ops = model.modules.subtree_ops(id);
-                        groups.join_all(ops.into_iter().filter(|op| counts(*op)));
+                        join_all(&mut groups, ops.into_iter().filter(|op| counts(*op)));
                     } else if module.depth < depth {
-                        groups.join_all(module.ops.iter().copied().filter(|op| counts(*op)));
+                        join_all(
+                            &mut groups,
+                            module.ops.iter().copied().filter(|op| counts(*op)),
+                        );
                     }
                 }
             }
@@ -167,7 +177,7 @@ impl Space {
         let mut choices = Vec::new();
         for op in model.op_ids() {
             if takes[op.index()] {
-                let root = groups.find(op.0);
+                let root = groups.find_mut(op.0);
                 let choice = *number[root as usize].get_or_insert_with(|| {
                     choices.push(Allowed::Both);
                     choices.len() as u32 - 1
@@ -190,7 +200,7 @@ impl Space {
         };
         if strict {
             for op in model.op_ids().filter(|op| !takes[op.index()]) {
-                pin(op, groups.find(op.0), Allowed::Gpu)?;
+                pin(op, groups.find_mut(op.0), Allowed::Gpu)?;
             }
         }
         for (site, device) in &constraints.pinned {
@@ -208,7 +218,7 @@ impl Space {
                     Device::Gpu => Allowed::Gpu,
                     Device::Dla => Allowed::Dla,
                 };
-                pin(op, groups.find(op.0), allowed)?;
+                pin(op, groups.find_mut(op.0), allowed)?;
             }
         }
         let limit = planner.target().tensorrt.max_loadables();
@@ -372,29 +382,11 @@ fn flows(planner: &Planner<'_>, costs: &Costs) -> Vec<Flow> {
         .collect()
 }
 
-/// Union-find over ops.
-struct Groups(Vec<u32>);
-
-impl Groups {
-    fn new(n: usize) -> Self {
-        Self((0..n as u32).collect())
-    }
-
-    fn find(&mut self, mut op: u32) -> u32 {
-        while self.0[op as usize] != op {
-            let up = self.0[self.0[op as usize] as usize];
-            self.0[op as usize] = up;
-            op = up;
-        }
-        op
-    }
-
-    fn join_all(&mut self, mut ops: impl Iterator<Item = OpId>) {
-        if let Some(first) = ops.next() {
-            for op in ops {
-                let (a, b) = (self.find(first.0), self.find(op.0));
-                self.0[a.max(b) as usize] = a.min(b);
-            }
+/// Makes ops one choice.
+fn join_all(groups: &mut UnionFind<u32>, mut ops: impl Iterator<Item = OpId>) {
+    if let Some(first) = ops.next() {
+        for op in ops {
+            groups.union(first.0, op.0);
         }
     }
 }

@@ -8,22 +8,17 @@
 //! residual network, four or five in an inception block. Wider graphs are cut to the best
 //! `width` labels per atom, and the bound of what was cut away is reported.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+mod states;
+mod step;
+
+use rustc_hash::FxBuildHasher;
 
 use crate::placement::Device;
-
 use crate::search::problem::{Allowed, Problem};
 
-/// Positions in a criteria vector.
-pub const LATENCY: usize = 0;
-/// GPU work, ms.
-pub const GPU: usize = 1;
-/// Transitions between devices.
-pub const TRANSITIONS: usize = 2;
-
-/// Latency in ms, GPU work in ms, transitions.
-pub type Criteria = [f64; 3];
+pub use states::{Criteria, GPU, LATENCY, TRANSITIONS};
+use states::{Label, Live, ON_DLA, State, States};
+use step::{Crossing, Step, Tracks};
 
 /// Slack for sums made in different orders, as a fraction.
 pub const EPSILON: f64 = 1e-9;
@@ -54,94 +49,6 @@ pub struct Found {
     pub stopped: bool,
 }
 
-/// Marks an ended flow that was made on the DLA.
-const ON_DLA: u32 = 1 << 31;
-
-#[derive(Default)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 29)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            // Multiplicative mixing; keys come from our own states, never from a file.
-            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word))
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
-}
-
-type States = HashMap<Box<[u8]>, u32, BuildHasherDefault<Mix>>;
-
-#[derive(Clone, Copy, Debug)]
-struct Label {
-    at: Criteria,
-    subgraphs: u16,
-    /// Position in the trail.
-    trail: u32,
-}
-
-/// What one atom does to the frontier, the same for every state.
-#[derive(Debug, Default)]
-struct Step {
-    /// Positions, among the live flows before the atom, of those it reads.
-    reads: Vec<u32>,
-    /// Positions that stay live after it.
-    keep: Vec<u32>,
-    /// Positions that end here.
-    end: Vec<u32>,
-    /// Flows it makes that will be read.
-    born: Vec<u32>,
-    /// Flows it makes, read or not.
-    makes: Vec<u32>,
-    /// Live flows before the atom.
-    live: Vec<u32>,
-    /// It reads nothing another atom made.
-    source: bool,
-    /// Some later atom is a source, so that absolute levels matter.
-    sources_follow: bool,
-    /// Where its choice stands among the remembered ones, if an earlier atom took it.
-    remembered: Option<u32>,
-    /// Positions of remembered choices that are still needed afterwards.
-    keep_choices: Vec<u32>,
-    /// A later atom needs the choice taken here.
-    remember: bool,
-}
-
-/// A flow in one state. Groups are numbered within the state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Live {
-    flow: u32,
-    /// 0 is the GPU or the caller, else one more than the group.
-    home: u8,
-    level: i16,
-    gpu_read: bool,
-    /// Another group has read it, be it live or not, where bytes of tensors matter.
-    left: bool,
-    /// Groups that have a copy.
-    readers: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct State {
-    live: Vec<Live>,
-    /// Ended flows of which several live groups hold a copy: joining them gives one back.
-    /// [`ON_DLA`] is set where the flow was made on the DLA.
-    shared: Vec<(u32, u64)>,
-    chosen: Vec<u8>,
-    /// Bytes of weights and of tensors that never leave, per live group, when they can matter.
-    bytes: Vec<[u64; 2]>,
-    /// Absolute level of relative level 0, while it can matter.
-    base: i32,
-}
-
 /// The search over one problem; several asks may follow each other.
 #[derive(Debug)]
 pub struct Frontier<'p> {
@@ -149,8 +56,7 @@ pub struct Frontier<'p> {
     steps: Vec<Step>,
     /// Per atom, the least latency and GPU work of it and all later ones.
     rest: Vec<[f64; 2]>,
-    track_weights: bool,
-    track_tensors: bool,
+    tracks: Tracks,
     track_subgraphs: bool,
 }
 
@@ -243,14 +149,13 @@ impl<'p> Frontier<'p> {
             };
             rest[i] = [rest[i + 1][0] + latency, rest[i + 1][1] + gpu];
         }
-        let (track_weights, track_tensors) = problem.may_overfill();
+        let (weights, tensors) = problem.may_overfill();
         let movable = problem.atoms.iter().filter(|a| a.choice.is_some()).count();
         Self {
             problem,
             steps,
             rest,
-            track_weights,
-            track_tensors,
+            tracks: Tracks { weights, tensors },
             track_subgraphs: movable > problem.max_subgraphs as usize,
         }
     }
@@ -333,8 +238,7 @@ impl Run<'_, '_> {
         let allowed = atom
             .choice
             .map_or(Allowed::Gpu, |c| problem.choices[c as usize]);
-        let mut index: States =
-            HashMap::with_capacity_and_hasher(states.len() * 2, BuildHasherDefault::default());
+        let mut index: States = States::with_capacity_and_hasher(states.len() * 2, FxBuildHasher);
         let mut next: Vec<(State, Vec<Label>)> = Vec::with_capacity(states.len() * 2);
         let mut key = Vec::new();
         for (state, labels) in states {
@@ -346,7 +250,10 @@ impl Run<'_, '_> {
                 if !open {
                     continue;
                 }
-                let Some(made) = self.step(i, state, device) else {
+                let Some(made) =
+                    Crossing::new(problem, self.frontier.tracks, step, atom, state, device)
+                        .and_then(Crossing::finish)
+                else {
                     continue;
                 };
                 let slack = self.slack(&made.state);
@@ -385,7 +292,7 @@ impl Run<'_, '_> {
         for (_, labels) in &mut next {
             self.undominated(labels);
         }
-        if self.frontier.track_weights || self.frontier.track_tensors {
+        if self.frontier.tracks.any() {
             self.lightest(&mut next);
         }
         let total = next.iter().map(|(_, labels)| labels.len()).sum();
@@ -579,216 +486,6 @@ impl Run<'_, '_> {
         next.retain(|(_, labels)| !labels.is_empty());
     }
 
-    fn step(&self, i: usize, state: &State, device: Device) -> Option<Made> {
-        let problem = self.frontier.problem;
-        let step = &self.frontier.steps[i];
-        let atom = &problem.atoms[i];
-        let dla = device == Device::Dla;
-        let mut cost = [0.0; 3];
-        let mut subgraphs = 0;
-        cost[GPU] = if dla { atom.left_ms } else { atom.gpu_ms };
-        cost[LATENCY] = cost[GPU] + if dla { atom.dla_ms } else { 0.0 };
-        let mut live = state.live.clone();
-        let mut shared = state.shared.clone();
-        let mut bytes = state.bytes.clone();
-        let level = if step.source {
-            -state.base
-        } else {
-            step.reads
-                .iter()
-                .map(|at| &live[*at as usize])
-                .filter(|l| problem.flows[l.flow as usize].producer.is_some())
-                .map(|l| i32::from(l.level) + i32::from((l.home > 0) != dla))
-                .max()
-                .unwrap_or(0)
-        };
-        let level = i16::try_from(level).ok()?;
-        // Group bit of this atom, where it is on the DLA.
-        let mut own = 0u8;
-        if dla {
-            let mut joined = 0u64;
-            for at in &step.reads {
-                let l = live[*at as usize];
-                if l.home > 0 && l.level == level {
-                    joined |= 1 << (l.home - 1);
-                }
-            }
-            subgraphs = 1 - joined.count_ones() as i32;
-            cost[LATENCY] += f64::from(subgraphs) * problem.subgraph_ms;
-            let fresh = live
-                .iter()
-                .map(|l| u64::from(l.home).max(u64::from(64 - l.readers.leading_zeros())))
-                .max()
-                .unwrap_or(0)
-                .max(
-                    shared
-                        .iter()
-                        .map(|(_, r)| u64::from(64 - r.leading_zeros()))
-                        .max()
-                        .unwrap_or(0),
-                );
-            if joined == 0 {
-                // More groups than a mask holds: leave this way out rather than go wrong.
-                own = u8::try_from(fresh).ok().filter(|g| *g < 64)?;
-            } else {
-                own = joined.trailing_zeros() as u8;
-                if joined.count_ones() > 1 {
-                    self.join(joined, own, &mut live, &mut shared, &mut cost);
-                }
-            }
-            if self.frontier.track_weights || self.frontier.track_tensors {
-                if bytes.len() <= own as usize {
-                    bytes.resize(own as usize + 1, [0; 2]);
-                }
-                let mut sum = [0u64; 2];
-                if self.frontier.track_weights {
-                    sum[0] = atom.weight_bytes;
-                }
-                if self.frontier.track_tensors {
-                    let unread = |f: &&u32| !step.born.contains(f);
-                    let unread = step.makes.iter().filter(unread);
-                    let inside = unread
-                        .map(|f| &problem.flows[*f as usize])
-                        .filter(|f| !f.is_output)
-                        .fold(atom.tensor_bytes, |s, f| s.saturating_add(f.bytes));
-                    sum[1] = inside;
-                }
-                for (g, b) in bytes.iter_mut().enumerate() {
-                    if joined >> g & 1 == 1 {
-                        let [weights, tensors] = std::mem::take(b);
-                        sum = [
-                            sum[0].saturating_add(weights),
-                            sum[1].saturating_add(tensors),
-                        ];
-                    }
-                }
-                bytes[own as usize] = sum;
-                if sum[0] > problem.max_subgraph_bytes || sum[1] > problem.max_subgraph_tensor_bytes
-                {
-                    return None;
-                }
-            }
-        }
-        for at in &step.reads {
-            let l = &mut live[*at as usize];
-            let f = &problem.flows[l.flow as usize];
-            if dla {
-                let bit = 1u64 << own;
-                if l.home == own + 1 || l.readers & bit != 0 {
-                    continue;
-                }
-                l.readers |= bit;
-                l.left |= self.frontier.track_tensors && l.home > 0;
-                cost[LATENCY] += if l.home == 0 {
-                    f.to_dla_ms
-                } else {
-                    f.dla_to_dla_ms
-                };
-                cost[TRANSITIONS] += 1.0;
-            } else if l.home > 0 && !l.gpu_read {
-                l.gpu_read = true;
-                cost[LATENCY] += f.to_gpu_ms;
-                if f.is_output {
-                    cost[LATENCY] -= f.to_caller_ms;
-                } else {
-                    cost[TRANSITIONS] += 1.0;
-                }
-            }
-        }
-        if dla {
-            for f in &step.makes {
-                let f = &problem.flows[*f as usize];
-                if f.is_output {
-                    cost[LATENCY] += f.to_caller_ms;
-                    cost[TRANSITIONS] += 1.0;
-                }
-            }
-        }
-        for at in &step.end {
-            let l = live[*at as usize];
-            if l.readers.count_ones() > 1 {
-                let home = if l.home > 0 { ON_DLA } else { 0 };
-                shared.push((l.flow | home, l.readers));
-            }
-            // Read by its own subgraph alone: no later join can bring in another reader's, since
-            // that is on another level.
-            if self.frontier.track_tensors && l.home > 0 && !l.gpu_read && !l.left {
-                let f = &problem.flows[l.flow as usize];
-                if !f.is_output
-                    && let Some([_, tensors]) = bytes.get_mut(usize::from(l.home - 1))
-                {
-                    *tensors = tensors.saturating_add(f.bytes);
-                    if *tensors > problem.max_subgraph_tensor_bytes {
-                        return None;
-                    }
-                }
-            }
-        }
-        let mut next: Vec<Live> = step.keep.iter().map(|at| live[*at as usize]).collect();
-        next.extend(step.born.iter().map(|f| Live {
-            flow: *f,
-            home: if dla { own + 1 } else { 0 },
-            level,
-            gpu_read: false,
-            left: false,
-            readers: 0,
-        }));
-        let mut chosen: Vec<u8> = step
-            .keep_choices
-            .iter()
-            .map(|at| state.chosen[*at as usize])
-            .collect();
-        if step.remember {
-            chosen.push(u8::from(dla));
-        }
-        let mut state = State {
-            live: next,
-            shared,
-            chosen,
-            bytes,
-            base: state.base,
-        };
-        let groups = state.canonical(problem, step.sources_follow);
-        Some(Made {
-            state,
-            cost,
-            subgraphs,
-            groups,
-        })
-    }
-
-    /// Makes several groups one; copies that two of them paid for are given back.
-    fn join(
-        &self,
-        joined: u64,
-        own: u8,
-        live: &mut [Live],
-        shared: &mut [(u32, u64)],
-        cost: &mut Criteria,
-    ) {
-        let problem = self.frontier.problem;
-        let mut merge = |flow: u32, on_dla: bool, readers: &mut u64| {
-            let hit = *readers & joined;
-            if hit == 0 {
-                return;
-            }
-            let f = &problem.flows[flow as usize];
-            let extra = f64::from(hit.count_ones() - 1);
-            cost[LATENCY] -= extra * if on_dla { f.dla_to_dla_ms } else { f.to_dla_ms };
-            cost[TRANSITIONS] -= extra;
-            *readers = *readers & !joined | 1 << own;
-        };
-        for l in live.iter_mut() {
-            merge(l.flow, l.home > 0, &mut l.readers);
-            if l.home > 0 && joined >> (l.home - 1) & 1 == 1 {
-                l.home = own + 1;
-            }
-        }
-        for (flow, readers) in shared.iter_mut() {
-            merge(*flow & !ON_DLA, *flow & ON_DLA != 0, readers);
-        }
-    }
-
     fn finish(self, states: Vec<(State, Vec<Label>)>) -> Found {
         let problem = self.frontier.problem;
         let limit = problem.max_subgraphs;
@@ -836,99 +533,6 @@ impl Run<'_, '_> {
             complete: self.complete,
             cut_away: self.cut_away,
             stopped: false,
-        }
-    }
-}
-
-struct Made {
-    state: State,
-    cost: Criteria,
-    subgraphs: i32,
-    groups: u32,
-}
-
-impl State {
-    /// Renumbers groups by first use, forgets what nobody needs, sets levels relative. Returns
-    /// how many groups are live.
-    fn canonical(&mut self, problem: &Problem, keep_base: bool) -> u32 {
-        let mut number = [u8::MAX; 64];
-        let mut groups = 0u8;
-        for l in &self.live {
-            if l.home > 0 && number[usize::from(l.home - 1)] == u8::MAX {
-                number[usize::from(l.home - 1)] = groups;
-                groups += 1;
-            }
-        }
-        let renumber = |mut mask: u64| {
-            let mut out = 0u64;
-            while mask != 0 {
-                let g = mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                if number[g] != u8::MAX {
-                    out |= 1 << number[g];
-                }
-            }
-            out
-        };
-        let mut least = i16::MAX;
-        for l in &mut self.live {
-            if l.home > 0 {
-                l.home = number[usize::from(l.home - 1)] + 1;
-            }
-            l.readers = renumber(l.readers);
-            if problem.flows[l.flow as usize].producer.is_some() {
-                least = least.min(l.level);
-            }
-        }
-        self.shared.retain_mut(|(_, readers)| {
-            *readers = renumber(*readers);
-            readers.count_ones() > 1
-        });
-        self.shared.sort_unstable();
-        if !self.bytes.is_empty() {
-            let mut bytes = vec![[0; 2]; usize::from(groups)];
-            for (g, b) in self.bytes.iter().enumerate() {
-                if let Some(to) = number.get(g).filter(|n| **n != u8::MAX) {
-                    bytes[usize::from(*to)] = *b;
-                }
-            }
-            self.bytes = bytes;
-        }
-        if least != i16::MAX {
-            for l in &mut self.live {
-                if problem.flows[l.flow as usize].producer.is_some() {
-                    l.level -= least;
-                }
-            }
-            self.base += i32::from(least);
-        }
-        if !keep_base {
-            self.base = 0;
-        }
-        u32::from(groups)
-    }
-
-    fn key(&self, key: &mut Vec<u8>) {
-        self.shape(key);
-        for b in self.bytes.iter().flatten() {
-            key.extend(b.to_le_bytes());
-        }
-    }
-
-    /// All of the state but the bytes of its groups.
-    fn shape(&self, key: &mut Vec<u8>) {
-        key.clear();
-        for l in &self.live {
-            key.push(l.home);
-            key.push(u8::from(l.gpu_read) | u8::from(l.left) << 1);
-            key.extend(l.level.to_le_bytes());
-            key.extend(l.readers.to_le_bytes());
-        }
-        key.extend(&self.chosen);
-        key.extend(self.base.to_le_bytes());
-        for (f, readers) in &self.shared {
-            key.extend(f.to_le_bytes());
-            key.extend(readers.to_le_bytes());
         }
     }
 }
