@@ -13,6 +13,7 @@ use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Buildable, Planner};
 
 use super::args::{self, PlanArgs, Setup};
+use super::members;
 
 /// Chart the FPS of placements, estimated, measured and published.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,7 +56,7 @@ pub(super) struct Sources<'a> {
 /// A file cannot be read or written, or a placement does not fit the model.
 pub fn run(args: &ChartArgs) -> Result<ExitCode> {
     let compared: Vec<&Path> = args.compare.iter().map(PathBuf::as_path).collect();
-    let compared = args::documents(&compared)?;
+    let compared = members::documents(&compared)?;
     let setup = args.plan.setup_beside(&compared)?;
     let more = compared
         .into_iter()

@@ -18,6 +18,7 @@ use crate::plan::{Plan, Planner, Summary};
 use crate::platform::Target;
 
 use super::args::{self, PlanArgs, Setup};
+use super::members;
 use super::plan::title;
 
 /// Say how fast a placement should be, with the error band and where it comes from.
@@ -83,7 +84,7 @@ struct Engine<'a> {
 /// # Errors
 /// A file cannot be read, or the placement does not fit the model.
 pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
-    let files = args::documents(&args::member_files(&args.together))?;
+    let files = members::documents(&members::member_files(&args.together))?;
     let setup = args.plan.setup_beside(&files)?;
     let mut out = super::terminal::stdout();
     if !args.together.is_empty() {
@@ -212,7 +213,7 @@ fn together(
     let mut loads = Vec::new();
     let mut engines = Vec::new();
     for asked in &args.together {
-        let args::Member { placement, config } = args::member(
+        let members::Member { placement, config } = members::member(
             asked,
             files,
             Some(&setup.model),

@@ -9,6 +9,7 @@ pub mod export;
 pub mod fidelity;
 pub mod inspect;
 mod interrupt;
+mod members;
 pub mod plan;
 pub mod profile;
 pub mod rules;

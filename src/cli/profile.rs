@@ -24,7 +24,8 @@ use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, plan};
 use crate::platform::Target;
 
-use super::args::{self, EngineArgs, MachineArgs, ModelArgs, PlacementArgs};
+use super::args::{EngineArgs, MachineArgs, ModelArgs, PlacementArgs};
+use super::members;
 
 /// Build a real engine and measure it, on this machine or over SSH.
 #[derive(Clone, Debug, clap::Args)]
@@ -176,7 +177,7 @@ fn parse_pool(text: &str) -> Result<(PoolName, u64), String> {
 /// The model, placement or target cannot be read, or a file cannot be written.
 pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     let file = args.placement.document()?;
-    let more = args::documents(&args::member_files(&args.together))?;
+    let more = members::documents(&members::member_files(&args.together))?;
     let own = args.placement.placement.as_deref().zip(file.as_ref());
     let files = own
         .into_iter()
@@ -371,7 +372,7 @@ fn requests(
     args.together
         .iter()
         .map(|engine| {
-            let member = args::member(engine, members, None, None, &config, &args.engine)?;
+            let member = members::member(engine, members, None, None, &config, &args.engine)?;
             base(member.placement, member.config)
         })
         .collect()
@@ -636,7 +637,7 @@ mod tests {
     fn parse(line: &str) -> Result<Vec<Request>> {
         let args = Cli::try_parse_from(line.split(' '))?.args;
         let file = args.placement.document()?;
-        let members = args::documents(&args::member_files(&args.together))?;
+        let members = members::documents(&members::member_files(&args.together))?;
         requests(&args, file.as_ref(), &members, &BTreeMap::new(), 1)
     }
 

@@ -31,8 +31,9 @@ use crate::search::{
     run as search,
 };
 
-use super::args::{self, MachineArgs, ModelArgs, parse_device};
+use super::args::{MachineArgs, ModelArgs, parse_device};
 use super::interrupt;
+use super::members;
 
 /// Find the best placement: exact for one engine, anytime for several.
 #[derive(Clone, Debug, clap::Args)]
@@ -247,7 +248,7 @@ struct Report<'a> {
 /// # Errors
 /// An unreadable model or placement, an unknown target, constraints that cannot hold.
 pub fn run(args: &SearchArgs) -> Result<ExitCode> {
-    let from = args.from.as_deref().map(|path| args::documents(&[path]));
+    let from = args.from.as_deref().map(|path| members::documents(&[path]));
     let from = from.transpose()?.unwrap_or_default();
     let files: Vec<_> = from.iter().map(|(path, file)| (*path, file)).collect();
     let (model, _) = args.model.load_for(&files)?;
