@@ -1,7 +1,5 @@
 //! Runs as CSV.
 
-use std::fmt::Write as _;
-
 use crate::engine::Outcome;
 
 use super::StoredRun;
@@ -12,12 +10,9 @@ precision,batch,dla_core,gpu_fallback,default_device,overrides,state,fps,fps_min
 latency_median_ms,latency_p99_ms,cuda_graph,build_s,engine_bytes,silent_fallbacks,cosine,\
 max_abs_error,timing_only,deployment,member,total_fps,message";
 
-/// The header and one line per run. RFC 4180 quoting; cells that a spreadsheet would take for a
-/// formula get a leading apostrophe.
+/// The header and one line per run.
 pub(super) fn write(runs: &[StoredRun]) -> String {
-    let mut out = String::from(CSV_HEADER);
-    out.push('\n');
-    for StoredRun { id, run } in runs {
+    let rows = runs.iter().map(|StoredRun { id, run }| {
         let m = run.measurement();
         let config = &run.request.config;
         let env = &run.environment;
@@ -37,7 +32,7 @@ pub(super) fn write(runs: &[StoredRun]) -> String {
             ),
         };
         let share = run.deployment.as_ref();
-        let cells = [
+        [
             id.to_string(),
             run.started_ms.to_string(),
             run.model.name.clone(),
@@ -72,30 +67,30 @@ pub(super) fn write(runs: &[StoredRun]) -> String {
             share.map_or(String::new(), |s| s.member.to_string()),
             number(share.and_then(|s| Some(s.total_fps.as_ref()?.value))),
             message,
-        ];
-        for (i, cell) in cells.iter().enumerate() {
-            let comma = if i == 0 { "" } else { "," };
-            // Writing to a String cannot fail.
-            let _ok = write!(out, "{comma}{}", quote(cell));
-        }
-        out.push('\n');
-    }
-    out
+        ]
+    });
+    table(CSV_HEADER, rows)
 }
 
-fn quote(cell: &str) -> String {
+/// A header line and rows as CSV (RFC 4180). Cells that a spreadsheet would take for a formula get
+/// a leading apostrophe.
+pub(crate) fn table<const N: usize>(
+    header: &str,
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut writer = csv::Writer::from_writer(format!("{header}\n").into_bytes());
+    for row in rows {
+        // Writing to memory cannot fail, and all rows have the same length.
+        let _ok = writer.write_record(row.map(guarded));
+    }
+    let bytes = writer.into_inner().unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+fn guarded(cell: String) -> String {
     let formula = cell.starts_with(['=', '+', '@', '\t', '\r'])
         || (cell.starts_with('-') && cell.parse::<f64>().is_err());
-    let cell = if formula {
-        format!("'{cell}")
-    } else {
-        cell.to_owned()
-    };
-    if cell.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell
-    }
+    if formula { format!("'{cell}") } else { cell }
 }
 
 #[cfg(test)]
@@ -103,11 +98,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted() {
-        assert_eq!(quote("a,b"), "\"a,b\"");
-        assert_eq!(quote("say \"x\""), "\"say \"\"x\"\"\"");
-        assert_eq!(quote("=cmd()"), "'=cmd()");
-        assert_eq!(quote("-1.5"), "-1.5");
-        assert_eq!(quote("-x"), "'-x");
+    fn cells_are_quoted_and_never_formulas() {
+        let quote = |cell: &str| table("h", std::iter::once([cell.to_owned()]));
+        for (cell, line) in [
+            ("a.b", "a.b"),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"", "\"say \"\"x\"\"\""),
+            ("a,\"b\"", "\"a,\"\"b\"\"\""),
+            ("=cmd()", "'=cmd()"),
+            ("-1.5", "-1.5"),
+            ("-x", "'-x"),
+        ] {
+            assert_eq!(quote(cell), format!("h\n{line}\n"));
+        }
     }
 }

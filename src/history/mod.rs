@@ -1,7 +1,7 @@
 //! What was kept and measured, in one SQLite file: kept placements, runs with their samples and
 //! logs, published references. Knows nothing of charts.
 
-mod csv;
+pub(crate) mod csv;
 mod head;
 mod own;
 mod reference;
