@@ -13,8 +13,8 @@ use crate::engine::{Environment, Outcome, environment};
 use crate::estimate::{Estimate, Estimator};
 use crate::export::{Document, DocumentError, Subject};
 use crate::history;
-use crate::model::onnx::{LoadOptions, load, load_bundled_with};
-use crate::model::{Model, by};
+use crate::model::onnx::{self, LoadOptions};
+use crate::model::{Model, ModelSource, by};
 use crate::placement::{Device, EngineConfig, Placement, Precision, Resolved};
 use crate::plan::{Plan, Planner};
 use crate::platform::Target;
@@ -73,21 +73,19 @@ impl ModelArgs {
             from.push((path, theirs));
         }
         let options = LoadOptions { inputs };
-        let model = match self.model.strip_prefix("bundled:") {
-            Some(name) => load_bundled_with(name, &options),
-            None => load(Path::new(&self.model), &options),
-        };
-        let model = model.map_err(|e| match from.iter().find(|(_, inputs)| e.blames(inputs)) {
-            Some((path, _)) => {
-                let made_for = files.iter().find(|(p, _)| p == path);
-                let name = made_for.map_or("", |(_, document)| &*document.model.name);
-                anyhow::Error::from(DocumentError::Inputs {
-                    path: path.to_path_buf(),
-                    source: Box::new(e),
-                })
-                .context(format!("a placement made for {name:?}"))
+        let model = onnx::open(Path::new(&self.model), &options).map_err(|e| {
+            match from.iter().find(|(_, inputs)| e.blames(inputs)) {
+                Some((path, _)) => {
+                    let made_for = files.iter().find(|(p, _)| p == path);
+                    let name = made_for.map_or("", |(_, document)| &*document.model.name);
+                    anyhow::Error::from(DocumentError::Inputs {
+                        path: path.to_path_buf(),
+                        source: Box::new(e),
+                    })
+                    .context(format!("a placement made for {name:?}"))
+                }
+                None => anyhow::Error::from(e),
             }
-            None => anyhow::Error::from(e),
         })?;
         Ok((model, options.inputs))
     }
@@ -97,10 +95,8 @@ impl ModelArgs {
     /// # Errors
     /// There is no current folder.
     pub fn absolute(&self) -> Result<PathBuf> {
-        if self.model.starts_with("bundled:") {
-            return Ok(PathBuf::from(&self.model));
-        }
-        std::path::absolute(&self.model).with_context(|| self.model.clone())
+        let absolute = ModelSource::of(Path::new(&self.model)).absolute();
+        absolute.with_context(|| self.model.clone())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{Dim, Model, by};
+use crate::model::{Dim, Model, ModelSource, by};
 use crate::placement::{Device, EngineConfig};
 use crate::platform::Dialect;
 
@@ -68,19 +68,14 @@ pub fn trtexec(subject: &Subject<'_>) -> Result<TrtexecCommand, Refused> {
     subject.must_build("trtexec")?;
     let dialect = target.tensorrt.dialect();
     let mut notes = vec![heading(subject)];
-    let onnx = match model
-        .source
-        .path
-        .to_str()
-        .and_then(|p| p.strip_prefix("bundled:"))
-    {
-        Some(name) => {
+    let onnx = match ModelSource::of(&model.source.path) {
+        ModelSource::Bundled(name) => {
             notes.push(format!(
                 "The bundled {name} has no weights: put your own export there, by the same exporter."
             ));
             format!("{name}.onnx")
         }
-        None => model.source.path.display().to_string(),
+        ModelSource::File(path) => path.display().to_string(),
     };
     let mut args = vec!["trtexec".to_owned(), format!("--onnx={onnx}")];
     args.extend(shapes(model, config)?);

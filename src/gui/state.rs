@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::chart::{Point, View};
 use crate::history::Kept;
-use crate::model::{Model, ModuleId, OpId};
+use crate::model::{Model, ModelSource, ModuleId, OpId, onnx};
 use crate::placement::{Device, Document, EngineConfig, Placement, Site};
 use crate::platform::Target;
 
@@ -279,8 +279,9 @@ impl State {
             p.file_name()
                 .map_or_else(|| p.display().to_string(), |n| n.to_string_lossy().into())
         };
-        crate::gui::data::open::bundled_models()
-            .into_iter()
+        onnx::bundled()
+            .iter()
+            .map(|b| (b.title.to_owned(), b.path()))
             .chain(self.recent.iter().map(|p| (name(p), p.clone())))
             .collect()
     }
@@ -466,7 +467,7 @@ impl State {
 
     /// Notes a file as recently opened.
     pub fn remember(&mut self, path: &Path) {
-        if path.starts_with("bundled:") || path.to_string_lossy().starts_with("bundled:") {
+        if ModelSource::of(path).file().is_none() {
             return;
         }
         self.recent.retain(|p| p != path);

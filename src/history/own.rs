@@ -10,7 +10,7 @@ use crate::estimate::Estimator;
 use crate::estimate::board::{BoardFile, shipped};
 use crate::estimate::fit::own::OwnRun;
 use crate::model::Model;
-use crate::model::onnx::{LoadOptions, load, load_bundled_with};
+use crate::model::onnx::{LoadOptions, open};
 use crate::plan::Planner;
 use crate::platform::Target;
 
@@ -39,12 +39,7 @@ impl RunModels {
             models.entry(key(&run.run)).or_insert_with(|| {
                 let (path, inputs) = key(&run.run);
                 let options = LoadOptions { inputs };
-                let bundled = path.to_str().and_then(|p| p.strip_prefix("bundled:"));
-                match bundled {
-                    Some(name) => load_bundled_with(name, &options),
-                    None => load(&path, &options),
-                }
-                .map_err(|e| e.to_string())
+                open(&path, &options).map_err(|e| e.to_string())
             });
         }
         Self(models)

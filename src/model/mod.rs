@@ -4,6 +4,7 @@ mod graph;
 mod ids;
 mod kind;
 pub mod onnx;
+mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tree;
@@ -17,4 +18,5 @@ pub use kind::{
     Activation, BinaryOp, Conv, CoordinateMode, NearestMode, NormKind, OpKind, Pool, PoolKind,
     ReduceOp, Resize, ResizeMode, ShuffleKind, UNKNOWN_AXIS, UnaryOp,
 };
+pub use source::ModelSource;
 pub use tree::{Module, ModuleTree, ModuleTreeBuilder};

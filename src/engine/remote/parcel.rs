@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::protocol::Entry;
 use crate::engine::request::{Calibration, Request};
+use crate::model::ModelSource;
 use crate::model::onnx::weights;
 
 use super::error::{ParcelError, at};
@@ -64,7 +65,7 @@ impl Parcel {
             paths: Vec::new(),
         };
         let model = &request.model;
-        if !model.to_string_lossy().starts_with("bundled:") {
+        if let ModelSource::File(model) = ModelSource::of(model) {
             parcel.add(model_entry(model), model, go)?;
             let file = File::open(model).map_err(at(model))?;
             // SAFETY: read only; the file is not written by this program.
@@ -133,7 +134,7 @@ impl Parcel {
 /// A request as it reads where its parcel lies.
 pub fn unpacked(request: &Request, folder: &Path, cache: Option<&Path>) -> Request {
     let mut request = request.clone();
-    if !request.model.to_string_lossy().starts_with("bundled:") {
+    if ModelSource::of(&request.model).file().is_some() {
         request.model = folder.join(model_entry(&request.model));
     }
     match &mut request.calibration {

@@ -20,7 +20,7 @@ use crate::engine::run::{
 use crate::model::onnx::weights;
 use crate::model::onnx::weights::Ready;
 use crate::model::onnx::{self, LoadOptions};
-use crate::model::{DType, Model};
+use crate::model::{DType, Model, ModelSource};
 use crate::placement::{Device, Placement, Precision};
 
 use super::cache::{BuildRecord, Machine};
@@ -156,19 +156,18 @@ fn prepare(request: &Request) -> Result<Prepared, Stop> {
         inputs: request.inputs.clone(),
     };
     let refused = |e: &dyn std::fmt::Display| Stop::refused(e.to_string());
-    let path = request.model.to_string_lossy();
-    let (model, bytes, file) = if let Some(name) = path.strip_prefix("bundled:") {
-        let model = onnx::load_bundled_with(name, &options).map_err(|e| refused(&e))?;
-        let bundled = onnx::bundled().iter().find(|b| b.name == name);
-        let bytes = bundled.map(onnx::Bundled::bytes).unwrap_or_default();
-        (model, bytes, None)
-    } else {
-        let model = onnx::load(&request.model, &options).map_err(|e| refused(&e))?;
-        let bytes =
-            std::fs::read(&request.model).map_err(|e| Stop::refused(format!("{path}: {e}")))?;
-        (model, Bytes::from(bytes), Some(request.model.as_path()))
+    let source = ModelSource::of(&request.model);
+    let model = onnx::open(&request.model, &options).map_err(|e| refused(&e))?;
+    let bytes = match source {
+        ModelSource::Bundled(name) => {
+            let bundled = onnx::bundled().iter().find(|b| b.name == name);
+            bundled.map(onnx::Bundled::bytes).unwrap_or_default()
+        }
+        ModelSource::File(path) => Bytes::from(
+            std::fs::read(path).map_err(|e| Stop::refused(format!("{}: {e}", path.display())))?,
+        ),
     };
-    let ready = weights::ready(&bytes, file, model.source.structure_only);
+    let ready = weights::ready(&bytes, source.file(), model.source.structure_only);
     let (onnx, synthesised) = match ready.map_err(|e| refused(&e))? {
         Ready::AsIs => (bytes, 0),
         Ready::Synthesised { onnx, values } => (Bytes::from(onnx), values),
@@ -291,9 +290,8 @@ impl Opened {
         exact: bool,
         outbox: &'a EventSender,
     ) -> Job<'a> {
-        let path: Option<&Path> = (prepared.synthesised == 0
-            && !request.model.to_string_lossy().starts_with("bundled:"))
-        .then_some(&request.model);
+        let file = ModelSource::of(&request.model).file();
+        let path: Option<&Path> = file.filter(|_| prepared.synthesised == 0);
         Job {
             request,
             model: &prepared.model,

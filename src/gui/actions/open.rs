@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::export::DocumentError;
 use crate::model::Model;
-use crate::model::onnx::{LoadError, LoadOptions};
+use crate::model::onnx::{self, LoadError, LoadOptions};
 use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
 
 use crate::gui::background::session_file::read_session;
 use crate::gui::command::Command;
 use crate::gui::data::open::file_name;
-use crate::gui::data::open::load_model;
 use crate::gui::data::open::open_inputs;
 use crate::gui::data::options::MadeAt;
 use crate::gui::data::session::{Session, Settings};
@@ -48,7 +47,7 @@ impl State {
         self.background(
             title,
             true,
-            move || load_model(&file, &asked),
+            move || onnx::open(&file, &asked),
             move |state, result| state.model_read(path, options, made_at, result),
         );
     }

@@ -8,6 +8,7 @@ use crate::engine::client::Limits;
 use crate::engine::median;
 use crate::engine::remote::ssh::Host;
 use crate::history::RunHead;
+use crate::model::ModelSource;
 use crate::placement::EngineConfig;
 use crate::placement::Placement;
 use std::path::PathBuf;
@@ -242,8 +243,6 @@ pub(crate) fn sentences(why: &str) -> Vec<String> {
 
 /// The model's path as the worker finds it: bundled names as they are, files absolute.
 pub(crate) fn worker_path(path: &std::path::Path) -> PathBuf {
-    if path.to_string_lossy().starts_with("bundled:") {
-        return path.to_owned();
-    }
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    let absolute = ModelSource::of(path).absolute();
+    absolute.unwrap_or_else(|_| path.to_owned())
 }

@@ -8,8 +8,7 @@ use crate::model::Model;
 
 use crate::model::ModuleId;
 use crate::model::onnx;
-use crate::model::onnx::LoadError;
-use crate::model::onnx::LoadOptions;
+use crate::model::onnx::Bundled;
 
 use std::collections::BTreeMap;
 
@@ -18,29 +17,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Bundled models: name and path.
-pub(crate) fn bundled_models() -> Vec<(String, PathBuf)> {
-    onnx::bundled()
-        .iter()
-        .map(|b| (b.title.to_owned(), format!("{BUNDLED}{}", b.name).into()))
-        .collect()
-}
-
 /// What a first run opens.
 pub(crate) fn first_model() -> PathBuf {
-    let first = onnx::bundled().first().map_or("", |b| b.name);
-    format!("{BUNDLED}{first}").into()
-}
-
-/// Before the name of a bundled model where a path is expected.
-pub(crate) const BUNDLED: &str = "bundled:";
-
-/// Reads a file or a bundled model.
-pub(crate) fn load_model(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
-    match path.to_str().and_then(|p| p.strip_prefix(BUNDLED)) {
-        Some(name) => onnx::load_bundled_with(name, options),
-        None => onnx::load(path, options),
-    }
+    onnx::bundled()
+        .first()
+        .map(Bundled::path)
+        .unwrap_or_default()
 }
 
 /// An open model.

@@ -8,6 +8,8 @@ use crate::engine::remote::ssh::Host;
 
 use super::super::command::Command;
 use super::super::state::State;
+use crate::model::ModelSource;
+
 use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
@@ -125,7 +127,9 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
             _ => None,
         },
         _ if file.is_dir() => Some("This is a folder"),
-        _ if !file.exists() && !text.starts_with("bundled:") => Some("There is no such file"),
+        _ if !file.exists() && ModelSource::of(file).file().is_some() => {
+            Some("There is no such file")
+        }
         _ => None,
     };
     ui.label(

@@ -151,13 +151,13 @@ fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         ] {
             menu_item(ui, state, command, out);
         }
-        let bundled = crate::gui::data::open::bundled_models();
+        let bundled = crate::model::onnx::bundled();
         if !bundled.is_empty() {
             ui.separator();
             ui.label(RichText::new("Bundled").font(theme::small()).color(t.dim));
-            for (name, path) in bundled {
-                if ui.button(name).clicked() {
-                    out.push(Command::OpenPath(path));
+            for model in bundled {
+                if ui.button(model.title).clicked() {
+                    out.push(Command::OpenPath(model.path()));
                     ui.close();
                 }
             }

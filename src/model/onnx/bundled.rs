@@ -1,10 +1,12 @@
 //! The demo models inside the program.
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 
 use super::error::LoadError;
-use super::read::{LoadOptions, load_bytes};
-use crate::model::Model;
+use super::read::{LoadOptions, load, load_bytes};
+use crate::model::{Model, ModelSource};
 
 /// A demo model: structure only, weights have dims but no values.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,11 @@ pub struct Bundled {
 }
 
 impl Bundled {
+    /// Its name where a path is expected.
+    pub fn path(&self) -> PathBuf {
+        ModelSource::Bundled(self.name).to_path()
+    }
+
     /// The ONNX file.
     pub fn bytes(&self) -> Bytes {
         Bytes::from_static(self.data)
@@ -47,6 +54,14 @@ pub fn bundled() -> &'static [Bundled] {
     &MODELS
 }
 
+/// Reads a file or a bundled model.
+pub fn open(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
+    match ModelSource::of(path) {
+        ModelSource::File(path) => load(path, options),
+        ModelSource::Bundled(name) => load_bundled_with(name, options),
+    }
+}
+
 /// Reads a demo model by its short name.
 pub fn load_bundled(name: &str) -> Result<Model, LoadError> {
     load_bundled_with(name, &LoadOptions::default())
@@ -61,5 +76,5 @@ pub fn load_bundled_with(name: &str, options: &LoadOptions) -> Result<Model, Loa
             known: known.join(", "),
         });
     };
-    load_bytes(&format!("bundled:{name}"), &model.bytes(), options)
+    load_bytes(&model.path().to_string_lossy(), &model.bytes(), options)
 }

@@ -21,6 +21,6 @@ mod values;
 pub mod weights;
 mod wire;
 
-pub use bundled::{Bundled, bundled, load_bundled, load_bundled_with};
+pub use bundled::{Bundled, bundled, load_bundled, load_bundled_with, open};
 pub use error::{LoadError, Quoted};
 pub use read::{LoadOptions, load, load_bytes};

@@ -10,7 +10,7 @@ use prost::Message as _;
 pub use super::assemble::LoadOptions;
 use super::error::LoadError;
 use super::{assemble, proto, sniff, wire};
-use crate::model::Model;
+use crate::model::{Model, ModelSource};
 
 /// Files up to this size are read; larger ones are mapped.
 const READ_UP_TO: u64 = 4 << 20;
@@ -73,8 +73,12 @@ fn open(path: &Path) -> std::io::Result<File> {
 
 /// Reads a model that is in memory already; `name` stands for the file in messages.
 pub fn load_bytes(name: &str, data: &Bytes, options: &LoadOptions) -> Result<Model, LoadError> {
-    let stem = name.strip_prefix("bundled:").unwrap_or(name);
-    read(PathBuf::from(name), stem, data, options)
+    let path = PathBuf::from(name);
+    let stem = match ModelSource::of(&path) {
+        ModelSource::Bundled(stem) => stem,
+        ModelSource::File(_) => name,
+    };
+    read(path.clone(), stem, data, options)
 }
 
 fn read(
