@@ -113,44 +113,64 @@ enum Outgoing {
     Files(Vec<(PathBuf, u64)>),
 }
 
+/// How far a client and its worker are with the command. On this machine it starts with
+/// [`Self::Working`]; to another one the files go first.
+#[derive(Debug)]
+enum Phase {
+    /// The files to send are being read.
+    Reading { command: Command },
+    /// The files are read; the worker has not said its first word.
+    Read { command: Command, parcel: Parcel },
+    /// The worker was told which files there are and has not said whether it wants them. It reads
+    /// whatever comes now as content if it does: nothing may be sent.
+    Offered { command: Command, parcel: Parcel },
+    /// The files are on their way, or there already.
+    Sending { command: Command },
+    /// The worker has its command, since then.
+    Working { since: Instant },
+    /// The worker is gone.
+    Over,
+}
+
+impl Phase {
+    /// The command, while the worker does not have it.
+    fn held(self) -> Option<Command> {
+        match self {
+            Self::Reading { command }
+            | Self::Read { command, .. }
+            | Self::Offered { command, .. }
+            | Self::Sending { command } => Some(command),
+            Self::Working { .. } | Self::Over => None,
+        }
+    }
+}
+
 /// A worker at work on one request.
 pub struct Client {
     child: Child,
     group: Pid,
     commands: Option<Sender<Outgoing>>,
     host: Option<Host>,
-    /// The command, while its files are read or on their way.
-    held: Option<Command>,
-    /// The files, once they are read.
-    parcel: Option<Parcel>,
+    phase: Phase,
     /// Ends the reading of the files.
     unwanted: Arc<AtomicBool>,
-    /// The files were offered.
-    offered: bool,
-    /// The worker has said whether it wants them.
-    answered: bool,
-    /// The files were asked for.
-    sending: bool,
     /// Why a file could not be sent, if so.
     unsent: Arc<OnceLock<String>>,
     /// The last lines of stderr: ssh's own, not TensorRT's log.
     said: VecDeque<String>,
-    /// Since when the worker has what it needs.
-    ready: Instant,
     pinged: Instant,
     incoming: Receiver<Incoming>,
     limits: Limits,
     request: Request,
     ring: LogRing,
-    environment: Environment,
-    greeted: bool,
+    /// The worker's machine, once it has said its first word.
+    environment: Option<Environment>,
     stage: Stage,
     started: Instant,
     started_ms: u64,
     heard: Instant,
     garbage: u32,
     exited: Option<(ExitStatus, Instant)>,
-    over: bool,
     /// Beats of a deployment's member, once it is done.
     pub(super) beats: Vec<(u64, u64)>,
 }
@@ -236,42 +256,36 @@ impl Client {
             }
             Ok(commands)
         });
-        let client = Self {
+        let mut client = Self {
             group,
             commands: None,
             host: worker.host.clone(),
-            held: None,
-            parcel: None,
+            phase: Phase::Working {
+                since: Instant::now(),
+            },
             unwanted,
-            offered: false,
-            answered: false,
-            sending: false,
             unsent: Arc::clone(&unsent),
             said: VecDeque::new(),
-            ready: Instant::now(),
             pinged: Instant::now(),
             incoming,
             limits,
             ring: LogRing::default(),
-            environment: Environment::default(),
-            greeted: false,
+            environment: None,
             stage: Stage::Start,
             started: Instant::now(),
             started_ms,
             heard: Instant::now(),
             garbage: 0,
             exited: None,
-            over: false,
             beats: Vec::new(),
             child,
             request,
         };
-        let mut client = client;
         match wired {
             Ok(commands) => {
                 client.commands = Some(commands);
                 if travels {
-                    client.held = Some(command);
+                    client.phase = Phase::Reading { command };
                 } else {
                     client.send(command);
                 }
@@ -307,7 +321,7 @@ impl Client {
     /// Waits for the next thing to happen, at most for `wait`. After [`Update::Done`] or
     /// [`Update::Built`] nothing happens any more and the worker is gone.
     pub fn poll(&mut self, wait: Duration) -> Update {
-        if self.over {
+        if matches!(self.phase, Phase::Over) {
             return Update::Tick;
         }
         match self.incoming.recv_timeout(wait) {
@@ -351,19 +365,7 @@ impl Client {
                     other => other,
                 }
             }
-            Ok(Incoming::Packed(parcel)) => match *parcel {
-                Ok(parcel) => {
-                    self.heard = Instant::now();
-                    self.parcel = Some(parcel);
-                    self.offer();
-                    Update::Tick
-                }
-                Err(_) if self.held.is_none() => Update::Tick,
-                Err(e) => {
-                    self.stage = Stage::Send;
-                    self.done_failed(ErrorKind::Refused, e.to_string())
-                }
-            },
+            Ok(Incoming::Packed(parcel)) => self.packed(*parcel),
             Err(RecvTimeoutError::Timeout) => self.watch(),
             // Both pipes are closed: the worker is gone or about to be.
             Err(RecvTimeoutError::Disconnected) => {
@@ -373,18 +375,83 @@ impl Client {
         }
     }
 
+    /// The files were read, or cannot be.
+    fn packed(&mut self, parcel: Result<Parcel, ParcelError>) -> Update {
+        match (std::mem::replace(&mut self.phase, Phase::Over), parcel) {
+            (Phase::Reading { command }, Ok(parcel)) => {
+                self.heard = Instant::now();
+                self.phase = Phase::Read { command, parcel };
+                self.offer();
+                Update::Tick
+            }
+            (Phase::Reading { command }, Err(e)) => {
+                self.phase = Phase::Reading { command };
+                self.stage = Stage::Send;
+                self.done_failed(ErrorKind::Refused, e.to_string())
+            }
+            // The worker has refused meanwhile.
+            (phase, _) => {
+                self.phase = phase;
+                Update::Tick
+            }
+        }
+    }
+
     /// Offers the worker the files, once both are ready.
     fn offer(&mut self) {
-        if self.greeted
-            && !self.offered
-            && self.held.is_some()
-            && let Some(parcel) = &self.parcel
-        {
-            let entries = parcel.entries.clone();
-            self.offered = true;
-            self.stage = Stage::Send;
-            self.send(Command::Receive { entries });
+        if self.environment.is_none() {
+            return;
         }
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Read { command, parcel } => {
+                self.stage = Stage::Send;
+                self.send(Command::Receive {
+                    entries: parcel.entries.clone(),
+                });
+                self.phase = Phase::Offered { command, parcel };
+            }
+            phase => self.phase = phase,
+        }
+    }
+
+    /// The worker has said whether it wants the files.
+    fn answered(&mut self, wanted: bool) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Offered { command, parcel } => {
+                if wanted && let Some(commands) = &self.commands {
+                    let sizes = parcel.entries.iter().map(|e| e.bytes);
+                    let files = parcel.paths.iter().cloned().zip(sizes).collect();
+                    // A worker that is gone is noticed elsewhere.
+                    let _gone = commands.send(Outgoing::Files(files));
+                }
+                self.phase = Phase::Sending { command };
+            }
+            // Of files that nobody has offered, or for the second time.
+            phase => self.phase = phase,
+        }
+    }
+
+    /// The worker has the files in `folder`: it gets the command, with paths as they are there.
+    fn received(&mut self, folder: &Path, cache: &Path) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Offered { mut command, .. } | Phase::Sending { mut command } => {
+                if let Command::Build { request } | Command::Profile { request, .. } = &mut command
+                {
+                    **request = parcel::unpacked(request, folder, Some(cache));
+                }
+                self.work(command);
+            }
+            // Of files that nobody has offered, or for the second time.
+            phase => self.phase = phase,
+        }
+    }
+
+    /// Gives the worker its command.
+    fn work(&mut self, command: Command) {
+        self.phase = Phase::Working {
+            since: Instant::now(),
+        };
+        self.send(command);
     }
 
     fn log(&mut self, line: LogLine) -> Update {
@@ -404,14 +471,17 @@ impl Client {
                 unavailable,
             } => {
                 // Once is enough, whatever the other machine says.
-                if std::mem::replace(&mut self.greeted, true) {
+                if self.environment.is_some() {
                     return Update::Tick;
                 }
-                self.environment = (*environment).clone();
+                self.environment = Some((*environment).clone());
                 if unavailable.is_some() {
                     // It refuses, and says why: no need to send it files.
                     self.unwanted.store(true, Ordering::Relaxed);
-                    if let Some(command) = self.held.take() {
+                    let working = Phase::Working {
+                        since: Instant::now(),
+                    };
+                    if let Some(command) = std::mem::replace(&mut self.phase, working).held() {
                         self.send(command);
                     }
                 }
@@ -440,41 +510,13 @@ impl Client {
             }
             Event::Log { line } => self.log(LogLine::new(line.level, &line.text)),
             Event::Wanted { wanted } => {
-                self.answered |= self.offered;
-                if wanted
-                    && self.offered
-                    && !self.sending
-                    && let (Some(parcel), Some(commands)) = (&self.parcel, &self.commands)
-                {
-                    self.sending = true;
-                    let sizes = parcel.entries.iter().map(|e| e.bytes);
-                    let files = parcel.paths.iter().cloned().zip(sizes).collect();
-                    // A worker that is gone is noticed elsewhere.
-                    let _gone = commands.send(Outgoing::Files(files));
-                }
+                self.answered(wanted);
                 Update::Tick
             }
-            Event::Received { folder, cache } if self.offered => {
-                self.ready = Instant::now();
-                let there = |request: Box<Request>| {
-                    Box::new(parcel::unpacked(&request, &folder, Some(&cache)))
-                };
-                match self.held.take() {
-                    Some(Command::Build { request }) => self.send(Command::Build {
-                        request: there(request),
-                    }),
-                    Some(Command::Profile { request, barrier }) => {
-                        self.send(Command::Profile {
-                            request: there(request),
-                            barrier,
-                        });
-                    }
-                    _ => {}
-                }
+            Event::Received { folder, cache } => {
+                self.received(&folder, &cache);
                 Update::Tick
             }
-            // Of files that nobody has offered.
-            Event::Received { .. } => Update::Tick,
             Event::Ready => {
                 self.stage = Stage::Barrier;
                 Update::Ready
@@ -504,9 +546,7 @@ impl Client {
 
     /// Tells a worker elsewhere, now and then, that the client is still there. Polling does it too.
     pub(super) fn ping(&mut self) {
-        // After an offer the worker reads content where it wants any, and a line would be taken
-        // for it; one that is sent behind the last file is not.
-        let waiting = self.offered && !self.answered;
+        let waiting = matches!(self.phase, Phase::Offered { .. });
         if self.host.is_some() && !waiting && self.pinged.elapsed() > PING {
             self.pinged = Instant::now();
             self.send(Command::Ping);
@@ -518,7 +558,7 @@ impl Client {
         let seconds = self.heard.elapsed().as_secs();
         let stage = self.stage.label();
         match &self.host {
-            Some(_) if self.held.is_some() && self.parcel.is_none() => format!(
+            Some(_) if matches!(self.phase, Phase::Reading { .. }) => format!(
                 "nothing could be read of the files to send for {seconds} s; look at the disk or \
                  the network folder that holds them"
             ),
@@ -534,7 +574,7 @@ impl Client {
     /// Looks at the clocks.
     fn watch(&mut self) -> Update {
         self.ping();
-        if !self.greeted && self.started.elapsed() > self.limits.hello {
+        if self.environment.is_none() && self.started.elapsed() > self.limits.hello {
             let message = match &self.host {
                 Some(host) => format!(
                     "{} said nothing for {} s: the link may be cut; check the network, then \
@@ -550,7 +590,7 @@ impl Client {
             return self.done_failed(ErrorKind::TimedOut, message);
         }
         let mut idle = self.limits.idle.max(self.limits.hello);
-        if self.held.is_some() && self.offered {
+        if matches!(self.phase, Phase::Offered { .. } | Phase::Sending { .. }) {
             // No longer than the other end waits.
             idle = idle.min(SILENCE);
         }
@@ -559,8 +599,10 @@ impl Client {
             return self.done_failed(ErrorKind::TimedOut, message);
         }
         // Files may take as long as the link makes them, while they move.
-        let building = self.held.is_none() && self.stage <= Stage::Reference;
-        if building && self.ready.elapsed() > self.limits.build {
+        if let Phase::Working { since } = self.phase
+            && self.stage <= Stage::Reference
+            && since.elapsed() > self.limits.build
+        {
             let message = format!(
                 "{} took over {} s; allow more with --build-timeout",
                 self.stage.label(),
@@ -587,11 +629,11 @@ impl Client {
     pub fn cancel(&mut self) -> Box<Run> {
         // While files are read or sent the worker has begun nothing, and would hear of it only
         // after the last file: the end of its stdin is enough.
-        let grace = if self.held.is_some() {
-            Duration::ZERO
-        } else {
+        let grace = if matches!(self.phase, Phase::Working { .. }) {
             self.send(Command::Cancel);
             self.limits.grace.min(Duration::from_millis(1500))
+        } else {
+            Duration::ZERO
         };
         self.end(grace);
         Box::new(self.fail(ErrorKind::Cancelled, "cancelled".into()))
@@ -605,7 +647,7 @@ impl Client {
         let status = self.exited.map(|(status, _)| status);
         if let (Some(host), Some(code)) = (&self.host, status.and_then(|s| s.code())) {
             let said: Vec<&str> = self.said.iter().map(String::as_str).collect();
-            if let Some(why) = host.explain(code, self.greeted, &said) {
+            if let Some(why) = host.explain(code, self.environment.is_some(), &said) {
                 return why;
             }
         }
@@ -645,7 +687,7 @@ impl Client {
         {
             self.exited = Some((status, Instant::now()));
         }
-        self.over = true;
+        self.phase = Phase::Over;
     }
 
     fn done_failed(&mut self, kind: ErrorKind, message: String) -> Update {
@@ -662,7 +704,7 @@ impl Client {
     }
 
     fn fail_with(&mut self, failure: &Failure) -> Run {
-        if !self.over {
+        if !matches!(self.phase, Phase::Over) {
             self.end(Duration::ZERO);
         }
         let failure = Failure {
@@ -671,7 +713,7 @@ impl Client {
         };
         let mut run = failed_run(&self.request, self.started_ms, failure);
         run.wall_s = self.started.elapsed().as_secs_f64();
-        run.environment = self.environment.clone();
+        run.environment = self.environment.clone().unwrap_or_default();
         run.log = self.ring.tail(FAILED_TAIL);
         run
     }
@@ -680,14 +722,15 @@ impl Client {
         self.end(Duration::from_secs(1));
         self.beats = report.beats;
         let mut measurement = report.measurement;
-        measurement.fps.source = self.environment.summary().into();
+        let environment = self.environment.clone().unwrap_or_default();
+        measurement.fps.source = environment.summary().into();
         Update::Done(Box::new(Run {
             schema: Run::SCHEMA,
             started_ms: self.started_ms,
             wall_s: self.started.elapsed().as_secs_f64(),
             model: report.model,
             request: self.request.clone(),
-            environment: self.environment.clone(),
+            environment,
             deployment: None,
             comparison: None,
             outcome: Outcome::Finished(Box::new(measurement)),
@@ -698,7 +741,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if !self.over {
+        if !matches!(self.phase, Phase::Over) {
             self.end(Duration::ZERO);
         }
     }
