@@ -14,7 +14,7 @@ use crate::engine::WorkerCommand;
 use crate::engine::client::{self, Limits, Update};
 use crate::engine::{
     Calibration, Comparison, LayerTime, MemoryPools, NumericReference, Outcome, Request, RowSite,
-    Run, Timing, compare, deploy, environment, parse_size,
+    Run, Timing, deploy, environment, parse_size,
 };
 use crate::export::{Document, save_atomic};
 use crate::figure::{Measured, short};
@@ -214,18 +214,16 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     }
     let mut runs = match <[Request; 1]>::try_from(requests) {
         Ok([request]) => {
-            let run = client::profile(&worker, limits, request, None, &mut |u| watch.hear(0, u));
+            let run = client::profile(&worker, limits, request, &mut |u| watch.hear(0, u));
             vec![run]
         }
         Err(requests) => deploy(&worker, limits, &requests, &mut |i, u| watch.hear(i, u)),
     };
     watch.finish();
     for (run, plan) in runs.iter_mut().zip(&plans) {
-        let comparison = match (plan, run.measurement()) {
-            (Some(plan), Some(m)) => Some(compare(&model, plan, &m.actual)),
-            _ => None,
-        };
-        run.comparison = comparison;
+        if let Some(plan) = plan {
+            run.compare_with(&model, plan);
+        }
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&runs)?;

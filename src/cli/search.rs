@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::engine::client::{Limits, Update, profile, with_comparison};
+use crate::engine::client::{Limits, Update, profile};
 use crate::engine::{self, Calibration, Run, deploy, environment, parse_size};
 use crate::estimate::Estimator;
 use crate::export::{Document, save_atomic};
@@ -455,12 +455,13 @@ fn measure(
             }
         };
         let mut runs = match requests {
-            [request] => vec![profile(&worker, limits, request.clone(), None, &mut hear)],
+            [request] => vec![profile(&worker, limits, request.clone(), &mut hear)],
             _ => deploy(&worker, limits, requests, &mut |_, u| hear(u)),
         };
         for run in &mut runs {
-            let planned = plan(model, target, &run.request.config, &run.request.placement);
-            with_comparison(run, planned.ok().as_ref().map(|p| (model, p)));
+            if let Ok(plan) = plan(model, target, &run.request.config, &run.request.placement) {
+                run.compare_with(model, &plan);
+            }
         }
         runs
     };

@@ -15,12 +15,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
-use crate::plan::Plan;
 
 use super::command::WorkerCommand;
-use super::compare::compare;
 use super::log::{Level, LogLine, LogRing};
 use super::protocol::{self, Built, Command, DecodeError, Event, Report, SILENCE};
 use super::request::{NumericReference, Request};
@@ -73,8 +70,8 @@ pub enum Update {
     Hello {
         /// Its machine.
         environment: Box<Environment>,
-        /// Why it cannot build engines, if so.
-        unavailable: Option<String>,
+        /// Why it cannot build engines, a reason each; empty where it can.
+        unavailable: Vec<String>,
     },
     /// It is at a stage.
     Progress {
@@ -475,7 +472,7 @@ impl Client {
                     return Update::Tick;
                 }
                 self.environment = Some((*environment).clone());
-                if unavailable.is_some() {
+                if !unavailable.is_empty() {
                     // It refuses, and says why: no need to send it files.
                     self.unwanted.store(true, Ordering::Relaxed);
                     let working = Phase::Working {
@@ -936,14 +933,15 @@ fn read_events(stdout: impl Read, lines: &SyncSender<Incoming>) {
     });
 }
 
-/// Asks a worker what its machine is and, if so, why engines cannot be built there. Nothing is built.
+/// Asks a worker what its machine is and why engines cannot be built there, a reason each; none
+/// where they can. Nothing is built.
 ///
 /// # Errors
 /// The worker cannot be started or does not answer: a run that failed.
 pub fn probe(
     worker: &WorkerCommand,
     limits: Limits,
-) -> Result<(Box<Environment>, Option<String>), Box<Run>> {
+) -> Result<(Box<Environment>, Vec<String>), Box<Run>> {
     let nothing = Request::new(
         PathBuf::new(),
         Placement::default(),
@@ -967,14 +965,13 @@ pub fn probe(
 }
 
 /// Builds and measures one engine. `on` hears what happens, at least ten times a second, and
-/// cancels with `Break`. With a plan the run carries the comparison against it. Where more than one
+/// cancels with `Break`. Where more than one
 /// process is asked for ([`Timing::processes`](super::Timing)), the first builds and the others
 /// measure what it built; the run holds the samples of all, or after a cancel of those that ended.
 pub fn profile(
     worker: &WorkerCommand,
     limits: Limits,
     request: Request,
-    plan: Option<(&Model, &Plan)>,
     on: &mut dyn FnMut(&Update) -> ControlFlow<()>,
 ) -> Run {
     let processes = request.timing.processes;
@@ -1036,7 +1033,6 @@ pub fn profile(
             }
         }
     }
-    with_comparison(&mut run, plan);
     run
 }
 
@@ -1058,15 +1054,6 @@ fn in_one_process(
         if on(&update).is_break() {
             return *client.cancel();
         }
-    }
-}
-
-/// Adds the comparison of a finished run with its plan.
-pub fn with_comparison(run: &mut Run, plan: Option<(&Model, &Plan)>) {
-    if let Some((model, plan)) = plan
-        && let Some(m) = run.measurement()
-    {
-        run.comparison = Some(compare(model, plan, &m.actual));
     }
 }
 

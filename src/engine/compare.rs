@@ -4,7 +4,16 @@ use crate::model::Model;
 use crate::placement::Device;
 use crate::plan::{Fallback, Plan};
 
-use super::run::{Actual, Comparison, Contradiction};
+use super::run::{Actual, Comparison, Contradiction, Run};
+
+impl Run {
+    /// Adds the comparison with the plan, if the run has figures.
+    pub fn compare_with(&mut self, model: &Model, plan: &Plan) {
+        if let Some(m) = self.measurement() {
+            self.comparison = Some(compare(model, plan, &m.actual));
+        }
+    }
+}
 
 /// Where the engine differs from the plan it was built for.
 pub fn compare(model: &Model, plan: &Plan, actual: &Actual) -> Comparison {

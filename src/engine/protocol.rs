@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::log::LogLine;
 use super::request::Request;
@@ -72,8 +72,13 @@ pub enum Event {
     Hello {
         /// The machine.
         environment: Box<Environment>,
-        /// Why engines cannot be built here, if so.
-        unavailable: Option<String>,
+        /// Why engines cannot be built here, a reason each; empty where they can.
+        #[serde(
+            default,
+            skip_serializing_if = "Vec::is_empty",
+            deserialize_with = "reasons"
+        )]
+        unavailable: Vec<String>,
     },
     /// Whether the files of [`Command::Receive`] are to be sent, or here already.
     Wanted {
@@ -138,6 +143,20 @@ pub struct Entry {
 pub(super) struct Refusal {
     pub failure: Failure,
     pub model: ModelRef,
+}
+
+/// Workers of 0.1 send one text or null.
+fn reasons<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Reasons {
+        Many(Vec<String>),
+        One(Option<String>),
+    }
+    Ok(match Reasons::deserialize(from)? {
+        Reasons::Many(all) => all,
+        Reasons::One(one) => one.into_iter().collect(),
+    })
 }
 
 /// An engine that was built.
@@ -280,7 +299,7 @@ mod tests {
             },
             Event::Hello {
                 environment: Box::default(),
-                unavailable: Some("no TensorRT".into()),
+                unavailable: vec!["no driver".into(), "no TensorRT".into()],
             },
         ];
         for event in events {
@@ -290,6 +309,23 @@ mod tests {
         }
         let line = encode(Command::Go);
         assert_eq!(line, "{\"protocol\":1,\"type\":\"go\"}\n");
+    }
+
+    #[test]
+    fn reasons_of_older_workers_are_read() {
+        for (text, reasons) in [
+            ("null", vec![]),
+            ("\"no TensorRT\"", vec!["no TensorRT"]),
+            ("[\"a\",\"b\"]", vec!["a", "b"]),
+        ] {
+            let line = format!(
+                "{{\"protocol\":1,\"type\":\"hello\",\"environment\":{{}},\"unavailable\":{text}}}"
+            );
+            let Ok(Event::Hello { unavailable, .. }) = decode(&line) else {
+                panic!("{line}");
+            };
+            assert_eq!(unavailable, reasons);
+        }
     }
 
     #[test]

@@ -117,28 +117,26 @@ pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
             leave();
         })?;
     let mut environment = environment::read();
-    let unavailable = tensorrt::describe(&mut environment).err();
+    let unavailable = tensorrt::describe(&mut environment);
     events.send(Event::Hello {
         environment: Box::new(environment),
         unavailable: unavailable.clone(),
     });
     while let Ok(command) = commands.recv() {
-        let done = match (command, &unavailable) {
-            (Command::Go | Command::Ping | Command::Cancel | Command::Receive { .. }, _) => {
-                continue;
-            }
-            (_, Some(why)) => Err(Refusal {
+        let done = match command {
+            Command::Go | Command::Ping | Command::Cancel | Command::Receive { .. } => continue,
+            _ if !unavailable.is_empty() => Err(Refusal {
                 failure: Failure {
                     kind: ErrorKind::Refused,
                     stage: Stage::Check,
-                    message: why.clone(),
+                    message: unavailable.join(". "),
                 },
                 model: ModelRef::default(),
             }),
-            (Command::Build { request }, None) => {
+            Command::Build { request } => {
                 tensorrt::build(&request, &events).map(|b| Event::Built { built: Box::new(b) })
             }
-            (Command::Profile { request, barrier }, None) => {
+            Command::Profile { request, barrier } => {
                 let barrier = barrier.then_some(&commands);
                 tensorrt::profile(&request, &events, barrier).map(|r| Event::Measured {
                     report: Box::new(r),

@@ -43,7 +43,7 @@ fn request() -> Request {
 fn hello() -> String {
     encode(Event::Hello {
         environment: Box::default(),
-        unavailable: None,
+        unavailable: Vec::new(),
     })
 }
 
@@ -90,9 +90,12 @@ fn run(body: &str) -> (Run, Duration) {
     let dir = tempfile::tempdir().unwrap();
     let begun = Instant::now();
     let worker = script(body, dir.path());
-    let run = profile(&worker, QUICK, request(), None, &mut |_| {
-        ControlFlow::Continue(())
-    });
+    let run = profile(
+        &worker,
+        QUICK,
+        request(),
+        &mut |_| ControlFlow::Continue(()),
+    );
     (run, begun.elapsed())
 }
 
@@ -135,7 +138,7 @@ fn thrice(body: &str, cancel: &str) -> (Run, Vec<String>) {
     asked.timing.processes = 3;
     asked.cache_dir = Some(dir.path().into());
     let mut heard = Vec::new();
-    let run = profile(&script(&body, dir.path()), QUICK, asked, None, &mut |u| {
+    let run = profile(&script(&body, dir.path()), QUICK, asked, &mut |u| {
         if let Update::Progress { detail, .. } = u {
             heard.push(detail.clone());
         }
@@ -369,7 +372,7 @@ fn a_path_that_is_no_text_is_refused_before_it_is_sent() {
         let mut worker = script("touch \"$1/started\"; sleep 60", dir.path());
         worker.host = host;
         let mut go = |_: &Update| ControlFlow::Continue(());
-        let run = profile(&worker, QUICK, request.clone(), None, &mut go);
+        let run = profile(&worker, QUICK, request.clone(), &mut go);
         let failure = failure(&run);
         assert_eq!(failure.kind, ErrorKind::Refused);
         assert!(failure.message.contains("/m/n\\xE9.onnx"), "{failure:?}");
@@ -385,9 +388,12 @@ fn programs_that_cannot_start() {
         args: Vec::new(),
         host: None,
     };
-    let run = profile(&worker, QUICK, request(), None, &mut |_| {
-        ControlFlow::Continue(())
-    });
+    let run = profile(
+        &worker,
+        QUICK,
+        request(),
+        &mut |_| ControlFlow::Continue(()),
+    );
     assert!(failure(&run).message.contains("/nonexistent/dlaplan"));
     assert_eq!(run.model.name, "resnet18");
 }
@@ -424,7 +430,7 @@ fn cancel_leaves_nothing_within_two_seconds() {
     let body = format!("{}{STUBBORN}", say(&[hello()]));
     let worker = script(&body, dir.path());
     let mut began = None;
-    let run = profile(&worker, Limits::default(), request(), None, &mut |update| {
+    let run = profile(&worker, Limits::default(), request(), &mut |update| {
         if matches!(update, Update::Hello { .. }) {
             pids(dir.path(), 2);
             began = Some(Instant::now());

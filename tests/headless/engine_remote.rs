@@ -333,7 +333,7 @@ fn the_files_of_a_request_go_first() {
             host: "board".into(),
             ..Environment::default()
         }),
-        unavailable: None,
+        unavailable: Vec::new(),
     });
     let wanted = encode(Event::Wanted { wanted: true });
     let received = encode(Event::Received {
@@ -378,7 +378,7 @@ fn the_files_of_a_request_go_first() {
     };
     request.cache_dir = Some("/here".into());
     let mut go = |_: &Update| ControlFlow::Continue(());
-    let run = profile(&worker, limits(), request.clone(), None, &mut go);
+    let run = profile(&worker, limits(), request.clone(), &mut go);
     let Outcome::Failed(failure) = &run.outcome else {
         panic!("{run:?}");
     };
@@ -417,7 +417,7 @@ fn the_files_of_a_request_go_first() {
     );
 
     request.save_engine = Some("/tmp/x.engine".into());
-    let run = profile(&worker, limits(), request, None, &mut go);
+    let run = profile(&worker, limits(), request, &mut go);
     assert!(
         matches!(&run.outcome, Outcome::Failed(f) if f.kind == ErrorKind::Refused && f.message.contains("--save-engine"))
     );
@@ -459,7 +459,7 @@ fn heavy(folder: &Path, bytes: u64) -> Request {
     request.calibration = Calibration::Cache { path: large };
     let hello = encode(Event::Hello {
         environment: Box::default(),
-        unavailable: None,
+        unavailable: Vec::new(),
     });
     fs::write(folder.join("hello"), hello).unwrap();
     let wanted = encode(Event::Wanted { wanted: true });
@@ -484,7 +484,7 @@ fn cancel_is_heard_before_the_request_is_there() {
         let after = Duration::from_millis(after);
         let mut asked = None;
         let worker = script(body, dir.path());
-        let run = profile(&worker, limits(), request.clone(), None, &mut |_| {
+        let run = profile(&worker, limits(), request.clone(), &mut |_| {
             if begun.elapsed() < after {
                 return ControlFlow::Continue(());
             }
@@ -521,7 +521,7 @@ fn a_silent_machine_is_given_up() {
         let begun = Instant::now();
         let worker = script(body, dir.path());
         let mut go = |_: &Update| ControlFlow::Continue(());
-        let run = profile(&worker, limits, request.clone(), None, &mut go);
+        let run = profile(&worker, limits, request.clone(), &mut go);
         let failure = failure(&run.outcome);
         assert_eq!((failure.kind, failure.stage), (ErrorKind::TimedOut, stage));
         for word in ["board", "for 1 s", "link may be cut", "network"] {
@@ -903,7 +903,7 @@ fn a_cut_link_ends_the_sending() {
         }
     }
     let mut cut = None;
-    let run = profile(&worker, Limits::default(), request, None, &mut |_| {
+    let run = profile(&worker, Limits::default(), request, &mut |_| {
         if cut.is_none() && link.passed.load(Ordering::Relaxed) > 8 << 20 {
             link.cut();
             cut = Some(Instant::now());

@@ -29,11 +29,9 @@ pub(super) use session::{build, profile};
 /// How this program was built: with which headers, or why without.
 pub const BUILD_NOTE: &str = env!("DLAPLAN_TENSORRT_NOTE");
 
-/// Adds GPU, driver and TensorRT to what is known of the machine.
-///
-/// # Errors
-/// Everything that is missing to build engines here, in words.
-pub fn describe(environment: &mut Environment) -> Result<(), String> {
+/// Adds GPU, driver and TensorRT to what is known of the machine. Returns what is missing to build
+/// engines here, a reason each; empty where nothing is.
+pub fn describe(environment: &mut Environment) -> Vec<String> {
     let mut missing: Vec<String> = Vec::new();
     match cuda::Device::open() {
         Ok(device) => {
@@ -47,11 +45,7 @@ pub fn describe(environment: &mut Environment) -> Result<(), String> {
             describe_tensorrt(environment, false, &mut missing);
         }
     }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(missing.join(". "))
-    }
+    missing
 }
 
 #[cfg(not(dlaplan_tensorrt))]

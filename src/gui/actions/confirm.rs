@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::client::{self, Update, with_comparison};
+use crate::engine::client::{self, Update};
 use crate::engine::{Environment, Request, Run, deploy, environment};
 use crate::figure::short;
 use crate::history::{RunFilter, RunHead};
@@ -163,7 +163,6 @@ impl State {
                                 &worker.command,
                                 worker.limits,
                                 request,
-                                None,
                                 hear,
                             )]
                         }
@@ -177,8 +176,9 @@ impl State {
                             continue;
                         };
                         let (config, placement) = (&run.request.config, &run.request.placement);
-                        let planned = plan(&model, &built_on, config, placement).ok();
-                        with_comparison(run, planned.as_ref().map(|p| (&*model, p)));
+                        if let Ok(plan) = plan(&model, &built_on, config, placement) {
+                            run.compare_with(&model, &plan);
+                        }
                     }
                     runs
                 };

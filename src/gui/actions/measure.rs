@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::engine::client::{self, Update};
 use crate::engine::remote::ssh::Host;
 use crate::engine::{
-    Calibration, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, compare, dla_refusal,
+    Calibration, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, dla_refusal,
     environment,
 };
 use crate::history::RunHead;
@@ -44,11 +44,11 @@ impl State {
         };
         let host = self.measuring.host.clone();
         let work = move || match client::probe(&worker.command, worker.limits) {
-            Ok((environment, None)) => Machine::Can(environment),
-            Ok((_, Some(why))) => Machine::Cannot(why),
+            Ok((environment, why)) if why.is_empty() => Machine::Can(environment),
+            Ok((_, why)) => Machine::Cannot(why),
             Err(run) => Machine::Cannot(match run.outcome {
-                Outcome::Failed(f) => f.message,
-                Outcome::Finished(_) => String::new(),
+                Outcome::Failed(f) => vec![f.message],
+                Outcome::Finished(_) => Vec::new(),
             }),
         };
         self.background(
@@ -298,13 +298,12 @@ impl State {
                     ControlFlow::Continue(())
                 }
             };
-            let mut run = client::profile(&worker.command, worker.limits, request, None, hear);
+            let mut run = client::profile(&worker.command, worker.limits, request, hear);
             // The rules to compare with are those of the machine that built it.
             if let Some(target) = environment::target(&run.environment)
                 && let Ok(plan) = plan(&model, &target, &run.request.config, &run.request.placement)
-                && let Some(m) = run.measurement()
             {
-                run.comparison = Some(compare(&model, &plan, &m.actual));
+                run.compare_with(&model, &plan);
             }
             if run.model.structure_hash.is_empty() {
                 run.model = ModelRef {
@@ -468,25 +467,4 @@ fn calibration_head(path: &std::path::Path) -> std::io::Result<bool> {
     let mut head = Vec::new();
     std::fs::File::open(path)?.take(4).read_to_end(&mut head)?;
     Ok(head == b"TRT-")
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::gui::data::measuring::sentences;
-
-    #[test]
-    fn reasons_are_sentences() {
-        let why = "libcuda.so is missing: no driver. this dlaplan cannot build engines: built \
-                   without NvInfer.h. Build it on the board.\nssh: no such host";
-        assert_eq!(
-            sentences(why),
-            [
-                "libcuda.so is missing: no driver",
-                "This dlaplan cannot build engines: built without NvInfer.h",
-                "Build it on the board",
-                "ssh: no such host",
-            ]
-        );
-        assert!(sentences("").is_empty());
-    }
 }

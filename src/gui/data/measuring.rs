@@ -45,8 +45,8 @@ pub enum Machine {
     Asked,
     /// Engines can be built and measured there.
     Can(Box<Environment>),
-    /// They cannot, and why.
-    Cannot(String),
+    /// They cannot, and why, a reason each.
+    Cannot(Vec<String>),
 }
 
 /// Where a run under way is.
@@ -158,7 +158,7 @@ impl Measuring {
         };
         if measuring.worker().is_none() {
             let why = "the system cannot say where dlaplan's program is";
-            measuring.machine = Machine::Cannot(why.into());
+            measuring.machine = Machine::Cannot(vec![why.into()]);
         }
         measuring
     }
@@ -188,10 +188,10 @@ impl Measuring {
             .map_or("This machine".into(), Host::to_string)
     }
 
-    /// Why nothing can be measured there, a sentence each; empty where it can or is not known.
+    /// Why nothing can be measured there, a line each; empty where it can or is not known.
     pub fn why_not(&self) -> Vec<String> {
         match &self.machine {
-            Machine::Cannot(why) => sentences(why),
+            Machine::Cannot(why) => why.iter().map(|why| sentence(why)).collect(),
             Machine::Asked | Machine::Can(_) => Vec::new(),
         }
     }
@@ -222,27 +222,38 @@ pub(crate) fn expected_s(
         .or_else(|| typical(&|_| true))
 }
 
-/// The sentences of a reason, each with a capital where it begins with a plain word.
-pub(crate) fn sentences(why: &str) -> Vec<String> {
-    let mut all = Vec::new();
-    for part in why.split(". ").flat_map(str::lines) {
-        let part = part.trim().trim_end_matches('.');
-        let word = part.split(' ').next().unwrap_or_default();
-        let mut rest = part.chars();
-        match rest.next() {
-            // Names of programs and files keep their spelling.
-            Some(first) if word.chars().all(|c| c.is_ascii_lowercase()) && word != "ssh" => {
-                all.push(format!("{}{}", first.to_ascii_uppercase(), rest.as_str()));
-            }
-            Some(_) => all.push(part.to_owned()),
-            None => {}
+/// A reason as a sentence: with a capital where it begins with a plain word.
+fn sentence(reason: &str) -> String {
+    let word = reason.split(' ').next().unwrap_or_default();
+    let mut rest = reason.chars();
+    match rest.next() {
+        // Names of programs and files keep their spelling.
+        Some(first) if word.chars().all(|c| c.is_ascii_lowercase()) && word != "ssh" => {
+            format!("{}{}", first.to_ascii_uppercase(), rest.as_str())
         }
+        _ => reason.to_owned(),
     }
-    all
 }
 
 /// The model's path as the worker finds it: bundled names as they are, files absolute.
 pub(crate) fn worker_path(path: &std::path::Path) -> PathBuf {
     let absolute = ModelSource::of(path).absolute();
     absolute.unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+
+    #[test]
+    fn reasons_are_sentences() {
+        for (reason, text) in [
+            ("libcuda.so is missing", "libcuda.so is missing"),
+            ("this dlaplan cannot", "This dlaplan cannot"),
+            ("ssh: no such host", "ssh: no such host"),
+            ("", ""),
+        ] {
+            assert_eq!(sentence(reason), text);
+        }
+    }
 }
