@@ -7,15 +7,18 @@
     reason = "a table for a person; a missing network is a bug"
 )]
 
+#[path = "../tests/support/networks.rs"]
+mod networks;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use dlaplan::estimate::Estimator;
-use dlaplan::estimate::fit::networks::{chain, network};
 use dlaplan::model::Model;
 use dlaplan::placement::{Device, EngineConfig};
 use dlaplan::plan::Planner;
 use dlaplan::platform::{Board, Target};
+use networks::{chain, network};
 
 fn target() -> Target {
     let board = Board::find("xavier-nx").unwrap();

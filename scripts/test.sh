@@ -23,7 +23,7 @@ step "spelling"
 $tools/bin/typos
 
 step "lints"
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 
 step "licences and sources"
 # Advisories need a database from the network, so they are a scheduled job's matter.
@@ -38,7 +38,7 @@ scripts/corpus.sh
 export DLAPLAN_REQUIRE_CORPUS=1
 
 step "tests"
-cargo nextest run --locked
+cargo nextest run --locked --workspace
 cargo test --locked --doc
 
 step "window under Xvfb"

@@ -16,3 +16,10 @@ pub mod placement;
 pub mod plan;
 pub mod platform;
 pub mod search;
+
+#[cfg(test)]
+extern crate self as dlaplan;
+#[cfg(test)]
+#[path = "../tests/support/networks.rs"]
+#[expect(dead_code, reason = "tests and benches use the rest")]
+mod networks;

@@ -328,7 +328,7 @@ impl Group<'_> {
 }
 
 /// Makes the embedded font plotters' `sans-serif`, once.
-pub(crate) fn load_font() -> Result<(), DrawError> {
+pub fn load_font() -> Result<(), DrawError> {
     static LOADED: OnceLock<bool> = OnceLock::new();
     let font = epaint_default_fonts::UBUNTU_LIGHT;
     let loaded =

@@ -9,8 +9,7 @@ use serde::Serialize;
 use crate::figure::Figure;
 use crate::placement::{EngineConfig, Placement, Precision};
 
-pub(crate) use draw::load_font;
-pub use draw::{DrawError, Palette};
+pub use draw::{DrawError, Palette, load_font};
 pub use series::{references, runs};
 
 /// How a point was come by; drawn hollow, solid, or solid in the reference colour.

@@ -1,4 +1,4 @@
-//! `dlaplan calibrate`: fits the estimates' parameters and writes one file per board.
+//! `dlaplan calibrate`: fits the estimates of the boards you measured to your own runs.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,66 +9,31 @@ use serde::Serialize;
 
 use crate::estimate::board::{BoardFile, HeldOut, shipped, shipped_boards};
 use crate::estimate::fit::own::refit;
-use crate::estimate::fit::rows::Measurements;
-use crate::estimate::fit::{calibrate, to_text};
 use crate::export::save_atomic;
 use crate::history::{
     PassedOver, RunFilter, RunModels, Store, data_dir, default_path, own_calibration_path,
 };
 
-/// Fit the estimates' parameters to measurements and write one file per board.
+/// Fit the estimates to your own runs.
 ///
-/// Without options it reproduces the files that ship with dlaplan. With --from-history it scales
-/// the boards you measured to your own runs; estimates then use that instead, with the error seen
-/// on runs left out of the fit.
+/// Scales the parameters of the boards you measured to the runs of your history, and writes one
+/// file per board to your data folder. Estimates then use that file, with the error seen on runs
+/// left out of the fit.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CalibrateArgs {
-    /// Measurements to fit on; the published ones that ship with dlaplan if not given.
-    #[arg(long, value_name = "FILE", conflicts_with = "from_history")]
-    pub measurements: Option<PathBuf>,
-    /// Folder the files are written to.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "assets/calibration",
-        conflicts_with = "from_history"
-    )]
-    pub out: PathBuf,
-    /// Write nothing; exit 1 if a file in the folder differs from what would be written.
-    #[arg(long, conflicts_with = "from_history")]
-    pub check: bool,
-    /// Scale to the runs of a history instead, by default the user's, and write to the user's data
-    /// folder.
+    /// The history to fit to; your own if no file is given.
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub from_history: Option<Option<PathBuf>>,
     /// Delete what --from-history wrote: estimates use the shipped files again.
-    #[arg(long, conflicts_with_all = ["from_history", "measurements", "out", "check"])]
+    #[arg(long, conflicts_with = "from_history")]
     pub forget: bool,
     /// What was done as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// Measurements from a file, or the shipped ones.
-///
-/// # Errors
-/// The file cannot be read or is not a measurements file.
-pub(super) fn measurements(path: Option<&Path>) -> Result<Measurements> {
-    let Some(path) = path else {
-        return Measurements::shipped().context("the shipped measurements do not parse");
-    };
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read measurements from {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| {
-        format!(
-            "{} is not a measurements file; assets/calibration/measurements.json shows the format",
-            path.display()
-        )
-    })
-}
-
 /// Saves into a folder that is made if need be.
-pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<()> {
+fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -164,10 +129,9 @@ impl Report {
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let (report, code) = if args.forget {
         forget()?
-    } else if let Some(history) = &args.from_history {
-        from_history(history.as_deref())?
     } else {
-        published(args)?
+        let history = args.from_history.as_ref().and_then(Option::as_deref);
+        from_history(history)?
     };
     let mut out = super::terminal::stdout();
     if args.json {
@@ -175,7 +139,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         writeln!(out)?;
     } else {
         report.print(&mut out)?;
-        if args.from_history.is_some() && report.files.is_empty() {
+        if !args.forget && report.files.is_empty() {
             writeln!(
                 out,
                 "nothing to learn from; `dlaplan profile` on a Jetson adds runs"
@@ -183,30 +147,6 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         }
     }
     Ok(code)
-}
-
-fn published(args: &CalibrateArgs) -> Result<(Report, ExitCode)> {
-    let measurements = measurements(args.measurements.as_deref())?;
-    let mut report = Report::new();
-    let mut differs = false;
-    for file in &calibrate(&measurements)?.files {
-        let path = args.out.join(format!("{}.json", file.board));
-        let text = to_text(file)?;
-        if args.check {
-            let same = std::fs::read_to_string(&path).is_ok_and(|t| t == text);
-            differs |= !same;
-            report.add(path, if same { "same" } else { "differs" }, None);
-        } else {
-            save(&path, text.as_bytes())?;
-            report.add(path, "wrote", Some(&file.source));
-        }
-    }
-    let code = if differs {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    };
-    Ok((report, code))
 }
 
 fn folder() -> Result<PathBuf> {
@@ -238,7 +178,7 @@ fn from_history(history: Option<&Path>) -> Result<(Report, ExitCode)> {
         match refit(&shipped, &own) {
             Ok(file) => {
                 let path = own_calibration_path(&folder, board);
-                save(&path, to_text(&file)?.as_bytes())?;
+                save(&path, file.to_text()?.as_bytes())?;
                 report.files.push(Written {
                     path,
                     what: "wrote",

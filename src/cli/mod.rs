@@ -6,7 +6,6 @@ pub mod calibrate;
 pub mod chart;
 pub mod estimate;
 pub mod export;
-pub mod fidelity;
 pub mod inspect;
 mod interrupt;
 mod members;
@@ -39,7 +38,6 @@ pub enum Command {
     Boards(boards::BoardsArgs),
     Rules(rules::RulesArgs),
     Calibrate(calibrate::CalibrateArgs),
-    Fidelity(fidelity::FidelityArgs),
     Worker(worker::WorkerArgs),
 }
 
@@ -62,7 +60,6 @@ impl Command {
             Self::Boards(args) => boards::run(args),
             Self::Rules(args) => rules::run(args),
             Self::Calibrate(args) => calibrate::run(&args),
-            Self::Fidelity(args) => fidelity::run(&args),
             Self::Worker(args) => worker::run(args),
         }
     }

@@ -122,6 +122,16 @@ impl BoardFile {
         Band::within(half)
     }
 
+    /// The file's text.
+    ///
+    /// # Errors
+    /// None in practice: every field serialises.
+    pub fn to_text(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+
     /// Reads a file's text.
     ///
     /// # Errors

@@ -7,8 +7,11 @@ mod engine_attribution;
 mod engine_client;
 mod engine_recorded;
 mod engine_remote;
+mod estimate;
 mod export;
 mod history;
+#[path = "../support/networks.rs"]
+mod networks;
 #[path = "../support/open_dims.rs"]
 mod open_dims;
 mod own_calibration;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dlaplan::estimate::fit::networks::{chain, network};
+use crate::networks::{chain, network};
 use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};

@@ -5,7 +5,7 @@ use crate::placement::{EngineConfig, Placement};
 use crate::platform::Target;
 
 use crate::estimate::board::{BoardFile, HeldOut, Mix};
-use crate::estimate::fit::rows::Prepared;
+use crate::estimate::fit::prepared::Prepared;
 use crate::estimate::fit::solve;
 use crate::estimate::fit::solve::SIGMA;
 use crate::estimate::params::{Parameters, Spec};
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
     use crate::estimate::Estimator;
     use crate::estimate::board::shipped;
-    use crate::estimate::fit::networks::network;
+    use crate::networks::network;
     use crate::placement::{Device, Precision};
     use crate::plan::Planner;
     use crate::platform::Board;

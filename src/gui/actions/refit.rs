@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use crate::estimate::board::{BoardFile, shipped};
 use crate::estimate::fit::own::{RefitError, refit};
-use crate::estimate::fit::to_text;
 use crate::export::save_atomic;
 use crate::history::{HistoryError, RunFilter, RunModels, Store, StoredRun, own_calibration_path};
 use crate::platform::Board;
@@ -107,7 +106,7 @@ fn fit(history: &History, board: &str, path: &Path) -> Result<Option<Box<BoardFi
         Ok(file) => file,
         Err(RefitError::TooFew { .. }) => return Ok(None),
     };
-    let text = to_text(&file).map_err(|e| e.to_string())?;
+    let text = file.to_text().map_err(|e| e.to_string())?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }

@@ -1,55 +1,12 @@
-//! `dlaplan fidelity`: predicted against measured, as a report and a chart.
-
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::ExitCode;
+//! Predicted against measured as a chart.
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-use crate::chart::load_font;
-use crate::estimate::board::Mix;
-use crate::estimate::fidelity::markdown;
-use crate::estimate::fit::{Comparison, calibrate};
+use dlaplan::chart::load_font;
+use dlaplan::estimate::board::Mix;
 
-use super::calibrate::{measurements, save};
-
-/// Compare the estimates with every published measurement.
-#[derive(Clone, Debug, clap::Args)]
-pub struct FidelityArgs {
-    /// Measurements to compare with; the published ones that ship with dlaplan if not given.
-    #[arg(long, value_name = "FILE")]
-    pub measurements: Option<PathBuf>,
-    /// Folder to write `fidelity.md` and `fidelity.svg` to; printed only if not given.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-}
-
-/// Runs the command.
-///
-/// # Errors
-/// Unreadable measurements, a row about something that does not exist, an unwritable folder.
-pub fn run(args: &FidelityArgs) -> Result<ExitCode> {
-    let measurements = measurements(args.measurements.as_deref())?;
-    let calibration = calibrate(&measurements)?;
-    let text = markdown(&calibration, &measurements);
-    let mut out = super::terminal::stdout();
-    match &args.out {
-        None => out.write_all(text.as_bytes())?,
-        Some(dir) => {
-            save(&dir.join("fidelity.md"), text.as_bytes())?;
-            let svg = chart(&calibration.comparisons)?;
-            save(&dir.join("fidelity.svg"), svg.as_bytes())?;
-            writeln!(
-                out,
-                "wrote {} and {}",
-                dir.join("fidelity.md").display(),
-                dir.join("fidelity.svg").display()
-            )?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
+use crate::fit::Comparison;
 
 /// A label, a colour and the rows that have them.
 type Kind = (&'static str, RGBColor, fn(&Comparison) -> bool);

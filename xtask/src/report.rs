@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::estimate::fit::rows::Measurements;
-use crate::estimate::fit::{Calibration, Comparison, quantile};
+use crate::fit::{Calibration, Comparison, quantile};
+use crate::rows::Measurements;
 
 /// Error statistics of some rows. Errors are of time, relative to the measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +67,7 @@ pub fn markdown(calibration: &Calibration, measurements: &Measurements) -> Strin
     let all: Vec<&Comparison> = calibration.comparisons.iter().collect();
     out.push_str(
         "# How far off the estimates are\n\n\
-         Made by `dlaplan fidelity`; parameters by `dlaplan calibrate`. Errors are of time, in \
+         Made by `cargo run -p xtask -- fidelity`; parameters by `cargo run -p xtask -- calibrate`. Errors are of time, in \
          percent of the measurement. *Held out* is the error with parameters fitted without any \
          row of the same model (for concurrent engines: without that deployment); *other boards* \
          with parameters fitted without any row of the same board. Rows marked *check* never \

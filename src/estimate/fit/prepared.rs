@@ -1,0 +1,251 @@
+//! The work behind a measurement, and what the cost models say of it.
+
+use crate::model::{Model, OpId};
+use crate::placement::{Device, EngineConfig, Placement};
+use crate::plan::Planner;
+use crate::platform::Target;
+
+use crate::estimate::cost::CostModel;
+use crate::estimate::params::Parameters;
+use crate::estimate::unit::{Work, units, work_of};
+
+/// The work behind a measurement, free of parameters: fitting evaluates it thousands of times.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    target: Target,
+    config: EngineConfig,
+    dla_scale: f64,
+    /// Layer profiles leave out the gaps between kernels.
+    profile: bool,
+    gpu: Vec<Vec<Work>>,
+    dla: Vec<Work>,
+    transitions: Vec<(f64, Device, bool)>,
+    subgraphs: f64,
+    /// Measured time of one inference (or part), ms.
+    pub measured_ms: f64,
+}
+
+impl Prepared {
+    fn nothing(target: Target, config: EngineConfig, measured_ms: f64) -> Self {
+        Self {
+            target,
+            dla_scale: 1.0,
+            config,
+            profile: false,
+            gpu: Vec::new(),
+            dla: Vec::new(),
+            transitions: Vec::new(),
+            subgraphs: 0.0,
+            measured_ms,
+        }
+    }
+
+    /// The work of a whole engine.
+    ///
+    /// # Errors
+    /// The placement does not fit the model, or an op has no cost model.
+    pub fn engine(
+        model: &Model,
+        target: Target,
+        config: &EngineConfig,
+        placement: &Placement,
+        measured_ms: f64,
+    ) -> Result<Self, String> {
+        let mut prepared = Self::nothing(target, config.clone(), measured_ms);
+        prepared.add_engine(model, placement)?;
+        Ok(prepared)
+    }
+
+    /// The DLA subgraphs of the same engine alone, submission included.
+    #[must_use]
+    pub fn subgraphs(&self, measured_ms: f64) -> Self {
+        Self {
+            gpu: Vec::new(),
+            transitions: Vec::new(),
+            measured_ms,
+            ..self.clone()
+        }
+    }
+
+    /// GPU kernels whose main op is chosen, as a layer profile shows them.
+    ///
+    /// # Errors
+    /// An op has no cost model, or nothing is chosen.
+    pub fn kernels(
+        model: &Model,
+        target: Target,
+        config: &EngineConfig,
+        chosen: &dyn Fn(OpId) -> bool,
+        measured_ms: f64,
+    ) -> Result<Self, String> {
+        let prepared = Self::chosen(model, target, config, Device::Gpu, chosen, measured_ms)?;
+        Ok(prepared.as_profile())
+    }
+
+    /// The layers whose main op is chosen, on one device, without submission.
+    ///
+    /// # Errors
+    /// An op has no cost model, or nothing is chosen.
+    pub fn chosen(
+        model: &Model,
+        target: Target,
+        config: &EngineConfig,
+        device: Device,
+        chosen: &dyn Fn(OpId) -> bool,
+        measured_ms: f64,
+    ) -> Result<Self, String> {
+        let mut prepared = Self::nothing(target, config.clone(), measured_ms);
+        prepared.add_chosen(model, device, chosen)?;
+        Ok(prepared)
+    }
+
+    /// One tensor's way into or out of a DLA subgraph.
+    pub fn transition(
+        target: Target,
+        config: &EngineConfig,
+        elements: f64,
+        to: Device,
+        boundary: bool,
+        measured_ms: f64,
+    ) -> Self {
+        let mut prepared = Self::nothing(target, config.clone(), measured_ms);
+        prepared.transitions.push((elements, to, boundary));
+        prepared
+    }
+
+    /// The same as a layer profile shows it: without the gaps between kernels.
+    #[must_use]
+    pub fn as_profile(self) -> Self {
+        Self {
+            profile: true,
+            ..self
+        }
+    }
+
+    /// The same as one DLA subgraph, submission included.
+    #[must_use]
+    pub fn as_subgraph(self) -> Self {
+        Self {
+            subgraphs: 1.0,
+            ..self
+        }
+    }
+
+    /// The same at another DLA clock, MHz.
+    #[must_use]
+    pub fn at_dla_clock(self, mhz: f64) -> Self {
+        Self {
+            dla_scale: mhz / self.target.mode.dla_mhz,
+            ..self
+        }
+    }
+
+    fn add_engine(&mut self, model: &Model, placement: &Placement) -> Result<(), String> {
+        let planner = Planner::new(model, &self.target, &self.config);
+        let plan = planner
+            .plan_placement(placement)
+            .map_err(|e| e.to_string())?;
+        let scale = f64::from(self.config.batch) / model.batch().unwrap_or(1).max(1) as f64;
+        for unit in units(model, self.config.batch).map_err(|e| e.0)? {
+            let mut gpu = Vec::new();
+            for part in &unit.parts {
+                let home = |op: &OpId| plan.subgraph_of[op.index()];
+                let first = part.ops.first().and_then(home);
+                if part.ops.iter().any(|op| home(op) != first) {
+                    // Rows name whole modules, so kernels stay whole but for rule refusals; the
+                    // estimator has the exact rule.
+                    let mut at = 0;
+                    while at < part.ops.len() {
+                        let here = home(&part.ops[at]);
+                        let mut end = at + 1;
+                        while end < part.ops.len() && home(&part.ops[end]) == here {
+                            end += 1;
+                        }
+                        let work = work_of(model, &part.ops[at..end], scale).map_err(|e| e.0)?;
+                        match here {
+                            None => self.gpu.push(vec![work]),
+                            Some(_) => self.dla.push(work),
+                        }
+                        at = end;
+                    }
+                } else if first.is_some() {
+                    self.dla.push(part.work);
+                } else {
+                    gpu.push(part.work);
+                }
+            }
+            if !gpu.is_empty() {
+                self.gpu.push(gpu);
+            }
+        }
+        self.transitions = plan
+            .transitions
+            .iter()
+            .map(|t| {
+                let elems = model.tensor(t.tensor).elements().unwrap_or(0) as f64 * scale;
+                (elems, t.to, t.boundary)
+            })
+            .collect();
+        self.subgraphs = plan.subgraphs.len() as f64;
+        Ok(())
+    }
+
+    fn add_chosen(
+        &mut self,
+        model: &Model,
+        device: Device,
+        chosen: &dyn Fn(OpId) -> bool,
+    ) -> Result<(), String> {
+        for unit in units(model, self.config.batch).map_err(|e| e.0)? {
+            let works: Vec<Work> = unit
+                .parts
+                .iter()
+                .filter(|p| p.ops.first().is_some_and(|op| chosen(*op)))
+                .map(|p| p.work)
+                .collect();
+            match device {
+                Device::Gpu if !works.is_empty() => self.gpu.push(works),
+                Device::Gpu => {}
+                Device::Dla => self.dla.extend(works),
+            }
+        }
+        if self.gpu.is_empty() && self.dla.is_empty() {
+            return Err("the network has none of these".to_owned());
+        }
+        Ok(())
+    }
+
+    /// What the cost models say, ms.
+    pub fn predict(&self, params: &Parameters) -> f64 {
+        let Ok(costs) = CostModel::new(&self.target, &self.config, params.clone()) else {
+            return f64::NAN;
+        };
+        let costs = costs.with_dla_clock(self.dla_scale);
+        let gpu: f64 = self
+            .gpu
+            .iter()
+            .map(|works| {
+                if self.profile {
+                    costs.kernel_ms(works)
+                } else {
+                    costs.gpu_ms(works)
+                }
+            })
+            .sum();
+        let dla: f64 = self.dla.iter().map(|w| costs.dla_ms(w)).sum();
+        let moves: f64 = self
+            .transitions
+            .iter()
+            .map(|(elems, to, boundary)| costs.transition_ms(*elems, *to, *boundary))
+            .sum();
+        gpu + dla + moves + self.subgraphs * costs.submit_ms()
+    }
+
+    /// Whether it uses the GPU's and the DLA's cost models.
+    pub fn devices(&self) -> (bool, bool) {
+        (
+            !self.gpu.is_empty(),
+            !self.dla.is_empty() || !self.transitions.is_empty(),
+        )
+    }
+}

@@ -1,0 +1,210 @@
+//! Estimates of known networks: their parts add up, and more work takes longer.
+
+use dlaplan::estimate::Estimator;
+use dlaplan::figure::Figure;
+use dlaplan::model::Model;
+use dlaplan::placement::Device;
+use dlaplan::placement::{EngineConfig, Placement, Precision};
+use dlaplan::plan::Planner;
+use dlaplan::platform::{Board, Target};
+
+fn target(board: &str) -> Target {
+    let board = Board::find(board).unwrap();
+    Target {
+        board,
+        mode: &board.modes[0],
+        tensorrt: board.tensorrt[0],
+    }
+}
+
+fn network(name: &str) -> Model {
+    crate::networks::network(name).unwrap()
+}
+
+fn config(precision: Precision, batch: u32) -> EngineConfig {
+    EngineConfig {
+        precision,
+        batch,
+        ..EngineConfig::default()
+    }
+}
+
+fn dla_stages(stages: u32) -> Placement {
+    (1..=stages).fold(Placement::all(Device::Gpu), |p, i| {
+        p.with_module(&format!("layer{i}"), Device::Dla)
+    })
+}
+
+#[test]
+fn an_estimate_is_the_sum_of_its_parts() {
+    let model = network("resnet18");
+    let planner = Planner::new(&model, &target("xavier-nx"), &config(Precision::FP16, 1));
+    let estimator = Estimator::new(&planner);
+    for placement in [
+        Placement::all(Device::Gpu),
+        Placement::all(Device::Dla),
+        dla_stages(1),
+        dla_stages(3),
+    ] {
+        let plan = planner.plan_placement(&placement).unwrap();
+        let e = estimator.estimate(&plan);
+        let value = |f: &Figure| f.value().unwrap();
+        let sum = value(&e.gpu_ms) + value(&e.dla_ms) + value(&e.transition_ms);
+        assert!((sum - value(&e.latency_ms)).abs() < 1e-9);
+        assert!((1000.0 / sum - value(&e.fps)).abs() < 1e-6);
+        let subgraphs: f64 = e.subgraph_ms.iter().map(value).sum();
+        assert!((subgraphs - value(&e.dla_ms)).abs() < 1e-9);
+        assert_eq!(e.per_transition_ms.len(), plan.transitions.len());
+    }
+}
+
+/// Every op on the GPU or the DLA, by any placement that keeps units whole.
+#[test]
+fn the_cost_table_adds_up_to_the_estimate() {
+    for (name, modules) in [
+        ("resnet18", &["layer1", "layer3", "layer4.1"][..]),
+        ("googlenet_caffe", &["inception_4a/1x1", "pool2/3x3_s2"]),
+    ] {
+        let model = network(name);
+        let planner = Planner::new(&model, &target("agx-xavier"), &config(Precision::INT8, 2));
+        let estimator = Estimator::new(&planner);
+        let table = estimator.cost_table().unwrap();
+        for mask in 0..(1 << modules.len()) {
+            let mut placement = Placement::all(Device::Gpu);
+            for (i, m) in modules.iter().enumerate() {
+                if mask & (1 << i) != 0 {
+                    placement = placement.with_module(m, Device::Dla);
+                }
+            }
+            let plan = planner.plan_placement(&placement).unwrap();
+            let whole = table.units.iter().all(|u| {
+                u.ops
+                    .iter()
+                    .all(|o| plan.subgraph_of[o.index()] == plan.subgraph_of[u.ops[0].index()])
+            });
+            if !whole {
+                continue;
+            }
+            let units: f64 = table
+                .units
+                .iter()
+                .map(|u| match plan.subgraph_of[u.ops[0].index()] {
+                    None => u.gpu_ms,
+                    Some(_) => u.dla_ms.unwrap(),
+                })
+                .sum();
+            let transitions: f64 = plan
+                .transitions
+                .iter()
+                .map(|t| {
+                    let cost = table.transition(t.tensor);
+                    match (t.boundary, t.from, t.to) {
+                        (true, ..) => cost.boundary_ms,
+                        (_, Device::Gpu, _) => cost.to_dla_ms,
+                        (_, _, Device::Gpu) => cost.to_gpu_ms,
+                        _ => cost.dla_to_dla_ms,
+                    }
+                })
+                .sum();
+            let sum = units + transitions + table.subgraph_ms * plan.subgraphs.len() as f64;
+            let latency = estimator.estimate(&plan).latency_ms.value().unwrap();
+            assert!(
+                (sum - latency).abs() < 1e-9,
+                "{name} {mask}: {sum} {latency}"
+            );
+        }
+    }
+}
+
+#[test]
+fn cutting_a_kernel_costs_and_counts_every_op() {
+    let model = network("resnet18");
+    let planner = Planner::new(&model, &target("xavier-nx"), &config(Precision::FP16, 1));
+    let estimator = Estimator::new(&planner);
+    let whole = estimator.estimate(&planner.plan(vec![Device::Gpu; model.ops.len()]));
+    let mut devices = vec![Device::Gpu; model.ops.len()];
+    // The activation behind the first convolution alone.
+    devices[1] = Device::Dla;
+    let cut = estimator.estimate(&planner.plan(devices));
+    assert!(cut.dla_ms.value().unwrap() > 0.0);
+    assert!(cut.latency_ms.value().unwrap() > whole.latency_ms.value().unwrap());
+}
+
+#[test]
+fn op_shares_add_up_to_the_gpu_time() {
+    for name in ["resnet18", "googlenet_caffe", "mobilenet_v2"] {
+        let model = network(name);
+        let planner = Planner::new(&model, &target("agx-xavier"), &config(Precision::FP16, 1));
+        let estimator = Estimator::new(&planner);
+        let sum: f64 = model
+            .op_ids()
+            .map(|op| estimator.op_ms(op, Device::Gpu).value().unwrap())
+            .sum();
+        let plan = planner.plan(vec![Device::Gpu; model.ops.len()]);
+        let whole = estimator.estimate(&plan).gpu_ms.value().unwrap();
+        assert!((sum / whole - 1.0).abs() < 1e-6, "{name}: {sum} {whole}");
+    }
+}
+
+#[test]
+fn what_is_out_of_range_has_no_figure() {
+    let model = network("resnet18");
+    let all = vec![Device::Dla; model.ops.len()];
+    for (board, precision) in [
+        ("thor", Precision::FP16),
+        ("nano", Precision::INT8),
+        ("xavier-nx", Precision::FP32),
+    ] {
+        let planner = Planner::new(&model, &target(board), &config(precision, 1));
+        let e = Estimator::new(&planner).estimate(&planner.plan(all.clone()));
+        assert_eq!(e.fps.value(), None, "{board} {precision}");
+        assert!(!e.fps.source().is_empty());
+    }
+}
+
+#[test]
+fn more_work_takes_longer_and_slower_clocks_too() {
+    let model = network("resnet50");
+    let ms = |target: &Target, batch| {
+        let planner = Planner::new(&model, target, &config(Precision::FP16, batch));
+        let plan = planner.plan(vec![Device::Dla; model.ops.len()]);
+        Estimator::new(&planner)
+            .estimate(&plan)
+            .latency_ms
+            .value()
+            .unwrap()
+    };
+    let nx = target("xavier-nx");
+    assert!(ms(&nx, 8) > 4.0 * ms(&nx, 1));
+    let slow = Target {
+        mode: nx.board.mode("10W").unwrap(),
+        ..nx
+    };
+    assert!(ms(&slow, 1) > ms(&nx, 1));
+    assert!(ms(&target("agx-xavier"), 1) < ms(&nx, 1));
+}
+
+/// Multiply-accumulates as the networks' papers and model zoos print them, millions.
+#[test]
+fn work_is_what_the_papers_say() {
+    for (name, expected) in [
+        ("alexnet", 714.0),
+        ("resnet18", 1814.0),
+        ("resnet50", 4089.0),
+        ("resnet152", 11514.0),
+        ("vgg16", 15470.0),
+        ("squeezenet1_1", 349.0),
+        ("densenet121", 2834.0),
+        ("mobilenet_v2", 301.0),
+        ("shufflenet_v2_x1_0", 145.0),
+        ("mnasnet1_0", 314.0),
+        ("googlenet_caffe", 1582.0),
+        ("yolov3_darknet53_608", 70_300.0),
+    ] {
+        let macs = crate::networks::network(name).unwrap().total_macs() as f64 / 1e6;
+        assert!(
+            (macs / expected - 1.0).abs() < 0.01,
+            "{name}: {macs} M instead of {expected} M"
+        );
+    }
+}

@@ -1,0 +1,822 @@
+//! Fits the cost models' parameters to published and own measurements.
+//!
+//! Parameters belong to hardware families: the GPU generation and the DLA generation. Each family
+//! is fitted on the rows of all its boards at once, so that a board with few rows borrows from its
+//! relatives; a board's file holds the result for it, the rows behind it, and bands from rows held
+//! out model by model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dlaplan::platform::{Board, DlaGeneration, GpuArch};
+
+use crate::rows::{self, Measurements, Networks, Row, RowError, Scope, Use};
+use dlaplan::estimate::board::{BoardFile, HeldOut, Mix};
+use dlaplan::estimate::deployment::contended_ms;
+use dlaplan::estimate::fit::prepared::Prepared;
+use dlaplan::estimate::fit::solve::{self, SIGMA};
+use dlaplan::estimate::params::{
+    ContentionParameters, DlaParameters, GpuParameters, Parameters, Spec, TransitionParameters,
+};
+
+/// A row with its work, its family and its weight in the fit.
+#[derive(Clone, Debug)]
+pub struct Loaded<'m> {
+    /// The row.
+    pub row: &'m Row,
+    /// Its work.
+    pub prepared: Prepared,
+    arch: GpuArch,
+    dla: Option<DlaGeneration>,
+    /// Devices it exercises.
+    pub mix: Mix,
+    weight: f64,
+}
+
+/// Rows with their work.
+///
+/// # Errors
+/// A row is about something that does not exist.
+pub fn load(measurements: &Measurements) -> Result<Vec<Loaded<'_>>, RowError> {
+    let mut networks = Networks::default();
+    measurements
+        .rows
+        .iter()
+        .map(|row| {
+            let prepared = rows::prepare(row, &mut networks)?;
+            let target = rows::target(&row.id, &row.board, &row.mode)?;
+            let (gpu, dla) = prepared.devices();
+            Ok(Loaded {
+                arch: target.board.gpu.arch,
+                dla: target.board.dla.map(|d| d.generation),
+                mix: Mix::of(gpu, dla),
+                // A whole engine is what people decide by; parts only say where its time goes.
+                // Rows of boards with a DLA and several placements weigh most.
+                weight: match (&row.scope, row.source.as_str()) {
+                    (Scope::Engine { .. }, "seed") => 4.0,
+                    (Scope::Engine { .. }, "branes") => 0.5,
+                    (Scope::Engine { .. }, _) => 1.0,
+                    (Scope::Subgraph { .. } | Scope::Transition { .. }, _) => 0.7,
+                    (Scope::Layers { .. }, _) => 0.25,
+                },
+                row,
+                prepared,
+            })
+        })
+        .collect()
+}
+
+/// Parameters of every family.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Families {
+    gpu: BTreeMap<GpuArch, GpuParameters>,
+    dla: BTreeMap<DlaGeneration, (DlaParameters, TransitionParameters)>,
+    contention: ContentionParameters,
+}
+
+impl Families {
+    /// The parameters of one board.
+    pub fn board(&self, board: &Board) -> Parameters {
+        // A GPU nobody measured: the nearest generation that somebody did.
+        let gpu = self
+            .gpu
+            .get(&board.gpu.arch)
+            .or_else(|| {
+                self.gpu
+                    .range(..=board.gpu.arch)
+                    .next_back()
+                    .map(|(_, p)| p)
+            })
+            .cloned()
+            .unwrap_or_default();
+        let (dla, transition) = board
+            .dla
+            .and_then(|d| self.dla.get(&d.generation))
+            .cloned()
+            .unwrap_or_default();
+        Parameters {
+            gpu,
+            dla,
+            transition,
+            contention: self.contention.clone(),
+        }
+    }
+}
+
+/// Groups of parameters that are free on a GPU generation that borrows the rest from Volta; each
+/// group keeps its proportions and has one factor. Three rows of Ampere allow one factor, the
+/// eighteen of Maxwell five.
+fn free_gpu(arch: GpuArch) -> &'static [&'static [&'static str]] {
+    match arch {
+        GpuArch::Ampere => &[&[
+            "matrix_cycles",
+            "gap_cycles",
+            "stream_cycles",
+            "copy_cycles",
+            "depthwise_cycles",
+        ]],
+        GpuArch::Maxwell => &[
+            &["tile_efficiency"],
+            &["tile_growth"],
+            &["bandwidth"],
+            &[
+                "matrix_cycles",
+                "gap_cycles",
+                "stream_cycles",
+                "depthwise_cycles",
+            ],
+            &["copy_cycles"],
+        ],
+        _ => &[],
+    }
+}
+
+/// Fits all families to the rows that `keep` picks.
+pub fn fit(loaded: &[Loaded<'_>], keep: &dyn Fn(&Row) -> bool) -> Families {
+    let usable: Vec<&Loaded<'_>> = loaded
+        .iter()
+        .filter(|l| l.row.role == Use::Fit && keep(l.row))
+        .collect();
+    let mut families = Families {
+        gpu: BTreeMap::new(),
+        dla: BTreeMap::new(),
+        contention: ContentionParameters::default(),
+    };
+    let gpu_rows = |arch: GpuArch| -> Vec<&Loaded<'_>> {
+        usable
+            .iter()
+            .filter(|l| l.arch == arch && l.mix == Mix::Gpu)
+            .copied()
+            .collect()
+    };
+    let volta = fit_gpu(&gpu_rows(GpuArch::Volta));
+    for arch in [GpuArch::Maxwell, GpuArch::Ampere] {
+        let fitted = borrow_gpu(&gpu_rows(arch), &volta, free_gpu(arch));
+        families.gpu.insert(arch, fitted);
+    }
+    families.gpu.insert(GpuArch::Volta, volta);
+    for generation in [DlaGeneration::V1, DlaGeneration::V2] {
+        let rows: Vec<&Loaded<'_>> = usable
+            .iter()
+            .filter(|l| l.dla == Some(generation) && l.mix != Mix::Gpu)
+            .copied()
+            .collect();
+        let fitted = fit_dla(&rows, &families, generation);
+        families.dla.insert(generation, fitted);
+    }
+    families
+}
+
+/// Five significant digits: what the files hold is what was judged.
+fn rounded(v: f64) -> f64 {
+    format!("{v:.4e}").parse().unwrap_or(v)
+}
+
+fn fit_gpu(rows: &[&Loaded<'_>]) -> GpuParameters {
+    let start = GpuParameters::default().to_vec();
+    let found = solve::fit(GpuParameters::SPECS, &start, &|values| {
+        residuals(
+            rows,
+            &Parameters {
+                gpu: GpuParameters::from_slice(values),
+                ..Parameters::default()
+            },
+        )
+    });
+    let found: Vec<f64> = found.into_iter().map(rounded).collect();
+    GpuParameters::from_slice(&found)
+}
+
+/// A relative's parameters with a factor per group, inside the bounds.
+fn borrow_gpu(
+    rows: &[&Loaded<'_>],
+    relative: &GpuParameters,
+    groups: &[&[&'static str]],
+) -> GpuParameters {
+    if rows.is_empty() {
+        return relative.clone();
+    }
+    let specs: Vec<Spec> = groups
+        .iter()
+        .map(|g| Spec {
+            name: g[0],
+            prior: 1.0,
+            spread: 0.7,
+            min: 0.02,
+            max: 20.0,
+        })
+        .collect();
+    let apply = |factors: &[f64]| {
+        let mut all = relative.to_vec();
+        for (value, spec) in all.iter_mut().zip(GpuParameters::SPECS) {
+            if let Some(at) = groups.iter().position(|g| g.contains(&spec.name)) {
+                *value = rounded((*value * factors[at]).clamp(spec.min, spec.max));
+            }
+        }
+        GpuParameters::from_slice(&all)
+    };
+    let found = solve::fit(&specs, &vec![1.0; groups.len()], &|factors| {
+        residuals(
+            rows,
+            &Parameters {
+                gpu: apply(factors),
+                ..Parameters::default()
+            },
+        )
+    });
+    apply(&found)
+}
+
+fn fit_dla(
+    rows: &[&Loaded<'_>],
+    families: &Families,
+    generation: DlaGeneration,
+) -> (DlaParameters, TransitionParameters) {
+    let split = DlaParameters::SPECS.len();
+    let specs: Vec<Spec> = DlaParameters::SPECS
+        .iter()
+        .map(|s| orin_prior(*s, generation))
+        .chain(TransitionParameters::SPECS.iter().copied())
+        .collect();
+    let unpack = |v: &[f64]| {
+        (
+            DlaParameters::from_slice(&v[..split]),
+            TransitionParameters::from_slice(&v[split..]),
+        )
+    };
+    let start: Vec<f64> = specs.iter().map(|s| s.prior).collect();
+    let arch = match generation {
+        DlaGeneration::V1 => GpuArch::Volta,
+        DlaGeneration::V2 => GpuArch::Ampere,
+    };
+    let gpu = families.gpu.get(&arch).cloned().unwrap_or_default();
+    let found = solve::fit(&specs, &start, &|values| {
+        let (dla, transition) = unpack(values);
+        residuals(
+            rows,
+            &Parameters {
+                gpu: gpu.clone(),
+                dla,
+                transition,
+                ..Parameters::default()
+            },
+        )
+    });
+    let found: Vec<f64> = found.into_iter().map(rounded).collect();
+    unpack(&found)
+}
+
+/// What is expected of Orin's DLA where it differs: a far larger array that FP16 cannot use, and
+/// faster planes (23 bytes per clock in NVIDIA's layer statistics).
+fn orin_prior(spec: Spec, generation: DlaGeneration) -> Spec {
+    if generation == DlaGeneration::V1 {
+        return spec;
+    }
+    let prior = match spec.name {
+        "int8_efficiency" => 0.6,
+        "fp16_efficiency" => 0.04,
+        "plane_bytes_per_cycle" => 23.0,
+        "layer_cycles" => 3000.0,
+        "dram_share" => 0.2,
+        _ => spec.prior,
+    };
+    Spec { prior, ..spec }
+}
+
+fn residuals(rows: &[&Loaded<'_>], params: &Parameters) -> Vec<f64> {
+    rows.iter()
+        .map(|l| {
+            l.weight.sqrt() * (l.prepared.predict(params) / l.prepared.measured_ms).ln() / SIGMA
+        })
+        .collect()
+}
+
+/// Fits the contention model to the deployments that `keep` picks.
+fn fit_contention(
+    measurements: &Measurements,
+    families: &Families,
+    keep: &dyn Fn(&str) -> bool,
+) -> Result<ContentionParameters, RowError> {
+    let mut networks = Networks::default();
+    let mut cases = Vec::new();
+    for d in measurements.deployments.iter().filter(|d| keep(&d.id)) {
+        let target = rows::target(&d.id, &d.board, &d.mode)?;
+        let params = families.board(target.board);
+        let loads = rows::deployment_loads(d, &params, &mut networks)?;
+        cases.push((d, loads));
+    }
+    let start: Vec<f64> = ContentionParameters::SPECS
+        .iter()
+        .map(|s| s.prior)
+        .collect();
+    let found = solve::fit(ContentionParameters::SPECS, &start, &|values| {
+        let p = ContentionParameters::from_slice(values);
+        cases
+            .iter()
+            .flat_map(|(d, loads)| {
+                contended_ms(loads, &p)
+                    .into_iter()
+                    .zip(&d.engines)
+                    .zip(loads)
+                    .map(|((ms, e), l)| 2.0 * (l.batch * 1000.0 / ms / e.fps).ln() / SIGMA)
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    });
+    let found: Vec<f64> = found.into_iter().map(rounded).collect();
+    Ok(ContentionParameters::from_slice(&found))
+}
+
+/// A row and what the models say of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Row or deployment id; engines of a deployment add `#0` and so on.
+    pub id: String,
+    /// Key of its source.
+    pub source: String,
+    /// Board id.
+    pub board: String,
+    /// Network.
+    pub network: String,
+    /// Precision flags.
+    pub precision: String,
+    /// Devices.
+    pub mix: Mix,
+    /// One of several engines at the same time.
+    pub concurrent: bool,
+    /// A whole engine, or a DLA subgraph as one: what users ask about.
+    pub whole: bool,
+    /// Parameters were fitted on it.
+    pub fitted: bool,
+    /// Measured, ms (a concurrent engine: time per image).
+    pub measured_ms: f64,
+    /// Predicted with the shipped parameters, ms.
+    pub predicted_ms: f64,
+    /// Predicted with parameters fitted without its model, ms. A deployment: without it; the only
+    /// model of its processors: without its board.
+    pub held_out_ms: f64,
+    /// Predicted with parameters fitted without its board, ms; `None` where the family has no
+    /// other board.
+    pub other_boards_ms: Option<f64>,
+}
+
+impl Comparison {
+    /// Relative error of the shipped prediction in time.
+    pub fn error(&self) -> f64 {
+        self.predicted_ms / self.measured_ms - 1.0
+    }
+
+    /// Relative error of the held-out prediction in time.
+    pub fn held_out_error(&self) -> f64 {
+        self.held_out_ms / self.measured_ms - 1.0
+    }
+}
+
+/// The outcome of a calibration.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    /// One file per board.
+    pub files: Vec<BoardFile>,
+    /// Every row beside its predictions.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// The parameters of every family, fitted on all rows.
+fn families(measurements: &Measurements, loaded: &[Loaded<'_>]) -> Result<Families, RowError> {
+    let mut families = fit(loaded, &|_| true);
+    families.contention = fit_contention(measurements, &families, &|_| true)?;
+    Ok(families)
+}
+
+/// Fits everything, holds out model by model and board by board, and makes the files.
+///
+/// # Errors
+/// A row is about something that does not exist.
+pub fn calibrate(measurements: &Measurements) -> Result<Calibration, RowError> {
+    let loaded = load(measurements)?;
+    let families = families(measurements, &loaded)?;
+    let mut comparisons = compare_rows(&loaded, &families);
+    comparisons.extend(compare_deployments(measurements, &families)?);
+    let files = dlaplan::estimate::board::shipped_boards()
+        .filter_map(Board::find)
+        .map(|board| board_file(board, &families, &loaded, &comparisons))
+        .collect();
+    Ok(Calibration { files, comparisons })
+}
+
+fn compare_rows(loaded: &[Loaded<'_>], families: &Families) -> Vec<Comparison> {
+    let find = |l: &Loaded<'_>| Board::find(&l.row.board);
+    let predict = |l: &Loaded<'_>, f: &Families| {
+        find(l).map_or(f64::NAN, |b| l.prepared.predict(&f.board(b)))
+    };
+    let names: BTreeSet<&str> = loaded.iter().map(|l| l.row.network.as_str()).collect();
+    let without_model: BTreeMap<&str, Families> = names
+        .into_iter()
+        .map(|n| (n, fit(loaded, &|r| r.network != n)))
+        .collect();
+    let board_ids: BTreeSet<&str> = loaded.iter().map(|l| l.row.board.as_str()).collect();
+    let without_board: BTreeMap<&str, Families> = board_ids
+        .into_iter()
+        .map(|b| (b, fit(loaded, &|r| r.board != b)))
+        .collect();
+    loaded
+        .iter()
+        .map(|l| {
+            let alone = !loaded
+                .iter()
+                .any(|o| o.row.board != l.row.board && o.arch == l.arch);
+            let other_boards = without_board.get(l.row.board.as_str()).filter(|_| !alone);
+            // A family that knows one network only has nothing left without it; then the other
+            // boards' rows must tell.
+            let only_network = !loaded.iter().any(|o| {
+                o.row.network != l.row.network
+                    && o.row.role == Use::Fit
+                    && o.mix == l.mix
+                    && o.arch == l.arch
+            });
+            let held_out = match other_boards {
+                Some(f) if only_network => Some(f),
+                _ => without_model.get(l.row.network.as_str()),
+            };
+            Comparison {
+                id: l.row.id.clone(),
+                source: l.row.source.clone(),
+                board: l.row.board.clone(),
+                network: l.row.network.clone(),
+                precision: l.row.precision.clone(),
+                mix: l.mix,
+                concurrent: false,
+                whole: matches!(l.row.scope, Scope::Engine { .. } | Scope::Subgraph { .. }),
+                fitted: l.row.role == Use::Fit,
+                measured_ms: l.prepared.measured_ms,
+                predicted_ms: predict(l, families),
+                held_out_ms: held_out.map_or(f64::NAN, |f| predict(l, f)),
+                other_boards_ms: other_boards.map(|f| predict(l, f)),
+            }
+        })
+        .collect()
+}
+
+fn compare_deployments(
+    measurements: &Measurements,
+    families: &Families,
+) -> Result<Vec<Comparison>, RowError> {
+    let mut networks = Networks::default();
+    let mut out = Vec::new();
+    for d in &measurements.deployments {
+        let target = rows::target(&d.id, &d.board, &d.mode)?;
+        let params = families.board(target.board);
+        let loads = rows::deployment_loads(d, &params, &mut networks)?;
+        let shipped = contended_ms(&loads, &families.contention);
+        let without = fit_contention(measurements, families, &|id| id != d.id)?;
+        let held_out = contended_ms(&loads, &without);
+        for (i, engine) in d.engines.iter().enumerate() {
+            out.push(Comparison {
+                id: format!("{}#{i}", d.id),
+                source: d.source.clone(),
+                board: d.board.clone(),
+                network: d.network.clone(),
+                precision: d.precision.clone(),
+                mix: Mix::of(loads[i].gpu_ms > 0.0, loads[i].dla_ms > 0.0),
+                concurrent: true,
+                whole: true,
+                fitted: true,
+                measured_ms: loads[i].batch * 1000.0 / engine.fps,
+                predicted_ms: shipped[i],
+                held_out_ms: held_out[i],
+                other_boards_ms: None,
+            });
+        }
+    }
+    Ok(out)
+}
+
+/// Nine of ten.
+const BAND_QUANTILE: f64 = 0.9;
+/// No band is narrower: the repeatability of a Jetson with locked clocks.
+const LEAST_BAND: f64 = 0.05;
+/// Fewer held-out rows than this say little about the next one.
+const ENOUGH_ROWS: usize = 5;
+/// Held-out rows of fewer models than this say little about the next model,
+const ENOUGH_MODELS: usize = 4;
+/// unless they are so many parts of them that they are small networks themselves.
+const MANY_ROWS: usize = 20;
+/// A band borrowed from another precision or from relatives is widened by this.
+const BORROWED: f64 = 1.25;
+/// A band borrowed from unrelated boards, or from few models, is widened by this.
+const UNRELATED: f64 = 3.0;
+
+/// A quantile by the nearest rank, of unsorted values.
+pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let rank = ((sorted.len() as f64 * q).ceil() as usize).max(1) - 1;
+    sorted.get(rank).copied()
+}
+
+fn board_file(
+    board: &Board,
+    families: &Families,
+    loaded: &[Loaded<'_>],
+    comparisons: &[Comparison],
+) -> BoardFile {
+    let generation = board.dla.map(|d| d.generation);
+    let rows: Vec<String> = loaded
+        .iter()
+        .filter(|l| {
+            l.row.role == Use::Fit
+                && ((l.mix == Mix::Gpu && l.arch == board.gpu.arch)
+                    || (l.mix != Mix::Gpu && l.dla == generation && generation.is_some()))
+        })
+        .map(|l| l.row.id.clone())
+        .collect();
+    let single: Vec<&Comparison> = comparisons.iter().filter(|c| !c.concurrent).collect();
+    let family = |c: &Comparison| {
+        Board::find(&c.board).is_some_and(|b| {
+            if c.mix == Mix::Gpu {
+                b.gpu.arch == board.gpu.arch
+            } else {
+                b.dla.map(|d| d.generation) == generation
+            }
+        })
+    };
+    let tensor_cores = |b: &Board| b.gpu.tensor_cores > 0;
+    let similar = |c: &Comparison| {
+        Board::find(&c.board).is_some_and(|b| tensor_cores(b) == tensor_cores(board))
+    };
+    let mut bands: Vec<HeldOut> = Vec::new();
+    for precision in ["fp16", "int8"] {
+        for mix in [Mix::Gpu, Mix::Dla, Mix::Both] {
+            let no_dla = mix != Mix::Gpu && generation.is_none();
+            let no_int8 = precision == "int8" && !tensor_cores(board);
+            if no_dla || no_int8 {
+                continue;
+            }
+            let of = |pick: &dyn Fn(&Comparison) -> bool| -> Vec<&Comparison> {
+                single
+                    .iter()
+                    .filter(|c| c.fitted && c.whole && c.mix == mix && pick(c))
+                    .copied()
+                    .collect()
+            };
+            let off = |rows: &[&Comparison]| -> Vec<f64> {
+                rows.iter().map(|c| c.held_out_error().abs()).collect()
+            };
+            let same = |c: &Comparison| c.precision.starts_with(precision);
+            let own = of(&|c| c.board == board.id && same(c));
+            let worst = off(&own).into_iter().fold(0.0, f64::max);
+            // From the nearest rows to the farthest; the first with enough of them decides.
+            let sources = [
+                (own.clone(), 1.0, "this board"),
+                (
+                    of(&|c| family(c) && same(c)),
+                    if own.is_empty() { BORROWED } else { 1.0 },
+                    "boards with the same processors",
+                ),
+                (
+                    of(&family),
+                    BORROWED,
+                    "boards with the same processors, any precision",
+                ),
+                (of(&similar), UNRELATED, "boards of other generations"),
+            ];
+            let found = sources.iter().find(|(rows, ..)| rows.len() >= ENOUGH_ROWS);
+            let (band, basis) = match found {
+                Some((rows, widen, whose)) => {
+                    let models: BTreeSet<&str> = rows.iter().map(|c| &*c.network).collect();
+                    let few_models = models.len() < ENOUGH_MODELS && rows.len() < MANY_ROWS;
+                    let (widen, from) = if few_models && *widen < UNRELATED {
+                        (UNRELATED, format!(", {} models only", models.len()))
+                    } else {
+                        (*widen, String::new())
+                    };
+                    let q = quantile(&off(rows), BAND_QUANTILE).unwrap_or(0.6) * widen;
+                    let widened = if widen > 1.0 {
+                        format!(", widened {widen}x")
+                    } else {
+                        String::new()
+                    };
+                    let few = own.len() < ENOUGH_ROWS;
+                    (
+                        if few { q.max(worst) } else { q },
+                        format!("{} held-out rows of {whose}{from}{widened}", rows.len()),
+                    )
+                }
+                None => (0.6, "no rows".to_owned()),
+            };
+            // With no row of both processors of this kind together, the worse of the two.
+            let apart = mix == Mix::Both && of(&family).len() < ENOUGH_ROWS;
+            let (band, basis) = match bands.last() {
+                Some(dla) if apart => {
+                    let gpu = bands[bands.len() - 2].band;
+                    (gpu.max(dla.band), "the wider of GPU and DLA".to_owned())
+                }
+                _ => (band, basis),
+            };
+            bands.push(HeldOut {
+                precision: precision.to_owned(),
+                mix,
+                model: None,
+                band: (band.max(LEAST_BAND) * 100.0).ceil() / 100.0,
+                rows: own.len() as u32,
+                basis,
+            });
+        }
+    }
+    let concurrent: Vec<f64> = comparisons
+        .iter()
+        .filter(|c| c.concurrent)
+        .map(|c| c.held_out_error().abs())
+        .collect();
+    let measured = single.iter().filter(|c| c.board == board.id).count();
+    BoardFile {
+        schema: BoardFile::SCHEMA,
+        board: board.id.to_owned(),
+        source: format!(
+            "physical model, {} parameters fitted on {} published rows ({measured} of this board)",
+            GpuParameters::SPECS.len()
+                + if generation.is_some() {
+                    DlaParameters::SPECS.len() + TransitionParameters::SPECS.len()
+                } else {
+                    0
+                },
+            rows.len(),
+        ),
+        parameters: families.board(board),
+        rows,
+        bands,
+        contention_band: (quantile(&concurrent, BAND_QUANTILE).unwrap_or(0.3) * 100.0).round()
+            / 100.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dlaplan::platform::boards;
+
+    /// Parameters of all boards from the measurements, without the held-out fits.
+    ///
+    /// # Errors
+    /// A row is about something that does not exist.
+    fn parameters(measurements: &Measurements) -> Result<BTreeMap<String, Parameters>, RowError> {
+        let families = families(measurements, &load(measurements)?)?;
+        Ok(boards()
+            .iter()
+            .map(|b| (b.id.to_owned(), families.board(b)))
+            .collect())
+    }
+
+    /// What the shipped files hold is what fitting the shipped rows gives.
+    #[test]
+    fn the_shipped_parameters_are_reproduced_exactly() {
+        let fitted = parameters(&Measurements::shipped().unwrap()).unwrap();
+        for board in dlaplan::estimate::board::shipped_boards() {
+            let shipped = dlaplan::estimate::board::shipped(board);
+            assert_eq!(
+                fitted[board], shipped.parameters,
+                "{board}: run `cargo run -p xtask -- calibrate`"
+            );
+        }
+    }
+
+    #[test]
+    fn free_parameters_are_at_most_a_third_of_the_rows() {
+        let m = Measurements::shipped().unwrap();
+        let loaded = load(&m).unwrap();
+        let count = |keep: &dyn Fn(&Loaded<'_>) -> bool| {
+            loaded
+                .iter()
+                .filter(|l| l.row.role == Use::Fit && keep(l))
+                .count()
+        };
+        let gpu = |arch| count(&|l| l.arch == arch && l.mix == Mix::Gpu);
+        let dla = |generation| count(&|l| l.dla == Some(generation) && l.mix != Mix::Gpu);
+        assert!(GpuParameters::SPECS.len() * 3 <= gpu(GpuArch::Volta));
+        for arch in [GpuArch::Ampere, GpuArch::Maxwell] {
+            assert!(free_gpu(arch).len() * 3 <= gpu(arch), "{arch:?}");
+        }
+        let each = DlaParameters::SPECS.len() + TransitionParameters::SPECS.len();
+        for generation in [DlaGeneration::V1, DlaGeneration::V2] {
+            assert!(each * 3 <= dla(generation), "{generation:?}");
+        }
+        let engines: usize = m.deployments.iter().map(|d| d.engines.len()).sum();
+        assert!(ContentionParameters::SPECS.len() * 3 <= engines);
+    }
+
+    fn shipped_errors(keep: impl Fn(&Row) -> bool) -> Vec<(String, f64, f64)> {
+        let m = Measurements::shipped().unwrap();
+        load(&m)
+            .unwrap()
+            .into_iter()
+            .filter(|l| keep(l.row))
+            .map(|l| {
+                let file = dlaplan::estimate::board::shipped(&l.row.board);
+                let predicted = l.prepared.predict(&file.parameters);
+                (l.row.id.clone(), predicted, l.prepared.measured_ms)
+            })
+            .collect()
+    }
+
+    fn absolute(rows: &[(String, f64, f64)]) -> Vec<f64> {
+        rows.iter().map(|(_, p, m)| (p / m - 1.0).abs()).collect()
+    }
+
+    #[test]
+    fn the_published_placements_come_out_right_and_in_order() {
+        let rows = shipped_errors(|r| r.source == "seed");
+        assert_eq!(rows.len(), 10);
+        let errors = absolute(&rows);
+        assert!(errors.iter().sum::<f64>() / 10.0 <= 0.05, "{errors:?}");
+        assert!(errors.iter().all(|e| *e <= 0.12), "{errors:?}");
+        for (a, pa, ma) in &rows {
+            for (b, pb, mb) in &rows {
+                // Throughput more than 3 % apart must be told apart.
+                if a[..9] == b[..9] && mb / ma > 1.03 {
+                    assert!(pb > pa, "{a} is faster than {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn concurrent_engines_come_out_right() {
+        let m = Measurements::shipped().unwrap();
+        let mut networks = Networks::default();
+        let mut errors = Vec::new();
+        for d in &m.deployments {
+            let params = dlaplan::estimate::board::shipped(&d.board).parameters;
+            let loads = rows::deployment_loads(d, &params, &mut networks).unwrap();
+            for (ms, e) in contended_ms(&loads, &params.contention)
+                .iter()
+                .zip(&d.engines)
+            {
+                errors.push((1000.0 / ms / e.fps - 1.0).abs());
+            }
+        }
+        assert_eq!(errors.len(), 12);
+        assert!(errors.iter().sum::<f64>() / 12.0 <= 0.08, "{errors:?}");
+    }
+
+    #[test]
+    fn layers_and_networks_come_out_right() {
+        let median = |keep: &dyn Fn(&Row) -> bool| {
+            let rows = shipped_errors(keep);
+            assert!(rows.len() >= 10);
+            quantile(&absolute(&rows), 0.5).unwrap()
+        };
+        let orin = |p: &'static str| {
+            median(&move |r: &Row| {
+                r.board == "agx-orin-64"
+                    && r.precision == p
+                    && (r.network.contains(':') || r.source == "cudla")
+            })
+        };
+        assert!(orin("int8") <= 0.15);
+        assert!(orin("fp16") <= 0.25);
+        let torch2trt = median(&|r: &Row| r.source == "torch2trt" && r.board == "agx-xavier");
+        assert!(torch2trt <= 0.15);
+        // Layer groups of GoogLeNet and AlexNet, both devices, as published twice.
+        for (prefix, rows) in [("group-", 36), ("layers-", 10)] {
+            let errors = absolute(&shipped_errors(|r| r.id.starts_with(prefix)));
+            assert_eq!(errors.len(), rows);
+            let mean = errors.iter().sum::<f64>() / rows as f64;
+            assert!(mean <= 0.12, "{prefix}: {mean}");
+        }
+    }
+
+    /// Fitting reads the same work as the estimator does.
+    #[test]
+    fn rows_and_estimator_agree() {
+        use dlaplan::estimate::Estimator;
+        use dlaplan::placement::{Device, EngineConfig, Placement};
+        use dlaplan::plan::Planner;
+        let m = Measurements::shipped().unwrap();
+        for l in load(&m).unwrap() {
+            let Scope::Engine { default, dla } = &l.row.scope else {
+                continue;
+            };
+            let target = rows::target(&l.row.id, &l.row.board, &l.row.mode).unwrap();
+            let config = EngineConfig {
+                precision: l.row.precision.parse().unwrap(),
+                batch: l.row.batch,
+                ..EngineConfig::default()
+            };
+            let model = crate::networks::network(&l.row.network).unwrap();
+            let planner = Planner::new(&model, &target, &config);
+            let placement = dla.iter().fold(Placement::all(*default), |p, m| {
+                p.with_module(m, Device::Dla)
+            });
+            let plan = planner.plan_placement(&placement).unwrap();
+            let estimator = Estimator::new(&planner);
+            let ms = estimator.estimate(&plan).latency_ms.value().unwrap();
+            let fitted = l
+                .prepared
+                .predict(&dlaplan::estimate::board::shipped(&l.row.board).parameters);
+            assert!(
+                (ms / fitted - 1.0).abs() < 1e-9,
+                "{}: {ms} {fitted}",
+                l.row.id
+            );
+        }
+    }
+}

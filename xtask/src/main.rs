@@ -1,0 +1,124 @@
+//! What only those who build dlaplan do: fit the shipped boards' parameters, and report how far off
+//! the estimates are.
+
+mod chart;
+mod fit;
+#[path = "../../tests/support/networks.rs"]
+#[expect(dead_code, reason = "tests and benches use the rest")]
+mod networks;
+mod report;
+mod rows;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use dlaplan::export::save_atomic;
+
+use rows::Measurements;
+
+/// Where the shipped files are.
+const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/calibration");
+/// Where the report is.
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+
+/// Tasks of those who build dlaplan.
+#[derive(Debug, Parser)]
+enum Task {
+    /// Fit the estimates' parameters to published measurements; one file per board.
+    Calibrate {
+        /// Measurements to fit on; the published ones if not given.
+        #[arg(long, value_name = "FILE")]
+        measurements: Option<PathBuf>,
+        /// Folder the files are written to.
+        #[arg(long, value_name = "DIR", default_value = ASSETS)]
+        out: PathBuf,
+        /// Write nothing; exit 1 if a file in the folder differs from what would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Compare the estimates with every published measurement.
+    Fidelity {
+        /// Measurements to compare with; the published ones if not given.
+        #[arg(long, value_name = "FILE")]
+        measurements: Option<PathBuf>,
+        /// Folder to write `fidelity.md` and `fidelity.svg` to.
+        #[arg(long, value_name = "DIR", default_value = DOCS)]
+        out: PathBuf,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    match Task::parse() {
+        Task::Calibrate {
+            measurements,
+            out,
+            check,
+        } => calibrate(measurements.as_deref(), &out, check),
+        Task::Fidelity { measurements, out } => fidelity(measurements.as_deref(), &out),
+    }
+}
+
+fn read(path: Option<&Path>) -> Result<Measurements> {
+    let Some(path) = path else {
+        return Measurements::shipped().context("the shipped measurements do not parse");
+    };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read measurements from {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| {
+        format!(
+            "{} is not a measurements file; assets/calibration/measurements.json shows the format",
+            path.display()
+        )
+    })
+}
+
+fn save(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    Ok(save_atomic(path, text.as_bytes())?)
+}
+
+fn calibrate(measurements: Option<&Path>, out: &Path, check: bool) -> Result<ExitCode> {
+    let mut differs = false;
+    let mut stdout = std::io::stdout();
+    for file in &fit::calibrate(&read(measurements)?)?.files {
+        let path = out.join(format!("{}.json", file.board));
+        let text = file.to_text()?;
+        let what = if !check {
+            save(&path, &text)?;
+            "wrote"
+        } else if std::fs::read_to_string(&path).is_ok_and(|t| t == text) {
+            "same"
+        } else {
+            differs = true;
+            "differs"
+        };
+        writeln!(stdout, "{what} {}: {}", path.display(), file.source)?;
+    }
+    Ok(if differs {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn fidelity(measurements: Option<&Path>, out: &Path) -> Result<ExitCode> {
+    let measurements = read(measurements)?;
+    let calibration = fit::calibrate(&measurements)?;
+    let (text, svg) = (out.join("fidelity.md"), out.join("fidelity.svg"));
+    save(&text, &report::markdown(&calibration, &measurements))?;
+    save(&svg, &chart::chart(&calibration.comparisons)?)?;
+    writeln!(
+        std::io::stdout(),
+        "wrote {} and {}",
+        text.display(),
+        svg.display()
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
