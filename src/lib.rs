@@ -16,6 +16,7 @@ pub mod placement;
 pub mod plan;
 pub mod platform;
 pub mod search;
+pub mod tasks;
 
 #[cfg(test)]
 extern crate self as dlaplan;

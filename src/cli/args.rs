@@ -10,14 +10,13 @@ use crate::engine::WorkerCommand;
 use crate::engine::client::{self, Limits};
 use crate::engine::remote::ssh::Host;
 use crate::engine::{Environment, Outcome, environment};
-use crate::estimate::{Estimate, Estimator};
-use crate::export::{Document, DocumentError, Subject};
-use crate::history;
+use crate::export::{Document, DocumentError};
 use crate::model::onnx::{self, LoadOptions};
 use crate::model::{Model, ModelSource, by};
-use crate::placement::{Device, EngineConfig, Placement, Precision, Resolved};
-use crate::plan::{Plan, Planner};
+use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::platform::Target;
+use crate::tasks::judge::Setup;
+use crate::tasks::measure::Worker;
 
 /// A model file.
 #[derive(Clone, Debug, clap::Args)]
@@ -127,11 +126,15 @@ impl MachineArgs {
     ///
     /// # Errors
     /// The system cannot say where this program is.
-    pub fn worker(&self) -> Result<WorkerCommand> {
-        match &self.on {
-            Some(host) => Ok(host.worker()),
-            None => WorkerCommand::local().context("finding this program"),
-        }
+    pub fn worker(&self) -> Result<Worker> {
+        let command = match &self.on {
+            Some(host) => host.worker(),
+            None => WorkerCommand::local().context("finding this program")?,
+        };
+        Ok(Worker {
+            command,
+            limits: Limits::default(),
+        })
     }
 
     /// What it is.
@@ -302,19 +305,6 @@ pub struct PlanArgs {
     pub setup: SetupArgs,
 }
 
-/// What [`PlanArgs`] stand for.
-#[derive(Debug)]
-pub struct Setup {
-    /// The network.
-    pub model: Model,
-    /// Where it would run.
-    pub target: Target,
-    /// How it would be built.
-    pub config: EngineConfig,
-    /// What is asked.
-    pub placement: Placement,
-}
-
 impl PlanArgs {
     /// Reads the files.
     ///
@@ -354,57 +344,6 @@ impl PlanArgs {
             placement: said.placement,
         })
     }
-}
-
-/// A setup judged.
-#[derive(Debug)]
-pub struct Judged {
-    /// Who said what.
-    pub resolved: Resolved,
-    /// What it means.
-    pub plan: Plan,
-    /// How fast it should be.
-    pub estimate: Estimate,
-}
-
-impl Setup {
-    /// Plans and estimates.
-    ///
-    /// # Errors
-    /// The placement names what the model does not have.
-    pub fn judge(&self) -> Result<Judged> {
-        let planner = Planner::new(&self.model, &self.target, &self.config);
-        judge(&history::estimator(&planner), &self.placement)
-    }
-
-    /// What an export speaks of.
-    pub fn subject<'a>(&'a self, judged: &'a Judged) -> Subject<'a> {
-        Subject {
-            model: &self.model,
-            target: &self.target,
-            config: &self.config,
-            placement: &self.placement,
-            resolved: &judged.resolved,
-            plan: &judged.plan,
-            estimate: &judged.estimate,
-        }
-    }
-}
-
-/// Plans and estimates a placement.
-///
-/// # Errors
-/// It names what the model does not have.
-pub fn judge(estimator: &Estimator<'_, '_>, placement: &Placement) -> Result<Judged> {
-    let planner = estimator.planner();
-    let resolved = placement.resolve(planner.model())?;
-    let plan = planner.plan_resolved(placement, &resolved);
-    let estimate = estimator.estimate(&plan);
-    Ok(Judged {
-        resolved,
-        plan,
-        estimate,
-    })
 }
 
 /// A placement file must speak of this model.

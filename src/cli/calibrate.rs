@@ -7,12 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use crate::estimate::board::{BoardFile, HeldOut, shipped, shipped_boards};
-use crate::estimate::fit::own::refit;
-use crate::export::save_atomic;
-use crate::history::{
-    PassedOver, RunFilter, RunModels, Store, data_dir, default_path, own_calibration_path,
-};
+use crate::estimate::board::{BoardFile, HeldOut, shipped_boards};
+use crate::history::{PassedOver, RunFilter, Store, data_dir, default_path, own_calibration_path};
+use crate::tasks::refit::{Refit, refit};
 
 /// Fit the estimates to your own runs.
 ///
@@ -30,15 +27,6 @@ pub struct CalibrateArgs {
     /// What was done as JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// Saves into a folder that is made if need be.
-fn save(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
-    Ok(save_atomic(path, bytes)?)
 }
 
 /// What the command did.
@@ -64,6 +52,17 @@ struct Written {
     /// Bands that changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     bands: Vec<Change>,
+}
+
+impl Written {
+    fn of(refit: Refit) -> Self {
+        Self {
+            path: refit.path,
+            what: "wrote",
+            bands: changes(&refit.before, &refit.after),
+            source: Some(refit.after.source),
+        }
+    }
 }
 
 /// A band that own runs changed.
@@ -164,31 +163,13 @@ fn from_history(history: Option<&Path>) -> Result<(Report, ExitCode)> {
         finished: true,
         ..RunFilter::default()
     })?;
-    let models = RunModels::read(&runs);
-    let (own, passed_over) = models.own_runs(&runs);
-    let mut report = Report {
-        passed_over,
+    let refits = refit(&folder, shipped_boards(), &runs)?;
+    let report = Report {
+        passed_over: refits.passed_over,
+        as_shipped: refits.as_shipped,
+        files: refits.boards.into_iter().map(Written::of).collect(),
         ..Report::new()
     };
-    for board in shipped_boards() {
-        if !own.iter().any(|r| r.target.board.id == board) {
-            continue;
-        }
-        let shipped = shipped(board);
-        match refit(&shipped, &own) {
-            Ok(file) => {
-                let path = own_calibration_path(&folder, board);
-                save(&path, file.to_text()?.as_bytes())?;
-                report.files.push(Written {
-                    path,
-                    what: "wrote",
-                    bands: changes(&shipped, &file),
-                    source: Some(file.source),
-                });
-            }
-            Err(e) => report.as_shipped.push(e.to_string()),
-        }
-    }
     let code = if report.files.is_empty() {
         ExitCode::FAILURE
     } else {

@@ -12,7 +12,9 @@ use crate::history::{self, ReferenceSet, RunFilter, Store, default_path};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Buildable, Planner};
 
-use super::args::{self, PlanArgs, Setup};
+use crate::tasks::judge::{Setup, judge};
+
+use super::args::PlanArgs;
 use super::members;
 
 /// Chart the FPS of placements, estimated, measured and published.
@@ -179,7 +181,7 @@ pub(super) fn series(
     for (label, placement, config) in asked {
         let planner = Planner::new(model, target, &config);
         let estimator = history::estimator(&planner);
-        let judged = args::judge(&estimator, &placement).with_context(|| label.clone())?;
+        let judged = judge(&estimator, &placement).with_context(|| label.clone())?;
         estimated.push(Point {
             label,
             fps: judged.estimate.fps,

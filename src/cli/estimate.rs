@@ -17,7 +17,9 @@ use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, Planner, Summary};
 use crate::platform::Target;
 
-use super::args::{self, PlanArgs, Setup};
+use crate::tasks::judge::{Setup, judge};
+
+use super::args::PlanArgs;
 use super::members;
 use super::plan::title;
 
@@ -92,7 +94,7 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
     }
     let planner = Planner::new(&setup.model, &setup.target, &setup.config);
     let estimator = history::estimator(&planner);
-    let judged = args::judge(&estimator, &setup.placement)?;
+    let judged = judge(&estimator, &setup.placement)?;
     let modules = module_times(&setup.model, &estimator, &judged.plan, args.depth);
     let estimate = &judged.estimate;
     if args.json {

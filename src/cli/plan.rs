@@ -12,7 +12,9 @@ use crate::placement::{EngineConfig, Placement};
 use crate::plan::{Buildable, Plan, Summary};
 use crate::platform::Target;
 
-use super::args::{Judged, PlanArgs, Setup};
+use crate::tasks::judge::{Judged, Setup};
+
+use super::args::PlanArgs;
 
 /// Show what runs where, what falls back and why, and what crosses devices.
 #[derive(Clone, Debug, clap::Args)]

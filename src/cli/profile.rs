@@ -10,19 +10,20 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::WorkerCommand;
 use crate::engine::client::{self, Limits, Update};
 use crate::engine::{
-    Calibration, Comparison, LayerTime, MemoryPools, NumericReference, Outcome, Request, RowSite,
-    Run, Timing, deploy, environment, parse_size,
+    Calibration, Comparison, Environment, LayerTime, MemoryPools, NumericReference, Outcome,
+    Request, RowSite, Run, Timing, environment, parse_size,
 };
 use crate::export::{Document, save_atomic};
-use crate::figure::{Measured, short};
+use crate::figure::short;
 use crate::history::{Store, default_path};
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement};
-use crate::plan::{Plan, plan};
 use crate::platform::Target;
+
+use crate::tasks::measure::{Worker, measure};
+use crate::tasks::words;
 
 use super::args::{EngineArgs, MachineArgs, ModelArgs, PlacementArgs};
 use super::members;
@@ -190,41 +191,21 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
         &inputs,
         EngineConfig::own_batch(&model),
     )?;
-    let target = match &args.target {
-        Some(text) => Some(Target::parse(text)?),
-        None => environment::target(&args.machine.environment()?),
-    };
-    let plans: Vec<Option<Plan>> = requests
-        .iter()
-        .map(|r| {
-            let target = target.as_ref();
-            target
-                .map(|t| plan(&model, t, &r.config, &r.placement))
-                .transpose()
-        })
-        .collect::<Result<_, _>>()?;
-    let worker = args.machine.worker()?;
-    let limits = Limits {
-        build: Duration::from_secs(args.build_timeout),
-        ..Limits::default()
-    };
+    let target = args.target.as_deref().map(Target::parse).transpose()?;
+    for request in &requests {
+        request.placement.resolve(&model)?;
+    }
+    let mut worker = args.machine.worker()?;
+    worker.limits.build = Duration::from_secs(args.build_timeout);
     let watch = Watch::new(args.verbose)?;
     if args.build_only {
-        return build(&worker, limits, requests, &watch);
+        return build(&worker, requests, &watch);
     }
-    let mut runs = match <[Request; 1]>::try_from(requests) {
-        Ok([request]) => {
-            let run = client::profile(&worker, limits, request, &mut |u| watch.hear(0, u));
-            vec![run]
-        }
-        Err(requests) => deploy(&worker, limits, &requests, &mut |i, u| watch.hear(i, u)),
-    };
+    let rules = |built_on: &Environment| target.or_else(|| environment::target(built_on));
+    let runs = measure(&worker, &model, &requests, &rules, &mut |i, u| {
+        watch.hear(i, u)
+    });
     watch.finish();
-    for (run, plan) in runs.iter_mut().zip(&plans) {
-        if let Some(plan) = plan {
-            run.compare_with(&model, plan);
-        }
-    }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&runs)?;
         save_atomic(path, text.as_bytes())?;
@@ -243,8 +224,8 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     {
         writeln!(
             out,
-            "together: {} FPS over {:.1} s with all {} running",
-            spread(total),
+            "together: {} over {:.1} s with all {} running",
+            words::spread(total),
             share.overlap_s,
             share.members
         )?;
@@ -253,22 +234,15 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-fn build(
-    worker: &WorkerCommand,
-    limits: Limits,
-    requests: Vec<Request>,
-    watch: &Watch,
-) -> Result<ExitCode> {
+fn build(worker: &Worker, requests: Vec<Request>, watch: &Watch) -> Result<ExitCode> {
     let mut out = super::terminal::stdout();
     for request in requests {
-        match client::build(worker, limits, request, &mut |u| watch.hear(0, u)) {
+        match client::build(&worker.command, worker.limits, request, &mut |u| {
+            watch.hear(0, u)
+        }) {
             Ok(built) => {
                 watch.finish();
-                let how = if built.cached {
-                    "from the cache".to_owned()
-                } else {
-                    format!("built in {:.1} s", built.build_s)
-                };
+                let how = words::built(built.cached, built.build_s);
                 writeln!(
                     out,
                     "{}: {:.1} MB, {how}",
@@ -463,16 +437,6 @@ fn describe_request(request: &Request) -> String {
     parts.join(", ")
 }
 
-fn spread(m: &Measured) -> String {
-    format!(
-        "{} (median of {}, {} to {})",
-        short(m.value),
-        m.repeats,
-        short(m.min),
-        short(m.max)
-    )
-}
-
 fn print_failure(out: &mut impl std::io::Write, run: &Run) -> std::io::Result<()> {
     if let Outcome::Failed(failure) = &run.outcome {
         writeln!(
@@ -482,9 +446,7 @@ fn print_failure(out: &mut impl std::io::Write, run: &Run) -> std::io::Result<()
             failure.stage.label(),
             failure.message
         )?;
-        let worth = |l: &&crate::engine::LogLine| l.level <= crate::engine::Level::Warning;
-        let tail: Vec<_> = run.log.iter().filter(worth).collect();
-        for line in tail.iter().skip(tail.len().saturating_sub(15)) {
+        for line in words::worth_reading(&run.log, 15) {
             writeln!(out, "  {line}")?;
         }
     }
@@ -499,7 +461,7 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
         return print_failure(out, run);
     };
     writeln!(out, "{} on {}", run.model.name, run.environment.summary())?;
-    writeln!(out, "  {} FPS", spread(&m.fps))?;
+    writeln!(out, "  {}", words::spread(&m.fps))?;
     if !m.process_fps.is_empty() {
         let each: Vec<String> = m.process_fps.iter().copied().map(short).collect();
         writeln!(out, "  {} processes: {} FPS", each.len(), each.join(", "))?;
@@ -517,11 +479,7 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
     if let Some(why) = &m.cuda_graph_refused {
         writeln!(out, "  no CUDA graph: {why}")?;
     }
-    let how = if m.cached {
-        "from the cache".to_owned()
-    } else {
-        format!("built in {:.1} s", m.build_s)
-    };
+    let how = words::built(m.cached, m.build_s);
     writeln!(out, "  engine {:.1} MB, {how}", m.engine_bytes as f64 / 1e6)?;
     let on = |d| m.actual.ops.iter().filter(|o| o.device == Some(d)).count();
     writeln!(

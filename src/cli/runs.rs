@@ -161,7 +161,7 @@ fn list(out: &mut impl Write, runs: &[StoredRun], json: bool) -> Result<()> {
             out,
             "{:>5}  {}  {:<16} {:<9} batch {:<3} {:<32} {figures}{}",
             stored.id,
-            when(run.started_ms),
+            crate::tasks::words::date(run.started_ms),
             run.model.name,
             run.request.config.precision.as_str(),
             run.request.config.batch,
@@ -174,26 +174,6 @@ fn list(out: &mut impl Write, runs: &[StoredRun], json: bool) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// `2026-11-21 07:30`, UTC. Days to dates after Howard Hinnant's `civil_from_days`.
-fn when(ms: u64) -> String {
-    let (days, minutes) = (ms / 86_400_000, ms / 60_000 % 1440);
-    let z = days + 719_468;
-    let (era, doe) = (z / 146_097, z % 146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (
-        doy - (153 * mp + 2) / 5 + 1,
-        if mp < 10 { mp + 3 } else { mp - 9 },
-    );
-    let year = yoe + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}",
-        minutes / 60,
-        minutes % 60
-    )
 }
 
 fn compare(out: &mut impl Write, a: &StoredRun, b: &StoredRun) -> Result<()> {
@@ -222,17 +202,4 @@ fn compare(out: &mut impl Write, a: &StoredRun, b: &StoredRun) -> Result<()> {
     row("throughput", "FPS", x.fps.value, y.fps.value)?;
     row("latency", "ms", x.latency.median, y.latency.median)?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::when;
-
-    #[test]
-    fn dates() {
-        assert_eq!(when(0), "1970-01-01 00:00");
-        assert_eq!(when(1_709_164_740_000), "2024-02-28 23:59");
-        assert_eq!(when(1_709_164_800_000), "2024-02-29 00:00");
-        assert_eq!(when(1_795_219_200_000), "2026-11-21 00:00");
-    }
 }

@@ -10,19 +10,17 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::engine::client::{Limits, Update, profile};
-use crate::engine::{self, Calibration, Run, deploy, environment, parse_size};
+use crate::engine::{self, Calibration, Run, environment, parse_size};
 use crate::estimate::Estimator;
 use crate::export::{Document, save_atomic};
 use crate::figure::short;
-use crate::history::{self, RunFilter, Store, default_path};
+use crate::history::{self, Store, default_path};
 use crate::model::Model;
 
 use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
-use crate::plan::{Planner, plan};
+use crate::plan::Planner;
 use crate::platform::Target;
-use crate::search::confirm::engines::EngineBench;
-use crate::search::confirm::{Confirmed, Engine, Event, confirm};
+use crate::search::confirm::{Confirmed, Engine, Event};
 use crate::search::problem::Problem;
 use crate::search::solvers::{Aim, Solution, minimise};
 use crate::search::space::Space;
@@ -30,6 +28,7 @@ use crate::search::{
     Answer, Constraints, Costs, Goal, Granularity, Move, Progress, Proposal, Request, explain,
     run as search,
 };
+use crate::tasks::confirm::{Confirm, earlier};
 
 use super::args::{MachineArgs, ModelArgs, parse_device};
 use super::interrupt;
@@ -409,18 +408,7 @@ fn measure(
     };
     let earlier = match &mut history {
         None => Vec::new(),
-        Some(store) => {
-            let filter = RunFilter {
-                structure_hash: Some(model.source.structure_hash.clone()),
-                finished: true,
-                ..RunFilter::default()
-            };
-            let stored = store.runs(&filter)?.into_iter().map(|s| s.run);
-            // Figures of another machine or power mode are not these.
-            stored
-                .filter(|r| same_machine(&r.environment, &here))
-                .collect()
-        }
+        Some(store) => store.runs(&earlier(model))?,
     };
     let absolute = |path: &Path| {
         std::path::absolute(path).with_context(|| format!("where is {}?", path.display()))
@@ -440,31 +428,6 @@ fn measure(
     }
     template.check()?;
     let worker = args.machine.worker()?;
-    let limits = Limits::default();
-    let mut room = |requests: &[engine::Request],
-                    stage: &mut dyn FnMut(&str) -> ControlFlow<()>| {
-        let mut hear = |update: &Update| {
-            let told = match update {
-                Update::Progress { stage: s, .. } => stage(s.label()),
-                _ => ControlFlow::Continue(()),
-            };
-            if told.is_break() || interrupt::pending() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        };
-        let mut runs = match requests {
-            [request] => vec![profile(&worker, limits, request.clone(), &mut hear)],
-            _ => deploy(&worker, limits, requests, &mut |_, u| hear(u)),
-        };
-        for run in &mut runs {
-            if let Ok(plan) = plan(model, target, &run.request.config, &run.request.placement) {
-                run.compare_with(model, &plan);
-            }
-        }
-        runs
-    };
     let mut lost = None;
     let mut keep = |run: &Run| {
         if let Some(store) = &mut history
@@ -473,22 +436,25 @@ fn measure(
             lost = Some(e);
         }
     };
-    let learns = environment::target(&here).is_some_and(|here| here.board.id == target.board.id);
-    let mut bench = EngineBench::new(
-        model, *target, template, earlier, learns, &mut room, &mut keep,
+    let confirm = Confirm {
+        model,
+        target: *target,
+        template,
+        worker: &worker,
+        machine: &here,
+    };
+    let confirmed = confirm.run(
+        answer.trials(),
+        earlier,
+        &mut keep,
+        &interrupt::pending,
+        &mut |event| watch.confirm(&event),
     );
-    let confirmed = confirm(answer.trials(), &mut bench, &mut |event| {
-        watch.confirm(&event)
-    });
     if let Some(e) = lost {
         // The figures are worth more than their record.
         log::warn!("runs are missing from the history: {e}");
     }
     Ok(confirmed)
-}
-
-fn same_machine(a: &engine::Environment, b: &engine::Environment) -> bool {
-    (&a.board, &a.host, &a.power_mode) == (&b.board, &b.host, &b.power_mode)
 }
 
 /// Measured trials for people.
@@ -547,7 +513,7 @@ impl Watch {
         }
     }
 
-    fn confirm(&mut self, event: &Event<'_>) -> ControlFlow<()> {
+    fn confirm(&mut self, event: &Event<'_>) {
         let (trial, what, done, of) = match event {
             Event::Stage {
                 trial,
@@ -568,11 +534,6 @@ impl Watch {
             self.bar
                 .set_message(format!("{}/{of} {}: {what}", done + 1, trial.name));
             self.bar.tick();
-        }
-        if interrupt::pending() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
         }
     }
 

@@ -3,12 +3,12 @@
 use crate::gui::background::session_file::{data_dir, report_panics};
 use crate::gui::command::Command;
 use crate::gui::data::looks::ThemeChoice;
-use crate::gui::data::measuring::Worker;
 use crate::gui::data::options::Options;
 use crate::gui::state::{Env, State};
 use crate::gui::ui::pick::DesktopPicker;
 use crate::gui::ui::theme::{Tokens, install as install_theme};
 use crate::gui::{keys, panels};
+use crate::tasks::measure::Worker;
 use egui::Frame;
 use egui::Margin;
 use egui::Panel;

@@ -13,6 +13,7 @@ mod state;
 mod ui;
 
 pub use crate::gui::data::tree_index::TreeInput;
+pub use crate::tasks::measure::Worker;
 pub use app::{draw, run, run_with};
 pub use background::judge::Judge;
 pub use background::session_file::report_panics;
@@ -21,7 +22,7 @@ pub use command::{Command, Pick, Step};
 pub use data::filter::Filter;
 pub use data::judgement::{Ground, Judgement};
 pub use data::looks::ThemeChoice;
-pub use data::measuring::{Machine, Worker};
+pub use data::measuring::Machine;
 pub use data::open::Open;
 pub use data::options::MadeAt;
 pub use data::options::Options;

@@ -22,7 +22,7 @@ use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
 use crate::gui::data::kept::History;
 use crate::gui::data::looks::Palette;
 use crate::gui::data::looks::ThemeChoice;
-use crate::gui::data::measuring::{Measuring, Worker};
+use crate::gui::data::measuring::Measuring;
 use crate::gui::data::memo::Memo;
 use crate::gui::data::open::Open;
 use crate::gui::data::open::Selection;
@@ -37,6 +37,7 @@ use crate::gui::data::tree_index::TreeInput;
 use crate::gui::data::tree_index::{Node, TreeIndex};
 use crate::gui::data::tree_view::{TreeView, tree_view};
 use crate::gui::dialog::{Dialog, Picker};
+use crate::tasks::measure::Worker;
 
 /// What the rows of the tree are made from: the tree's shape, the revision that was judged, whether
 /// costs are known.

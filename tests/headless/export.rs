@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use dlaplan::chart::Chart;
-use dlaplan::cli::args::{Setup, judge};
 use dlaplan::estimate::Estimator;
 use dlaplan::export::{Document, Format, Subject, save_atomic, shell_quote, torch2trt, trtexec};
 use dlaplan::model::onnx::load_bundled;
@@ -12,6 +11,7 @@ use dlaplan::model::{Model, ModuleId};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
 use dlaplan::plan::Planner;
 use dlaplan::platform::Target;
+use dlaplan::tasks::judge::{Setup, judge};
 use proptest::prelude::*;
 
 fn setup(model: &str, target: &str, placement: Placement) -> Setup {

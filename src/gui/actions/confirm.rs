@@ -1,17 +1,14 @@
 //! Building and measuring what a search has found, on a machine that can.
 
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::client::{self, Update};
-use crate::engine::{Environment, Request, Run, deploy, environment};
+use crate::engine::{Environment, Request, Run, environment};
 use crate::figure::short;
-use crate::history::{RunFilter, RunHead};
+use crate::history::RunHead;
 use crate::placement::Placement;
-use crate::plan::plan;
-use crate::search::confirm::engines::EngineBench;
-use crate::search::confirm::{Confirmed, Event, Trial, confirm};
+use crate::search::confirm::{Confirmed, Event, Trial};
+use crate::tasks::confirm::{Confirm, earlier, learns};
 
 use crate::gui::data::confirming::Confirming;
 use crate::gui::data::confirming::Live;
@@ -68,17 +65,13 @@ impl State {
              history has are taken from there",
             environment.summary()
         )];
-        if !self.learns(environment) {
+        if !learns(environment, &self.target) {
             lines.push(format!(
                 "That is not the {} on screen: the estimates do not learn from it",
                 self.target.board.name
             ));
         }
         lines.join("\n")
-    }
-
-    fn learns(&self, environment: &Environment) -> bool {
-        environment::target(environment).is_some_and(|t| t.board.id == self.target.board.id)
     }
 
     /// Builds and measures the baselines and the first proposals, the most promising first.
@@ -103,7 +96,6 @@ impl State {
                 trials.push(trial);
             }
         }
-        let learns = self.learns(&here);
         let model = Arc::clone(&open.model);
         let target = self.target;
         let mut template = Request::new(
@@ -130,89 +122,51 @@ impl State {
         });
         let (history, wake) = (self.history.clone(), Arc::clone(&self.wake));
         let work = move || {
-            let go_on = || {
-                if stop.load(Ordering::Relaxed) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            };
             let structure_hash = model.source.structure_hash.clone();
-            let filter = RunFilter {
-                structure_hash: Some(structure_hash.clone()),
-                finished: true,
-                ..RunFilter::default()
-            };
             // Without a history everything is measured anew.
-            let earlier = history.with(|store| store.runs(&filter));
-            let earlier = earlier.unwrap_or_default().into_iter().map(|s| s.run);
-            let earlier: Vec<Run> = earlier
-                .filter(|r| same_machine(&r.environment, &here))
-                .collect();
-            let mut room =
-                |requests: &[Request], stage: &mut dyn FnMut(&str) -> ControlFlow<()>| {
-                    let mut hear = |update: &Update| match update {
-                        Update::Progress { stage: s, .. } => stage(s.label()),
-                        _ => go_on(),
-                    };
-                    let mut runs = match requests {
-                        [request] => {
-                            let request = request.clone();
-                            let hear = &mut hear;
-                            vec![client::profile(
-                                &worker.command,
-                                worker.limits,
-                                request,
-                                hear,
-                            )]
-                        }
-                        _ => deploy(&worker.command, worker.limits, requests, &mut |_, u| {
-                            hear(u)
-                        }),
-                    };
-                    for run in &mut runs {
-                        // The rules to compare with are those of the machine that built it.
-                        let Some(built_on) = environment::target(&run.environment) else {
-                            continue;
-                        };
-                        let (config, placement) = (&run.request.config, &run.request.placement);
-                        if let Ok(plan) = plan(&model, &built_on, config, placement) {
-                            run.compare_with(&model, &plan);
-                        }
-                    }
-                    runs
-                };
+            let earlier = history.with(|store| store.runs(&earlier(&model)));
             let mut runs: Vec<(i64, Arc<Run>)> = Vec::new();
             let mut lost = None;
             let mut keep = |run: &Run| match history.with(|store| store.insert_run(run)) {
                 Ok(id) => runs.push((id, Arc::new(run.clone()))),
                 Err(e) => lost = Some(e.to_string()),
             };
-            let mut bench = EngineBench::new(
-                &model, target, template, earlier, learns, &mut room, &mut keep,
-            );
-            let confirmed = confirm(trials, &mut bench, &mut |event| {
-                {
-                    let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
-                    match event {
-                        Event::Stage {
-                            trial,
-                            stage,
-                            done,
-                            of,
-                        } => {
-                            live.text = format!("{} of {of}: {}, {stage}", done + 1, trial.name);
-                            (live.done, live.of) = (done, of);
-                        }
-                        Event::Done { trial, done, of } => {
-                            (live.done, live.of) = (done, of);
-                            live.trials.push(trial.clone());
+            let confirm = Confirm {
+                model: &model,
+                target,
+                template,
+                worker: &worker,
+                machine: &here,
+            };
+            let stopped = || stop.load(Ordering::Relaxed);
+            let confirmed = confirm.run(
+                trials,
+                earlier.unwrap_or_default(),
+                &mut keep,
+                &stopped,
+                &mut |event| {
+                    {
+                        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+                        match event {
+                            Event::Stage {
+                                trial,
+                                stage,
+                                done,
+                                of,
+                            } => {
+                                live.text =
+                                    format!("{} of {of}: {}, {stage}", done + 1, trial.name);
+                                (live.done, live.of) = (done, of);
+                            }
+                            Event::Done { trial, done, of } => {
+                                (live.done, live.of) = (done, of);
+                                live.trials.push(trial.clone());
+                            }
                         }
                     }
-                }
-                wake();
-                go_on()
-            });
+                    wake();
+                },
+            );
             Outcome {
                 confirmed,
                 structure_hash,
@@ -282,9 +236,4 @@ impl State {
             self.learn(board);
         }
     }
-}
-
-/// Figures of another machine or power mode are not these.
-fn same_machine(a: &Environment, b: &Environment) -> bool {
-    (&a.board, &a.host, &a.power_mode) == (&b.board, &b.host, &b.power_mode)
 }

@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use crate::engine::client::{self, Update};
 use crate::engine::remote::ssh::Host;
 use crate::engine::{
-    Calibration, ErrorKind, LogRing, ModelRef, Outcome, Request, Run, Stage, dla_refusal,
-    environment,
+    Calibration, ErrorKind, LogRing, Outcome, Request, Run, Stage, dla_refusal, environment,
 };
 use crate::history::RunHead;
 use crate::placement::Device;
-use crate::plan::plan;
 use crate::platform::Target;
+use crate::tasks::measure::measure;
 
 use crate::gui::command::Command;
 use crate::gui::data::measuring::Active;
@@ -26,10 +25,9 @@ use crate::gui::data::measuring::Progress;
 use crate::gui::data::measuring::expected_s;
 use crate::gui::data::measuring::seconds;
 use crate::gui::data::measuring::worker_path;
-use crate::gui::data::runs::Runs;
-use crate::gui::data::runs::worth_reading;
 use crate::gui::message::Message;
 use crate::gui::state::State;
+use crate::tasks::words::worth_reading;
 
 /// Machines remembered.
 const MAX_HOSTS: usize = 5;
@@ -269,7 +267,7 @@ impl State {
         let (history, wake) = (self.history.clone(), Arc::clone(&self.wake));
         let work = move || {
             let mut woken = Instant::now();
-            let hear = &mut |update: &Update| {
+            let hear = &mut |_: usize, update: &Update| {
                 let mut news = false;
                 {
                     let mut p = progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -298,26 +296,17 @@ impl State {
                     ControlFlow::Continue(())
                 }
             };
-            let mut run = client::profile(&worker.command, worker.limits, request, hear);
-            // The rules to compare with are those of the machine that built it.
-            if let Some(target) = environment::target(&run.environment)
-                && let Ok(plan) = plan(&model, &target, &run.request.config, &run.request.placement)
-            {
-                run.compare_with(&model, &plan);
-            }
-            if run.model.structure_hash.is_empty() {
-                run.model = ModelRef {
-                    name: model.name.clone(),
-                    structure_hash: model.source.structure_hash.clone(),
-                    timing_only: model.source.structure_only,
-                };
-            }
+            let requests = std::slice::from_ref(&request);
+            let runs = measure(&worker, &model, requests, &environment::target, hear);
+            let run = runs.into_iter().next()?;
             // On the disk before anybody hears of it.
             let stored = history.with(|store| store.insert_run(&run));
-            (Arc::new(run), stored.map_err(|e| e.to_string()))
+            Some((Arc::new(run), stored.map_err(|e| e.to_string())))
         };
-        let started = self.background("Profiling", false, work, |state, (run, stored)| {
-            state.run_ended(&run, stored);
+        let started = self.background("Profiling", false, work, |state, ended| {
+            if let Some((run, stored)) = ended {
+                state.run_ended(&run, stored);
+            }
         });
         if !started {
             self.measuring.active = None;
@@ -413,7 +402,7 @@ fn ended(run: &Run, name: &str, id: Option<i64>) -> Message {
     };
     match &run.outcome {
         Outcome::Finished(m) => {
-            let text = Runs::spread(&m.fps);
+            let text = crate::tasks::words::spread(&m.fps);
             let silent = run
                 .comparison
                 .as_ref()

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::estimate::board::{BoardFile, shipped};
-use crate::estimate::fit::own::{RefitError, refit};
-use crate::export::save_atomic;
-use crate::history::{HistoryError, RunFilter, RunModels, Store, StoredRun, own_calibration_path};
+use crate::estimate::board::BoardFile;
+use crate::history::{RunFilter, own_calibration_path};
 use crate::platform::Board;
+use crate::tasks::refit::refit;
 
 use crate::gui::command::Command;
 use crate::gui::data::kept::History;
@@ -23,11 +22,11 @@ impl State {
             return;
         }
         let history = self.history.clone();
-        let path = own_calibration_path(self.store.dir(), board);
+        let folder = self.store.dir().to_owned();
         self.background(
             "Fitting estimates to your runs",
             true,
-            move || fit(&history, board, &path),
+            move || fit(&history, board, &folder),
             Self::learned,
         );
     }
@@ -88,28 +87,18 @@ impl State {
 }
 
 /// Refits a board and writes its calibration; `None` where the runs do not suffice.
-fn fit(history: &History, board: &str, path: &Path) -> Result<Option<Box<BoardFile>>, String> {
+fn fit(history: &History, board: &str, folder: &Path) -> Result<Option<Box<BoardFile>>, String> {
     let finished = RunFilter {
         finished: true,
         limit: Some(MOST_RUNS),
         ..RunFilter::default()
     };
-    let list =
-        |store: &mut Store| -> Result<Vec<StoredRun>, HistoryError> { store.runs(&finished) };
-    let runs = history.with(list).map_err(|e| e.to_string())?;
-    let models = RunModels::read(&runs);
-    let (own, passed_over) = models.own_runs(&runs);
-    for run in passed_over {
+    let runs = history.with(|store| store.runs(&finished));
+    let runs = runs.map_err(|e| e.to_string())?;
+    let refits = refit(folder, [board], &runs).map_err(|e| format!("{e:#}"))?;
+    for run in refits.passed_over {
         log::info!("run {} passed over: {}", run.run, run.reason);
     }
-    let file = match refit(&shipped(board), &own) {
-        Ok(file) => file,
-        Err(RefitError::TooFew { .. }) => return Ok(None),
-    };
-    let text = file.to_text().map_err(|e| e.to_string())?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    }
-    save_atomic(path, text.as_bytes()).map_err(|e| e.to_string())?;
-    Ok(Some(Box::new(file)))
+    let fitted = refits.boards.into_iter().next();
+    Ok(fitted.map(|refit| Box::new(refit.after)))
 }

@@ -3,7 +3,6 @@
 use crate::engine::Environment;
 use crate::engine::LogRing;
 use crate::engine::Stage;
-use crate::engine::WorkerCommand;
 use crate::engine::client::Limits;
 use crate::engine::median;
 use crate::engine::remote::ssh::Host;
@@ -11,6 +10,7 @@ use crate::history::RunHead;
 use crate::model::ModelSource;
 use crate::placement::EngineConfig;
 use crate::placement::Placement;
+use crate::tasks::measure::Worker;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -18,25 +18,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// How a worker is started and how long it may take.
-#[derive(Clone, Debug)]
-pub struct Worker {
-    /// The program, as a rule this one.
-    pub command: WorkerCommand,
-    /// How long to wait for what.
-    pub limits: Limits,
-}
-
-impl Worker {
-    /// This program; `None` where the system cannot say where it is.
-    pub fn local() -> Option<Self> {
-        Some(Self {
-            command: WorkerCommand::local().ok()?,
-            limits: Limits::default(),
-        })
-    }
-}
 
 /// What the worker said of its machine.
 #[derive(Clone, Debug, PartialEq)]

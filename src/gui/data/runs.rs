@@ -1,12 +1,10 @@
 //! Runs of the open model as a table: columns, rows, order, filter.
 
 use crate::engine::ErrorKind;
-use crate::engine::LogLine;
 use crate::engine::Run;
 use crate::engine::environment;
 use crate::engine::unix_ms;
 use crate::figure::Measured;
-use crate::figure::short;
 use crate::gui::data::actual::Actual;
 use crate::gui::data::actual::Difference;
 use crate::gui::data::actual::differences;
@@ -16,6 +14,7 @@ use crate::placement::Device;
 use crate::placement::EngineConfig;
 use crate::placement::Placement;
 use crate::platform::Target;
+use crate::tasks::words;
 use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -273,16 +272,6 @@ impl Runs {
     }
 
     /// `250 FPS (248-253)`.
-    pub fn spread(fps: &Measured) -> String {
-        format!(
-            "{} FPS, median of {} ({} to {})",
-            short(fps.value),
-            fps.repeats,
-            short(fps.min),
-            short(fps.max)
-        )
-    }
-
     pub(crate) fn set(&mut self, heads: Vec<RunHead>) {
         self.heads = heads.into_iter().map(Arc::new).collect();
         self.heads.sort_by_key(|h| h.id);
@@ -380,17 +369,6 @@ pub(crate) fn order(column: Column, a: &RunRow, b: &RunRow) -> Ordering {
     }
 }
 
-/// The last lines of a log that explain an end: warnings and worse, else simply the last.
-pub fn worth_reading(log: &[LogLine], n: usize) -> Vec<&LogLine> {
-    use crate::engine::Level;
-    let grave = log.iter().filter(|l| l.level <= Level::Warning);
-    let mut lines: Vec<&LogLine> = grave.collect();
-    if lines.is_empty() {
-        lines = log.iter().collect();
-    }
-    lines.split_off(lines.len().saturating_sub(n))
-}
-
 /// `just now`, `5 min ago`, else the day in UTC.
 pub fn when(started_ms: u64) -> String {
     let minutes = unix_ms().saturating_sub(started_ms) / 60_000;
@@ -409,24 +387,7 @@ pub fn when(started_ms: u64) -> String {
 
 /// `2026-11-21 07:12 UTC`.
 pub fn date(ms: u64) -> String {
-    let minutes = ms / 60_000;
-    let days = (minutes / 1440) as i64;
-    // Days to a date of the Gregorian calendar, counted in eras of 400 years from 0000-03-01
-    // (Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC",
-        minutes / 60 % 24,
-        minutes % 60
-    )
+    format!("{} UTC", words::date(ms))
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@ use crate::engine::Run;
 use crate::figure::short;
 use crate::gui::command::Command;
 use crate::gui::data::runs::RunRow;
-use crate::gui::data::runs::Runs;
 use crate::gui::data::runs::date;
-use crate::gui::data::runs::worth_reading;
 use crate::gui::message::in_window;
 use crate::gui::panels::runs::LOG_ACTIVE;
 use crate::gui::panels::runs::LOG_FAILED;
@@ -21,6 +19,7 @@ use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets;
 use crate::gui::ui::widgets::facts;
 use crate::gui::ui::widgets::note;
+use crate::tasks::words::worth_reading;
 use egui::Align;
 use egui::Label;
 use egui::ProgressBar;
@@ -132,7 +131,7 @@ pub(crate) fn details(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens) {
     widgets::heading(ui, &row.name);
     match &head.outcome {
         Ok(fps) => {
-            let mut rows = vec![("FPS", Runs::spread(fps))];
+            let mut rows = vec![("FPS", crate::tasks::words::spread(fps))];
             if let Some(m) = full.and_then(|run| run.measurement()) {
                 rows.extend(figures(m));
             }
@@ -200,11 +199,7 @@ pub(crate) fn figures(m: &crate::engine::Measurement) -> Vec<(&'static str, Stri
             widgets::ms(l.p99)
         ),
     )];
-    let built = if m.cached {
-        "from the cache".to_owned()
-    } else {
-        format!("built in {:.1} s", m.build_s)
-    };
+    let built = crate::tasks::words::built(m.cached, m.build_s);
     let size = widgets::bytes(m.engine_bytes);
     rows.push(("Engine", format!("{size}, {built}")));
     if !m.process_fps.is_empty() {

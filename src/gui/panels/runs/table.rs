@@ -6,7 +6,6 @@ use crate::gui::command::Command;
 use crate::gui::data::runs::Column;
 use crate::gui::data::runs::Ended;
 use crate::gui::data::runs::RunRow;
-use crate::gui::data::runs::Runs;
 use crate::gui::data::runs::date;
 use crate::gui::data::runs::when;
 use crate::gui::panels::runs::ROW;
@@ -335,7 +334,7 @@ pub(crate) fn draw_row(
         ui.label(head.environment.summary());
         match &head.outcome {
             Ok(fps) => {
-                ui.label(Runs::spread(fps));
+                ui.label(crate::tasks::words::spread(fps));
             }
             Err(f) => {
                 ui.label(format!("{} while {}", row.ended.text(), f.stage.label()));

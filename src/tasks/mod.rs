@@ -1,0 +1,7 @@
+//! What the command line and the window both do, once.
+
+pub mod confirm;
+pub mod judge;
+pub mod measure;
+pub mod refit;
+pub mod words;
