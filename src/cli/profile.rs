@@ -191,7 +191,10 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
         &inputs,
         EngineConfig::own_batch(&model),
     )?;
-    let target = args.target.as_deref().map(Target::parse).transpose()?;
+    let target = match &args.target {
+        Some(text) => Some(Target::parse(text)?),
+        None => environment::target(&args.machine.environment()?),
+    };
     for request in &requests {
         request.placement.resolve(&model)?;
     }
@@ -201,7 +204,7 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     if args.build_only {
         return build(&worker, requests, &watch);
     }
-    let rules = |built_on: &Environment| target.or_else(|| environment::target(built_on));
+    let rules = |_: &Environment| target;
     let runs = measure(&worker, &model, &requests, &rules, &mut |i, u| {
         watch.hear(i, u)
     });
