@@ -269,7 +269,7 @@ fn survives_kill_9() {
 /// Starts a writer, kills it after some runs; the last id it was told is stored.
 fn kill_a_writer(path: &Path, runs: usize) -> i64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "writer", "--nocapture"])
+        .args(["--exact", "history::writer", "--nocapture"])
         .env(WRITER, path)
         .stdout(Stdio::piped())
         .spawn()
