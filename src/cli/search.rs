@@ -662,21 +662,23 @@ fn text(
         }
     }
     line(String::new());
-    let gap = match answer.gap {
-        Some(0.0) => "nothing better exists for this estimate".to_owned(),
-        Some(gap) => format!("at most {:.2} % from the best there is", gap * 100.0),
-        None => "no bound known".to_owned(),
-    };
-    let stopped = if answer.stopped {
-        ", stopped early"
-    } else {
-        ""
-    };
-    line(format!(
-        "{gap} ({}; {:.0} ms{stopped})",
-        answer.method,
-        answer.elapsed.as_secs_f64() * 1e3
-    ));
+    let ms = format!("{:.0} ms", answer.elapsed.as_secs_f64() * 1e3);
+    let (method, stopped) = (
+        &answer.method,
+        if answer.stopped {
+            ", stopped early"
+        } else {
+            ""
+        },
+    );
+    line(match answer.gap {
+        Some(0.0) => format!("optimal for this estimate ({method}; {ms}{stopped})"),
+        Some(gap) => format!(
+            "at most {:.2} % from the optimum ({method}; {ms}{stopped})",
+            gap * 100.0
+        ),
+        None => format!("{method} in {ms}{stopped}; not proven optimal"),
+    });
     out
 }
 

@@ -350,8 +350,9 @@ impl<'m> Search<'_, '_, 'm> {
         let placements = self.space.clone();
         // Loads by devices chosen: deployments share few placements.
         let mut known: HashMap<Vec<Device>, Option<Load>> = HashMap::new();
-        let best = Cell::new(None);
+        let (best, tried) = (Cell::new(None), Cell::new(0u64));
         let mut weigh = |pool: &[Pooled], members: &[Member]| -> Option<f64> {
+            tried.set(tried.get() + 1);
             let mut loads = Vec::with_capacity(members.len());
             for m in members {
                 let chosen = &pool[m.placement].chosen;
@@ -376,10 +377,9 @@ impl<'m> Search<'_, '_, 'm> {
             Some(fps)
         };
         let mut teller = self.teller();
-        let (pool, found, exhaustive) =
-            best_deployments(&problem, engines, &mut weigh, &mut || {
-                teller.tell("weighing deployments", best.get(), None)
-            });
+        let (pool, found, _) = best_deployments(&problem, engines, &mut weigh, &mut || {
+            teller.tell("weighing deployments", best.get(), None)
+        });
         if found.is_empty() {
             return Err(if self.stopped {
                 Unsolved::Stopped.into()
@@ -398,12 +398,8 @@ impl<'m> Search<'_, '_, 'm> {
                 break;
             }
         }
-        let method = if exhaustive {
-            "priced sub-problems, all deployments of their placements weighed, best ones improved"
-        } else {
-            "priced sub-problems, ascent over deployments, best ones improved"
-        };
-        Ok(Answer::new(proposals, None, method))
+        let method = format!("best of {} deployments tried", tried.get());
+        Ok(Answer::new(proposals, None, &method))
     }
 
     fn together(&self, pool: &[Pooled], found: &deployment::Found) -> Proposal {
@@ -492,9 +488,9 @@ impl<'m> Search<'_, '_, 'm> {
             proposals,
             None,
             if exact {
-                "every cut and sequence of stages weighed, exact but for contention"
+                "every cut and sequence of stages tried, exact but for contention"
             } else {
-                "cuts with the cheapest copies weighed"
+                "best of the cuts with the cheapest copies"
             },
         ))
     }
