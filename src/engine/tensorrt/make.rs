@@ -21,7 +21,7 @@ use super::cuda;
 use super::library;
 use super::objects::{self, Builder, BuilderConfig, Calibrator, Flag, Layer, Network, Pool};
 use super::process::Process;
-use super::session::Stop;
+use super::stop::Stop;
 
 /// What `LayerType::kCONSTANT` is.
 const CONSTANT: i32 = 19;

@@ -16,6 +16,8 @@ mod process;
 #[cfg(dlaplan_tensorrt)]
 mod session;
 #[cfg(dlaplan_tensorrt)]
+mod stop;
+#[cfg(dlaplan_tensorrt)]
 mod timing;
 
 #[cfg(not(dlaplan_tensorrt))]

@@ -25,52 +25,15 @@ use crate::placement::{Device, Placement, Precision};
 
 use super::cache::{BuildRecord, Machine};
 use super::cuda::{self, Graph};
-use super::library::Unavailable;
 use super::make::{Job, Made};
 use super::process::{Process, process};
-use super::timing::{Bound, Outputs, Pace, RunError, compare};
+use super::stop::Stop;
+use super::timing::{Bound, Outputs, Pace, compare};
 
 /// Inferences of the profiled run.
 const PROFILED: usize = 100;
 /// Longest time for the profiled run.
 const PROFILE_BUDGET: Duration = Duration::from_secs(5);
-
-/// Why a request ends without figures.
-#[derive(Debug)]
-pub struct Stop {
-    kind: ErrorKind,
-    message: String,
-}
-
-impl Stop {
-    /// An end of some kind.
-    pub fn new(kind: ErrorKind, message: String) -> Self {
-        Self { kind, message }
-    }
-
-    /// The request cannot be carried out here.
-    pub fn refused(message: String) -> Self {
-        Self::new(ErrorKind::Refused, message)
-    }
-}
-
-impl From<Unavailable> for Stop {
-    fn from(e: Unavailable) -> Self {
-        Self::new(ErrorKind::Execution, e.to_string())
-    }
-}
-
-impl From<RunError> for Stop {
-    fn from(e: RunError) -> Self {
-        Self::new(ErrorKind::Execution, e.to_string())
-    }
-}
-
-impl From<cuda::CudaError> for Stop {
-    fn from(e: cuda::CudaError) -> Self {
-        Self::new(ErrorKind::Execution, e.to_string())
-    }
-}
 
 /// Everything about a request that needs no engine.
 struct Prepared {
