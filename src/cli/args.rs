@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::engine::WorkerCommand;
 use crate::engine::client::{self, Limits};
 use crate::engine::remote::ssh::Host;
-use crate::engine::{Environment, Outcome, environment};
+use crate::engine::{Environment, Outcome, WorkerCommand, environment};
 use crate::export::{Document, DocumentError};
 use crate::model::onnx::{self, LoadOptions};
 use crate::model::{Model, ModelSource, by};

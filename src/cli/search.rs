@@ -31,8 +31,7 @@ use crate::search::{
 use crate::tasks::confirm::{Confirm, earlier};
 
 use super::args::{MachineArgs, ModelArgs, parse_device};
-use super::interrupt;
-use super::members;
+use super::{interrupt, members};
 
 /// Find the best placement: exact for one engine, anytime for several.
 #[derive(Clone, Debug, clap::Args)]

@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::environment;
 use super::event_sender::EventSender;
 use super::protocol::{self, Command, Event, Refusal};
 use super::run::{ErrorKind, Failure, ModelRef, Stage};
-use super::tensorrt;
+use super::{environment, tensorrt};
 use crate::engine::remote::receive::receive;
 
 /// stdin, from which something must come every so often.

@@ -9,10 +9,7 @@ use crate::gui::ui::pick::DesktopPicker;
 use crate::gui::ui::theme::{Tokens, install as install_theme};
 use crate::gui::{keys, panels};
 use crate::tasks::measure::Worker;
-use egui::Frame;
-use egui::Margin;
-use egui::Panel;
-use egui::Rangef;
+use egui::{Frame, Margin, Panel, Rangef};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -8,17 +8,14 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 use crate::chart::View;
 use crate::engine::remote::ssh::Host;
 use crate::export::Format;
+use crate::gui::data::confirming::TOP;
+use crate::gui::data::looks::ThemeChoice;
+use crate::gui::data::runs::Column;
+use crate::gui::data::search::{Form, GoalKind};
+use crate::gui::data::tree_index::Node;
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::platform::TensorRt;
-
-use crate::gui::data::confirming::TOP;
-use crate::gui::data::looks::ThemeChoice;
-
-use crate::gui::data::search::{Form, GoalKind};
-use crate::gui::data::tree_index::Node;
-
-use crate::gui::data::runs::Column;
 
 /// How a click changes the selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

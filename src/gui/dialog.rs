@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::export::Format;
 use crate::gui::command::Command;
 use crate::gui::data::open::InputField;
-
-use crate::export::Format;
 
 /// What a file is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

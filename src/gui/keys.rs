@@ -2,14 +2,13 @@
 
 use egui::{Context, CornerRadius, Key, Modifiers, Stroke, StrokeKind};
 
-use crate::placement::Device;
-
 use super::command::{Command, Pick, Step};
 use super::panels::tree;
 use super::state::State;
 use crate::export::Format;
 use crate::gui::command::Act;
 use crate::gui::ui::theme::{DARK, LIGHT};
+use crate::placement::Device;
 
 /// Commands whose shortcut is a letter: not while a text field has the keyboard.
 fn letters() -> [Command; 3] {

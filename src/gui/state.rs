@@ -5,14 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chart::{Point, View};
-use crate::history::Kept;
-use crate::model::{Model, ModelSource, ModuleId, OpId, onnx};
-use crate::placement::{Device, Document, EngineConfig, Placement, Site};
-use crate::platform::Target;
-
 use super::command::Command;
 use super::message::{Message, Messages};
+use crate::chart::{Point, View};
 use crate::gui::background::finder::SearchGround;
 use crate::gui::background::jobs::{Jobs, Waker};
 use crate::gui::background::judge::Judge;
@@ -20,23 +15,23 @@ use crate::gui::background::session_file::Store;
 use crate::gui::data::filter::Filter;
 use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
 use crate::gui::data::kept::History;
-use crate::gui::data::looks::Palette;
-use crate::gui::data::looks::ThemeChoice;
+use crate::gui::data::looks::{Palette, ThemeChoice};
 use crate::gui::data::measuring::Measuring;
 use crate::gui::data::memo::Memo;
-use crate::gui::data::open::Open;
-use crate::gui::data::open::Selection;
-use crate::gui::data::open::first_levels;
+use crate::gui::data::open::{Open, Selection, first_levels};
 use crate::gui::data::options::Options;
 use crate::gui::data::points::{Origin, Points, PointsInput};
 use crate::gui::data::ribbon::Ribbon;
 use crate::gui::data::runs::Runs;
 use crate::gui::data::search::Find;
 use crate::gui::data::session::Session;
-use crate::gui::data::tree_index::TreeInput;
-use crate::gui::data::tree_index::{Node, TreeIndex};
+use crate::gui::data::tree_index::{Node, TreeIndex, TreeInput};
 use crate::gui::data::tree_view::{TreeView, tree_view};
 use crate::gui::dialog::{Dialog, Picker};
+use crate::history::Kept;
+use crate::model::{Model, ModelSource, ModuleId, OpId, onnx};
+use crate::placement::{Device, Document, EngineConfig, Placement, Site};
+use crate::platform::Target;
 use crate::tasks::measure::Worker;
 
 /// What the rows of the tree are made from: the tree's shape, the revision that was judged, whether

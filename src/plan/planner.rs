@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::model::{Dim, Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
-use crate::platform::Target;
-use crate::platform::dla_rules;
 use crate::platform::dla_rules::{Refusal, Verdict};
+use crate::platform::{Target, dla_rules};
 
 use super::flow::Flows;
 use super::lint::lints;

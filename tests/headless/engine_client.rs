@@ -7,12 +7,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dlaplan::engine::WorkerCommand;
 use dlaplan::engine::client::{Client, Limits, Update, profile};
 use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::{
     Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, Outcome, Request, Run, Stage,
-    deploy,
+    WorkerCommand, deploy,
 };
 use dlaplan::placement::{EngineConfig, Placement};
 

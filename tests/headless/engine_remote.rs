@@ -20,14 +20,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dlaplan::engine::WorkerCommand;
 use dlaplan::engine::client::{Limits, Update, profile};
-use dlaplan::engine::protocol::Entry;
-use dlaplan::engine::protocol::{Command, Event, decode, encode};
+use dlaplan::engine::protocol::{Command, Entry, Event, decode, encode};
 use dlaplan::engine::remote::kept::{KEPT, LIMIT};
 use dlaplan::engine::remote::ssh::Host;
 use dlaplan::engine::{
-    Calibration, Environment, ErrorKind, Failure, ModelRef, Outcome, Request, Stage,
+    Calibration, Environment, ErrorKind, Failure, ModelRef, Outcome, Request, Stage, WorkerCommand,
 };
 use dlaplan::placement::{EngineConfig, Placement};
 

@@ -3,8 +3,7 @@
 use dlaplan::estimate::Estimator;
 use dlaplan::figure::Figure;
 use dlaplan::model::Model;
-use dlaplan::placement::Device;
-use dlaplan::placement::{EngineConfig, Placement, Precision};
+use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::plan::Planner;
 use dlaplan::platform::{Board, Target};
 

@@ -1,6 +1,7 @@
 //! Everything that needs no window.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod architecture;
 mod cli;
 mod corpus;
 mod engine_attribution;

@@ -6,15 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlaplan::engine::Run;
-use dlaplan::gui::Options;
-use dlaplan::gui::draw;
-use dlaplan::gui::{Env, Picker, Purpose, State, Worker, install_theme};
+use dlaplan::gui::{Env, Options, Picker, Purpose, State, Worker, draw, install_theme};
 use dlaplan::history::{RunFilter, Store};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
-use egui_kittest::Harness;
-use egui_kittest::Node;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui_kittest::{Harness, Node};
 
 /// A desktop with or without dialogs; one that has them answers `None` at once.
 pub struct NoDialogs {

@@ -7,17 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::window::{NoDialogs, Window, open, open_with, stored, window};
-use dlaplan::engine::WorkerCommand;
 use dlaplan::engine::client::Limits;
 use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::remote::ssh::Host;
 use dlaplan::engine::{
     Actual, ActualOp, Attribution, Calibration, Comparison, Contradiction, Environment, ErrorKind,
     Failure, Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite,
-    Run, Stage, unix_ms,
+    Run, Stage, WorkerCommand, unix_ms,
 };
-use dlaplan::gui::Options;
-use dlaplan::gui::{Command, Dialog, Machine, Node, RunsAct, RunsColumn, Worker};
+use dlaplan::gui::{Command, Dialog, Machine, Node, Options, RunsAct, RunsColumn, Worker};
 use dlaplan::history::Store;
 use dlaplan::model::{Model, onnx};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};

@@ -12,11 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::window::{NoDialogs, Window, open_with, stored};
-use dlaplan::engine::WorkerCommand;
 use dlaplan::engine::client::Limits;
-use dlaplan::engine::{ErrorKind, Outcome, Run, Stage};
-use dlaplan::gui::Options;
-use dlaplan::gui::{Command, Form, GoalKind, Machine, Worker};
+use dlaplan::engine::{ErrorKind, Outcome, Run, Stage, WorkerCommand};
+use dlaplan::gui::{Command, Form, GoalKind, Machine, Options, Worker};
 use dlaplan::placement::Device;
 use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable as _;

@@ -2,13 +2,12 @@
 
 use crate::chart::View;
 use crate::export::Format;
-use crate::placement::{Device, Precision};
-
 use crate::gui::command::{Act, Command};
 use crate::gui::data::looks::ThemeChoice;
 use crate::gui::data::open::open_inputs;
 use crate::gui::data::search::GoalKind;
 use crate::gui::state::State;
+use crate::placement::{Device, Precision};
 
 impl State {
     /// A command's text, naming what only the state knows, for lists without anything around.

@@ -10,9 +10,7 @@ use crate::placement::Placement;
 use crate::search::confirm::{Confirmed, Event, Trial};
 use crate::tasks::confirm::{Confirm, earlier, learns};
 
-use crate::gui::data::confirming::Confirming;
-use crate::gui::data::confirming::Live;
-use crate::gui::data::confirming::TOP;
+use crate::gui::data::confirming::{Confirming, Live, TOP};
 use crate::gui::data::measuring::{Machine, worker_path};
 use crate::gui::message::Message;
 use crate::gui::state::State;

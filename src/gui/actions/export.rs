@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use crate::chart::Chart;
 use crate::export::{Document, Format, Subject, save_atomic};
-use crate::model::Model;
-use crate::placement::{EngineConfig, Placement};
-use crate::platform::Target;
-
 use crate::gui::data::judgement::Judgement;
 use crate::gui::data::options::MadeAt;
 use crate::gui::message::Message;
 use crate::gui::state::State;
+use crate::model::Model;
+use crate::placement::{EngineConfig, Placement};
+use crate::platform::Target;
 
 /// Everything an export speaks of, owned, so that it can be rendered on another thread.
 struct Material {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::placement::{Device, Site};
-
 use crate::gui::background::judge::{Answer, Died, Judge};
 use crate::gui::message::Message;
 use crate::gui::state::State;
+use crate::placement::{Device, Site};
 
 impl State {
     /// Starts a judge for the model, target and config in force.

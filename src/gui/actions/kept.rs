@@ -3,16 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::chart::{self};
-use crate::history::{self, HistoryError, Item, NewKept, RunFilter};
-use crate::placement::{Edit, EngineConfig, Placement};
-
+use crate::chart;
 use crate::gui::command::Command;
-use crate::gui::data::kept::Change;
-use crate::gui::data::kept::Listing;
+use crate::gui::data::kept::{Change, Listing};
 use crate::gui::data::points::Origin;
 use crate::gui::message::Message;
 use crate::gui::state::State;
+use crate::history::{self, HistoryError, Item, NewKept, RunFilter};
+use crate::placement::{Edit, EngineConfig, Placement};
 
 /// More runs than this make no chart.
 const MOST_RUNS: u32 = 40;

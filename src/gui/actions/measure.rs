@@ -18,13 +18,9 @@ use crate::platform::Target;
 use crate::tasks::measure::measure;
 
 use crate::gui::command::Command;
-use crate::gui::data::measuring::Active;
-use crate::gui::data::measuring::Machine;
-use crate::gui::data::measuring::Measuring;
-use crate::gui::data::measuring::Progress;
-use crate::gui::data::measuring::expected_s;
-use crate::gui::data::measuring::seconds;
-use crate::gui::data::measuring::worker_path;
+use crate::gui::data::measuring::{
+    Active, Machine, Measuring, Progress, expected_s, seconds, worker_path,
+};
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::tasks::words::worth_reading;

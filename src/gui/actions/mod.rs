@@ -13,9 +13,6 @@ pub mod search;
 use std::collections::BTreeSet;
 
 use crate::engine::remote::ssh::Host;
-use crate::model::{ModuleId, OpId};
-use crate::placement::{Device, Edit, Precision};
-
 use crate::gui::command::{Command, Pick, Step};
 use crate::gui::data::filter::Filter;
 use crate::gui::data::looks::Palette;
@@ -23,6 +20,8 @@ use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::state::State;
+use crate::model::{ModuleId, OpId};
+use crate::placement::{Device, Edit, Precision};
 
 /// Rows a page key moves.
 const PAGE: usize = 20;

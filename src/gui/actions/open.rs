@@ -6,19 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::export::DocumentError;
-use crate::model::Model;
-use crate::model::onnx::{self, LoadError, LoadOptions};
-use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
-
 use crate::gui::background::session_file::read_session;
 use crate::gui::command::Command;
-use crate::gui::data::open::file_name;
-use crate::gui::data::open::open_inputs;
+use crate::gui::data::open::{file_name, open_inputs};
 use crate::gui::data::options::MadeAt;
 use crate::gui::data::session::{Session, Settings};
 use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::message::Message;
 use crate::gui::state::State;
+use crate::model::Model;
+use crate::model::onnx::{self, LoadError, LoadOptions};
+use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
 
 /// A dialog that closes faster than this without an answer was never shown.
 const NEVER_SHOWN: Duration = Duration::from_millis(200);

@@ -5,15 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::export::save_atomic;
-use crate::history::{HistoryError, Item, RunFilter, RunHead};
-
-use crate::gui::command::Act;
-use crate::gui::command::Command;
+use crate::gui::command::{Act, Command};
 use crate::gui::data::actual::Actual;
-use crate::gui::data::runs::Column;
-use crate::gui::data::runs::Runs;
+use crate::gui::data::runs::{Column, Runs};
 use crate::gui::message::Message;
 use crate::gui::state::State;
+use crate::history::{HistoryError, Item, RunFilter, RunHead};
 
 /// Runs with all they have are kept in memory up to this many.
 const MOST_READ: usize = 24;

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::placement::{Device, EngineConfig, Placement, Site};
-use crate::search::Request;
-
 use crate::gui::background::finder::{Finder, SearchGround};
-use crate::gui::data::search::Form;
-use crate::gui::data::search::Found;
-use crate::gui::data::search::GoalKind;
-use crate::gui::data::search::Why;
+use crate::gui::data::search::{Form, Found, GoalKind, Why};
 use crate::gui::data::tree_index::Node;
 use crate::gui::message::Message;
 use crate::gui::state::State;
+use crate::placement::{Device, EngineConfig, Placement, Site};
+use crate::search::Request;
 
 impl State {
     /// Opens or closes the panel.

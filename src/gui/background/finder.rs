@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
+use crate::gui::background::jobs::Waker;
+use crate::gui::data::search::{Found, Moves, Names};
 use crate::history::calibration;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
@@ -18,11 +20,6 @@ use crate::plan::Planner;
 use crate::platform::Target;
 use crate::search::solvers::Unsolved;
 use crate::search::{self, Answer, Goal, Progress, Request, SearchError};
-
-use crate::gui::background::jobs::Waker;
-use crate::gui::data::search::Found;
-use crate::gui::data::search::Moves;
-use crate::gui::data::search::Names;
 
 /// Time for the first answer, before alternatives and the front are looked for.
 const AT_ONCE: Duration = Duration::from_millis(150);

@@ -9,17 +9,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
+use crate::gui::background::jobs::Waker;
+use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
+use crate::gui::message::in_window;
 use crate::history::calibration;
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement, UnknownSite};
 use crate::plan::Planner;
 use crate::platform::Target;
-
-use crate::gui::background::jobs::Waker;
-use crate::gui::data::judgement::Ground;
-use crate::gui::data::judgement::Judgement;
-use crate::gui::data::judgement::WhatIf;
-use crate::gui::message::in_window;
 
 /// A question to the judge.
 enum Ask {

@@ -13,13 +13,10 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::export::save_atomic;
-use crate::history;
-
 use crate::gui::background::jobs::Waker;
-use crate::gui::data::session::Session;
-use crate::gui::data::session::Settings;
-use crate::gui::data::session::VERSION;
+use crate::gui::data::session::{Session, Settings, VERSION};
 use crate::gui::message::{Message, Messages};
+use crate::history;
 
 /// Where a panic leaves its report.
 const PANIC: &str = "panic.txt";

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::engine::{Contradiction, RowSite, Run, environment};
 use crate::figure::Measured;
+use crate::gui::data::tree_index::Node;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Device;
 use crate::platform::Target;
-
-use crate::gui::data::tree_index::Node;
 
 /// Measured times and devices at and below a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

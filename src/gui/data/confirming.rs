@@ -1,11 +1,8 @@
 //! Proposals of a search that are being measured.
 
 use crate::search::confirm::Trial;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Proposals built and measured, besides the baselines.
 pub const TOP: usize = 3;

@@ -1,10 +1,8 @@
 //! The filter box: words that must all match.
 
+use crate::gui::data::tree_index::{Node, Sums, TreeInput};
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Assigned;
-
-use crate::gui::data::tree_index::Node;
-use crate::gui::data::tree_index::{Sums, TreeInput};
 
 /// A property asked for with `is:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

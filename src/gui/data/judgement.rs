@@ -3,11 +3,8 @@
 use crate::estimate::Estimate;
 use crate::figure::Figure;
 use crate::model::OpId;
-use crate::placement::Device;
-use crate::placement::Resolved;
-use crate::plan::Fallback;
-use crate::plan::Plan;
-use crate::plan::Summary;
+use crate::placement::{Device, Resolved};
+use crate::plan::{Fallback, Plan, Summary};
 use crate::platform::dla_rules::Verdict;
 
 /// What no placement changes: the rules' word and the cost of every op.

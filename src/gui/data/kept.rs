@@ -3,14 +3,9 @@
 use crate::chart::Point;
 use crate::gui::data::points::Origin;
 use crate::history;
-use crate::history::HistoryError;
-use crate::history::Kept;
-use crate::history::NewKept;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use crate::history::{HistoryError, Kept, NewKept};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The history, opened by the first job that needs it.
 #[derive(Clone)]

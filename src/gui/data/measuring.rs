@@ -1,22 +1,15 @@
 //! Measuring as values: the worker, its machine, the run under way.
 
-use crate::engine::Environment;
-use crate::engine::LogRing;
-use crate::engine::Stage;
 use crate::engine::client::Limits;
-use crate::engine::median;
 use crate::engine::remote::ssh::Host;
+use crate::engine::{Environment, LogRing, Stage, median};
 use crate::history::RunHead;
 use crate::model::ModelSource;
-use crate::placement::EngineConfig;
-use crate::placement::Placement;
+use crate::placement::{EngineConfig, Placement};
 use crate::tasks::measure::Worker;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What the worker said of its machine.

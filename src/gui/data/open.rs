@@ -1,20 +1,13 @@
 //! The open model, what is selected in it, and the models that can be opened.
 
-use crate::gui::data::tree_index::Node;
-use crate::gui::data::tree_index::TreeIndex;
-
-use crate::model::Dim;
-use crate::model::Model;
-
-use crate::model::ModuleId;
-use crate::model::onnx;
+use crate::gui::data::tree_index::{Node, TreeIndex};
 use crate::model::onnx::Bundled;
+use crate::model::{Dim, Model, ModuleId, onnx};
 
 use std::collections::BTreeMap;
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a first run opens.

@@ -1,7 +1,6 @@
 //! What the command line says about the window.
 
-use crate::placement::EngineConfig;
-use crate::placement::Placement;
+use crate::placement::{EngineConfig, Placement};
 use crate::platform::Target;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

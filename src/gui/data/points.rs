@@ -1,13 +1,12 @@
 //! What the chart shows: the placement on screen, kept placements, published figures.
 
 use crate::chart::{Chart, Mark, Point};
+use crate::gui::data::judgement::Judgement;
+use crate::gui::data::search::Find;
 use crate::history::Kept;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::platform::Target;
-
-use crate::gui::data::judgement::Judgement;
-use crate::gui::data::search::Find;
 
 /// Where a point comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! The execution ribbon as a value: GPU stretches and DLA subgraphs in execution order.
 
+use crate::gui::data::judgement::{Ground, Judgement};
 use crate::model::{Model, OpId};
 use crate::placement::Device;
-
-use crate::gui::data::judgement::{Ground, Judgement};
 
 /// A stretch of GPU ops, or one DLA subgraph.
 #[derive(Clone, Debug, PartialEq)]

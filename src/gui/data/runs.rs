@@ -1,18 +1,11 @@
 //! Runs of the open model as a table: columns, rows, order, filter.
 
-use crate::engine::ErrorKind;
-use crate::engine::Run;
-use crate::engine::environment;
-use crate::engine::unix_ms;
+use crate::engine::{ErrorKind, Run, environment, unix_ms};
 use crate::figure::Measured;
-use crate::gui::data::actual::Actual;
-use crate::gui::data::actual::Difference;
-use crate::gui::data::actual::differences;
+use crate::gui::data::actual::{Actual, Difference, differences};
 use crate::history::RunHead;
 use crate::model::Model;
-use crate::placement::Device;
-use crate::placement::EngineConfig;
-use crate::placement::Placement;
+use crate::placement::{Device, EngineConfig, Placement};
 use crate::platform::Target;
 use crate::tasks::words;
 use std::cell::OnceCell;

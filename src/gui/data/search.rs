@@ -11,18 +11,8 @@ use std::collections::BTreeMap;
 
 use crate::chart::View;
 use crate::figure::Figure;
-
-use crate::placement::Device;
-use crate::placement::Placement;
-use crate::placement::Site;
-
-use crate::search::Answer;
-use crate::search::Constraints;
-use crate::search::Goal;
-use crate::search::Granularity;
-use crate::search::Move;
-use crate::search::Request;
-use crate::search::SearchError;
+use crate::placement::{Device, Placement, Site};
+use crate::search::{Answer, Constraints, Goal, Granularity, Move, Request, SearchError};
 
 use std::collections::HashMap;
 use std::sync::Arc;

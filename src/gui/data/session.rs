@@ -3,14 +3,11 @@
 use crate::engine::remote::ssh::Host;
 use crate::gui::data::looks::ThemeChoice;
 use crate::gui::data::open::Open;
-use crate::placement::EngineConfig;
-use crate::placement::Placement;
+use crate::placement::{EngineConfig, Placement};
 use crate::platform::Target;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Version of the files written here; newer ones are left alone.
 pub(crate) const VERSION: u32 = 1;

@@ -1,12 +1,8 @@
 //! Places in the tree, and what no plan changes about its shape.
 
-use crate::model::Model;
-use crate::model::ModuleId;
-use crate::model::OpId;
+use crate::gui::data::judgement::{Ground, Judgement};
+use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Site;
-
-use crate::gui::data::judgement::Ground;
-use crate::gui::data::judgement::Judgement;
 
 use std::collections::BTreeSet;
 

@@ -1,13 +1,10 @@
 //! The tree as a value: which rows there are and what each one says. Drawn by `panels::tree`.
 
-use crate::model::ModuleId;
-use crate::placement::{Assigned, Device};
-
 use crate::gui::data::filter::Filter;
 use crate::gui::data::judgement::Judgement;
-use crate::gui::data::tree_index::Node;
-use crate::gui::data::tree_index::Sums;
-use crate::gui::data::tree_index::TreeInput;
+use crate::gui::data::tree_index::{Node, Sums, TreeInput};
+use crate::model::ModuleId;
+use crate::placement::{Assigned, Device};
 
 /// Who said the device of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,19 +2,17 @@
 
 use egui::{Label, RichText, Ui};
 
-use crate::figure::short;
-use crate::model::OpId;
-use crate::placement::Device;
-
 use super::super::command::Command;
 use super::super::state::State;
+use crate::figure::short;
 use crate::gui::data::actual::{Actual, Spent};
 use crate::gui::data::open::Open;
 use crate::gui::data::runs::when;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
 use crate::gui::ui::widgets::{facts, note, section};
+use crate::gui::ui::{theme, widgets};
+use crate::model::OpId;
+use crate::placement::Device;
 
 /// Ops named in a list.
 const MOST_NAMED: usize = 8;

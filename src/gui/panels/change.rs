@@ -5,18 +5,16 @@ use egui::{
     WidgetInfo,
 };
 
-use crate::figure::{Figure, short};
-use crate::model::OpId;
-use crate::placement::Device;
-
 use super::super::command::Command;
 use super::super::state::State;
+use crate::figure::{Figure, short};
 use crate::gui::data::judgement::{Judgement, WhatIf};
 use crate::gui::data::tree_index::Node;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
 use crate::gui::ui::widgets::section;
+use crate::gui::ui::{theme, widgets};
+use crate::model::OpId;
+use crate::placement::Device;
 
 /// Cost on either device, with bands where it is one op's.
 pub fn costs(ui: &mut Ui, state: &State, ops: &[OpId], t: &Tokens) {

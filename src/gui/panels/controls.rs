@@ -2,8 +2,7 @@
 
 use crate::gui::command::Command;
 use crate::gui::state::State;
-use egui::Button;
-use egui::Ui;
+use egui::{Button, Ui};
 
 pub fn command_button(
     ui: &mut Ui,

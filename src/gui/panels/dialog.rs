@@ -4,15 +4,13 @@ use egui::text::{CCursor, CCursorRange};
 use egui::text_edit::TextEditState;
 use egui::{Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui, WidgetInfo};
 
-use crate::engine::remote::ssh::Host;
-
 use super::super::command::Command;
 use super::super::state::State;
-use crate::model::ModelSource;
-
+use crate::engine::remote::ssh::Host;
 use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
+use crate::model::ModelSource;
 
 /// Draws the dialog, if one is open. Its fields are typed into directly; everything it decides
 /// goes out as commands.

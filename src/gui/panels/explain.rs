@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::model::{Model, ModuleId, OpId, Shape};
-use crate::placement::Device;
-
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::data::tree_view::{Chip, Row, Said};
 use crate::gui::state::State;
+use crate::model::{Model, ModuleId, OpId, Shape};
+use crate::placement::Device;
 
 /// What a row is called, what stands behind it in small print, and whether it is a self op.
 pub fn name_and_class(model: &Model, node: Node) -> (Cow<'_, str>, Cow<'_, str>, bool) {

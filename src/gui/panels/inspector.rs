@@ -2,24 +2,22 @@
 
 use egui::{Frame, Label, Margin, RichText, ScrollArea, Ui};
 
-use crate::figure::Figure;
-use crate::model::OpId;
-use crate::placement::{Assigned, Device};
-
 use super::super::command::Command;
 use super::super::state::State;
 use super::actual;
 use super::change::{costs, what_if};
 use super::reasons::{lints, why};
+use crate::figure::Figure;
 use crate::gui::data::judgement::Judgement;
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::data::tree_view::Said;
 use crate::gui::panels::explain;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
-use crate::gui::ui::widgets;
 use crate::gui::ui::widgets::{facts, note, section};
+use crate::gui::ui::{theme, widgets};
+use crate::model::OpId;
+use crate::placement::{Assigned, Device};
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {

@@ -6,10 +6,9 @@ use egui::{Align2, Area, CornerRadius, Frame, Id, Margin, Order, RichText, Strok
 use super::super::command::Command;
 use super::super::message::{Message, Severity};
 use super::super::state::State;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
 use crate::gui::ui::widgets::Icon;
+use crate::gui::ui::{theme, widgets};
 
 /// Most cards at a time; the rest waits behind them.
 const MOST: usize = 4;

@@ -8,9 +8,8 @@ use egui::{
 use super::super::command::Command;
 use super::super::state::State;
 use crate::gui::data::looks::Palette;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
+use crate::gui::ui::{theme, widgets};
 
 /// From the top of the window.
 const TOP: f32 = 70.0;

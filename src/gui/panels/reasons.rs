@@ -2,10 +2,6 @@
 
 use egui::{Color32, Label, RichText, Ui};
 
-use crate::model::OpId;
-use crate::plan::{Fallback, Lint, Severity};
-use crate::platform::dla_rules::{Refusal, Verdict};
-
 use super::super::command::Command;
 use super::super::state::State;
 use crate::gui::data::judgement::Judgement;
@@ -13,10 +9,10 @@ use crate::gui::data::open::Open;
 use crate::gui::message::in_window;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets::card;
-use crate::gui::ui::widgets::facts;
-use crate::gui::ui::widgets::note;
-use crate::gui::ui::widgets::section;
+use crate::gui::ui::widgets::{card, facts, note, section};
+use crate::model::OpId;
+use crate::plan::{Fallback, Lint, Severity};
+use crate::platform::dla_rules::{Refusal, Verdict};
 
 /// Why ops fall back, or would if they were asked onto the DLA.
 pub fn why(

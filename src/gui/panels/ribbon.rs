@@ -5,17 +5,15 @@ use egui::{
     WidgetInfo,
 };
 
-use crate::model::{Model, OpId};
-use crate::placement::Device;
-
 use super::super::command::Command;
 use super::super::state::State;
 use super::actual;
 use crate::gui::data::actual::Actual;
 use crate::gui::data::ribbon::{Crossing, Segment};
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
-use crate::gui::ui::widgets;
+use crate::gui::ui::{theme, widgets};
+use crate::model::{Model, OpId};
+use crate::placement::Device;
 
 const LANE: f32 = 30.0;
 const GAP: f32 = 18.0;

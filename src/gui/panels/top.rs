@@ -2,21 +2,17 @@
 
 use egui::{Button, ComboBox, DragValue, RichText, Ui, WidgetInfo};
 
-use crate::engine::remote::ssh::Host;
-use crate::placement::{Device, EngineConfig, Precision};
-use crate::platform::boards;
-
 use super::super::command::Command;
 use super::super::state::State;
+use crate::engine::remote::ssh::Host;
 use crate::export::Format;
 use crate::gui::data::looks::ThemeChoice;
-use crate::gui::panels::controls::command_button;
-use crate::gui::panels::controls::hover_text;
-use crate::gui::ui::theme;
+use crate::gui::panels::controls::{command_button, hover_text};
 use crate::gui::ui::theme::{PAD, Tokens};
-use crate::gui::ui::widgets;
-use crate::gui::ui::widgets::Icon;
-use crate::gui::ui::widgets::short;
+use crate::gui::ui::widgets::{Icon, short};
+use crate::gui::ui::{theme, widgets};
+use crate::placement::{Device, EngineConfig, Precision};
+use crate::platform::boards;
 
 /// Below this width the bar leaves out what the More menu has too, and abbreviates.
 const COMPACT: f32 = 1320.0;

@@ -7,9 +7,6 @@ use egui::{
     Align, CornerRadius, Pos2, Rect, Role, ScrollArea, Sense, TextEdit, Ui, Vec2, WidgetInfo,
 };
 
-use crate::model::Model;
-use crate::placement::Device;
-
 use super::super::command::{Command, Pick};
 use super::super::state::State;
 use super::actual::{self, RowMark};
@@ -19,10 +16,11 @@ use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::data::tree_view::{Chip, Row, Said};
 use crate::gui::panels::explain;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::{INDENT, PAD, ROW, Tokens};
-use crate::gui::ui::widgets;
 use crate::gui::ui::widgets::Icon;
+use crate::gui::ui::{theme, widgets};
+use crate::model::Model;
+use crate::placement::Device;
 
 /// Where the columns of a row are, measured from its right end.
 struct Columns {

@@ -1,9 +1,7 @@
 //! The desktop's file dialogs.
 
-use crate::gui::dialog::Picker;
-use crate::gui::dialog::Purpose;
-use std::path::Path;
-use std::path::PathBuf;
+use crate::gui::dialog::{Picker, Purpose};
+use std::path::{Path, PathBuf};
 
 /// The XDG portal, or zenity.
 pub struct DesktopPicker;

@@ -8,18 +8,14 @@ use egui::{
     Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
 };
 
-use crate::placement::Device;
-
 use crate::gui::data::tree_view::{Chip, Said};
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
+use crate::placement::Device;
 
 use egui::RichText;
 
-use egui::Frame;
-use egui::Grid;
-use egui::Label;
-use egui::Margin;
+use egui::{Frame, Grid, Label, Margin};
 
 /// Lays one line out, cut with an ellipsis where it is too long.
 pub fn line(

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::agree::Clash;
-use super::blocks;
 use super::decode::{Bad, Site};
 use super::error::{LoadError, Quoted};
 use super::graph::{Graph, NodeId, ValueId};
 use super::hash::structure_hash;
 use super::names::{self, MAX_SEGMENTS, Named, Naming};
 use super::ops::OnnxOp as O;
-use super::proto;
 use super::values::{Input, Values, call, infer};
+use super::{blocks, proto};
 use crate::model::{
     Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder, Note,
     Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,

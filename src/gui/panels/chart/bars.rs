@@ -1,32 +1,19 @@
 //! The chart as bars.
 
-use crate::chart::Group;
-use crate::chart::Mark;
-use crate::chart::Point;
-use crate::chart::View;
-use crate::figure::Figure;
-use crate::figure::short;
+use crate::chart::{Group, Mark, Point, View};
+use crate::figure::{Figure, short};
 use crate::gui::command::Command;
-use crate::gui::panels::chart::ROW;
-use crate::gui::panels::chart::VALUE;
 use crate::gui::panels::chart::marks::color_of;
 use crate::gui::panels::chart::scatter::finish;
 use crate::gui::state::State;
-use crate::gui::ui::theme;
-use crate::gui::ui::theme::PAD;
-use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
-use egui::Align;
-use egui::CornerRadius;
-use egui::Pos2;
-use egui::Rect;
-use egui::RichText;
-use egui::ScrollArea;
-use egui::Sense;
-use egui::Stroke;
-use egui::StrokeKind;
-use egui::Ui;
-use egui::Vec2;
+use crate::gui::ui::theme::{PAD, Tokens};
+use crate::gui::ui::{theme, widgets};
+use egui::{
+    Align, CornerRadius, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2,
+};
+
+pub(crate) const ROW: f32 = 22.0;
+pub(crate) const VALUE: f32 = 92.0;
 
 pub(crate) fn bars(
     ui: &mut Ui,

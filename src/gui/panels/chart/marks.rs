@@ -1,28 +1,15 @@
 //! Marks, colours and the legend of the chart.
 
-use crate::chart::Chart;
-use crate::chart::Mark;
-use crate::chart::Point;
-use crate::chart::Shape;
-use crate::chart::Spot;
-use crate::chart::View;
-use crate::gui::panels::chart::LEGEND_ROW;
-use crate::gui::panels::chart::SAMPLE;
+use crate::chart::{Chart, Mark, Point, Shape, Spot, View};
 use crate::gui::state::State;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
+use crate::gui::ui::{theme, widgets};
 use crate::placement::Precision;
-use egui::Align;
-use egui::Color32;
-use egui::Pos2;
-use egui::Rect;
-use egui::Role;
-use egui::Sense;
-use egui::Stroke;
-use egui::Ui;
-use egui::Vec2;
-use egui::WidgetInfo;
+use egui::{Align, Color32, Pos2, Rect, Role, Sense, Stroke, Ui, Vec2, WidgetInfo};
+
+/// Height of a row of the legend, and width of a sample with the space around it.
+pub(crate) const LEGEND_ROW: f32 = 18.0;
+pub(crate) const SAMPLE: f32 = 28.0;
 
 /// Draws a sample at its centre.
 pub(crate) type Draw<'a> = Box<dyn Fn(&egui::Painter, Pos2) + 'a>;

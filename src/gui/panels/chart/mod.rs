@@ -6,21 +6,14 @@ pub mod scatter;
 use egui::{CornerRadius, Pos2, Role, Sense, Ui, Vec2, WidgetInfo};
 
 use crate::chart::{Chart, View};
-
 use crate::gui::command::Command;
 use crate::gui::panels::chart::bars::bars;
-use crate::gui::panels::chart::marks::Legend;
+use crate::gui::panels::chart::marks::{LEGEND_ROW, Legend};
 use crate::gui::panels::chart::scatter::scatter;
 use crate::gui::state::State;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
-use crate::gui::ui::widgets;
+use crate::gui::ui::{theme, widgets};
 
-const ROW: f32 = 22.0;
-const VALUE: f32 = 92.0;
-/// Height of a row of the legend, and width of a sample with the space around it.
-const LEGEND_ROW: f32 = 18.0;
-const SAMPLE: f32 = 28.0;
 /// Room for the heading of the first bars beside the legend.
 const HEADING: f32 = 130.0;
 

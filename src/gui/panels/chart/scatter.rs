@@ -1,42 +1,18 @@
 //! The chart as a scatter, with the front of a search.
 
-use crate::chart::Chart;
-use crate::chart::Point;
-use crate::chart::View;
-use crate::chart::share_bounds;
-
-use crate::figure::Figure;
-use crate::figure::short;
+use crate::chart::{Chart, Point, View, share_bounds};
+use crate::figure::{Figure, short};
 use crate::gui::command::Command;
 use crate::gui::data::points::Origin;
-use crate::gui::panels::chart::marks::batch_color;
-use crate::gui::panels::chart::marks::draw_mark;
-
-use crate::gui::panels::chart::marks::found_color;
-
-use crate::gui::panels::chart::marks::color_of;
-
-use crate::gui::panels::chart::marks::front_color;
-use crate::gui::panels::chart::marks::shaped;
+use crate::gui::panels::chart::marks::{
+    batch_color, color_of, draw_mark, found_color, front_color, shaped,
+};
 use crate::gui::state::State;
 use crate::gui::ui::theme;
-use crate::gui::ui::theme::PAD;
-use crate::gui::ui::theme::Tokens;
-use egui::Pos2;
-use egui::Rect;
-use egui::Response;
-use egui::RichText;
-use egui::Role;
-use egui::Sense;
-use egui::Stroke;
-use egui::Ui;
-use egui::Vec2;
-use egui::WidgetInfo;
+use crate::gui::ui::theme::{PAD, Tokens};
+use egui::{Pos2, Rect, Response, RichText, Role, Sense, Stroke, Ui, Vec2, WidgetInfo};
 
-use egui_plot::Line;
-use egui_plot::Plot;
-use egui_plot::PlotPoint;
-use egui_plot::PlotPoints;
+use egui_plot::{Line, Plot, PlotPoint, PlotPoints};
 
 use egui_plot::PlotTransform;
 

@@ -1,30 +1,24 @@
 //! The chosen runs in full, side by side, and the run under way.
 
-use crate::engine::Outcome;
-use crate::engine::RowSite;
-use crate::engine::Run;
+use crate::engine::{Outcome, RowSite, Run};
 use crate::figure::short;
 use crate::gui::command::Command;
-use crate::gui::data::runs::RunRow;
-use crate::gui::data::runs::date;
+use crate::gui::data::runs::{RunRow, date};
 use crate::gui::message::in_window;
-use crate::gui::panels::runs::LOG_ACTIVE;
-use crate::gui::panels::runs::LOG_FAILED;
-use crate::gui::panels::runs::MOST_DIFFERENCES;
-use crate::gui::panels::runs::MOST_NAMED;
 use crate::gui::state::State;
-use crate::gui::ui::theme;
-use crate::gui::ui::theme::PAD;
-use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
-use crate::gui::ui::widgets::facts;
-use crate::gui::ui::widgets::note;
+use crate::gui::ui::theme::{PAD, Tokens};
+use crate::gui::ui::widgets::{facts, note};
+use crate::gui::ui::{theme, widgets};
 use crate::tasks::words::worth_reading;
-use egui::Align;
-use egui::Label;
-use egui::ProgressBar;
-use egui::RichText;
-use egui::Ui;
+use egui::{Align, Label, ProgressBar, RichText, Ui};
+
+/// Log lines shown of a run under way, and of one that failed.
+pub(crate) const LOG_ACTIVE: usize = 3;
+pub(crate) const LOG_FAILED: usize = 30;
+/// Ops named.
+pub(crate) const MOST_NAMED: usize = 20;
+/// Modules compared.
+pub(crate) const MOST_DIFFERENCES: usize = 60;
 
 pub(crate) fn empty(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     ui.add_space((ui.available_height() * 0.3).min(90.0));

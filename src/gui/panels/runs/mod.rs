@@ -5,22 +5,10 @@ pub mod table;
 use egui::{CornerRadius, ScrollArea, Sense, Ui, Vec2};
 
 use crate::gui::command::Command;
-use crate::gui::panels::runs::details::active;
-use crate::gui::panels::runs::details::chosen;
-use crate::gui::panels::runs::details::empty;
-use crate::gui::panels::runs::table::table;
-use crate::gui::panels::runs::table::tools;
+use crate::gui::panels::runs::details::{active, chosen, empty};
+use crate::gui::panels::runs::table::{table, tools};
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
-
-const ROW: f32 = 22.0;
-/// Log lines shown of a run under way, and of one that failed.
-const LOG_ACTIVE: usize = 3;
-const LOG_FAILED: usize = 30;
-/// Ops named.
-const MOST_NAMED: usize = 20;
-/// Modules compared.
-const MOST_DIFFERENCES: usize = 60;
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {

@@ -1,32 +1,17 @@
 //! The table of runs.
 
 use crate::figure::short;
-use crate::gui::command::Act;
-use crate::gui::command::Command;
-use crate::gui::data::runs::Column;
-use crate::gui::data::runs::Ended;
-use crate::gui::data::runs::RunRow;
-use crate::gui::data::runs::date;
-use crate::gui::data::runs::when;
-use crate::gui::panels::runs::ROW;
+use crate::gui::command::{Act, Command};
+use crate::gui::data::runs::{Column, Ended, RunRow, date, when};
 use crate::gui::state::State;
-use crate::gui::ui::theme;
-use crate::gui::ui::theme::PAD;
-use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
-use egui::Align;
-use egui::Color32;
-use egui::CornerRadius;
-use egui::Pos2;
-use egui::Rect;
-use egui::RichText;
-use egui::Role;
-use egui::ScrollArea;
-use egui::Sense;
-use egui::TextEdit;
-use egui::Ui;
-use egui::Vec2;
-use egui::WidgetInfo;
+use crate::gui::ui::theme::{PAD, Tokens};
+use crate::gui::ui::{theme, widgets};
+use egui::{
+    Align, Color32, CornerRadius, Pos2, Rect, RichText, Role, ScrollArea, Sense, TextEdit, Ui,
+    Vec2, WidgetInfo,
+};
+
+pub(crate) const ROW: f32 = 22.0;
 
 pub(crate) fn tools(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let runs = &state.runs;

@@ -4,15 +4,7 @@ use crate::gui::command::Command;
 use crate::gui::data::confirming::Confirming;
 use crate::gui::state::State;
 use crate::gui::ui::theme::Tokens;
-use egui::Align;
-use egui::Button;
-use egui::Label;
-use egui::Layout;
-use egui::RichText;
-use egui::Role;
-use egui::Ui;
-use egui::Vec2;
-use egui::WidgetInfo;
+use egui::{Align, Button, Label, Layout, RichText, Role, Ui, Vec2, WidgetInfo};
 
 /// The button that measures, or how far it is; nothing on a machine that cannot measure.
 pub(crate) fn confirming(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {

@@ -1,26 +1,17 @@
 //! What is asked of the search.
 
 use crate::gui::command::Command;
-use crate::gui::data::search::Form;
-use crate::gui::data::search::GoalKind;
+use crate::gui::data::search::{Form, GoalKind};
 use crate::gui::state::State;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets::note;
 use crate::plan::Fallback;
 use crate::search::Granularity;
-use egui::Button;
-use egui::Checkbox;
-use egui::ComboBox;
-use egui::CornerRadius;
-use egui::DragValue;
-use egui::Grid;
-use egui::Label;
-use egui::RichText;
-use egui::Role;
-use egui::Ui;
-use egui::Vec2;
-use egui::WidgetInfo;
+use egui::{
+    Button, Checkbox, ComboBox, CornerRadius, DragValue, Grid, Label, RichText, Role, Ui, Vec2,
+    WidgetInfo,
+};
 
 /// Goal and constraints.
 pub(crate) fn form(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {

@@ -10,32 +10,19 @@ use egui::{
 };
 
 use crate::figure::short;
-use crate::placement::Placement;
-use crate::search::{Answer, Proposal, SearchError};
-
 use crate::gui::command::Command;
 use crate::gui::data::search;
 use crate::gui::data::search::{GoalKind, TIME_LIMIT, Why};
 use crate::gui::panels::search::confirm::confirming;
-use crate::gui::panels::search::form::form;
-use crate::gui::panels::search::form::refusals;
+use crate::gui::panels::search::form::{form, refusals};
 use crate::gui::panels::search::proposal::proposal;
 use crate::gui::panels::search::why::explanation;
 use crate::gui::state::State;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
-use crate::gui::ui::widgets;
-use crate::gui::ui::widgets::Icon;
-use crate::gui::ui::widgets::{note, section};
-
-/// Height of a proposal's two lines.
-const ROW: f32 = 40.0;
-/// Height of an engine or a stage below it.
-const PART: f32 = 22.0;
-/// Moves listed at most.
-const MOVES: usize = 40;
-/// Space for a figure with its band.
-const FIGURE: f32 = 104.0;
+use crate::gui::ui::widgets::{Icon, note, section};
+use crate::gui::ui::{theme, widgets};
+use crate::placement::Placement;
+use crate::search::{Answer, Proposal, SearchError};
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {

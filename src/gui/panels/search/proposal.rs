@@ -1,41 +1,28 @@
 //! One proposal: its figures, engines and stages.
 
 use crate::chart::elide;
-use crate::figure::Figure;
-use crate::figure::short;
+use crate::figure::{Figure, short};
 use crate::gui::command::Command;
 use crate::gui::data::search;
 use crate::gui::data::search::Find;
-use crate::gui::panels::search::FIGURE;
-use crate::gui::panels::search::PART;
-use crate::gui::panels::search::ROW;
 use crate::gui::state::State;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
+use crate::gui::ui::{theme, widgets};
 use crate::model::OpId;
 use crate::placement::Device;
-use crate::search::Answer;
-use crate::search::Proposal;
-use crate::search::ProposedEngine;
-use crate::search::ProposedStage;
 use crate::search::confirm::Trial;
-use egui::Align;
-use egui::Color32;
-use egui::CornerRadius;
-use egui::FontId;
-use egui::Painter;
-use egui::Pos2;
-use egui::Rect;
-use egui::Response;
-use egui::RichText;
-use egui::Role;
-use egui::Sense;
-use egui::Stroke;
-use egui::StrokeKind;
-use egui::Ui;
-use egui::Vec2;
-use egui::WidgetInfo;
+use crate::search::{Answer, Proposal, ProposedEngine, ProposedStage};
+use egui::{
+    Align, Color32, CornerRadius, FontId, Painter, Pos2, Rect, Response, RichText, Role, Sense,
+    Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
+};
+
+/// Height of a proposal's two lines.
+pub(crate) const ROW: f32 = 40.0;
+/// Height of an engine or a stage below it.
+pub(crate) const PART: f32 = 22.0;
+/// Space for a figure with its band.
+pub(crate) const FIGURE: f32 = 104.0;
 
 /// The engine a click on a proposal loads: the first that uses a DLA, else the first.
 pub(crate) fn main_engine(p: &Proposal) -> Option<&ProposedEngine> {

@@ -2,28 +2,18 @@
 
 use crate::gui::command::Command;
 use crate::gui::data::search::Why;
-use crate::gui::panels::search::MOVES;
 use crate::gui::panels::search::proposal::many;
 use crate::gui::state::State;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets;
+use crate::gui::ui::{theme, widgets};
 use crate::search::Move;
-use egui::Align;
-use egui::Color32;
-use egui::CornerRadius;
-use egui::Frame;
-use egui::Label;
-use egui::Layout;
-use egui::Margin;
-use egui::Pos2;
-use egui::Rect;
-use egui::RichText;
-use egui::Role;
-use egui::Sense;
-use egui::Ui;
-use egui::Vec2;
-use egui::WidgetInfo;
+use egui::{
+    Align, Color32, CornerRadius, Frame, Label, Layout, Margin, Pos2, Rect, RichText, Role, Sense,
+    Ui, Vec2, WidgetInfo,
+};
+
+/// Moves listed at most.
+pub(crate) const MOVES: usize = 40;
 
 /// Why a placement, against another.
 pub(crate) fn explanation(
