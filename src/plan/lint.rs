@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::model::OpId;
-use crate::placement::{Placement, Resolved, Site};
-use crate::platform::DlaGeneration;
+use crate::model::{Model, OpId};
+use crate::placement::{EngineConfig, Placement, Resolved, Site};
+use crate::platform::{DlaGeneration, Target};
 
-use super::{Plan, Planner};
+use super::{Fallback, Plan};
 
 /// How much a lint matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -33,15 +33,32 @@ pub struct Lint {
     pub op: Option<OpId>,
 }
 
+/// What the lints look at beside the placement and its plan.
+#[derive(Clone, Copy)]
+pub(super) struct Engine<'a> {
+    /// The network.
+    pub model: &'a Model,
+    /// Where it would run.
+    pub target: &'a Target,
+    /// How it would be built.
+    pub config: &'a EngineConfig,
+    /// Why no op of the engine can run on a DLA, if so.
+    pub refusal: Option<&'a Fallback>,
+}
+
 pub(super) fn lints(
-    planner: &Planner<'_>,
+    engine: Engine<'_>,
     placement: &Placement,
     resolved: &Resolved,
     plan: &Plan,
 ) -> Vec<Lint> {
-    let model = planner.model();
-    let config = planner.config();
-    let limit = planner.target().tensorrt.max_loadables();
+    let Engine {
+        model,
+        target,
+        config,
+        ..
+    } = engine;
+    let limit = target.tensorrt.max_loadables();
     let mut found = Vec::new();
     let mut add = |id, severity, hazard: String, mitigation: &str, op| {
         found.push(Lint {
@@ -80,8 +97,7 @@ pub(super) fn lints(
         }
     }
     if used > 0 && config.precision.fp16 && !config.precision.int8 {
-        let orin = planner
-            .target()
+        let orin = target
             .board
             .dla
             .is_some_and(|d| d.generation == DlaGeneration::V2);
@@ -114,15 +130,15 @@ pub(super) fn lints(
             None,
         );
     }
-    for lint in placement_lints(planner, placement, resolved) {
+    for lint in placement_lints(engine, placement, resolved) {
         found.push(lint);
     }
     found
 }
 
 /// What torch2trt or the tree make of the placement's own words.
-fn placement_lints(planner: &Planner<'_>, placement: &Placement, resolved: &Resolved) -> Vec<Lint> {
-    let model = planner.model();
+fn placement_lints(engine: Engine<'_>, placement: &Placement, resolved: &Resolved) -> Vec<Lint> {
+    let model = engine.model;
     let mut found = Vec::new();
     for (site, device) in &placement.overrides {
         let Site::Module(path) = site else { continue };
@@ -161,15 +177,14 @@ fn placement_lints(planner: &Planner<'_>, placement: &Placement, resolved: &Reso
             });
         }
     }
-    if planner.engine_refusal().is_some() && placement.wants_dla() {
+    if let Some(refusal) = engine.refusal
+        && placement.wants_dla()
+    {
         found.push(Lint {
             id: "engine.no_dla",
             severity: Severity::Warning,
             hazard: "nothing can run on a DLA with this target and config".into(),
-            mitigation: planner
-                .engine_refusal()
-                .map(super::Fallback::sentence)
-                .unwrap_or_default(),
+            mitigation: refusal.sentence(),
             op: None,
         });
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::model::{OpId, TensorId};
 use crate::placement::Device;
-use crate::platform::dla_rules::Refusal;
+use crate::platform::dla_rules::rule::Refusal;
 
 pub use lint::{Lint, Severity};
 pub use planner::{Planner, plan};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::model::{Dim, Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
-use crate::platform::dla_rules::{Refusal, Verdict};
+use crate::platform::dla_rules::rule::{Refusal, Verdict};
 use crate::platform::{Target, dla_rules};
 
 use super::flow::Flows;
-use super::lint::lints;
+use super::lint::{Engine, lints};
 use super::partition::{Edges, partition};
 use super::{Buildable, Fallback, Plan, Subgraph, Transition};
 
@@ -159,7 +159,13 @@ impl<'m> Planner<'m> {
     /// The plan, with lints, of a placement already resolved on this model.
     pub fn plan_resolved(&self, placement: &Placement, resolved: &Resolved) -> Plan {
         let mut plan = self.plan(resolved.devices());
-        plan.lints = lints(self, placement, resolved, &plan);
+        let engine = Engine {
+            model: self.model,
+            target: &self.target,
+            config: &self.config,
+            refusal: self.engine_refusal.as_ref(),
+        };
+        plan.lints = lints(engine, placement, resolved, &plan);
         plan
     }
 

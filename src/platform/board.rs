@@ -9,8 +9,8 @@
 //! - G: deviceQuery and timings of branes-ai/graphs; Q: a published deviceQuery of Orin NX;
 //! - M: MLPerf system descriptions; T: TensorRT's documentation.
 
-use crate::platform::TensorRt;
 use crate::platform::TensorRt::{V8_2, V8_5, V8_6, V10_3, V10_7, V11_4};
+use crate::platform::{DlaSupport, TensorRt};
 
 /// GPU architecture of a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +136,31 @@ pub struct Board {
 }
 
 impl Board {
+    /// Whether a TensorRT version drives its DLAs, by NVIDIA's "Working with DLA" page and
+    /// release notes: none in 11.0-11.3; 11.4.1 on AGX Orin only; Xavier ended with JetPack 5.
+    pub fn dla_support(&self, version: TensorRt) -> DlaSupport {
+        let Some(dla) = self.dla else {
+            return DlaSupport::None(format!("{} has no DLA", self.name));
+        };
+        let xavier = dla.generation == DlaGeneration::V1;
+        match version {
+            V8_5 => DlaSupport::Cores(dla.cores),
+            V8_6 | V10_3 | V10_7 if !xavier => DlaSupport::Cores(dla.cores),
+            V8_6 | V10_3 | V10_7 => DlaSupport::None(format!(
+                "TensorRT {version} dropped Xavier; JetPack 5.1 with TensorRT 8.5 is its last"
+            )),
+            V11_4 if self.id.starts_with("agx-orin") => DlaSupport::Cores(dla.cores),
+            V11_4 => DlaSupport::None(format!(
+                "TensorRT 11.4 drives the DLA of AGX Orin only; {} needs {}",
+                self.name,
+                if xavier { "8.5" } else { "10.7 or earlier" }
+            )),
+            V8_2 => DlaSupport::None(
+                "the DLA rules of TensorRT 8.2 are not modelled; use TensorRT 8.5".to_owned(),
+            ),
+        }
+    }
+
     /// A board by its id, in any case.
     pub fn find(id: &str) -> Option<&'static Self> {
         boards().iter().find(|b| b.id.eq_ignore_ascii_case(id))

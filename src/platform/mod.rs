@@ -170,7 +170,7 @@ impl Target {
 
     /// Whether TensorRT drives this board's DLA, and with how many cores.
     pub fn dla_support(&self) -> DlaSupport {
-        self.tensorrt.dla_support(self.board)
+        self.board.dla_support(self.tensorrt)
     }
 }
 
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn dla_support_follows_the_releases() {
-        let cores = |id: &str, v: TensorRt| v.dla_support(Board::find(id).unwrap()).cores();
+        let cores = |id: &str, v: TensorRt| Board::find(id).unwrap().dla_support(v).cores();
         use TensorRt::{V8_5, V8_6, V10_3, V10_7, V11_4};
         assert_eq!(cores("xavier-nx", V8_5), 2);
         assert_eq!(cores("xavier-nx", V8_6), 0);

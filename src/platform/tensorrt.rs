@@ -3,9 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::platform::Board;
-use crate::platform::board::DlaGeneration;
-
 /// A TensorRT version dlaplan knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TensorRt {
@@ -134,31 +131,6 @@ impl TensorRt {
     /// 8.4 guide 4, and nothing is documented for 8.2, which dlaplan offers without DLA only.
     pub fn max_loadables(self) -> u32 {
         16
-    }
-
-    /// Whether this version drives the DLAs of a board, by NVIDIA's "Working with DLA" page and
-    /// release notes: none in 11.0-11.3; 11.4.1 on AGX Orin only; Xavier ended with JetPack 5.
-    pub fn dla_support(self, board: &Board) -> DlaSupport {
-        let Some(dla) = board.dla else {
-            return DlaSupport::None(format!("{} has no DLA", board.name));
-        };
-        let xavier = dla.generation == DlaGeneration::V1;
-        match self {
-            Self::V8_5 => DlaSupport::Cores(dla.cores),
-            Self::V8_6 | Self::V10_3 | Self::V10_7 if !xavier => DlaSupport::Cores(dla.cores),
-            Self::V8_6 | Self::V10_3 | Self::V10_7 => DlaSupport::None(format!(
-                "TensorRT {self} dropped Xavier; JetPack 5.1 with TensorRT 8.5 is its last"
-            )),
-            Self::V11_4 if board.id.starts_with("agx-orin") => DlaSupport::Cores(dla.cores),
-            Self::V11_4 => DlaSupport::None(format!(
-                "TensorRT 11.4 drives the DLA of AGX Orin only; {} needs {}",
-                board.name,
-                if xavier { "8.5" } else { "10.7 or earlier" }
-            )),
-            Self::V8_2 => DlaSupport::None(
-                "the DLA rules of TensorRT 8.2 are not modelled; use TensorRT 8.5".to_owned(),
-            ),
-        }
     }
 
     /// `8.5, 8.6 or 10.3`-style list for messages.

@@ -17,11 +17,10 @@ use crate::platform::TensorRt;
 
 use super::cache::{self, BuildRecord, Machine};
 use super::calibrate::{Folder, Input};
-use super::cuda;
-use super::library;
 use super::objects::{self, Builder, BuilderConfig, Calibrator, Flag, Layer, Network, Pool};
 use super::process::Process;
 use super::stop::Stop;
+use super::{cuda, library};
 
 /// What `LayerType::kCONSTANT` is.
 const CONSTANT: i32 = 19;

@@ -17,9 +17,8 @@ use crate::engine::run::{
     Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage, dla_refusal,
     thinned,
 };
-use crate::model::onnx::weights;
 use crate::model::onnx::weights::Ready;
-use crate::model::onnx::{self, LoadOptions};
+use crate::model::onnx::{self, LoadOptions, weights};
 use crate::model::{DType, Model, ModelSource};
 use crate::placement::{Device, Placement, Precision};
 

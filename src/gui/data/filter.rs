@@ -152,7 +152,7 @@ impl Filter {
 }
 
 fn refused(input: &TreeInput<'_>, op: OpId) -> bool {
-    use crate::platform::dla_rules::Verdict;
+    use crate::platform::dla_rules::rule::Verdict;
     input
         .ground
         .is_some_and(|g| !matches!(g.verdicts[op.index()], Verdict::Allowed))

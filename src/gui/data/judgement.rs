@@ -5,7 +5,7 @@ use crate::figure::Figure;
 use crate::model::OpId;
 use crate::placement::{Device, Resolved};
 use crate::plan::{Fallback, Plan, Summary};
-use crate::platform::dla_rules::Verdict;
+use crate::platform::dla_rules::rule::Verdict;
 
 /// What no placement changes: the rules' word and the cost of every op.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets::{card, facts, note, section};
 use crate::model::OpId;
 use crate::plan::{Fallback, Lint, Severity};
-use crate::platform::dla_rules::{Refusal, Verdict};
+use crate::platform::dla_rules::rule::{Refusal, Verdict};
 
 /// Why ops fall back, or would if they were asked onto the DLA.
 pub fn why(

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::model::{Conv, by};
 use crate::platform::TensorRt;
 
-use crate::platform::dla_rules::{
+use crate::platform::dla_rules::rule::{
     Check, Cx, GUIDE_8_4, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, Rule, rules, unknown,
 };
 

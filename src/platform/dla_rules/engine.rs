@@ -4,7 +4,7 @@ use crate::model::{DType, Model, OpKind};
 use crate::placement::EngineConfig;
 use crate::platform::{DlaSupport, Target, TensorRt};
 
-use crate::platform::dla_rules::{Check, Cx, GUIDE_8_5, HEADER, Refusal, rules, unknown};
+use crate::platform::dla_rules::rule::{Check, Cx, GUIDE_8_5, HEADER, Refusal, rules, unknown};
 
 rules! {
     NO_DLA = "engine.no_dla":
@@ -36,7 +36,7 @@ rules! {
         GUIDE_8_5;
     DIMS = "general.dims":
         "non-batch dims of 1-8192",
-        crate::platform::dla_rules::GUIDE_11;
+        crate::platform::dla_rules::rule::GUIDE_11;
     TYPE = "general.type":
         "floating-point tensors, which become FP16 or INT8",
         HEADER;

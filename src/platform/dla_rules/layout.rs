@@ -3,7 +3,7 @@
 use crate::model::{CoordinateMode, NearestMode, OpKind, Resize, ResizeMode, ShuffleKind};
 use crate::platform::TensorRt;
 
-use crate::platform::dla_rules::{
+use crate::platform::dla_rules::rule::{
     Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, a, rules, unknown,
 };
 

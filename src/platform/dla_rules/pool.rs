@@ -3,7 +3,9 @@
 use crate::model::{Pool, PoolKind, ReduceOp, by};
 use crate::platform::TensorRt;
 
-use crate::platform::dla_rules::{Check, Cx, GUIDE_8_5, HEADER, MATRIX, Refusal, rules, unknown};
+use crate::platform::dla_rules::rule::{
+    Check, Cx, GUIDE_8_5, HEADER, MATRIX, Refusal, rules, unknown,
+};
 
 rules! {
     RANK = "pool.rank": "two spatial dims", GUIDE_8_5;

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::model::testing::{Net, chain};
 use crate::model::{
-    Activation, BinaryOp, Conv, CoordinateMode, NearestMode, NormKind, Pool, PoolKind, ReduceOp,
-    Resize, ResizeMode, ShuffleKind, TensorId, UnaryOp,
+    Activation, BinaryOp, Conv, CoordinateMode, DType, NearestMode, NormKind, Pool, PoolKind,
+    ReduceOp, Resize, ResizeMode, ShuffleKind, TensorId, UnaryOp,
 };
 use crate::placement::Precision;
+use crate::platform::TensorRt;
+use crate::platform::dla_rules::rule::*;
 use crate::platform::dla_rules::*;
 
 const XAVIER: &str = "xavier-nx";
