@@ -1,21 +1,24 @@
 //! Decoded file -> [`Model`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::agree::Clash;
+use super::attrs::Data;
 use super::decode::{Bad, Site};
 use super::error::{LoadError, Quoted};
 use super::graph::{Graph, NodeId, ValueId};
 use super::hash::structure_hash;
+use super::inline::{self, Branches};
 use super::names::{self, MAX_SEGMENTS, Named, Naming};
 use super::ops::OnnxOp as O;
 use super::values::{Input, Values, call, infer};
 use super::{blocks, proto};
 use crate::model::{
-    Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder, Note,
-    Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
+    DType, Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder,
+    Note, Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
 };
 
 /// How to read a file.
@@ -36,10 +39,26 @@ pub(super) fn model(
     file: &proto::Model,
     options: &LoadOptions,
 ) -> Result<Model, LoadError> {
-    let no_graph = proto::Graph::default();
-    let graph = Graph::new(&path, file.graph.as_ref().unwrap_or(&no_graph))?;
+    let written = file
+        .graph
+        .as_ref()
+        .map_or_else(Default::default, Cow::Borrowed);
+    let opset = file
+        .opset_import
+        .iter()
+        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
+        .map_or(1, |o| o.version);
+    let (flat, opaque) = flatten(&path, file, &written, opset, file_bytes, options)?;
+    let graph = Graph::new(&path, &flat)?;
     let mut notes = Vec::new();
     let mut note = |text: String| notes.push(Note { text });
+    if opaque {
+        note(
+            "The file's local functions would fill too much memory if they were all written out; \
+             calls that were left have unknown shapes."
+                .into(),
+        );
+    }
     if graph.reordered {
         note(
             "The file lists nodes before the nodes they depend on; they were put in order.".into(),
@@ -51,12 +70,6 @@ pub(super) fn model(
             graph.renamed
         ));
     }
-    let opset = file
-        .opset_import
-        .iter()
-        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
-        .map_or(1, |o| o.version);
-
     let inputs = input_dims(&path, &graph, options)?;
     let values = infer(&graph, opset, &inputs);
     if let Some((node, clash)) = &values.clash {
@@ -91,7 +104,8 @@ pub(super) fn model(
         values: &values,
         roles: &roles,
         tensors: Vec::new(),
-        ids: HashMap::new(),
+        ids: vec![None; graph.values.len()],
+        words: HashMap::new(),
     };
     let inputs: Vec<ModelInput> = graph
         .inputs
@@ -115,7 +129,12 @@ pub(super) fn model(
     let tensors = build.tensors;
     for input in &inputs {
         let tensor = &tensors[input.tensor.index()];
-        if tensor.shape.is_none() {
+        if tensor.dtype == DType::Container {
+            note(format!(
+                "Input {} is a sequence, map or optional, no tensor; it has no dims to give.",
+                Quoted::new(&tensor.name)
+            ));
+        } else if tensor.shape.is_none() {
             note(format!(
                 "Input {} is declared {}; give its dims before anything can be estimated or built.",
                 Quoted::new(&tensor.name),
@@ -137,6 +156,15 @@ pub(super) fn model(
 
     let naming = read_names(file, &graph, &roles, &ops, &tensors);
     let exporter = naming.exporter;
+    if let Some((alias, first)) = naming.aliases.first_key_value() {
+        note(format!(
+            "Modules have second names in the file ({} of them; {} is {}): each is shown once, with \
+             all its calls.",
+            naming.aliases.len(),
+            Quoted::new(alias),
+            Quoted::new(first)
+        ));
+    }
     let modules = tree(&path, naming, &mut ops, &tensors)?;
     let structure_only = file
         .metadata_props
@@ -151,7 +179,7 @@ pub(super) fn model(
             exporter,
             opset,
             file_bytes,
-            structure_hash: structure_hash(file.graph.as_ref().unwrap_or(&no_graph)),
+            structure_hash: structure_hash(&written),
             structure_only,
         },
         ops,
@@ -161,6 +189,44 @@ pub(super) fn model(
         outputs,
         notes,
     }))
+}
+
+/// The graph with calls of local functions, and branches whose condition is a constant, written out;
+/// and whether calls were left.
+fn flatten<'a>(
+    path: &Path,
+    file: &proto::Model,
+    written: &'a proto::Graph,
+    opset: i64,
+    file_bytes: u64,
+    options: &LoadOptions,
+) -> Result<(Cow<'a, proto::Graph>, bool), LoadError> {
+    let (mut flat, opaque) = match inline::functions(file, file_bytes) {
+        Some((graph, opaque)) => (Cow::Owned(graph), opaque),
+        None => (Cow::Borrowed(written), false),
+    };
+    let mut branches = Branches::new(file_bytes);
+    while flat.node.iter().any(|n| n.op_type == "If") {
+        let graph = Graph::new(path, &flat)?;
+        let values = infer(&graph, opset, &input_dims(path, &graph, options)?);
+        let mut taken = HashMap::new();
+        for node in graph.nodes.iter().filter(|n| n.op == O::If) {
+            let Some(Some(condition)) = node.inputs.first() else {
+                continue;
+            };
+            let data = values.facts[*condition].data.as_deref();
+            if let Some(value) = data.and_then(Data::first_int)
+                && !values.dynamic[*condition]
+            {
+                taken.insert(node.place, value != 0);
+            }
+        }
+        match branches.write_out(&flat, &taken) {
+            Some(next) => flat = Cow::Owned(next),
+            None => break,
+        }
+    }
+    Ok((flat, opaque))
 }
 
 fn contradiction(
@@ -332,7 +398,7 @@ struct Roles {
     /// Op index per node, for ops.
     op_of: Vec<Option<usize>>,
     /// The value that a folded Identity or Dropout stands for.
-    alias: HashMap<ValueId, ValueId>,
+    alias: Vec<Option<ValueId>>,
     /// Helper nodes folded into each op.
     folded: Vec<Vec<NodeId>>,
     /// Helpers without a consumer.
@@ -341,7 +407,7 @@ struct Roles {
 
 impl Roles {
     fn root(&self, v: ValueId) -> ValueId {
-        self.alias.get(&v).copied().unwrap_or(v)
+        self.alias[v].unwrap_or(v)
     }
 }
 
@@ -354,7 +420,7 @@ fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
     {
         read[*v] = true;
     }
-    let mut alias: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut alias: Vec<Option<ValueId>> = vec![None; graph.values.len()];
     let mut ops = Vec::new();
     let mut op_of = vec![None; graph.nodes.len()];
     for (id, node) in graph.nodes.iter().enumerate() {
@@ -375,8 +441,8 @@ fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
                 .skip(1)
                 .any(|v| read[*v] || graph.values[*v].is_output)
         {
-            let root = alias.get(input).copied().unwrap_or(*input);
-            alias.insert(*output, root);
+            let root = alias[*input].unwrap_or(*input);
+            alias[*output] = Some(root);
             continue;
         }
         op_of[id] = Some(ops.len());
@@ -419,14 +485,16 @@ struct Build<'g, 'a> {
     values: &'g Values,
     roles: &'g Roles,
     tensors: Vec<Tensor>,
-    ids: HashMap<ValueId, TensorId>,
+    ids: Vec<Option<TensorId>>,
+    /// Op types and domains, each kept once.
+    words: HashMap<&'g str, Arc<str>>,
 }
 
-impl Build<'_, '_> {
+impl<'g> Build<'g, '_> {
     fn tensor(&mut self, v: ValueId) -> TensorId {
         let v = self.roles.root(v);
-        if let Some(id) = self.ids.get(&v) {
-            return *id;
+        if let Some(id) = self.ids[v] {
+            return id;
         }
         let value = &self.graph.values[v];
         let fact = &self.values.facts[v];
@@ -445,8 +513,12 @@ impl Build<'_, '_> {
             consumers: Vec::new(),
             is_output: false,
         });
-        self.ids.insert(v, id);
+        self.ids[v] = Some(id);
         id
+    }
+
+    fn word(&mut self, word: &'g str) -> Arc<str> {
+        Arc::clone(self.words.entry(word).or_insert_with(|| word.into()))
     }
 
     fn op(&mut self, path: &Path, id: NodeId, at: OpId, opset: i64) -> Result<Op, LoadError> {
@@ -463,7 +535,9 @@ impl Build<'_, '_> {
                 .collect(),
             what,
         };
-        for a in &node.proto.attribute {
+        // NaN is an ordinary value in classic machine learning and may be one in others' ops.
+        let strict = node.op != O::Unknown && node.proto.domain != "ai.onnx.ml";
+        for a in node.proto.attribute.iter().filter(|_| strict) {
             if a.f.is_some_and(f32::is_nan) || a.floats.iter().any(|f| f.is_nan()) {
                 return Err(LoadError::BadAttribute {
                     path: path.to_owned(),
@@ -516,11 +590,11 @@ impl Build<'_, '_> {
             .collect();
         Ok(Op {
             name: Arc::clone(&node.name),
-            op_type: node.proto.op_type.as_str().into(),
-            domain: match node.proto.domain.as_str() {
-                "ai.onnx" => "".into(),
-                domain => domain.into(),
-            },
+            op_type: self.word(&node.proto.op_type),
+            domain: self.word(match node.proto.domain.as_str() {
+                "ai.onnx" => "",
+                domain => domain,
+            }),
             kind,
             module: ModuleId::ROOT,
             inputs,
@@ -536,15 +610,17 @@ impl Build<'_, '_> {
     }
 }
 
-fn heavy(kind: &OpKind) -> bool {
-    matches!(
-        kind,
+fn heavy(op: &Op) -> bool {
+    let multiplies = op.cost.is_some_and(|c| c.macs > 0);
+    let kind = matches!(
+        op.kind,
         OpKind::Conv(_)
             | OpKind::Deconv(_)
             | OpKind::FullyConnected { .. }
             | OpKind::MatMul
             | OpKind::Recurrent
-    )
+    );
+    kind || multiplies
 }
 
 fn read_names(
@@ -569,7 +645,15 @@ fn read_names(
                 .iter()
                 .map(|t| &*tensors[t.index()].name)
                 .collect(),
-            heavy: heavy(&op.kind),
+            readers: op
+                .outputs
+                .iter()
+                // Nothing else is told by them.
+                .filter(|_| matches!(op.kind, OpKind::Split { .. }))
+                .flat_map(|t| tensors[t.index()].consumers.iter().map(|o| o.index()))
+                .collect(),
+            heavy: heavy(op),
+            control: op.kind == OpKind::ControlFlow,
         })
         .collect();
     names::read(file, &named)
@@ -583,18 +667,20 @@ fn tree(
 ) -> Result<ModuleTree, LoadError> {
     let mut builder = ModuleTreeBuilder::default();
     let mut drafts = Vec::with_capacity(ops.len());
-    let paths = if naming.nameless {
-        let works: Vec<bool> = ops.iter().map(|o| heavy(&o.kind)).collect();
-        let blocks = blocks::cut(ops, tensors, &works);
-        blocks.iter().map(|b| format!("block{}", b + 1)).collect()
-    } else {
-        naming.paths
-    };
+    let works: Vec<bool> = ops.iter().map(heavy).collect();
+    let mut paths = naming.paths;
+    let blocks = blocks::divide(&mut paths, &naming.owned, ops, tensors, &works);
     for (at, module) in (0..).zip(&paths) {
         check_path(path, module)?;
         let draft = builder.module(module);
         builder.add_op(draft, OpId(at));
         drafts.push(draft);
+    }
+    let mut blocks: Vec<String> = blocks.into_iter().collect();
+    blocks.sort_unstable();
+    for block in &blocks {
+        let draft = builder.module(block);
+        builder.set_block(draft);
     }
     for (module, class) in &naming.modules {
         check_path(path, module)?;
@@ -611,10 +697,14 @@ fn tree(
         for called in &naming.called {
             builder.module(called);
         }
+        let mut seen: HashSet<&str> = HashSet::new();
         for path in naming.called.iter().filter(|p| !p.is_empty()) {
             let mut above = path.as_str();
             while let Some((parent, _)) = above.rsplit_once('.') {
                 above = parent;
+                if !seen.insert(parent) {
+                    break;
+                }
                 if naming.called.contains(parent) {
                     continue;
                 }

@@ -25,6 +25,8 @@ pub(super) struct Value<'a> {
     pub producer: Option<NodeId>,
     pub weight: Option<Weight<'a>>,
     pub info: Option<&'a proto::TensorType>,
+    /// Declared as a sequence, map or optional.
+    pub is_container: bool,
     pub is_input: bool,
     pub is_output: bool,
 }
@@ -57,6 +59,8 @@ impl<'a> Weight<'a> {
 pub(super) struct Node<'a> {
     pub proto: &'a proto::Node,
     pub op: OnnxOp,
+    /// Its place in the file.
+    pub place: usize,
     /// Unique: TensorRT's layer name.
     pub name: Arc<str>,
     /// The name before it was made unique, unless it was unique among all names.
@@ -108,6 +112,7 @@ impl<'a> Graph<'a> {
             let id = b.add(&info.name)?;
             b.values[id].is_input = true;
             b.values[id].info = tensor_type(info);
+            b.values[id].is_container = info.r#type.is_some() && tensor_type(info).is_none();
             inputs.push(id);
         }
         let (names, renamed) = unique_names(&graph.node);
@@ -135,8 +140,13 @@ impl<'a> Graph<'a> {
         }
         let mut nodes = Vec::with_capacity(graph.node.len());
         let shared = shared_names(&graph.node, &names, renamed);
-        for (((node, name), outputs), shared_name) in
-            graph.node.iter().zip(names).zip(outputs_of).zip(shared)
+        for ((((place, node), name), outputs), shared_name) in graph
+            .node
+            .iter()
+            .enumerate()
+            .zip(names)
+            .zip(outputs_of)
+            .zip(shared)
         {
             let mut inputs = Vec::with_capacity(node.input.len());
             for input in &node.input {
@@ -161,6 +171,7 @@ impl<'a> Graph<'a> {
             nodes.push(Node {
                 proto: node,
                 op: OnnxOp::of(&node.domain, &node.op_type),
+                place,
                 name,
                 shared_name,
                 inputs,
@@ -302,6 +313,7 @@ impl<'a> Builder<'a, '_> {
             producer: None,
             weight: None,
             info: None,
+            is_container: false,
             is_input: false,
             is_output: false,
         });
