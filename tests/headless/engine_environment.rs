@@ -1,5 +1,6 @@
 //! What is read of a board, in made-up root folders with the paths of real releases.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
@@ -37,7 +38,11 @@ impl Board {
         }
         let mut modes = String::new();
         for (id, name) in self.modes {
-            modes += &format!("< POWER_MODEL ID={id} NAME={name} >\nGPU MAX_FREQ -1\n");
+            writeln!(
+                modes,
+                "< POWER_MODEL ID={id} NAME={name} >\nGPU MAX_FREQ -1"
+            )
+            .unwrap();
         }
         put(root, "etc/nvpmodel.conf", &modes);
         let gpu = format!("sys/class/devfreq/{}", self.gpu);
