@@ -53,3 +53,15 @@ pub(super) fn name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     escape(&name.to_string_lossy(), MAX_TEXT)
 }
+
+/// Puts a file into a made-up root folder.
+#[cfg(test)]
+pub(super) fn put(root: &Path, path: &str, text: &str) {
+    use std::io::Write as _;
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    File::create(path)
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+}

@@ -133,18 +133,8 @@ fn memory_mb(root: &Path, key: &str) -> Option<f64> {
 mod tests {
     use std::fs;
 
-    use super::files::entries;
+    use super::files::{entries, put};
     use super::*;
-
-    pub(super) fn put(root: &Path, path: &str, text: &str) {
-        use std::io::Write as _;
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        File::create(path)
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
-    }
 
     #[test]
     fn a_xavier_nx_is_read_and_left_as_found() {

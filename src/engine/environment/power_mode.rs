@@ -152,7 +152,7 @@ fn under(root: &Path, file: &str) -> Option<std::path::PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::put;
+    use super::super::files::put;
     use super::*;
 
     const CONFIG: &str = "# comment\n< PARAM TYPE=CLOCK NAME=GPU >\n\
