@@ -59,7 +59,7 @@ pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
         let run = &stored.run;
         let Some(fps) = run.fps() else { continue };
         // Runs on other machines have other scales.
-        if environment::target(&run.environment).is_none_or(|t| !t.same_place(target)) {
+        if environment::place(&run.environment).map_or(true, |t| !t.same_place(target)) {
             continue;
         }
         let (placement, config) = (&run.request.placement, &run.request.config);

@@ -113,10 +113,11 @@ fn text_path() -> impl TypedValueParser<Value = String> {
 /// Which machine builds and measures.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MachineArgs {
-    /// Another machine, over SSH, with the dlaplan there (PROGRAM where it is not in its path).
+    /// Another machine, over SSH, with the dlaplan there: the one of `dlaplan deploy`, else in
+    /// its path, else PROGRAM.
     /// The model goes there and stays in its cache (the eight used last, at most 16 GiB or half
     /// of a smaller disk); names, keys and ports are those of ~/.ssh/config.
-    #[arg(long, value_name = "[USER@]HOST[:PROGRAM]")]
+    #[arg(long, value_name = "[USER@]HOST[:PORT][:PROGRAM]")]
     pub on: Option<Host>,
 }
 

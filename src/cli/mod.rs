@@ -4,12 +4,14 @@ pub mod args;
 pub mod boards;
 pub mod calibrate;
 pub mod chart;
+pub mod deploy;
 pub mod estimate;
 pub mod export;
 pub mod inspect;
 mod interrupt;
 mod members;
 pub mod plan;
+pub mod probe;
 pub mod profile;
 pub mod rules;
 pub mod runs;
@@ -38,6 +40,9 @@ pub enum Command {
     Boards(boards::BoardsArgs),
     Rules(rules::RulesArgs),
     Calibrate(calibrate::CalibrateArgs),
+    Probe(probe::ProbeArgs),
+    Deploy(deploy::DeployArgs),
+    Cache(deploy::CacheArgs),
     Worker(worker::WorkerArgs),
 }
 
@@ -60,6 +65,9 @@ impl Command {
             Self::Boards(args) => boards::run(args),
             Self::Rules(args) => rules::run(args),
             Self::Calibrate(args) => calibrate::run(&args),
+            Self::Probe(args) => probe::run(&args),
+            Self::Deploy(args) => deploy::run(&args),
+            Self::Cache(args) => deploy::run_cache(&args),
             Self::Worker(args) => worker::run(args),
         }
     }

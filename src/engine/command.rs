@@ -31,31 +31,21 @@ impl WorkerCommand {
     }
 }
 
+/// Finds dlaplan on another machine: the one that was deployed, else one in the path, to which a
+/// shell that is not interactive adds too little.
+const FIND: &str = "d=$HOME/.local/lib/dlaplan/current/dlaplan; test -x \"$d\" || d=dlaplan; \
+                    PATH=$PATH:$HOME/.cargo/bin:$HOME/.local/bin;";
+
 impl Host {
     /// `ssh HOST dlaplan worker`. A host key that is not known, or not the known one, ends it.
     pub fn worker(&self) -> WorkerCommand {
-        let options = [
-            "BatchMode=yes",
-            "StrictHostKeyChecking=yes",
-            "ConnectTimeout=15",
-            // A link that is cut is noticed within 20 s.
-            "ServerAliveInterval=5",
-            "ServerAliveCountMax=3",
-            // Of a link of our own, not of one that another ssh keeps open.
-            "ControlMaster=no",
-            "ControlPath=none",
-            "ClearAllForwardings=yes",
-            "ForwardAgent=no",
-            "ForwardX11=no",
-            "PermitLocalCommand=no",
-        ];
-        let mut args: Vec<OsString> = vec!["-T".into()];
-        for option in options {
-            args.extend(["-o".into(), option.into()]);
-        }
+        let mut args = self.arguments(&[]);
+        let worker = format!("worker --silence {}", SILENCE.as_secs());
         // The remote shell reads the last word; a host's program has no character it minds.
-        let remote = format!("{} worker --silence {}", self.program(), SILENCE.as_secs());
-        args.extend(["--".into(), self.address().into(), remote.into()]);
+        args.push(match self.named_program() {
+            Some(program) => format!("{program} {worker}").into(),
+            None => format!("sh -c '{FIND} exec \"$d\" {worker}'").into(),
+        });
         WorkerCommand {
             program: "ssh".into(),
             args,
@@ -79,5 +69,11 @@ mod tests {
             args[args.len() - 3..],
             ["--", "me@orin", "/opt/dlaplan worker --silence 120"]
         );
+        let port: Host = "me@orin:22322".parse().unwrap();
+        let args = port.worker().args;
+        let args: Vec<_> = args.iter().map(|a| a.to_str().unwrap()).collect();
+        let at = args.iter().position(|a| *a == "-p").unwrap();
+        assert_eq!(args[at..at + 4], ["-p", "22322", "--", "me@orin"]);
+        assert!(args[at + 4].starts_with("sh -c '"), "{args:?}");
     }
 }

@@ -28,7 +28,7 @@ pub use request::{
     Calibration, MemoryPools, NumericReference, Request, RequestError, Timing, parse_size,
 };
 pub use run::{
-    Actual, ActualOp, Attribution, Comparison, Contradiction, DeploymentShare, Environment,
-    ErrorKind, Failure, Latency, LayerTime, Measurement, ModelRef, NumericCheck, Outcome, RowSite,
-    Run, Stage, Summary, dla_refusal, median, summarise, unix_ms,
+    Actual, ActualOp, Attribution, ClockRange, Comparison, Contradiction, DeploymentShare,
+    Environment, ErrorKind, Failure, Latency, LayerTime, Measurement, ModelRef, NumericCheck,
+    Outcome, RowSite, Run, Stage, Summary, dla_refusal, median, summarise, unix_ms,
 };

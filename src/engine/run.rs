@@ -86,7 +86,11 @@ pub struct Environment {
     pub host: String,
     /// Board, from the device tree or DMI.
     pub board: Option<String>,
-    /// First line of `/etc/nv_tegra_release`.
+    /// Part number of the Jetson module, `p3767-0000`.
+    pub module: Option<String>,
+    /// It is a container, which need not see what the board is set to.
+    pub container: bool,
+    /// First line of `/etc/nv_tegra_release`, else the version of the package nvidia-l4t-core.
     pub l4t: Option<String>,
     /// TensorRT the worker opened, `8.5.2`.
     pub tensorrt: Option<String>,
@@ -100,12 +104,26 @@ pub struct Environment {
     pub dla_cores: Option<u32>,
     /// Memory of the machine, MiB.
     pub memory_mb: Option<f64>,
+    /// Memory that a new process can have, MiB.
+    pub memory_available_mb: Option<f64>,
+    /// Swap that is free, MiB.
+    pub swap_free_mb: Option<f64>,
     /// nvpmodel's mode, as `/var/lib/nvpmodel/status` names it.
     pub power_mode: Option<String>,
+    /// What that mode sets and the kernel does not have, in words.
+    pub mode_not_applied: Vec<String>,
     /// Clocks in MHz by name, sorted (`gpu`, `emc`, `dla0`, `cpu0`).
     pub clocks_mhz: Vec<(String, f64)>,
+    /// The range that each clock may move in, sorted by name.
+    pub clock_ranges: Vec<ClockRange>,
     /// Temperatures in °C by thermal zone, sorted.
     pub temperatures_c: Vec<(String, f64)>,
+    /// Power in W by rail of the board, sorted.
+    pub rails_w: Vec<(String, f64)>,
+    /// Runtime power state of each DLA core (`suspended`, `active`), sorted.
+    pub dla_status: Vec<(String, String)>,
+    /// Over-current throttling events since the board was started, by event, sorted.
+    pub throttle_events: Vec<(String, u64)>,
     /// This program's version.
     pub dlaplan: String,
 }
@@ -123,6 +141,26 @@ impl Environment {
         parts.extend(self.power_mode.clone());
         parts.extend(self.tensorrt.as_ref().map(|v| format!("TensorRT {v}")));
         parts.join(", ")
+    }
+}
+
+/// The range that a clock may move in; what cannot be read is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClockRange {
+    /// Clock, named as in [`Environment::clocks_mhz`].
+    pub name: String,
+    /// Lowest, MHz.
+    pub min_mhz: Option<f64>,
+    /// Highest, MHz.
+    pub max_mhz: Option<f64>,
+    /// What moves it.
+    pub governor: Option<String>,
+}
+
+impl ClockRange {
+    /// Whether it cannot move, as after `jetson_clocks`; `None` where that is not known.
+    pub fn locked(&self) -> Option<bool> {
+        Some(self.min_mhz? == self.max_mhz?)
     }
 }
 

@@ -12,7 +12,6 @@ use crate::estimate::fit::own::OwnRun;
 use crate::model::Model;
 use crate::model::onnx::{LoadOptions, open};
 use crate::plan::Planner;
-use crate::platform::Target;
 
 use super::{StoredRun, data_dir};
 
@@ -73,7 +72,7 @@ impl RunModels {
                 run.request.model.display()
             ));
         }
-        let target = measured_on(run)?;
+        let target = environment::place(&run.environment)?;
         own_run(run, model, target).ok_or_else(|| {
             "its figures do not stand for its placement alone (a deployment, or ops that left the \
              DLA)"
@@ -84,21 +83,6 @@ impl RunModels {
 
 fn key(run: &Run) -> Key {
     (run.request.model.clone(), run.request.inputs.clone())
-}
-
-/// The board and power mode a run was measured on.
-fn measured_on(run: &Run) -> Result<Target, String> {
-    let environment = &run.environment;
-    let target = environment::target(environment)
-        .ok_or_else(|| format!("{} is no Jetson that dlaplan knows", environment.summary()))?;
-    match &environment.power_mode {
-        // Clocks nobody knows would look like a slow or fast board.
-        Some(mode) if target.board.mode(mode).is_none() => Err(format!(
-            "the clocks of power mode {mode:?} of the {} are not known",
-            target.board.name
-        )),
-        _ => Ok(target),
-    }
 }
 
 /// Where a board's own calibration lies in a data folder.

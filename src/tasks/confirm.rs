@@ -90,7 +90,7 @@ pub fn earlier(model: &Model) -> RunFilter {
 
 /// Whether figures of a machine may correct the estimates for a target.
 pub fn learns(machine: &Environment, target: &Target) -> bool {
-    environment::target(machine).is_some_and(|here| here.board.id == target.board.id)
+    environment::place(machine).is_ok_and(|here| here.board.id == target.board.id)
 }
 
 /// Figures of another machine or power mode are not these.

@@ -575,7 +575,8 @@ impl Board {
             format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {here}/host\n\
                  AuthorizedKeysFile {here}/authorized_keys\nPasswordAuthentication no\nUsePAM no\n\
-                 StrictModes no\nPidFile none\nPermitRootLogin prohibit-password\n"
+                 StrictModes no\nPidFile none\nPermitRootLogin prohibit-password\n\
+                 SetEnv HOME={here}/home\n"
             ),
         )
         .unwrap();
@@ -588,6 +589,7 @@ impl Board {
             ),
         )
         .unwrap();
+        fs::create_dir(at.join("home")).unwrap();
         let bin = at.join("bin");
         fs::create_dir(&bin).unwrap();
         let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {here}/ssh_config \"$@\"\n");
@@ -688,6 +690,45 @@ impl Board {
             .args(["profile", "bundled:resnet18", "--no-history", "--on"])
             .arg(format!("board:{}", program.display()))
             .env("PATH", path))
+    }
+
+    /// dlaplan with the board's ssh in its path.
+    fn dlaplan(&self, args: &[&str]) -> Output {
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{path}", self.dir.path().join("bin").display());
+        ran(Process::new(PROGRAM).args(args).env("PATH", path))
+    }
+
+    /// dlaplan without its debug information, where that can be taken off.
+    fn stripped(&self) -> PathBuf {
+        let to = self.dir.path().join("stripped");
+        match Process::new("strip")
+            .arg("-o")
+            .arg(&to)
+            .arg(PROGRAM)
+            .status()
+        {
+            Ok(done) if done.success() => to,
+            _ => PathBuf::from(PROGRAM),
+        }
+    }
+
+    /// All files below the board's home.
+    fn at_home(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.dir.path().join("home")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                let path = entry.path();
+                if path.is_dir() && !path.is_symlink() {
+                    folders.push(path);
+                } else {
+                    files.push(path);
+                }
+            }
+        }
+        files.sort();
+        files
     }
 
     fn workers(&self) -> usize {
@@ -914,4 +955,212 @@ fn a_cut_link_ends_the_sending() {
     }
     let took = cut.unwrap().elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+fn fingerprint(key: &Path) -> String {
+    let shown = ran(Process::new("ssh-keygen").arg("-lf").arg(key));
+    let text = said(&shown);
+    text.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn an_unknown_key_is_shown_and_taken_only_when_named() {
+    let Some(board) = Board::new() else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    let known = board.dir.path().join("known_hosts");
+    let right = fingerprint(&board.dir.path().join("host.pub"));
+    let other = fingerprint(&board.dir.path().join("other.pub"));
+
+    let unknown = board.dlaplan(&["probe", "board"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let text = said(&unknown);
+    assert!(
+        text.contains(&right) && text.contains("--accept-key"),
+        "{text}"
+    );
+    assert!(!known.exists(), "nothing is taken by looking");
+
+    let wrong = board.dlaplan(&["probe", "board", "--accept-key", &other]);
+    assert!(
+        said(&wrong).contains("nothing was changed"),
+        "{}",
+        said(&wrong)
+    );
+    assert!(!known.exists());
+
+    let taken = board.dlaplan(&["probe", "board", "--accept-key", &right]);
+    assert!(said(&taken).contains("processor"), "{}", said(&taken));
+    let lines = fs::read_to_string(&known).unwrap();
+    let key = fs::read_to_string(board.dir.path().join("host.pub")).unwrap();
+    assert!(lines.contains(key.split_whitespace().nth(1).unwrap()));
+    let again = board.dlaplan(&["probe", "board", "--json"]);
+    assert!(said(&again).contains("\"arch\""), "{}", said(&again));
+
+    // A key that has changed stops, whatever is said of the new one.
+    board.introduce("other.pub");
+    let before = fs::read_to_string(&known).unwrap();
+    let changed = board.dlaplan(&["probe", "board", "--accept-key", &right]);
+    assert_eq!(changed.status.code(), Some(2));
+    assert!(
+        said(&changed).contains("known_hosts:1"),
+        "{}",
+        said(&changed)
+    );
+    assert_eq!(fs::read_to_string(&known).unwrap(), before);
+}
+
+#[test]
+fn a_port_is_dialed() {
+    let Some(board) = Board::new() else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    board.introduce("host.pub");
+    let (right, wrong) = (board.port(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let wrong = wrong.local_addr().unwrap().port();
+    let text = said(&board.dlaplan(&["probe", &format!("board:{right}")]));
+    assert!(text.contains("processor"), "{text}");
+    let refused = board.dlaplan(&["probe", &format!("board:{wrong}")]);
+    let text = said(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{text}");
+    assert!(text.contains(&wrong.to_string()), "{text}");
+}
+
+#[test]
+fn a_program_is_deployed_once_found_and_removed() {
+    let Some(board) = Board::new() else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    board.introduce("host.pub");
+    let binary = board.stripped();
+    let deploy = |more: &[&str]| {
+        let mut args = vec!["deploy", "board"];
+        args.extend(more);
+        board.dlaplan(&args)
+    };
+    // Refused before anything is sent: for another processor, and what is no program.
+    let foreign = board.dir.path().join("foreign");
+    let mut bytes = fs::read(&binary).unwrap();
+    bytes.truncate(4096);
+    let machine = if bytes[18] == 183 { 62 } else { 183 };
+    bytes[18] = machine;
+    fs::write(&foreign, bytes).unwrap();
+    let refused = deploy(&["--binary", foreign.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        said(&refused).contains("nothing was sent"),
+        "{}",
+        said(&refused)
+    );
+    let script = deploy(&[
+        "--binary",
+        board.dir.path().join("bin/ssh").to_str().unwrap(),
+    ]);
+    assert!(said(&script).contains("ELF"), "{}", said(&script));
+    assert_eq!(board.at_home(), [""; 0].map(PathBuf::from));
+
+    let binary = binary.to_str().unwrap();
+    let first = deploy(&["--binary", binary]);
+    assert!(first.status.success(), "{}", said(&first));
+    assert!(said(&first).contains("sent "), "{}", said(&first));
+    let files = board.at_home();
+    assert_eq!(
+        files.len(),
+        2,
+        "the program and the link to its folder: {files:?}"
+    );
+    let program = files.iter().find(|f| f.ends_with("dlaplan")).unwrap();
+    let when = fs::metadata(program).unwrap().modified().unwrap();
+    let second = deploy(&["--binary", binary]);
+    assert!(
+        said(&second).contains("has it already"),
+        "{}",
+        said(&second)
+    );
+    assert_eq!(fs::metadata(program).unwrap().modified().unwrap(), when);
+
+    // `--on HOST` finds it: the worker answers, and where it cannot measure it says why.
+    let found = board.dlaplan(&[
+        "profile",
+        "bundled:resnet18",
+        "--no-history",
+        "--on",
+        "board",
+    ]);
+    if !found.status.success() {
+        let text = said(&found);
+        let known = ["libcuda", "libnvinfer", "TensorRT", "GPU"];
+        assert!(known.iter().any(|k| text.contains(k)), "{text}");
+        assert!(!text.contains("cannot run"), "{text}");
+    }
+
+    let cache = board.dir.path().join("home/.cache/dlaplan/engines");
+    fs::create_dir_all(&cache).unwrap();
+    fs::write(cache.join("e"), vec![1; 100_000]).unwrap();
+    let cleared = board.dlaplan(&["cache", "--clear", "board"]);
+    assert!(
+        said(&cleared).contains("0.1 MB removed"),
+        "{}",
+        said(&cleared)
+    );
+    assert!(!cache.exists() && program.exists());
+
+    let removed = deploy(&["--remove"]);
+    assert!(removed.status.success(), "{}", said(&removed));
+    assert_eq!(board.at_home(), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn a_deployment_that_is_cut_leaves_only_a_part_file() {
+    let Some(board) = Board::new() else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    board.introduce("host.pub");
+    let binary = board.stripped();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", board.dir.path().join("bin").display());
+    let mut sending = Process::new(PROGRAM)
+        .args(["deploy", "board", "--binary"])
+        .arg(&binary)
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while board.at_home().is_empty() {
+        assert!(begun.elapsed() < Duration::from_mins(1));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sending.kill().unwrap();
+    sending.wait().unwrap();
+    // The far end checks what it has and lets it lie.
+    let size = |file: &PathBuf| fs::metadata(file).map_or(0, |m| m.len());
+    let files = loop {
+        let before = board.at_home();
+        let sizes: Vec<u64> = before.iter().map(size).collect();
+        std::thread::sleep(Duration::from_millis(500));
+        let after = board.at_home();
+        if before == after && sizes == after.iter().map(size).collect::<Vec<_>>() {
+            break after;
+        }
+    };
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(files[0].file_name(), Some(OsStr::new(".part")));
+    assert!(size(&files[0]) < size(&binary), "it was cut too late");
+
+    // The next one is sent whole and takes its place.
+    let again = board.dlaplan(&["deploy", "board", "--binary", binary.to_str().unwrap()]);
+    assert!(said(&again).contains("sent "), "{}", said(&again));
+    assert!(
+        board
+            .at_home()
+            .iter()
+            .all(|f| f.file_name() != Some(OsStr::new(".part")))
+    );
 }

@@ -6,6 +6,7 @@ mod cli;
 mod corpus;
 mod engine_attribution;
 mod engine_client;
+mod engine_environment;
 mod engine_recorded;
 mod engine_remote;
 mod estimate;

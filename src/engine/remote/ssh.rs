@@ -1,25 +1,30 @@
 //! A worker on another machine, through the system's OpenSSH: its keys, its agent, its
 //! `~/.ssh/config`. No port is opened and no password is asked for.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use nix::sys::socket::SockaddrIn;
 use serde::{Deserialize, Serialize};
 
-/// `[USER@]HOST[:PROGRAM]`: where a worker runs, and dlaplan there where it is not in the path.
+/// `[USER@]HOST[:PORT][:PROGRAM]`: where a worker runs, the port of its sshd where ~/.ssh/config has
+/// another one, and dlaplan there where it was not put by `dlaplan deploy` and is not in the path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Host {
     /// `[USER@]HOST`, as ssh takes it.
     address: String,
+    port: Option<NonZeroU16>,
     program: Option<String>,
 }
 
 /// Not a host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not [USER@]HOST[:PROGRAM] of letters, digits and . _ - (PROGRAM also / and ~); give \
-     ports, IPv6 addresses and jump hosts a name in ~/.ssh/config"
+    "{0:?} is not [USER@]HOST[:PORT][:PROGRAM] of letters, digits and . _ - (PROGRAM also / and ~; \
+     PORT 1-65535); give IPv6 addresses and jump hosts a name in ~/.ssh/config"
 )]
 pub struct HostError(String);
 
@@ -32,9 +37,19 @@ impl FromStr for Host {
             let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c) || more.contains(c);
             !w.is_empty() && !w.starts_with('-') && w.chars().all(fits)
         };
-        let (address, program) = match text.split_once(':') {
-            Some((address, program)) => (address, Some(program)),
+        let (address, rest) = match text.split_once(':') {
+            Some((address, rest)) => (address, Some(rest)),
             None => (text, None),
+        };
+        // Digits alone are a port: a program of that name is written ./22.
+        let digits = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_digit());
+        let (port, program) = match rest.map(|r| r.split_once(':').unwrap_or((r, ""))) {
+            Some((port, program)) if digits(port) => {
+                let port: NonZeroU16 = port.parse().map_err(|_none| wrong())?;
+                let named = rest.is_some_and(|r| r.contains(':'));
+                (Some(port), named.then_some(program))
+            }
+            _ => (None, rest),
         };
         let named = address
             .split_once('@')
@@ -45,6 +60,7 @@ impl FromStr for Host {
         }
         Ok(Self {
             address: address.to_owned(),
+            port,
             program: program.map(str::to_owned),
         })
     }
@@ -67,6 +83,9 @@ impl From<Host> for String {
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.address)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
         match &self.program {
             Some(program) => write!(f, ":{program}"),
             None => Ok(()),
@@ -75,6 +94,65 @@ impl fmt::Display for Host {
 }
 
 impl Host {
+    /// A developer kit on this machine's USB port, where there is one: L4T gives the kit
+    /// 192.168.55.1 and the machine at the other end 192.168.55.100.
+    pub fn on_usb() -> Option<Self> {
+        let mut addresses = nix::ifaddrs::getifaddrs().ok()?;
+        let usb = addresses.any(|a| {
+            let ip = a
+                .address
+                .and_then(|a| a.as_sockaddr_in().map(SockaddrIn::ip));
+            ip.is_some_and(|ip| ip.octets() == [192, 168, 55, 100])
+        });
+        usb.then(|| "192.168.55.1".parse().ok()).flatten()
+    }
+
+    /// The program to run there, where one is named.
+    pub(crate) fn named_program(&self) -> Option<&str> {
+        self.program.as_deref()
+    }
+
+    /// Options of ssh, and the address: what is to run there follows. A host key that is not known,
+    /// or not the known one, ends it.
+    pub(crate) fn arguments(&self, more: &[&str]) -> Vec<OsString> {
+        let options = [
+            "BatchMode=yes",
+            "ConnectTimeout=15",
+            // A link that is cut is noticed within 20 s.
+            "ServerAliveInterval=5",
+            "ServerAliveCountMax=3",
+            // Of a link of our own, not of one that another ssh keeps open.
+            "ControlMaster=no",
+            "ControlPath=none",
+            "ClearAllForwardings=yes",
+            "ForwardAgent=no",
+            "ForwardX11=no",
+            "PermitLocalCommand=no",
+        ];
+        let mut args: Vec<OsString> = vec!["-T".into()];
+        // ssh takes the first value of an option.
+        for option in more
+            .iter()
+            .chain(&["StrictHostKeyChecking=yes"])
+            .chain(&options)
+        {
+            args.extend(["-o".into(), option.into()]);
+        }
+        if let Some(port) = self.port {
+            args.extend(["-p".into(), port.to_string().into()]);
+        }
+        args.extend(["--".into(), self.address.as_str().into()]);
+        args
+    }
+
+    /// What the user types to reach it.
+    fn by_hand(&self) -> String {
+        match self.port {
+            Some(port) => format!("ssh -p {port} {}", self.address),
+            None => format!("ssh {}", self.address),
+        }
+    }
+
     /// dlaplan there.
     pub(crate) fn program(&self) -> &str {
         self.program.as_deref().unwrap_or("dlaplan")
@@ -83,6 +161,13 @@ impl Host {
     /// `[USER@]HOST`.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether ssh ended because nobody has said yet that the host's key is the right one. One that
+    /// has changed is not unknown.
+    pub(crate) fn key_is_unknown(said: &[&str]) -> bool {
+        let has = |text: &str| said.iter().any(|l| l.contains(text));
+        has("Host key verification failed") && !has("IDENTIFICATION HAS CHANGED")
     }
 
     /// What an exit code of ssh means, by what was said on stderr; `None` where the code says it.
@@ -128,13 +213,16 @@ impl Host {
                 let at = line.map_or("known_hosts", |(_, at)| at.trim());
                 Some(format!(
                     "the host key of {address} is not the one this machine knows. If it was \
-                     installed anew: remove the old one ({at}), then `ssh {address}` once to check \
-                     the new key"
+                     installed anew: remove the old one ({at}), then `{hand}` once to check \
+                     the new key",
+                    hand = self.by_hand()
                 ))
             }
-            255 if has("Host key verification failed") => Some(format!(
-                "the host key of {address} is not known here: connect once with `ssh {address}` \
-                 and check its fingerprint"
+            255 if Self::key_is_unknown(said) => Some(format!(
+                "the host key of {address} is not known here: `dlaplan probe {self}` shows its \
+                 fingerprint and takes it when you say so; or connect once with `{hand}` and check \
+                 its fingerprint",
+                hand = self.by_hand()
             )),
             255 if has("Permission denied") => Some(format!(
                 "{address} takes no key that can be used without a question: install one with \
@@ -147,8 +235,8 @@ impl Host {
             )),
             255 => Some(format!("ssh {address}: {last}")),
             126 | 127 => Some(format!(
-                "{address} cannot run {program}: {last}. Install dlaplan there, built for that \
-                 machine, or say where it is ({address}:/path/to/dlaplan)",
+                "{address} cannot run {program}: {last}. Put it there with `dlaplan deploy \
+                 {address}`, or say where it is ({address}:/path/to/dlaplan)",
                 program = self.program()
             )),
             2 if has("unexpected argument '--silence'") => Some(format!(
@@ -175,6 +263,9 @@ mod tests {
             "me@10.0.0.7",
             "nv_1@orin.lab:/opt/dlaplan",
             "xavier:~/bin/dlaplan",
+            "board:22322",
+            "me@10.0.0.7:22322:/opt/dlaplan",
+            "board:./22",
         ] {
             assert_eq!(good.parse::<Host>().unwrap().to_string(), good);
         }
@@ -187,6 +278,10 @@ mod tests {
             "me@-x",
             "a@b@c",
             "host:",
+            "host:0",
+            "host:65536",
+            "host:22:",
+            "host:22:23:24",
             "host:-x",
             "host:a b",
             "host:$(x)",

@@ -205,7 +205,7 @@ impl State {
             .is_some_and(|o| o.model.source.structure_hash == structure_hash);
         let mut taught = runs.iter().rev().filter(|(_, r)| r.stands_for_placement());
         let board = taught
-            .find_map(|(_, r)| environment::target(&r.environment))
+            .find_map(|(_, r)| environment::place(&r.environment).ok())
             .map(|t| t.board.id);
         if same {
             for (id, run) in runs {

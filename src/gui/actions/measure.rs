@@ -379,7 +379,7 @@ impl State {
             self.list_kept();
         }
         if let (Some(target), true) = (
-            environment::target(&run.environment),
+            environment::place(&run.environment).ok(),
             run.stands_for_placement(),
         ) {
             self.learn(target.board.id);

@@ -228,7 +228,7 @@ impl Actual {
         Some(Self {
             id,
             started_ms: run.started_ms,
-            place: environment::target(&run.environment),
+            place: environment::place(&run.environment).ok(),
             machine: run.environment.summary(),
             fps: m.fps.clone(),
             latency_ms: m.latency.median,

@@ -104,13 +104,17 @@ impl RunRow {
     fn of(head: Arc<RunHead>) -> Self {
         let name = head.placement.title();
         let environment = &head.environment;
-        let place = environment::target(environment);
-        let target = match &place {
-            Some(t) => format!(
-                "{} {}",
-                t.board.name.trim_start_matches("Jetson "),
-                t.mode.name
-            ),
+        let place = environment::place(environment).ok();
+        let target = match environment::target(environment) {
+            Some(t) => {
+                let board = t.board.name.trim_start_matches("Jetson ");
+                let mode = match (&place, &environment.power_mode) {
+                    (Some(place), _) => place.mode.name,
+                    (None, Some(mode)) => mode,
+                    (None, None) => "(mode not known)",
+                };
+                format!("{board} {mode}")
+            }
             None => environment
                 .gpu
                 .clone()

@@ -223,8 +223,8 @@ fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     ui.set_width(520.0);
     title(ui, "Measure on another machine");
-    let note = "Over SSH, with the dlaplan installed there; the model is sent to it. Keys, ports and \
-                jump hosts are those of ~/.ssh/config.";
+    let note = "Over SSH, with the dlaplan there (`dlaplan deploy HOST` puts it there); the model is \
+                sent to it. Keys, ports and jump hosts are those of ~/.ssh/config.";
     ui.label(RichText::new(note).color(t.dim));
     ui.add_space(4.0);
     let edit = ui.add(
@@ -237,6 +237,14 @@ fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
     );
     named(&edit, "Host", text);
     focus_first(ui, &edit);
+    if text.trim().is_empty()
+        && let Some(kit) = Host::on_usb()
+    {
+        let offer = format!("Developer kit on USB: {kit}");
+        if ui.button(offer).clicked() {
+            *text = kit.to_string();
+        }
+    }
     let host = text.trim().parse::<Host>();
     let hint = match &host {
         Err(e) if !text.trim().is_empty() => e.to_string(),
