@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::platform::{Board, Target};
+use crate::platform::{Board, Place, Target};
 
 use super::log::escape;
 use super::run::Environment;
@@ -46,8 +46,14 @@ pub fn read_under(root: &Path) -> Environment {
     env
 }
 
-/// The target a Jetson is, where its name and memory tell.
+/// The target to plan for on a Jetson; what it did not tell is the board's default.
 pub fn target(environment: &Environment) -> Option<Target> {
+    Some(place(environment)?.target())
+}
+
+/// Where a run was measured: the board, where its name and memory tell, in the power mode and with
+/// the TensorRT that the machine told.
+pub fn place(environment: &Environment) -> Option<Place> {
     let name = environment.board.as_ref()?.to_ascii_lowercase();
     let gb = environment.memory_mb.unwrap_or(0.0) / 1024.0;
     let id = match () {
@@ -65,18 +71,13 @@ pub fn target(environment: &Environment) -> Option<Target> {
         () => return None,
     };
     let board = Board::find(id)?;
-    let mut target = Target::of(board);
     let mode = environment.power_mode.as_ref();
-    if let Some(mode) = mode.and_then(|m| board.mode(m)) {
-        target.mode = mode;
-    }
-    let version = environment.tensorrt.as_ref().and_then(|v| v.parse().ok());
-    if let Some(version) = version
-        && let Ok(exact) = Target::new(board, target.mode, version)
-    {
-        return Some(exact);
-    }
-    Some(target)
+    let version = environment.tensorrt.as_ref();
+    Some(Place {
+        board,
+        mode: mode.and_then(|m| board.mode(m)),
+        tensorrt: version.and_then(|v| v.parse().ok()),
+    })
 }
 
 fn first_line(path: &Path) -> Option<String> {

@@ -6,7 +6,7 @@ use crate::engine::{Contradiction, RowSite, Run, environment};
 use crate::figure::Measured;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Device;
-use crate::platform::Target;
+use crate::platform::Place;
 
 use crate::gui::data::tree_index::Node;
 
@@ -74,7 +74,7 @@ pub struct Actual {
     /// Where it ran, in words.
     pub machine: String,
     /// The board and power mode it ran on; `None` for other machines.
-    pub place: Option<Target>,
+    pub place: Option<Place>,
     /// Images per second.
     pub fps: Measured,
     /// Median latency, ms.
@@ -229,7 +229,7 @@ impl Actual {
         Some(Self {
             id,
             started_ms: run.started_ms,
-            place: environment::target(&run.environment),
+            place: environment::place(&run.environment),
             machine: run.environment.summary(),
             fps: m.fps.clone(),
             latency_ms: m.latency.median,

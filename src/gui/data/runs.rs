@@ -13,6 +13,7 @@ use crate::model::Model;
 use crate::placement::Device;
 use crate::placement::EngineConfig;
 use crate::placement::Placement;
+use crate::platform::Place;
 use crate::platform::Target;
 use crate::tasks::words;
 use std::cell::OnceCell;
@@ -98,7 +99,7 @@ pub struct RunRow {
     /// The machine it ran on.
     pub target: String,
     /// The board and power mode it ran on; `None` for other machines.
-    pub place: Option<Target>,
+    pub place: Option<Place>,
     /// How it ended.
     pub ended: Ended,
     /// Everything the filter looks at, lower case.
@@ -111,13 +112,9 @@ impl RunRow {
     fn of(head: Arc<RunHead>) -> Self {
         let name = head.placement.title();
         let environment = &head.environment;
-        let place = environment::target(environment);
+        let place = environment::place(environment);
         let target = match &place {
-            Some(t) => format!(
-                "{} {}",
-                t.board.name.trim_start_matches("Jetson "),
-                t.mode.name
-            ),
+            Some(place) => place.to_string(),
             None => environment
                 .gpu
                 .clone()
@@ -148,9 +145,9 @@ impl RunRow {
         }
     }
 
-    /// Whether it ran on this board in this power mode.
+    /// Whether it ran on this board in this power mode with this TensorRT.
     pub fn on(&self, target: &Target) -> bool {
-        self.place.is_some_and(|p| p.same_place(target))
+        self.place.is_some_and(|p| p.is(target))
     }
 
     /// Images per second.
@@ -267,7 +264,8 @@ impl Runs {
 
     /// Measured runs on other machines or in other power modes.
     pub fn elsewhere(&self, target: &Target) -> usize {
-        let other = |r: &&RunRow| r.fps().is_some() && !r.on(target);
+        let charted = |r: &RunRow| r.place.is_some_and(|p| p.same_mode(target));
+        let other = |r: &&RunRow| r.fps().is_some() && !charted(r);
         self.all.iter().filter(other).count()
     }
 
