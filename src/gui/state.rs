@@ -258,6 +258,16 @@ impl State {
         self.doc.config()
     }
 
+    /// Title of the window: model, placement and board.
+    pub fn title(&self) -> String {
+        let Some(open) = &self.open else {
+            return "dlaplan".to_owned();
+        };
+        let (model, board) = (&open.model.name, self.target.board.name);
+        let placement = self.doc.placement().title();
+        format!("{model}: {placement} – {board} – dlaplan")
+    }
+
     /// DLA cores TensorRT drives on the target; 0 without any.
     pub fn dla_cores(&self) -> u32 {
         self.target.dla_support().cores()

@@ -542,6 +542,8 @@ fn board_mode_and_tensorrt_are_undone() {
         w.state_mut().apply(step);
         w.settle();
         assert_ne!(targets.last(), Some(&w.state().target));
+        let title = "resnet18: GPU – Jetson AGX Orin 64GB – dlaplan";
+        assert_eq!(w.state().title(), title);
         targets.push(w.state().target);
     }
     assert_eq!(w.state().doc.undo_label(), Some("TensorRT 10.3"));
