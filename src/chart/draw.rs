@@ -183,7 +183,7 @@ impl Chart {
             y += 24;
             let scale = f64::from(WIDTH as i32 - LABELS - RIGHT) / self.max_fps(view);
             for group in &groups {
-                y = bars(area, group, y, scale, c)?;
+                y = bars(area, self, group, y, scale, c)?;
             }
         }
         if self.scatter().len() > 1 {
@@ -242,7 +242,7 @@ impl Chart {
         points.sort_by_key(|(i, ..)| self.points[*i].current);
         for (i, share, fps) in others.into_iter().chain(points) {
             let point = &self.points[i];
-            let colour = if self.other_batch(point) {
+            let colour = if self.beside(point) {
                 c.muted(colour_of(point, c))
             } else {
                 colour_of(point, c)
@@ -392,6 +392,7 @@ fn text<DB: DrawingBackend>(
 
 fn bars<DB: DrawingBackend>(
     area: &Area<'_, DB>,
+    chart: &Chart,
     group: &Group<'_>,
     top: i32,
     scale: f64,
@@ -409,7 +410,11 @@ fn bars<DB: DrawingBackend>(
             HPos::Right,
         )?;
         if let Some(fps) = point.fps.value() {
-            bar(area, point, fps, y, scale, c)?;
+            let colour = match colour_of(point, c) {
+                colour if chart.elsewhere(point) => c.muted(colour),
+                colour => colour,
+            };
+            bar(area, point, fps, y, scale, colour, c)?;
         } else {
             let why = format!("no estimate: {}", elide(point.fps.source(), 80));
             text(area, &why, (LABELS, y + 3), 13, c.faint, HPos::Left)?;
@@ -449,10 +454,10 @@ fn bar<DB: DrawingBackend>(
     fps: f64,
     y: i32,
     scale: f64,
+    colour: RGBColor,
     c: &Colours,
 ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
     let x = |v: f64| LABELS + (v * scale).round() as i32;
-    let colour = colour_of(point, c);
     let shape = [(LABELS, y + 2), (x(fps), y + ROW - 6)];
     let mut end = x(fps);
     if point.mark == Mark::Estimated {
@@ -487,6 +492,8 @@ fn bar<DB: DrawingBackend>(
 
 #[cfg(test)]
 mod tests {
+    use crate::platform::Target;
+
     use super::super::tests::sample;
     use super::*;
 
@@ -552,6 +559,7 @@ mod tests {
         for count in [0, 1, 200] {
             let chart = Chart {
                 title: String::new(),
+                target: Target::default(),
                 points: vec![one.clone(); count],
             };
             assert!(

@@ -7,10 +7,12 @@ mod series;
 use serde::Serialize;
 
 use crate::figure::Figure;
+use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Precision};
+use crate::platform::{Place, Target};
 
 pub use draw::{DrawError, Palette, load_font};
-pub use series::{references, runs};
+pub use series::{kept, references, runs};
 
 /// How a point was come by; drawn hollow, solid, or solid in the reference colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +46,8 @@ pub struct Point {
     pub fps: Figure,
     /// How it was come by.
     pub mark: Mark,
+    /// Where it was measured; of an estimate the target it is for.
+    pub place: Place,
     /// Share of the multiply-accumulates on the DLA, 0 to 1, where known.
     pub dla_mac_share: Option<f64>,
     /// Precision; bars are grouped by it.
@@ -63,6 +67,9 @@ pub struct Point {
 pub struct Chart {
     /// Model and target.
     pub title: String,
+    /// What the title names. Points of another place have a group of their own under the bars, and
+    /// no part in the scatter.
+    pub target: Target,
     /// In the order they are listed.
     pub points: Vec<Point>,
 }
@@ -181,29 +188,56 @@ pub struct Group<'a> {
 }
 
 impl Chart {
+    /// A chart of a model on a target, without points.
+    pub fn new(model: &Model, target: &Target) -> Self {
+        Self {
+            title: format!("{} on {target}", model.name),
+            target: *target,
+            points: Vec::new(),
+        }
+    }
+
+    /// Whether a point was measured on another board, in another power mode or with another
+    /// TensorRT than the chart is about.
+    pub fn elsewhere(&self, point: &Point) -> bool {
+        !point.place.is(&self.target)
+    }
+
+    /// Whether a point is beside what the chart is about; drawn muted.
+    pub fn beside(&self, point: &Point) -> bool {
+        self.other_batch(point) || self.elsewhere(point)
+    }
+
     /// The batch the chart is about: of the placement on screen, else of the first point.
     pub fn batch(&self) -> u32 {
         let current = self.points.iter().find(|p| p.current);
         current.or(self.points.first()).map_or(1, |p| p.batch)
     }
 
-    /// Whether a point has another batch than the chart is about; drawn muted among the others.
+    /// Whether a point has another batch than the chart is about.
     pub fn other_batch(&self, point: &Point) -> bool {
         point.batch != self.batch()
     }
 
-    /// A point's precision, and its batch where the chart has several.
+    /// A point's precision, its batch where the chart has several, and its place where that is not
+    /// the chart's.
     pub fn kind(&self, point: &Point) -> String {
+        let mut parts = vec![point.precision.to_string()];
         if self.points.iter().any(|p| p.batch != point.batch) {
-            format!("{}, batch {}", point.precision, point.batch)
-        } else {
-            point.precision.to_string()
+            parts.push(format!("batch {}", point.batch));
         }
+        if self.elsewhere(point) {
+            parts.push(format!("on {}", point.place));
+        }
+        parts.join(", ")
     }
 
-    /// Single-engine bars by precision and batch, in order of first appearance.
+    /// Single-engine bars by precision, batch and place, in order of first appearance; those of
+    /// other places last.
     pub fn groups(&self) -> Vec<Group<'_>> {
-        self.grouped(|p| p.deployment.is_none().then(|| self.kind(p)))
+        let mut groups = self.grouped(|p| p.deployment.is_none().then(|| self.kind(p)));
+        groups.sort_by_key(|g| g.bars.iter().any(|(_, p)| self.elsewhere(p)));
+        groups
     }
 
     /// Engines of deployments, by deployment, precision and batch.
@@ -235,13 +269,13 @@ impl Chart {
         groups
     }
 
-    /// Points of single engines that have both coordinates.
+    /// Points of single engines on the chart's target that have both coordinates.
     pub fn scatter(&self) -> Vec<Spot> {
         let points = self
             .points
             .iter()
             .enumerate()
-            .filter(|(_, p)| p.deployment.is_none());
+            .filter(|(_, p)| p.deployment.is_none() && !self.elsewhere(p));
         points
             .filter_map(|(i, p)| Some((i, p.dla_mac_share?, p.fps.value()?)))
             .collect()
@@ -295,7 +329,10 @@ impl Chart {
                 .filter_map(|g| g.total_fps)
                 .fold(0.0, f64::max),
             View::Bars | View::Scatter => {
-                let alone = self.points.iter().filter(|p| p.deployment.is_none());
+                let drawn = |p: &&Point| {
+                    p.deployment.is_none() && (view == View::Bars || !self.elsewhere(p))
+                };
+                let alone = self.points.iter().filter(drawn);
                 alone.map(edge).fold(0.0, f64::max)
             }
         };
@@ -327,6 +364,7 @@ pub(crate) mod tests {
             label: label.into(),
             fps: Figure::estimated(fps, Band::within(0.1), "test"),
             mark,
+            place: Target::default().into(),
             dla_mac_share: Some(share),
             precision: Precision::FP16,
             batch: 1,
@@ -356,6 +394,7 @@ pub(crate) mod tests {
         }
         Chart {
             title: "resnet18 on Jetson Xavier NX".into(),
+            target: Target::default(),
             points,
         }
     }
@@ -405,6 +444,33 @@ pub(crate) mod tests {
         chart.points[7].current = true;
         assert_eq!(chart.batch(), 4);
         assert!(chart.other_batch(&chart.points[0]) && chart.fronts().is_empty());
+    }
+
+    #[test]
+    fn places_are_not_mixed() {
+        let mut chart = sample();
+        let slow = Target::parse("xavier-nx@10W").unwrap();
+        chart.points[2].place = slow.into();
+        chart.points[4].place = Place {
+            mode: None,
+            ..slow.into()
+        };
+        let titles: Vec<String> = chart.groups().into_iter().map(|g| g.title).collect();
+        assert_eq!(
+            titles,
+            [
+                "fp16",
+                "fp16, on Xavier NX, 10W, TensorRT 8.5",
+                "fp16, on Xavier NX, unknown power mode, TensorRT 8.5"
+            ]
+        );
+        assert!(chart.beside(&chart.points[2]) && !chart.beside(&chart.points[0]));
+        let spots: Vec<usize> = chart.scatter().iter().map(|(i, ..)| *i).collect();
+        assert_eq!(spots, [0, 1, 3]);
+        let line = chart.pareto(Precision::FP16);
+        assert!(line.iter().all(|(i, ..)| ![2, 4].contains(i)), "{line:?}");
+        chart.points[0].place = slow.into();
+        assert!(chart.max_fps(View::Scatter) < chart.max_fps(View::Bars));
     }
 
     #[test]

@@ -1,30 +1,40 @@
 //! Points from what was measured and published.
 
 use crate::engine::environment;
+use crate::estimate::Estimator;
+use crate::estimate::board::BoardFile;
 use crate::figure::{Figure, Measured};
-use crate::history::{Reference, ReferenceSet, StoredRun};
+use crate::history::{Kept, Reference, ReferenceSet, StoredRun};
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
-use crate::plan::Planner;
-use crate::platform::Target;
+use crate::plan::{Buildable, Planner};
+use crate::platform::{Place, Target};
 
 use super::{Mark, Point};
 
-/// Published figures that speak of this model on this board. The share on the DLA is what the
-/// rules of the target expect of the published placement.
+/// Published figures that speak of this model on this board, each with the power mode and TensorRT
+/// of its publication. The share on the DLA is what the rules of the target expect of the published
+/// placement.
 pub fn references(sets: &[ReferenceSet], model: &Model, target: &Target) -> Vec<Point> {
     let mine = sets
         .iter()
         .filter(|s| s.board == target.board.id && s.model == model.name);
     mine.flat_map(|set| {
+        let place = set.place(target.board);
         set.rows
             .iter()
-            .map(move |row| reference(set, row, model, target))
+            .map(move |row| reference(set, place, row, model, target))
     })
     .collect()
 }
 
-fn reference(set: &ReferenceSet, row: &Reference, model: &Model, target: &Target) -> Point {
+fn reference(
+    set: &ReferenceSet,
+    place: Place,
+    row: &Reference,
+    model: &Model,
+    target: &Target,
+) -> Point {
     let config = EngineConfig {
         precision: row.precision,
         batch: row.batch,
@@ -38,9 +48,10 @@ fn reference(set: &ReferenceSet, row: &Reference, model: &Model, target: &Target
             min: row.fps,
             max: row.fps,
             repeats: 1,
-            source: format!("{}; {}", set.source, set.method).into(),
+            source: format!("{}; {}; {}", set.source, set.method, set.told()).into(),
         }),
         mark: Mark::Published,
+        place,
         dla_mac_share: share(model, target, &config, &row.placement),
         precision: row.precision,
         batch: row.batch,
@@ -50,21 +61,24 @@ fn reference(set: &ReferenceSet, row: &Reference, model: &Model, target: &Target
     }
 }
 
-/// The user's own runs on this board in this power mode, the newest of each engine. One that did
-/// not run as asked says so and loads nothing.
+/// The user's own runs on this board in this power mode, the newest of each engine with each
+/// TensorRT. One that did not run as asked says so and loads nothing. A run of an unknown power
+/// mode has no place in any chart.
 pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
     let mut points = Vec::new();
-    let mut seen: Vec<(&Placement, &EngineConfig, bool)> = Vec::new();
+    let mut seen: Vec<(&Placement, &EngineConfig, Place, bool)> = Vec::new();
     for stored in runs.iter().rev() {
         let run = &stored.run;
         let Some(fps) = run.fps() else { continue };
         // Runs on other machines have other scales.
-        if environment::place(&run.environment).map_or(true, |t| !t.same_place(target)) {
+        let Some(place) =
+            environment::measured_at(&run.environment).filter(|p| p.same_mode(target))
+        else {
             continue;
-        }
+        };
         let (placement, config) = (&run.request.placement, &run.request.config);
         let as_asked = run.stands_for_placement();
-        let key = (placement, config, as_asked);
+        let key = (placement, config, place, as_asked);
         if run.deployment.is_none() {
             if seen.contains(&key) {
                 continue;
@@ -80,6 +94,7 @@ pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
             },
             fps: Figure::Measured(fps.clone()),
             mark: Mark::Measured,
+            place,
             dla_mac_share: share(model, target, config, placement).filter(|_| as_asked),
             precision: config.precision,
             batch: config.batch,
@@ -90,6 +105,49 @@ pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
     }
     points.reverse();
     points
+}
+
+/// Kept placements, each estimated anew: whatever board it was kept for, the figure is of this
+/// target, with the calibration in force.
+pub fn kept(kept: &[Kept], model: &Model, target: &Target, own: &BoardFile) -> Vec<Point> {
+    let configs: Vec<EngineConfig> = kept
+        .iter()
+        .map(|k| k.kept.config.clone().on(target.dla_support().cores()))
+        .collect();
+    let mut points: Vec<Option<Point>> = vec![None; kept.len()];
+    // A planner serves all placements of one engine config.
+    for first in 0..kept.len() {
+        if points[first].is_some() {
+            continue;
+        }
+        let config = &configs[first];
+        let planner = Planner::new(model, target, config);
+        let estimator = Estimator::with_board(&planner, own);
+        for at in (first..kept.len()).filter(|at| configs[*at] == *config) {
+            let kept = &kept[at].kept;
+            let (fps, share) = match planner.plan_placement(&kept.placement) {
+                Ok(plan) => {
+                    let builds = matches!(plan.buildable, Buildable::Yes);
+                    let share = plan.dla_mac_share(model).filter(|_| builds);
+                    (estimator.estimate(&plan).fps, share)
+                }
+                Err(unknown) => (Figure::none(unknown.to_string()), None),
+            };
+            points[at] = Some(Point {
+                label: kept.name.clone(),
+                fps,
+                mark: Mark::Estimated,
+                place: (*target).into(),
+                dla_mac_share: share,
+                precision: config.precision,
+                batch: config.batch,
+                deployment: None,
+                current: false,
+                load: Some((kept.placement.clone(), config.clone())),
+            });
+        }
+    }
+    points.into_iter().flatten().collect()
 }
 
 /// Share of the multiply-accumulates the rules of the target expect on the DLA.

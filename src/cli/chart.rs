@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::chart::{Chart, Mark, Palette, Point, references, runs};
+use crate::chart::{Chart, Mark, Palette, Point, kept, references, runs};
 use crate::export::save_atomic;
-use crate::history::{self, ReferenceSet, RunFilter, Store, default_path};
+use crate::history::{self, ReferenceSet, RunFilter, Store, data_dir, default_path};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Buildable, Planner};
 
@@ -137,10 +137,7 @@ pub(super) fn series(
     sources: Sources<'_>,
 ) -> Result<Chart> {
     let (model, target) = (&setup.model, &setup.target);
-    let mut chart = Chart {
-        title: format!("{} on {target}", model.name),
-        points: Vec::new(),
-    };
+    let mut chart = Chart::new(model, target);
     let mut asked = vec![
         (
             "all GPU".to_owned(),
@@ -163,10 +160,11 @@ pub(super) fn series(
     asked.extend(more.iter().cloned());
     if let Some(store) = sources.history {
         let hash = &model.source.structure_hash;
-        for kept in store.kept(Some(hash))? {
-            if kept.kept.target == target.id() {
-                asked.push((kept.kept.name, kept.kept.placement, kept.kept.config));
-            }
+        let own = history::calibration(data_dir().as_deref(), target.board.id);
+        chart.points = kept(&store.kept(Some(hash))?, model, target, &own);
+        for point in &mut chart.points {
+            let here = |(p, c): &(_, _)| *p == setup.placement && *c == setup.config;
+            point.current = point.load.as_ref().is_some_and(here);
         }
         let filter = RunFilter {
             structure_hash: Some(hash.clone()),
@@ -186,6 +184,7 @@ pub(super) fn series(
             label,
             fps: judged.estimate.fps,
             mark: Mark::Estimated,
+            place: (*target).into(),
             // What does not build has no share of anything anywhere.
             dla_mac_share: match judged.plan.buildable {
                 Buildable::Yes => judged.plan.dla_mac_share(model),

@@ -80,10 +80,7 @@ impl eframe::App for App {
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
         (self.each_frame)(&mut self.state);
         draw(ui, &mut self.state);
-        let title = match &self.state.open {
-            Some(open) => format!("{} – dlaplan", open.model.name),
-            None => "dlaplan".to_owned(),
-        };
+        let title = self.state.title();
         if title != self.title {
             let command = egui::ViewportCommand::Title(title.clone());
             ui.ctx().send_viewport_cmd(command);

@@ -86,6 +86,8 @@ pub struct State {
 
     /// Kept placements of this model, oldest first.
     pub kept: Vec<Kept>,
+    /// The same as points of the chart, estimated for the target on screen.
+    pub kept_points: Vec<Point>,
     /// The user's own runs and published figures for this model on this board.
     pub others: Vec<(Origin, Point)>,
     pub(super) history: History,
@@ -183,6 +185,7 @@ impl State {
             reveal: None,
             focus_filter: false,
             kept: Vec::new(),
+            kept_points: Vec::new(),
             others: Vec::new(),
             history: History::of(&env.data_dir),
             kept_changes: 0,
@@ -250,10 +253,14 @@ impl State {
         self.doc.config()
     }
 
-    /// Takes the last DLA core where the target has fewer than the engine config names.
-    pub(crate) fn keep_core(&mut self) {
-        let last = self.dla_cores().saturating_sub(1);
-        self.doc.adjust(|c| c.dla_core = c.dla_core.min(last));
+    /// Title of the window: model, placement and board.
+    pub fn title(&self) -> String {
+        let Some(open) = &self.open else {
+            return "dlaplan".to_owned();
+        };
+        let (model, board) = (&open.model.name, self.target.board.name);
+        let placement = self.doc.placement().title();
+        format!("{model}: {placement} – {board} – dlaplan")
     }
 
     /// DLA cores TensorRT drives on the target; 0 without any.
@@ -446,6 +453,10 @@ impl State {
         };
         self.ribbon
             .update(judged.revision, || Ribbon::of(&open.model, judged, ground));
+        // An older judgement may be of another target than the title would name.
+        if judged.revision != self.revision {
+            return;
+        }
         let key = (judged.revision, self.kept_changes, self.find.changes);
         self.points.update(key, || {
             Points::of(&PointsInput {
@@ -455,6 +466,7 @@ impl State {
                 placement: self.doc.placement(),
                 judged,
                 kept: &self.kept,
+                kept_points: &self.kept_points,
                 others: &self.others,
                 find: &self.find,
             })

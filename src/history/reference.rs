@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::placement::{Placement, Precision};
+use crate::platform::{Board, Place};
 
 use super::HistoryError;
 
@@ -23,6 +24,15 @@ pub struct ReferenceSet {
     pub source: String,
     /// Board id of `crate::platform`.
     pub board: String,
+    /// Power mode, where the publication names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// The power mode to take the figures for where the publication names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed_mode: Option<String>,
+    /// TensorRT version, where the publication names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensorrt: Option<String>,
     /// Short name of the model.
     pub model: String,
     /// Input dims.
@@ -76,6 +86,29 @@ impl ReferenceSet {
             });
         }
         Ok(set)
+    }
+
+    /// Where it was measured, as far as the table says; `board` is its board.
+    pub fn place(&self, board: &'static Board) -> Place {
+        let mode = self.mode.as_ref().or(self.assumed_mode.as_ref());
+        Place {
+            board,
+            mode: mode.and_then(|m| board.mode(m)),
+            tensorrt: self.tensorrt.as_ref().and_then(|v| v.parse().ok()),
+        }
+    }
+
+    /// What the publication says of power mode and TensorRT, for the source of its figures.
+    pub fn told(&self) -> String {
+        let mode = match (&self.mode, &self.assumed_mode) {
+            (Some(mode), _) => format!("power mode {mode}"),
+            (None, Some(mode)) => format!("power mode not published, taken as {mode}"),
+            (None, None) => "power mode not published".to_owned(),
+        };
+        match &self.tensorrt {
+            Some(version) => format!("{mode}, TensorRT {version}"),
+            None => format!("{mode}, TensorRT version not published"),
+        }
     }
 
     /// The tables that come with the program.

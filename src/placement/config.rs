@@ -108,6 +108,16 @@ impl EngineConfig {
         own.filter(|b| (1..=Self::MAX_BATCH).contains(b))
             .unwrap_or(1)
     }
+
+    /// The same for a machine with so many DLA cores: a core that it does not have gives way to its
+    /// last.
+    #[must_use]
+    pub fn on(self, cores: u32) -> Self {
+        Self {
+            dla_core: self.dla_core.min(cores.saturating_sub(1)),
+            ..self
+        }
+    }
 }
 
 impl Default for EngineConfig {

@@ -17,6 +17,9 @@ pub enum Edit {
     Configure(&'static str, EngineConfig),
     /// Loads a placement with its engine config, under a name for the undo list.
     Load(String, Placement, EngineConfig),
+    /// Plans for another target, by its id, with the engine config that it takes; under a name for
+    /// the undo list.
+    Target(String, String, EngineConfig),
 }
 
 impl Edit {
@@ -32,6 +35,7 @@ impl Edit {
             Self::Default(d) => format!("default {d}"),
             Self::Replace(name, _) | Self::Load(name, ..) => format!("load {name}"),
             Self::Configure(what, _) => (*what).to_owned(),
+            Self::Target(name, ..) => name.clone(),
         }
     }
 }
@@ -53,7 +57,7 @@ impl Placement {
             }
             Edit::Default(device) => next.default = *device,
             Edit::Replace(_, placement) | Edit::Load(_, placement, _) => next = placement.clone(),
-            Edit::Configure(..) => {}
+            Edit::Configure(..) | Edit::Target(..) => {}
         }
         next
     }
@@ -64,10 +68,12 @@ impl Placement {
 struct Work {
     placement: Placement,
     config: EngineConfig,
+    /// Id of the target, to be read by whoever knows boards; empty until [`Document::note_target`].
+    target: String,
 }
 
-/// A placement and its engine config under edit: where they are, where they were, where redo
-/// leads.
+/// A placement, its engine config and its target under edit: where they are, where they were, where
+/// redo leads.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
     current: Work,
@@ -82,7 +88,11 @@ impl Document {
     /// A document with nothing to undo.
     pub fn new(placement: Placement, config: EngineConfig) -> Self {
         Self {
-            current: Work { placement, config },
+            current: Work {
+                placement,
+                config,
+                target: String::new(),
+            },
             past: Vec::new(),
             future: Vec::new(),
         }
@@ -98,6 +108,16 @@ impl Document {
         &self.current.config
     }
 
+    /// Id of the target now; empty where nobody said one.
+    pub fn target(&self) -> &str {
+        &self.current.target
+    }
+
+    /// Takes a target that was not the user's edit: a session's, or the first.
+    pub fn note_target(&mut self, id: &str) {
+        id.clone_into(&mut self.current.target);
+    }
+
     /// Changes the engine config without a step of undo: to the batch of another model, or to a
     /// core that the board has.
     pub fn adjust(&mut self, change: impl FnOnce(&mut EngineConfig)) {
@@ -109,8 +129,14 @@ impl Document {
         let next = Work {
             placement: self.current.placement.edited(edit),
             config: match edit {
-                Edit::Configure(_, config) | Edit::Load(_, _, config) => config.clone(),
+                Edit::Configure(_, config)
+                | Edit::Load(_, _, config)
+                | Edit::Target(_, _, config) => config.clone(),
                 _ => self.current.config.clone(),
+            },
+            target: match edit {
+                Edit::Target(_, target, _) => target.clone(),
+                _ => self.current.target.clone(),
             },
         };
         if next == self.current {

@@ -7,6 +7,7 @@ mod tensorrt;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use crate::platform::board::{
@@ -163,9 +164,36 @@ impl Target {
         format!("{}@{}:{}", self.board.id, self.mode.name, self.tensorrt)
     }
 
-    /// The same board in the same power mode: figures of one stand beside those of the other.
-    pub fn same_place(&self, other: &Self) -> bool {
-        (self.board.id, self.mode.name) == (other.board.id, other.mode.name)
+    /// The nearest target on a board that exists: of this one's power mode and TensorRT what the
+    /// board has, else its defaults. A mode that came later than the TensorRT gives way.
+    #[must_use]
+    pub fn moved_to(self, board: &'static Board) -> Self {
+        let default = Self::of(board);
+        let tensorrt = if board.tensorrt.contains(&self.tensorrt) {
+            self.tensorrt
+        } else {
+            default.tensorrt
+        };
+        // Only a mode that was chosen is looked for on another board.
+        let kept = if board.id == self.board.id {
+            self.mode
+        } else if self.mode.name == self.board.modes[0].name {
+            default.mode
+        } else {
+            board.mode(self.mode.name).unwrap_or(default.mode)
+        };
+        let modes = [kept, default.mode].into_iter().chain(board.modes);
+        let mut targets = modes.filter_map(|m| Self::new(board, m, tensorrt).ok());
+        targets.next().unwrap_or(default)
+    }
+
+    /// The same board in another power mode; a TensorRT from before the mode gives way to the
+    /// first that has it.
+    #[must_use]
+    pub fn in_mode(self, mode: &'static PowerMode) -> Self {
+        let versions = std::iter::once(&self.tensorrt).chain(self.board.tensorrt);
+        let mut targets = versions.filter_map(|v| Self::new(self.board, mode, *v).ok());
+        targets.next().unwrap_or(self)
     }
 
     /// Whether TensorRT drives this board's DLA, and with how many cores.
@@ -212,10 +240,100 @@ impl<'de> Deserialize<'de> for Target {
     }
 }
 
+/// A board, with its power mode and TensorRT version where they are known. A [`Target`] is what
+/// one plans for; a place is what a machine or a publication told about itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    /// The board.
+    pub board: &'static Board,
+    /// The power mode; `None` where nobody said it or dlaplan does not know its clocks.
+    pub mode: Option<&'static PowerMode>,
+    /// The TensorRT version; `None` where nobody said it or dlaplan does not know it.
+    pub tensorrt: Option<TensorRt>,
+}
+
+impl Place {
+    /// Whether figures of this place stand beside those of a target in one chart: the same board in
+    /// the same, known power mode, with no other TensorRT.
+    pub fn is(&self, target: &Target) -> bool {
+        self.same_mode(target) && self.tensorrt.is_none_or(|v| v == target.tensorrt)
+    }
+
+    /// The same board in the same, known power mode, with whatever TensorRT.
+    pub fn same_mode(&self, target: &Target) -> bool {
+        self.board.id == target.board.id && self.mode.is_some_and(|m| m.name == target.mode.name)
+    }
+
+    /// The target to plan for on this machine: what is not known is the board's default. A
+    /// TensorRT that dlaplan does not plan for on this board gives way to the default too.
+    pub fn target(&self) -> Target {
+        let default = Target::of(self.board);
+        let mode = self.mode.unwrap_or(default.mode);
+        let version = self.tensorrt.unwrap_or(default.tensorrt);
+        Target::new(self.board, mode, version).unwrap_or(Target { mode, ..default })
+    }
+}
+
+impl From<Target> for Place {
+    fn from(target: Target) -> Self {
+        Self {
+            board: target.board,
+            mode: Some(target.mode),
+            tensorrt: Some(target.tensorrt),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.board.name.trim_start_matches("Jetson "))?;
+        match self.mode {
+            Some(mode) => write!(f, ", {}", mode.name)?,
+            None => f.write_str(", unknown power mode")?,
+        }
+        match self.tensorrt {
+            Some(version) => write!(f, ", TensorRT {version}"),
+            None => f.write_str(", unknown TensorRT"),
+        }
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Place", 3)?;
+        fields.serialize_field("board", self.board.id)?;
+        fields.serialize_field("mode", &self.mode.map(|m| m.name))?;
+        fields.serialize_field("tensorrt", &self.tensorrt.map(|v| v.to_string()))?;
+        fields.end()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_unknown_mode_is_no_place_of_a_chart() {
+        let target = Target::default();
+        let place = Place::from(target);
+        assert!(place.is(&target));
+        let unknown = Place {
+            mode: None,
+            ..place
+        };
+        assert!(!unknown.is(&target) && !unknown.same_mode(&target));
+        assert_eq!(unknown.target(), target);
+        assert_eq!(
+            unknown.to_string(),
+            "Xavier NX, unknown power mode, TensorRT 8.5"
+        );
+        let newer = Place {
+            tensorrt: Some(TensorRt::V10_3),
+            ..place
+        };
+        assert!(!newer.is(&target) && newer.same_mode(&target));
+        assert_eq!(newer.target(), target, "no JetPack of Xavier ships it");
+    }
     #[test]
     fn ids_round_trip() {
         for board in boards() {

@@ -10,8 +10,9 @@ use dlaplan::engine::{
     Actual, Comparison, ErrorKind, Failure, Latency, Level, LogLine, Measurement, ModelRef,
     Outcome, Request, Run, Stage, unix_ms,
 };
-use dlaplan::figure::Figure;
+use dlaplan::figure::{Band, Figure};
 use dlaplan::history::{HistoryError, Item, NewKept, RunFilter, RunHead, Store};
+use dlaplan::model::onnx;
 use dlaplan::placement::{Device, EngineConfig, Placement};
 
 fn run(model: &str, fps: f64) -> Run {
@@ -149,6 +150,62 @@ fn deleting_can_be_undone() {
     assert_eq!(store.purge(30).unwrap(), 0);
     assert_eq!(store.purge(0).unwrap(), 2);
     assert!(store.restore(&items).unwrap().is_empty());
+}
+
+#[test]
+fn kept_placements_are_charted_for_the_target_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("h.sqlite");
+    let model = onnx::load_bundled("resnet18").unwrap();
+    let config = EngineConfig {
+        dla_core: 1,
+        ..EngineConfig::default()
+    };
+    let kept = NewKept {
+        name: "mine".into(),
+        model: model.name.clone(),
+        structure_hash: model.source.structure_hash.clone(),
+        placement: Placement::all(Device::Gpu).with_module("layer1", Device::Dla),
+        config,
+        target: "xavier-nx@15W:8.5".into(),
+        fps: Figure::estimated(12345.0, Band::within(0.1), "then"),
+        dla_mac_share: Some(0.25),
+    };
+    Store::open(&path).unwrap().keep(&kept).unwrap();
+    let chart = |target: &str| -> serde_json::Value {
+        let out = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+            .args(["chart", "bundled:resnet18", "--json", "--dla", "layer1"])
+            .args(["--target", target, "--history"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{out:?}");
+        serde_json::from_slice(&out.stdout).unwrap()
+    };
+    for target in ["xavier-nx@15W:8.5", "agx-orin-64@30W:8.6", "orin-nx-8"] {
+        let chart = chart(target);
+        let points = chart["points"].as_array().unwrap();
+        let of = |label: &str| points.iter().find(|p| p["label"] == label).unwrap();
+        let (mine, asked) = (of("mine"), of("GPU, layer1 on DLA"));
+        let value = |p: &serde_json::Value| p["fps"]["value"].as_f64().unwrap();
+        assert!((value(mine) / value(asked) - 1.0).abs() < 1e-9, "{target}");
+        assert_eq!(mine["place"], asked["place"]);
+        assert!(chart["target"].as_str().unwrap().starts_with(target));
+        let board = target.split('@').next().unwrap();
+        assert!(points.iter().all(|p| p["place"]["board"] == board));
+    }
+    let other_mode = chart("xavier-nx@10W");
+    let points = other_mode["points"].as_array().unwrap();
+    let published: Vec<_> = points.iter().filter(|p| p["mark"] == "published").collect();
+    assert_eq!(published.len(), 22);
+    for point in published {
+        assert_eq!(point["place"]["mode"], "15W");
+        let source = point["fps"]["source"].as_str().unwrap();
+        assert!(
+            source.contains("power mode not published, taken as 15W"),
+            "{source}"
+        );
+    }
 }
 
 #[test]

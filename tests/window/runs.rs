@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::window::{NoDialogs, Window, open, open_with, stored, window};
+use dlaplan::chart::Mark;
 use dlaplan::engine::client::Limits;
 use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::remote::ssh::Host;
@@ -508,6 +509,40 @@ fn runs_belong_to_a_board_and_a_power_mode() {
     w.state_mut().apply(Command::TargetHere);
     w.settle();
     assert!(charted(&w));
+}
+
+#[test]
+fn runs_of_another_tensorrt_or_an_unknown_mode_stand_apart() {
+    let model = resnet();
+    let mut newer = run(&model, on_layer1(), 410.0);
+    newer.environment.tensorrt = Some("8.6.2".into());
+    let mut nowhere = run(&model, Placement::default(), 420.0);
+    nowhere.environment.power_mode = None;
+    let data = with_runs(&[run(&model, Placement::default(), 400.0), newer, nowhere]);
+    let w = open(Options::default(), data);
+    let chart = &w.state().points.chart;
+    let measured: Vec<(f64, bool)> = chart
+        .points
+        .iter()
+        .filter(|p| p.mark == Mark::Measured)
+        .map(|p| (p.fps.value().unwrap().round(), chart.elsewhere(p)))
+        .collect();
+    assert_eq!(measured, [(400.0, false), (410.0, true)]);
+    let group = "fp16, on Xavier NX, 15W, TensorRT 8.6";
+    assert!(chart.groups().iter().any(|g| g.title == group));
+    let drawn = |i: usize| !chart.elsewhere(&chart.points[i]);
+    assert!(chart.scatter().iter().all(|(i, ..)| drawn(*i)));
+    let runs = &w.state().runs;
+    let places: Vec<&str> = (0..3).map(|i| &*runs.row(i).unwrap().target).collect();
+    for place in [
+        "Xavier NX, 15W, TensorRT 8.5",
+        "Xavier NX, 15W, TensorRT 8.6",
+        "Xavier NX, unknown power mode, TensorRT 8.5",
+    ] {
+        assert!(places.contains(&place), "{places:?}");
+    }
+    let note = "1 run on other machines or power modes";
+    assert!(w.query_by_label_contains(note).is_some());
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use crate::open_dims::symbolic_model;
 use crate::window::{NoDialogs, Window, open, open_on, window};
+use dlaplan::chart::Mark;
 use dlaplan::export::Format;
 use dlaplan::gui::{Command, Dialog, MadeAt, Options};
 use dlaplan::placement::{Device, Placement, Precision};
+use dlaplan::platform::{Target, TensorRt};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
@@ -468,6 +470,133 @@ fn published_figures_are_there_from_the_start() {
     w.state_mut().apply(Command::Board("agx-orin-64"));
     w.settle();
     assert!(w.state().others.is_empty(), "they speak of another board");
+}
+
+#[test]
+fn kept_placements_are_estimated_for_the_board_on_screen() {
+    let mut w = window();
+    w.click("GPU layer1");
+    w.state_mut().apply(Command::KeepAs("mine".into()));
+    w.settle();
+    let fps = |w: &Window<'_>| {
+        let chart = &w.state().points.chart;
+        let mine = chart.points.iter().find(|p| p.label == "mine").unwrap();
+        assert!(!chart.elsewhere(mine));
+        mine.fps.value().unwrap()
+    };
+    let (then, kept) = (fps(&w), w.state().kept[0].kept.fps.clone());
+    for board in ["agx-orin-64", "orin-nx-8"] {
+        w.state_mut().apply(Command::Board(board));
+        w.settle();
+        let state = w.state();
+        let now = state.fresh().unwrap().estimate.fps.value().unwrap();
+        assert!(
+            (fps(&w) - now).abs() < 1e-9,
+            "the same placement, the same figure"
+        );
+        assert!((now - then).abs() > 1.0, "another board");
+        let chart = &state.points.chart;
+        assert!(
+            chart.title.ends_with(&state.target.to_string()),
+            "{}",
+            chart.title
+        );
+        assert!(chart.points.iter().all(|p| p.place.is(&state.target)));
+        assert_eq!(
+            state.kept[0].kept.fps, kept,
+            "the history keeps what was kept"
+        );
+    }
+    w.state_mut().apply(Command::Board("xavier-nx"));
+    w.settle();
+    assert!((fps(&w) - then).abs() < 1e-9);
+}
+
+#[test]
+fn published_figures_of_another_power_mode_stand_apart() {
+    let mut w = window();
+    let front = |w: &Window<'_>| !w.state().points.chart.fronts().is_empty();
+    assert!(front(&w));
+    w.state_mut().apply(Command::Mode("10W"));
+    w.settle();
+    assert!(!front(&w), "a front of one mode is none of another");
+    let chart = &w.state().points.chart;
+    let published = chart.points.iter().filter(|p| p.mark == Mark::Published);
+    assert!(published.clone().count() > 0 && published.clone().all(|p| chart.elsewhere(p)));
+    let heading = "FP16, ON XAVIER NX, 15W, UNKNOWN TENSORRT";
+    assert!(w.query_by_label(heading).is_some());
+}
+
+#[test]
+fn board_mode_and_tensorrt_are_undone() {
+    let mut w = window();
+    let start = w.state().target;
+    let steps = [
+        Command::Board("agx-orin-64"),
+        Command::Mode("30W"),
+        Command::TensorRt(TensorRt::V10_3),
+    ];
+    let mut targets = vec![start];
+    for step in steps {
+        w.state_mut().apply(step);
+        w.settle();
+        assert_ne!(targets.last(), Some(&w.state().target));
+        let title = "resnet18: GPU – Jetson AGX Orin 64GB – dlaplan";
+        assert_eq!(w.state().title(), title);
+        targets.push(w.state().target);
+    }
+    assert_eq!(w.state().doc.undo_label(), Some("TensorRT 10.3"));
+    for target in targets.iter().rev().skip(1) {
+        w.state_mut().apply(Command::Undo);
+        w.settle();
+        assert_eq!(w.state().target, *target);
+        assert!(w.state().points.chart.title.ends_with(&target.to_string()));
+    }
+    for target in &targets[1..] {
+        w.state_mut().apply(Command::Redo);
+        w.settle();
+        assert_eq!(w.state().target, *target);
+    }
+}
+
+#[test]
+fn what_a_board_cannot_have_is_said() {
+    let mut w = window();
+    let said = |w: &Window<'_>, words: &str| {
+        let cards = w.state().messages.cards().map(|m| m.title.clone());
+        let cards: Vec<String> = cards.collect();
+        assert!(
+            cards.iter().any(|c| c.contains(words)),
+            "{words}: {cards:?}"
+        );
+    };
+    w.state_mut().apply(Command::Core(1));
+    w.state_mut().apply(Command::Mode("10W_DESKTOP"));
+    w.settle();
+    assert_eq!(w.state().messages.cards().count(), 0);
+    w.state_mut().apply(Command::Board("orin-nx-8"));
+    w.settle();
+    said(&w, "in place of 10W_DESKTOP");
+    said(&w, "DLA core 0 in place of 1");
+    assert_eq!(w.state().config().dla_core, 0);
+    w.state_mut().apply(Command::Undo);
+    w.settle();
+    assert_eq!(w.state().config().dla_core, 1);
+    assert_eq!(w.state().target.mode.name, "10W_DESKTOP");
+    // A mode and the TensorRT that it came before.
+    w.state_mut().apply(Command::Board("orin-nx-16"));
+    w.state_mut().apply(Command::TensorRt(TensorRt::V8_6));
+    w.state_mut().apply(Command::Mode("MAXN_SUPER"));
+    w.settle();
+    let target = w.state().target;
+    assert_eq!(Target::parse(&target.id()), Ok(target), "it exists");
+    assert_eq!(target.mode.name, "MAXN_SUPER");
+    said(&w, "in place of 8.6");
+    w.state_mut().apply(Command::TensorRt(TensorRt::V8_6));
+    w.settle();
+    let target = w.state().target;
+    assert_eq!(Target::parse(&target.id()), Ok(target), "it exists");
+    said(&w, "in place of MAXN_SUPER");
 }
 
 #[test]

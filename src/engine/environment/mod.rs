@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::platform::{Board, Target};
+use crate::platform::{Board, Place, Target};
 
 use super::log::escape;
 use super::run::Environment;
@@ -104,6 +104,17 @@ pub fn place(environment: &Environment) -> Result<Target, String> {
         )),
         Some(_) => Ok(target),
     }
+}
+
+/// Where a run was measured, with what is not known left open: a mode that [`place`] does not
+/// trust, and a TensorRT of no known version.
+pub fn measured_at(environment: &Environment) -> Option<Place> {
+    let version = environment.tensorrt.as_ref();
+    Some(Place {
+        board: target(environment)?.board,
+        mode: place(environment).ok().map(|here| here.mode),
+        tensorrt: version.and_then(|v| v.parse().ok()),
+    })
 }
 
 /// L4T by Debian's package, where the release file is missing.

@@ -11,6 +11,7 @@ use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::history::{self, HistoryError, Item, NewKept, RunFilter};
 use crate::placement::{Edit, EngineConfig, Placement};
+use crate::platform::Target;
 
 /// More runs than this make no chart.
 const MOST_RUNS: u32 = 40;
@@ -19,6 +20,12 @@ impl State {
     /// Lists what was kept of the open model.
     pub(crate) fn load_kept(&mut self) {
         self.kept.clear();
+        self.list_anew();
+    }
+
+    /// Lists again for another target or other estimates; figures of before go at once.
+    pub(crate) fn list_anew(&mut self) {
+        self.kept_points.clear();
         self.others.clear();
         self.kept_changes += 1;
         self.change_history(Change::List);
@@ -34,10 +41,11 @@ impl State {
         let history = self.history.clone();
         let model = Arc::clone(&open.model);
         let target = self.target;
+        let calibrations = self.calibration_folder();
         let done = change.clone();
         let structure_hash = model.source.structure_hash.clone();
         let work = move || {
-            history.with(|store| {
+            let listed = history.with(|store| {
                 make(store, &change)?;
                 let hash = &model.source.structure_hash;
                 let runs = store.runs(&RunFilter {
@@ -51,14 +59,19 @@ impl State {
                 let published = chart::references(&references, &model, &target);
                 let own = own.into_iter().map(|p| (Origin::Run, p));
                 let published = published.into_iter().map(|p| (Origin::Reference, p));
-                Ok(Listing {
-                    kept: store.kept(Some(hash))?,
-                    others: own.chain(published).collect(),
-                })
+                Ok((store.kept(Some(hash))?, own.chain(published).collect()))
+            });
+            listed.map(|(kept, others)| {
+                let own = history::calibration(Some(&calibrations), target.board.id);
+                Listing {
+                    kept_points: chart::kept(&kept, &model, &target, &own),
+                    kept,
+                    others,
+                }
             })
         };
         self.background("Keeping", false, work, move |state, listing| {
-            state.history_done(&done, &structure_hash, listing);
+            state.history_done(&done, &target, &structure_hash, listing);
         });
     }
 
@@ -66,6 +79,7 @@ impl State {
     pub(crate) fn history_done(
         &mut self,
         change: &Change,
+        target: &Target,
         structure_hash: &str,
         result: Result<Listing, HistoryError>,
     ) {
@@ -75,8 +89,13 @@ impl State {
                     .open
                     .as_ref()
                     .is_some_and(|o| o.model.source.structure_hash == structure_hash);
-                if same {
+                if same && *target != self.target {
+                    // The board was changed meanwhile: its own list may have been read before this
+                    // change was made.
+                    self.list_kept();
+                } else if same {
                     self.kept = listing.kept;
+                    self.kept_points = listing.kept_points;
                     self.others = listing.others;
                     self.kept_changes += 1;
                 }
@@ -142,6 +161,13 @@ impl State {
     /// Loads what a point of the chart or a file stands for, if it fits the model.
     pub(crate) fn load_point(&mut self, name: &str, placement: Placement, config: EngineConfig) {
         if self.fits(name, &placement) {
+            let (asked, config) = (config.dla_core, config.on(self.dla_cores()));
+            if config.dla_core != asked {
+                self.messages.push(Message::info(
+                    format!("{name}: DLA core {} in place of {asked}", config.dla_core),
+                    &format!("{} does not have that core", self.target.board.name),
+                ));
+            }
             self.edit(&Edit::Load(name.to_owned(), placement, config));
         }
     }

@@ -108,10 +108,7 @@ impl State {
     /// Plans for the board that measures.
     pub(crate) fn target_here(&mut self) {
         if let Some(here) = self.here() {
-            self.target = here;
-            self.keep_core();
-            self.touch(true);
-            self.load_kept();
+            self.plan_for(format!("board {}", here.board.name), &here, here);
         }
     }
 
@@ -160,8 +157,8 @@ impl State {
             "Builds this placement with TensorRT and measures it on {}",
             environment.summary()
         )];
-        let here = environment::target(environment);
-        if here.is_none_or(|t| !t.same_place(&self.target)) {
+        let here = environment::measured_at(environment);
+        if here.is_none_or(|p| !p.same_mode(&self.target)) {
             lines.push(format!(
                 "That is not the {} in {} on screen: the figures will be listed, not charted",
                 self.target.board.name, self.target.mode.name

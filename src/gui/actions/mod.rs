@@ -22,6 +22,7 @@ use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::state::State;
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, Edit, Precision};
+use crate::platform::Target;
 
 /// Rows a page key moves.
 const PAGE: usize = 20;
@@ -116,15 +117,21 @@ impl State {
             Command::Board(id) => self.set_board(id),
             Command::Mode(name) => {
                 if let Some(mode) = self.target.board.modes.iter().find(|m| m.name == name) {
-                    self.target.mode = mode;
-                    self.touch(true);
-                    // Runs belong to a power mode.
-                    self.list_kept();
+                    let asked = Target {
+                        mode,
+                        ..self.target
+                    };
+                    let target = self.target.in_mode(mode);
+                    self.plan_for(format!("power mode {name}"), &asked, target);
                 }
             }
             Command::TensorRt(version) => {
-                self.target.tensorrt = version;
-                self.touch(true);
+                let asked = Target {
+                    tensorrt: version,
+                    ..self.target
+                };
+                let target = asked.moved_to(asked.board);
+                self.plan_for(format!("TensorRT {version}"), &asked, target);
             }
             Command::Precision(precision) => {
                 let label = match precision {
@@ -402,18 +409,13 @@ impl State {
         let Some(board) = crate::platform::boards().iter().find(|b| b.id == id) else {
             return;
         };
-        let (Some(mode), Some(default)) = (board.modes.first(), board.tensorrt.first()) else {
-            return;
-        };
-        self.target.board = board;
-        self.target.mode = mode;
-        if !board.tensorrt.contains(&self.target.tensorrt) {
-            self.target.tensorrt = *default;
+        let target = self.target.moved_to(board);
+        let mut asked = self.target;
+        // A board's default mode is no choice to be carried over.
+        if asked.mode.name == asked.board.modes[0].name {
+            asked.mode = &board.modes[0];
         }
-        self.keep_core();
-        self.touch(true);
-        // Published figures belong to a board.
-        self.load_kept();
+        self.plan_for(format!("board {}", board.name), &asked, target);
     }
 
     /// A name for what is on screen, in the manner of the seeds' tables.

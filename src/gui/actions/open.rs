@@ -17,6 +17,7 @@ use crate::gui::state::State;
 use crate::model::Model;
 use crate::model::onnx::{self, LoadError, LoadOptions};
 use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
+use crate::platform::Target;
 
 /// A dialog that closes faster than this without an answer was never shown.
 const NEVER_SHOWN: Duration = Duration::from_millis(200);
@@ -52,9 +53,12 @@ impl State {
 
     /// Goes on where a session was.
     pub(crate) fn restore(&mut self, session: Session) {
-        // A target that this version does not know gives way to the default.
-        if let Ok(target) = session.target.parse() {
-            self.target = target;
+        match session.target.parse() {
+            Ok(target) => self.target = target,
+            Err(why) => self.messages.push(Message::info(
+                format!("Planned for {} now", self.target),
+                &format!("The work was for another target: {why}"),
+            )),
         }
         self.calibration = session.calibration;
         self.doc = Document::new(session.placement, session.config);
@@ -374,9 +378,45 @@ impl State {
     /// Changes the document; the plan follows where that changed anything.
     pub(crate) fn change(&mut self, step: impl FnOnce(&mut Document) -> bool) {
         let before = self.config().clone();
-        if step(&mut self.doc) {
-            self.touch(before != *self.config());
+        // The target may have come from a session.
+        self.doc.note_target(&self.target.id());
+        if !step(&mut self.doc) {
+            return;
         }
+        let target = self.doc.target().parse().unwrap_or(self.target);
+        let moved = target != self.target;
+        self.target = target;
+        self.touch(moved || before != *self.config());
+        if moved {
+            // Figures belong to a board, a power mode and a TensorRT.
+            self.list_anew();
+        }
+    }
+
+    /// Plans for another target as one step of undo. What was `asked` for and is not possible there
+    /// is said.
+    pub(crate) fn plan_for(&mut self, label: String, asked: &Target, target: Target) {
+        let core = self.config().dla_core;
+        let config = self.config().clone().on(target.dla_support().cores());
+        let mut gone = Vec::new();
+        if asked.tensorrt != target.tensorrt {
+            let (now, then) = (target.tensorrt, asked.tensorrt);
+            gone.push(format!("TensorRT {now} in place of {then}"));
+        }
+        if asked.mode.name != target.mode.name {
+            let (now, then) = (target.mode.name, asked.mode.name);
+            gone.push(format!("power mode {now} in place of {then}"));
+        }
+        if config.dla_core != core {
+            gone.push(format!("DLA core {} in place of {core}", config.dla_core));
+        }
+        if !gone.is_empty() {
+            self.messages.push(Message::info(
+                format!("{}: {}", target.board.name, gone.join(", ")),
+                "What was set before is not possible here. Undo brings it back.",
+            ));
+        }
+        self.edit(&Edit::Target(label, target.id(), config));
     }
 
     /// Takes assignments away that the model does not know.

@@ -78,6 +78,7 @@ impl State {
     fn renew_estimates(&mut self) {
         self.renew_search();
         self.touch(true);
+        self.list_anew();
     }
 
     /// Where the user's own calibration lies.

@@ -7,7 +7,7 @@ use crate::figure::Measured;
 use crate::gui::data::tree_index::Node;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Device;
-use crate::platform::Target;
+use crate::platform::Place;
 
 /// Measured times and devices at and below a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -73,7 +73,7 @@ pub struct Actual {
     /// Where it ran, in words.
     pub machine: String,
     /// The board and power mode it ran on; `None` for other machines.
-    pub place: Option<Target>,
+    pub place: Option<Place>,
     /// Images per second.
     pub fps: Measured,
     /// Median latency, ms.
@@ -228,7 +228,7 @@ impl Actual {
         Some(Self {
             id,
             started_ms: run.started_ms,
-            place: environment::place(&run.environment).ok(),
+            place: environment::measured_at(&run.environment),
             machine: run.environment.summary(),
             fps: m.fps.clone(),
             latency_ms: m.latency.median,

@@ -58,6 +58,8 @@ pub enum Change {
 pub struct Listing {
     /// Kept placements of the model, oldest first.
     pub kept: Vec<Kept>,
+    /// The same as points of the chart, estimated for the target.
+    pub kept_points: Vec<Point>,
     /// Published figures and the user's own runs, as points of the chart.
     pub others: Vec<(Origin, Point)>,
 }

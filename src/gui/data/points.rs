@@ -49,6 +49,8 @@ pub struct PointsInput<'a> {
     pub judged: &'a Judgement,
     /// Kept placements, oldest first.
     pub kept: &'a [Kept],
+    /// The same as points, estimated for the target.
+    pub kept_points: &'a [Point],
     /// The user's own runs and published figures.
     pub others: &'a [(Origin, Point)],
     /// What a search has found.
@@ -65,16 +67,14 @@ impl Points {
             placement,
             judged,
             kept: all_kept,
+            kept_points,
             others,
             find,
         } = *input;
         let mut points = Self {
-            chart: Chart {
-                title: format!("{} on {}", model.name, target),
-                points: Vec::new(),
-            },
+            chart: Chart::new(model, target),
             origins: Vec::new(),
-            front: find.front_points(config.dla_core),
+            front: find.front_points(config.dla_core, target),
         };
         points.add(
             Origin::Current,
@@ -82,6 +82,7 @@ impl Points {
                 label: "this placement".into(),
                 fps: judged.estimate.fps.clone(),
                 mark: Mark::Estimated,
+                place: (*target).into(),
                 dla_mac_share: judged.summary.dla_mac_share,
                 precision: config.precision,
                 batch: config.batch,
@@ -90,17 +91,17 @@ impl Points {
                 load: None,
             },
         );
-        for kept in all_kept {
-            points.add(Origin::Kept(kept.id), kept_point(kept));
+        for (kept, point) in all_kept.iter().zip(kept_points) {
+            points.add(Origin::Kept(kept.id), point.clone());
         }
-        for point in find.deployment_points(config.dla_core) {
+        for point in find.deployment_points(config.dla_core, target) {
             points.add(Origin::Found, point);
         }
         for (origin, point) in others {
             let mut point = point.clone();
             let load = point.load.as_ref();
             let same = |(p, c): &(_, _)| p == placement && c == config;
-            if *origin == Origin::Run {
+            if *origin == Origin::Run && point.place.is(target) {
                 if load.is_some_and(same) {
                     point.current = true;
                     point.label = "this placement, measured".into();
@@ -135,23 +136,4 @@ impl Points {
 
 fn same_as(kept: &Kept, placement: &Placement, config: &EngineConfig) -> bool {
     kept.kept.placement == *placement && kept.kept.config == *config
-}
-
-fn kept_point(kept: &Kept) -> Point {
-    let kept = &kept.kept;
-    Point {
-        label: kept.name.clone(),
-        fps: kept.fps.clone(),
-        mark: if kept.fps.is_measured() {
-            Mark::Measured
-        } else {
-            Mark::Estimated
-        },
-        dla_mac_share: kept.dla_mac_share,
-        precision: kept.config.precision,
-        batch: kept.config.batch,
-        deployment: None,
-        current: false,
-        load: Some((kept.placement.clone(), kept.config.clone())),
-    }
 }

@@ -6,7 +6,7 @@ use crate::gui::data::actual::{Actual, Difference, differences};
 use crate::history::RunHead;
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement};
-use crate::platform::Target;
+use crate::platform::{Place, Target};
 use crate::tasks::words;
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -91,7 +91,7 @@ pub struct RunRow {
     /// The machine it ran on.
     pub target: String,
     /// The board and power mode it ran on; `None` for other machines.
-    pub place: Option<Target>,
+    pub place: Option<Place>,
     /// How it ended.
     pub ended: Ended,
     /// Everything the filter looks at, lower case.
@@ -104,17 +104,9 @@ impl RunRow {
     fn of(head: Arc<RunHead>) -> Self {
         let name = head.placement.title();
         let environment = &head.environment;
-        let place = environment::place(environment).ok();
-        let target = match environment::target(environment) {
-            Some(t) => {
-                let board = t.board.name.trim_start_matches("Jetson ");
-                let mode = match (&place, &environment.power_mode) {
-                    (Some(place), _) => place.mode.name,
-                    (None, Some(mode)) => mode,
-                    (None, None) => "(mode not known)",
-                };
-                format!("{board} {mode}")
-            }
+        let place = environment::measured_at(environment);
+        let target = match &place {
+            Some(place) => place.to_string(),
             None => environment
                 .gpu
                 .clone()
@@ -145,9 +137,9 @@ impl RunRow {
         }
     }
 
-    /// Whether it ran on this board in this power mode.
+    /// Whether it ran on this board in this power mode with this TensorRT.
     pub fn on(&self, target: &Target) -> bool {
-        self.place.is_some_and(|p| p.same_place(target))
+        self.place.is_some_and(|p| p.is(target))
     }
 
     /// Images per second.
@@ -264,7 +256,8 @@ impl Runs {
 
     /// Measured runs on other machines or in other power modes.
     pub fn elsewhere(&self, target: &Target) -> usize {
-        let other = |r: &&RunRow| r.fps().is_some() && !r.on(target);
+        let charted = |r: &RunRow| r.place.is_some_and(|p| p.same_mode(target));
+        let other = |r: &&RunRow| r.fps().is_some() && !charted(r);
         self.all.iter().filter(other).count()
     }
 

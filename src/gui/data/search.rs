@@ -272,7 +272,7 @@ impl Find {
     }
 
     /// The front as points of the scatter.
-    pub(crate) fn front_points(&self, core: u32) -> Chart {
+    pub(crate) fn front_points(&self, core: u32, target: &Target) -> Chart {
         let front = self.shown().map_or(&[][..], |a| &a.front);
         let points = front.iter().filter_map(|p| {
             let [engine] = &p.engines[..] else {
@@ -282,6 +282,7 @@ impl Find {
                 label: self.title(p),
                 fps: p.fps.clone(),
                 mark: Mark::Estimated,
+                place: (*target).into(),
                 dla_mac_share: p.dla_mac_share,
                 precision: engine.config.precision,
                 batch: engine.config.batch,
@@ -292,12 +293,13 @@ impl Find {
         });
         Chart {
             title: "Pareto front".into(),
+            target: *target,
             points: points.collect(),
         }
     }
 
     /// Found deployments as points of the chart.
-    pub(crate) fn deployment_points(&self, core: u32) -> Vec<Point> {
+    pub(crate) fn deployment_points(&self, core: u32, target: &Target) -> Vec<Point> {
         let Some(answer) = self.shown() else {
             return Vec::new();
         };
@@ -322,6 +324,7 @@ impl Find {
                     label: self.name(&engine.placement),
                     fps: engine.fps.clone(),
                     mark: Mark::Estimated,
+                    place: (*target).into(),
                     dla_mac_share: engine.summary.dla_mac_share,
                     precision: engine.config.precision,
                     batch: engine.config.batch,

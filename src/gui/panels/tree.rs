@@ -489,7 +489,7 @@ fn draw_costs(
         );
     };
     // Times of another machine do not stand beside this one's estimates.
-    let here = |a: &&Arc<Actual>| a.place.is_some_and(|p| p.same_place(&state.target));
+    let here = |a: &&Arc<Actual>| a.place.is_some_and(|p| p.is(&state.target));
     let spent = state.runs.actual().filter(here);
     let spent = spent.map(|a| (a.at(row.node), a.around(model, row.node)));
     match spent {

@@ -3,7 +3,7 @@
 use crate::chart::{Group, Mark, Point, View};
 use crate::figure::{Figure, short};
 use crate::gui::command::Command;
-use crate::gui::panels::chart::marks::color_of;
+use crate::gui::panels::chart::marks::{color_of, muted};
 use crate::gui::panels::chart::scatter::finish;
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
@@ -112,7 +112,11 @@ pub(crate) fn bar(
         painter.rect_filled(rect, CornerRadius::ZERO, t.hover);
     }
     let (name, track) = columns(rect, names);
-    let color = color_of(point, t);
+    let elsewhere = state.points.chart.elsewhere(point);
+    let color = match color_of(point, t) {
+        color if elsewhere => muted(color),
+        color => color,
+    };
     draw_share(
         painter,
         Pos2::new(rect.left() + PAD + 5.0, rect.center().y),
@@ -122,7 +126,7 @@ pub(crate) fn bar(
     let (font, ink) = if point.current {
         (theme::strong(), t.strong)
     } else {
-        (theme::body(), t.text)
+        (theme::body(), if elsewhere { t.dim } else { t.text })
     };
     widgets::text_in(painter, name, &point.label, font, ink, Align::Min);
     let x = |fps: f64| track.left() + track.width() * (fps / top) as f32;

@@ -164,9 +164,9 @@ pub(crate) fn muted(color: Color32) -> Color32 {
     color.gamma_multiply(0.4)
 }
 
-/// A colour, muted for a point of another batch than the chart is about.
+/// A colour, muted for a point of another batch or place than the chart is about.
 pub(crate) fn batch_color(chart: &Chart, point: &Point, color: Color32) -> Color32 {
-    if chart.other_batch(point) {
+    if chart.beside(point) {
         muted(color)
     } else {
         color

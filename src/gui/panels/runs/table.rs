@@ -66,7 +66,7 @@ pub(crate) fn columns(rect: Rect) -> [Rect; 8] {
     let wide = rect.width() > 820.0;
     let gap = if wide { 12.0 } else { 6.0 };
     let fixed = if wide {
-        [74.0, 0.0, 78.0, 38.0, 150.0, 110.0, 54.0, 104.0]
+        [74.0, 0.0, 78.0, 38.0, 186.0, 110.0, 54.0, 104.0]
     } else {
         [68.0, 0.0, 52.0, 34.0, 94.0, 86.0, 46.0, 16.0]
     };
@@ -245,12 +245,13 @@ pub(crate) fn draw_row(
     {
         name = format!("{}  {name}", ["A", "B"][at.min(1)]);
     }
-    cell(at_name, &name, t.text, Align::Min);
+    // What was measured elsewhere stands back.
+    let here = row.on(&state.target);
+    let ink = if here { t.text } else { t.dim };
+    cell(at_name, &name, ink, Align::Min);
     let precision = head.config.precision.title();
     cell(at_precision, precision, t.dim, Align::Min);
     cell(at_batch, &head.config.batch.to_string(), t.dim, Align::Max);
-    let here = row.on(&state.target);
-    let ink = if here { t.text } else { t.dim };
     cell(at_target, &row.target, ink, Align::Min);
     if let Some(fps) = row.fps() {
         let spread = (fps.max - fps.min) / 2.0 / fps.value * 100.0;
@@ -264,7 +265,7 @@ pub(crate) fn draw_row(
             at_fps.with_max_x(left),
             &short(fps.value),
             theme::figures(),
-            t.strong,
+            if here { t.strong } else { t.dim },
             Align::Max,
         );
         let estimate = state.judged.as_ref().and_then(|j| j.estimate.fps.value());
