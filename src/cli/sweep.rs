@@ -57,8 +57,8 @@ pub struct SweepArgs {
 /// Runs the command; the exit code is 1 where rows are left or none has a figure.
 ///
 /// # Errors
-/// A file cannot be read or written, a placement does not fit the model, or the machine does not
-/// answer.
+/// A file cannot be read or written, a placement does not fit the model, or the machine cannot
+/// measure.
 pub fn run(args: &SweepArgs) -> Result<ExitCode> {
     let paths: Vec<&Path> = args.placements.iter().map(PathBuf::as_path).collect();
     let files = members::documents(&paths)?;
@@ -107,7 +107,7 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
     if !args.no_cache {
         template.cache_dir = environment::engines_dir();
     }
-    let machine = args.machine.environment()?;
+    let machine = args.machine.able()?;
     let worker = args.machine.worker()?;
     let earlier = match &mut history {
         Some(store) => store.runs(&Sweep::earlier(&model))?,
