@@ -145,13 +145,30 @@ impl MachineArgs {
         let Some(host) = &self.on else {
             return Ok(environment::read());
         };
-        match client::probe(&host.worker(), Limits::default()) {
-            Ok((environment, _)) => Ok(*environment),
-            Err(run) => match run.outcome {
-                Outcome::Failed(failure) => bail!("{}", failure.message),
-                Outcome::Finished(_) => bail!("{host} does not say what it is"),
-            },
+        Ok(probe(&host.worker())?.0)
+    }
+
+    /// The machine, which must be able to measure.
+    ///
+    /// # Errors
+    /// The machine does not answer or cannot build engines, and why.
+    pub fn able(&self) -> Result<Environment> {
+        let (machine, why_not) = probe(&self.worker()?.command)?;
+        if why_not.is_empty() {
+            return Ok(machine);
         }
+        bail!("{} cannot measure: {}", machine.host, why_not.join("; "))
+    }
+}
+
+/// Asks a worker what its machine is, and why it cannot build engines.
+fn probe(worker: &WorkerCommand) -> Result<(Environment, Vec<String>)> {
+    match client::probe(worker, Limits::default()) {
+        Ok((machine, why_not)) => Ok((*machine, why_not)),
+        Err(run) => match run.outcome {
+            Outcome::Failed(failure) => bail!("{}", failure.message),
+            Outcome::Finished(_) => bail!("the worker does not say what its machine is"),
+        },
     }
 }
 

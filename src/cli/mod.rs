@@ -16,6 +16,7 @@ pub mod profile;
 pub mod rules;
 pub mod runs;
 pub mod search;
+pub mod sweep;
 mod terminal;
 pub mod trtexec;
 pub mod worker;
@@ -33,6 +34,7 @@ pub enum Command {
     Estimate(estimate::EstimateArgs),
     Search(Box<search::SearchArgs>),
     Profile(Box<profile::ProfileArgs>),
+    Sweep(sweep::SweepArgs),
     Runs(runs::RunsArgs),
     Chart(chart::ChartArgs),
     Export(export::ExportArgs),
@@ -58,6 +60,7 @@ impl Command {
             Self::Estimate(args) => estimate::run(&args),
             Self::Search(args) => search::run(&args),
             Self::Profile(args) => profile::run(&args),
+            Self::Sweep(args) => sweep::run(&args),
             Self::Runs(args) => runs::run(&args),
             Self::Chart(args) => chart::run(&args),
             Self::Export(args) => export::run(&args),

@@ -94,6 +94,6 @@ pub fn learns(machine: &Environment, target: &Target) -> bool {
 }
 
 /// Figures of another machine or power mode are not these.
-fn same_machine(a: &Environment, b: &Environment) -> bool {
+pub(super) fn same_machine(a: &Environment, b: &Environment) -> bool {
     (&a.board, &a.host, &a.power_mode) == (&b.board, &b.host, &b.power_mode)
 }

@@ -4,4 +4,5 @@ pub mod confirm;
 pub mod judge;
 pub mod measure;
 pub mod refit;
+pub mod sweep;
 pub mod words;

@@ -246,6 +246,14 @@ fn bad_input_is_named_and_nothing_is_written() {
         (&["plan", "w.pth"], &["w.pth", "export"]),
         (&["plan", "bundled:resnet19"], &["resnet19", "resnet18"]),
         (
+            &["sweep", "bundled:resnet18", "--kept"],
+            &["resnet18", "no kept placements"],
+        ),
+        (
+            &["sweep", "bundled:resnet18", "--placements", "gone.json"],
+            &["gone.json"],
+        ),
+        (
             &["plan", "bundled:resnet18", "--dla", "layer9"],
             &["layer9", "did you mean"],
         ),

@@ -27,3 +27,4 @@ mod search_estimate;
 mod search_overrides;
 mod search_request;
 mod search_space;
+mod sweep;

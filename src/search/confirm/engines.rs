@@ -103,7 +103,7 @@ impl<'b> EngineBench<'b> {
 
 /// Whether a request of the past measures as the template does, placement and config apart. Dims
 /// are compared as they are in force, however they were said.
-fn same_terms(model: &Model, past: &Request, template: &Request) -> bool {
+pub fn same_terms(model: &Model, past: &Request, template: &Request) -> bool {
     let dims = |input: &ModelInput| {
         let tensor = model.tensor(input.tensor);
         let said = past.inputs.get(&*tensor.name).cloned();
@@ -125,6 +125,34 @@ fn figure(runs: &[&Run]) -> Option<Measured> {
         [first, ..] => first.deployment.as_ref()?.total_fps.clone(),
         [] => None,
     }
+}
+
+/// Whether the figures of runs at the same time stand for their placements.
+///
+/// # Errors
+/// Why they do not.
+pub fn verdict(runs: &[&Run]) -> Result<(), NotMeasured> {
+    // One failure ends the others, which then count as cancelled.
+    let mut cancelled = false;
+    for run in runs {
+        if let Outcome::Failed(failure) = &run.outcome {
+            if failure.kind != ErrorKind::Cancelled {
+                return Err(NotMeasured::Failed(failure.message.clone()));
+            }
+            cancelled = true;
+        }
+    }
+    if cancelled {
+        return Err(NotMeasured::Cancelled);
+    }
+    if runs.iter().all(|run| run.stands_for_placement()) {
+        return Ok(());
+    }
+    Err(NotMeasured::Failed(
+        "TensorRT moved ops off the DLA that the plan had there, so the figure is not of this \
+         placement; the run lists them"
+            .into(),
+    ))
 }
 
 impl Bench for EngineBench<'_> {
@@ -169,30 +197,10 @@ impl Bench for EngineBench<'_> {
             (self.keep)(r);
         }
         let refs: Vec<&Run> = runs.iter().collect();
-        // One failure ends the others, which then count as cancelled.
-        let failures = || {
-            runs.iter().filter_map(|r| match &r.outcome {
-                Outcome::Failed(f) => Some(f),
-                Outcome::Finished(_) => None,
-            })
-        };
-        let own = failures().find(|f| f.kind != ErrorKind::Cancelled);
-        let failure = match (own, failures().next()) {
-            (Some(f), _) => Some(NotMeasured::Failed(f.message.clone())),
-            (None, Some(_)) => Some(NotMeasured::Cancelled),
-            (None, None) => None,
-        };
-        let astray = runs.iter().find(|r| !r.stands_for_placement());
-        let result = match (failure, astray, figure(&refs)) {
-            (Some(f), ..) => Err(f),
-            (None, Some(_), _) => Err(NotMeasured::Failed(
-                "TensorRT moved ops off the DLA that the plan had there, so the figure is not of \
-                 this placement; the run lists them"
-                    .into(),
-            )),
-            (None, None, Some(m)) => Ok(m),
-            (None, None, None) => Err(NotMeasured::Failed("the engine room gave no figure".into())),
-        };
+        let result = verdict(&refs).and_then(|()| {
+            let none = || NotMeasured::Failed("the engine room gave no figure".into());
+            figure(&refs).ok_or_else(none)
+        });
         self.runs.extend(runs);
         result
     }

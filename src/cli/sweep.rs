@@ -1,0 +1,178 @@
+//! `dlaplan sweep`: measures many placements in one go.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::engine::{Calibration, Request, Run, environment};
+use crate::export::save_atomic;
+use crate::history::{Store, default_path};
+use crate::placement::{EngineConfig, Placement};
+use crate::tasks::sweep::{self, Progress, Row, Sweep, Swept, markdown, preset};
+
+use super::args::{MachineArgs, ModelArgs, fits};
+use super::{interrupt, members};
+
+/// Measure many placements in one go: those of torch2trt's DLA benchmark, kept ones, or files.
+///
+/// Results in the history are taken over, refusals and failed builds too. Ctrl-C stops; the same
+/// command goes on from there.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SweepArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where engines are built and measured.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Measure the kept placements of the model.
+    #[arg(long, conflicts_with = "no_history")]
+    pub kept: bool,
+    /// Measure placement files.
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    pub placements: Vec<PathBuf>,
+    /// INT8 ranges from a calibration cache; made up without it.
+    #[arg(long, value_name = "FILE")]
+    pub calib: Option<PathBuf>,
+    /// Keep no built engines.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// History file; by default the user's.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
+    pub history: Option<PathBuf>,
+    /// Neither take results from the history nor store any.
+    #[arg(long)]
+    pub no_history: bool,
+    /// Write the table to a Markdown file; to standard output if not given.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// As JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command; the exit code is 1 where rows are left or none has a figure.
+///
+/// # Errors
+/// A file cannot be read or written, a placement does not fit the model, or the machine cannot
+/// measure.
+pub fn run(args: &SweepArgs) -> Result<ExitCode> {
+    let paths: Vec<&Path> = args.placements.iter().map(PathBuf::as_path).collect();
+    let files = members::documents(&paths)?;
+    let for_dims: Vec<_> = files.iter().map(|(path, file)| (*path, file)).collect();
+    let (model, inputs) = args.model.load_for(&for_dims)?;
+    let mut history = if args.no_history {
+        None
+    } else {
+        let path = args.history.clone().or_else(default_path);
+        path.map(|path| Store::open(&path)).transpose()?
+    };
+    let mut rows = Vec::new();
+    for (path, file) in files {
+        fits(&file, path, &model)?;
+        let name = path.file_stem().unwrap_or(path.as_os_str());
+        let name = name.to_string_lossy().into_owned();
+        rows.push(Row::alone(name, file.engine, file.placement));
+    }
+    if args.kept {
+        let store = history
+            .as_mut()
+            .context("no folder for the history; name a file")?;
+        let hash = &model.source.structure_hash;
+        let kept = store.kept(Some(hash))?.into_iter().map(|k| k.kept);
+        rows.extend(kept.map(|kept| Row::alone(kept.name, kept.config, kept.placement)));
+        if rows.is_empty() {
+            bail!(
+                "{} has no kept placements; keep some in the window",
+                model.name
+            );
+        }
+    } else if rows.is_empty() {
+        rows = preset(&model);
+    }
+    let mut template = Request::new(
+        args.model.absolute()?,
+        Placement::default(),
+        EngineConfig::default(),
+    );
+    template.inputs = inputs;
+    template.per_layer = false;
+    if let Some(path) = &args.calib {
+        let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
+        template.calibration = Calibration::Cache { path };
+    }
+    if !args.no_cache {
+        template.cache_dir = environment::engines_dir();
+    }
+    let machine = args.machine.able()?;
+    let worker = args.machine.worker()?;
+    let earlier = match &mut history {
+        Some(store) => store.runs(&Sweep::earlier(&model))?,
+        None => Vec::new(),
+    };
+    interrupt::catch()?;
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner())
+    } else {
+        ProgressBar::hidden()
+    };
+    let mut lost = None;
+    let mut keep = |run: &Run| {
+        if let Some(store) = &mut history
+            && let Err(e) = store.insert_run(run)
+        {
+            lost = Some(e);
+        }
+    };
+    let sweep = Sweep {
+        model: &model,
+        template,
+        worker: &worker,
+        machine: &machine,
+        target: None,
+    };
+    let swept = sweep.run(rows, earlier, &mut keep, &interrupt::pending, &mut |p| {
+        bar.set_message(progress(p));
+        bar.tick();
+    });
+    bar.finish_and_clear();
+    if let Some(e) = lost {
+        // The figures are worth more than their record.
+        log::warn!("runs are missing from the history: {e}");
+    }
+    write(args, &markdown(&model, &machine, &swept), &swept)?;
+    let left = swept.iter().any(|s| s.result == sweep::Result::Open);
+    let figures = |s: &Swept| matches!(s.result, sweep::Result::Measured { .. });
+    let bad = left || !swept.iter().any(figures);
+    Ok(ExitCode::from(u8::from(bad)))
+}
+
+fn progress(p: &Progress<'_>) -> String {
+    let left = p.left.map(|left| format!(", {} left", HumanDuration(left)));
+    format!(
+        "{} of {}: {}, {}{}",
+        p.done + 1,
+        p.of,
+        p.row.title(),
+        p.stage,
+        left.unwrap_or_default()
+    )
+}
+
+fn write(args: &SweepArgs, table: &str, swept: &[Swept]) -> Result<()> {
+    let mut out = super::terminal::stdout();
+    if args.json {
+        let report = serde_json::json!({ "schema": 1, "rows": swept });
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    }
+    match &args.output {
+        Some(path) => save_atomic(path, table.as_bytes())?,
+        None if !args.json => out.write_all(table.as_bytes())?,
+        None => {}
+    }
+    Ok(())
+}

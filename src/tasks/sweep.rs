@@ -1,0 +1,466 @@
+//! Measuring many placements of a model in one go.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::engine::client::Update;
+use crate::engine::{Environment, ErrorKind, Outcome, Request, Run, environment};
+use crate::figure::{Measured, short};
+use crate::history::{RunFilter, StoredRun};
+use crate::model::Model;
+use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
+use crate::platform::Target;
+use crate::search::confirm::engines::{same_terms, verdict};
+use crate::search::confirm::{Engine, NotMeasured, Setup};
+
+use super::confirm::same_machine;
+use super::measure::{Worker, measure};
+
+/// What a sweep measures in one step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// The engines at the same time, such as `2GPU`; none where one engine runs alone.
+    pub concurrent: Option<&'static str>,
+    /// A name for each engine.
+    pub names: Vec<String>,
+    /// The engines.
+    pub setup: Setup,
+}
+
+impl Row {
+    /// One engine alone.
+    pub fn alone(name: String, config: EngineConfig, placement: Placement) -> Self {
+        Self {
+            concurrent: None,
+            names: vec![name],
+            setup: Setup::one(config, placement),
+        }
+    }
+
+    /// The engines in words.
+    pub fn title(&self) -> String {
+        self.names.join(" + ")
+    }
+
+    fn precision(&self) -> Precision {
+        let first = self.setup.engines.first();
+        first.map_or(Precision::FP16, |engine| engine.config.precision)
+    }
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Result {
+    /// Measured.
+    Measured {
+        /// Images per second of each engine.
+        fps: Vec<Measured>,
+        /// The figures are from an earlier sweep or run.
+        from_history: bool,
+    },
+    /// There is no figure, and why.
+    Failed {
+        /// What happened.
+        why: String,
+        /// It happened in an earlier sweep or run.
+        from_history: bool,
+    },
+    /// Not measured yet.
+    Open,
+}
+
+/// A row and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Swept {
+    /// The row.
+    #[serde(flatten)]
+    pub row: Row,
+    /// What became of it.
+    pub result: Result,
+}
+
+/// Where a sweep is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'p> {
+    /// The row under way.
+    pub row: &'p Row,
+    /// The stage of its measurement.
+    pub stage: &'p str,
+    /// Rows with a result.
+    pub done: usize,
+    /// All rows.
+    pub of: usize,
+    /// Time left, if the rows to come take as long as those measured so far.
+    pub left: Option<Duration>,
+}
+
+/// The configurations of torch2trt's `benchmark_dla.py` for a model: three concurrent tables in
+/// INT8 and FP16, and ten engines alone. Where that script moves `layer1` to `layer3` of ResNet-18
+/// to the DLA, this moves the model's first three modules that have children.
+pub fn preset(model: &Model) -> Vec<Row> {
+    let config = |precision, dla_core| EngineConfig {
+        precision,
+        batch: EngineConfig::own_batch(model),
+        dla_core,
+        gpu_fallback: true,
+    };
+    let name = |precision: Precision, what: &str| format!("{}_{precision}_{what}", model.name);
+    let whole = |device: Device| match device {
+        Device::Gpu => "gpu",
+        Device::Dla => "dla",
+    };
+    let mut rows = Vec::new();
+    for precision in [Precision::INT8, Precision::FP16] {
+        for (title, devices) in [
+            ("2GPU", [(Device::Gpu, 0), (Device::Gpu, 0)]),
+            ("1GPU - 1DLA", [(Device::Gpu, 0), (Device::Dla, 0)]),
+            (
+                "2DLA (separate cores)",
+                [(Device::Dla, 1), (Device::Dla, 0)],
+            ),
+        ] {
+            let engine = |(device, core)| Engine {
+                config: config(precision, core),
+                placement: Placement::all(device),
+            };
+            rows.push(Row {
+                concurrent: Some(title),
+                names: devices.map(|(d, _)| name(precision, whole(d))).to_vec(),
+                setup: Setup {
+                    engines: devices.map(engine).to_vec(),
+                },
+            });
+        }
+    }
+    for precision in [Precision::FP16, Precision::INT8] {
+        for device in [Device::Gpu, Device::Dla] {
+            rows.push(Row::alone(
+                name(precision, whole(device)),
+                config(precision, 0),
+                Placement::all(device),
+            ));
+        }
+    }
+    let modules = &model.modules;
+    let blocks = modules.root().children.iter().map(|id| modules.get(*id));
+    let blocks: Vec<_> = blocks.filter(|m| !m.children.is_empty()).take(3).collect();
+    for precision in [Precision::FP16, Precision::INT8] {
+        let mut placement = Placement::all(Device::Gpu);
+        let mut what = "gpu_dla".to_owned();
+        for (number, block) in (1u32..).zip(&blocks) {
+            placement = placement.with_module(&block.path, Device::Dla);
+            what += &number.to_string();
+            rows.push(Row::alone(
+                name(precision, &what),
+                config(precision, 0),
+                placement.clone(),
+            ));
+        }
+    }
+    rows
+}
+
+/// A sweep of a model on one machine.
+pub struct Sweep<'s> {
+    /// The network.
+    pub model: &'s Model,
+    /// What every request has in common; placement and config are filled in.
+    pub template: Request,
+    /// What builds and measures.
+    pub worker: &'s Worker,
+    /// The worker's machine.
+    pub machine: &'s Environment,
+    /// The rules that what was built is compared with; the machine's own where it is a board.
+    pub target: Option<Target>,
+}
+
+impl Sweep<'_> {
+    /// The runs whose results a sweep takes over.
+    pub fn earlier(model: &Model) -> RunFilter {
+        RunFilter {
+            structure_hash: Some(model.source.structure_hash.clone()),
+            ..RunFilter::default()
+        }
+    }
+
+    /// Measures rows. Results of `earlier` runs on the same machine and TensorRT are taken over,
+    /// refusals and failed builds too; what was cancelled, crashed or hung is tried again. `keep`
+    /// gets each new run. `stopped` is asked at least ten times a second.
+    ///
+    /// Rows of one precision follow each other, engines alone first: they share a timing cache,
+    /// and engines at the same time find the engines that were built alone.
+    pub fn run(
+        &self,
+        rows: Vec<Row>,
+        earlier: Vec<StoredRun>,
+        keep: &mut dyn FnMut(&Run),
+        stopped: &dyn Fn() -> bool,
+        hear: &mut dyn FnMut(&Progress<'_>),
+    ) -> Vec<Swept> {
+        let usable = |run: &Run| {
+            same_machine(&run.environment, self.machine)
+                && run.environment.tensorrt == self.machine.tensorrt
+                && same_terms(self.model, &run.request, &self.template)
+        };
+        let earlier = earlier.into_iter().map(|stored| stored.run);
+        let mut runs: Vec<Run> = earlier.filter(usable).collect();
+        let mut swept: Vec<Swept> = rows.into_iter().map(Swept::open).collect();
+        for s in &mut swept {
+            s.result = known(&runs, &s.row.setup, true);
+        }
+        let mut order: Vec<usize> = (0..swept.len()).collect();
+        order.sort_by_key(|at| {
+            let row = &swept[*at].row;
+            let first = swept
+                .iter()
+                .position(|s| s.row.precision() == row.precision());
+            (first, row.setup.engines.len())
+        });
+        let (mut measured, mut spent) = (0u32, Duration::ZERO);
+        for at in order {
+            if swept[at].result != Result::Open {
+                continue;
+            }
+            // The same engines may stand in two rows.
+            swept[at].result = known(&runs, &swept[at].row.setup, false);
+            if swept[at].result != Result::Open {
+                continue;
+            }
+            if stopped() {
+                break;
+            }
+            let open = swept.iter().filter(|s| s.result == Result::Open).count();
+            let begun = Instant::now();
+            let new = {
+                let row = &swept[at].row;
+                let mut tell = |stage: &str| {
+                    let each = spent.checked_div(measured);
+                    hear(&Progress {
+                        row,
+                        stage,
+                        done: swept.len() - open,
+                        of: swept.len(),
+                        left: each.map(|each| (each * open as u32).saturating_sub(begun.elapsed())),
+                    });
+                };
+                tell("starting");
+                self.measure(row, stopped, &mut tell)
+            };
+            new.iter().for_each(&mut *keep);
+            let all: Vec<&Run> = new.iter().collect();
+            swept[at].result = result(&all, false);
+            if swept[at].result == Result::Open {
+                break;
+            }
+            spent += begun.elapsed();
+            measured += 1;
+            runs.extend(new);
+        }
+        swept
+    }
+
+    fn measure(
+        &self,
+        row: &Row,
+        stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(&str),
+    ) -> Vec<Run> {
+        let engines = row.setup.engines.iter();
+        let requests: Vec<Request> = engines
+            .map(|engine| Request {
+                placement: engine.placement.clone(),
+                config: engine.config.clone(),
+                ..self.template.clone()
+            })
+            .collect();
+        let rules = |built_on: &Environment| environment::target(built_on).or(self.target);
+        measure(
+            self.worker,
+            self.model,
+            &requests,
+            &rules,
+            &mut |_, update| {
+                if let Update::Progress { stage, .. } = update {
+                    tell(stage.label());
+                }
+                if stopped() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            },
+        )
+    }
+}
+
+impl Swept {
+    fn open(row: Row) -> Self {
+        Self {
+            row,
+            result: Result::Open,
+        }
+    }
+}
+
+/// What runs at the same time came to; open where they were cancelled.
+fn result(runs: &[&Run], from_history: bool) -> Result {
+    match verdict(runs) {
+        Ok(()) => Result::Measured {
+            fps: runs.iter().filter_map(|run| run.fps().cloned()).collect(),
+            from_history,
+        },
+        Err(NotMeasured::Failed(why)) => Result::Failed { why, from_history },
+        Err(NotMeasured::Cancelled) => Result::Open,
+    }
+}
+
+/// The newest result that runs hold of a setup. Only what would come out the same again counts:
+/// figures, refusals and failed builds.
+fn known(runs: &[Run], setup: &Setup, from_history: bool) -> Result {
+    let lasting = |run: &&Run| match &run.outcome {
+        Outcome::Finished(_) => true,
+        Outcome::Failed(f) => matches!(f.kind, ErrorKind::Refused | ErrorKind::Build),
+    };
+    let is = |run: &Run, engine: &Engine| {
+        (&run.request.placement, &run.request.config) == (&engine.placement, &engine.config)
+    };
+    if let [engine] = &setup.engines[..] {
+        let mut alone = runs.iter().rev().filter(|run| run.deployment.is_none());
+        let newest = alone.find(|run| is(run, engine) && lasting(run));
+        return newest.map_or(Result::Open, |run| result(&[run], from_history));
+    }
+    let groups = runs.iter().rev().filter_map(|run| run.deployment.as_ref());
+    for share in groups.filter(|share| share.member == 0) {
+        let of_group = |run: &&Run| {
+            let own = run.deployment.as_ref();
+            own.is_some_and(|own| own.group == share.group)
+        };
+        let mut members: Vec<&Run> = runs.iter().filter(of_group).collect();
+        members.sort_by_key(|run| run.deployment.as_ref().map(|d| d.member));
+        // An engine that fails ends the others, also those that were not started yet.
+        let same = share.members as usize == setup.engines.len()
+            && members
+                .iter()
+                .zip(&setup.engines)
+                .all(|(run, e)| is(run, e));
+        let failed = |run: &&&Run| run.measurement().is_none() && lasting(run);
+        let whole = members.len() == setup.engines.len();
+        let ended = members.iter().any(|run| failed(&run))
+            || whole && members.iter().all(|run| run.measurement().is_some());
+        if same && ended {
+            return result(&members, from_history);
+        }
+    }
+    Result::Open
+}
+
+/// The results as Markdown, in the form of torch2trt's `dla_benchmarks.md`.
+pub fn markdown(model: &Model, machine: &Environment, swept: &[Swept]) -> String {
+    let mut out = format!("# {} on {}\n", cell(&model.name), cell(&machine.summary()));
+    let together = || swept.iter().filter(|s| s.row.concurrent.is_some());
+    let alone: Vec<&Swept> = swept
+        .iter()
+        .filter(|s| s.row.concurrent.is_none())
+        .collect();
+    let mut precision = None;
+    for s in together() {
+        if precision.is_none() {
+            out += "\n## Concurrent Model Execution\n";
+        }
+        if precision != Some(s.row.precision()) {
+            precision = Some(s.row.precision());
+            // Writing to a String cannot fail.
+            let _ok = write!(out, "\n### {}\n", s.row.precision().title());
+        }
+        let _ok = write!(out, "\n#### {}\n", s.row.concurrent.unwrap_or_default());
+        out += "\n| config | torch2trt_kwargs | tensorrt FPS |\n|---|---|---|\n";
+        lines(&mut out, s, true);
+    }
+    if !alone.is_empty() {
+        out += "\n## Heterogeneous Model\n";
+        out += "\n| config | torch2trt kwargs | tensorrt FPS |\n|---|---|---|\n";
+        for s in alone {
+            lines(&mut out, s, false);
+        }
+    }
+    out
+}
+
+fn lines(out: &mut String, swept: &Swept, with_core: bool) {
+    for (at, (engine, name)) in swept
+        .row
+        .setup
+        .engines
+        .iter()
+        .zip(&swept.row.names)
+        .enumerate()
+    {
+        let fps = match &swept.result {
+            Result::Measured { fps, .. } => fps.get(at).map_or(String::new(), |m| {
+                format!(
+                    "{} (median of {}, {} to {})",
+                    m.value,
+                    m.repeats,
+                    short(m.min),
+                    short(m.max)
+                )
+            }),
+            Result::Failed { why, .. } => format!("no figure: {why}"),
+            Result::Open => "not measured yet".to_owned(),
+        };
+        let kwargs = kwargs(engine, with_core);
+        // Writing to a String cannot fail.
+        let _ok = writeln!(
+            out,
+            "| {} | {} | {} |",
+            cell(name),
+            cell(&kwargs),
+            cell(&fps)
+        );
+    }
+}
+
+/// The arguments of `torch2trt` as the benchmark script prints them. Single ops have no argument
+/// there: they follow in words.
+fn kwargs(engine: &Engine, with_core: bool) -> String {
+    let (config, placement) = (&engine.config, &engine.placement);
+    let python = |text: &str| format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"));
+    let mut all = Vec::new();
+    for (set, mode) in [
+        (config.precision.fp16, "fp16_mode"),
+        (config.precision.int8, "int8_mode"),
+    ] {
+        if set {
+            all.push(format!("'{mode}': True"));
+        }
+    }
+    all.push(format!(
+        "'default_device_type': DeviceType.{}",
+        placement.default
+    ));
+    let (mut types, mut ops) = (Vec::new(), Vec::new());
+    for (site, device) in &placement.overrides {
+        match site {
+            Site::Module(path) => types.push(format!("{}: '{device}'", python(path))),
+            Site::Op(name) => ops.push(format!("; op {name} on {device}")),
+        }
+    }
+    if !types.is_empty() {
+        all.push(format!("'device_types': \"{{{}}}\"", types.join(", ")));
+    }
+    all.push(format!("'max_batch_size': {}", config.batch));
+    if with_core {
+        all.push(format!("'dla_core': {}", config.dla_core));
+    }
+    format!("{{{}}}{}", all.join(", "), ops.concat())
+}
+
+/// Text that stays in its cell of a Markdown table.
+fn cell(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.replace('|', "\\|").replace('<', "&lt;")
+}
