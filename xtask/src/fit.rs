@@ -56,7 +56,7 @@ pub fn load(measurements: &Measurements) -> Result<Vec<Loaded<'_>>, RowError> {
                 // Rows of boards with a DLA and several placements weigh most.
                 weight: match (&row.scope, row.source.as_str()) {
                     (Scope::Engine { .. }, "seed") => 4.0,
-                    (Scope::Engine { .. }, "branes") => 0.25,
+                    (Scope::Engine { .. }, "branes") => 0.15,
                     (Scope::Engine { .. }, _) => 1.0,
                     (Scope::Subgraph { .. }, "nvidia-dla") => 4.0,
                     (Scope::Subgraph { .. } | Scope::Transition { .. }, _) => 0.7,
@@ -565,6 +565,9 @@ const ENOUGH_MODELS: usize = 4;
 const MANY_ROWS: usize = 20;
 /// A band borrowed from another precision or from relatives is widened by this.
 const BORROWED: f64 = 1.25;
+/// A band of few rows that all come from one source is widened by this, up to a factor of two in
+/// time: another source measures other engines in another way.
+const ONE_SOURCE: f64 = 1.5;
 /// A band borrowed from unrelated boards, or from few models, is widened by this.
 const UNRELATED: f64 = 3.0;
 
@@ -669,6 +672,13 @@ fn board_file(
                         format!(", widened {widen}x")
                     } else {
                         String::new()
+                    };
+                    let sources: BTreeSet<&str> = rows.iter().map(|c| &*c.source).collect();
+                    let (q, widened) = if sources.len() == 1 && rows.len() < MANY_ROWS {
+                        let wide = (q * ONE_SOURCE).min(q.max(1.0));
+                        (wide, format!("{widened}, one source"))
+                    } else {
+                        (q, widened)
                     };
                     let few = own.len() < ENOUGH_ROWS;
                     (
