@@ -271,7 +271,7 @@ fn together(
         loads.push(load.map_err(|why| anyhow!("{asked}: no estimate: {why}"))?);
         engines.push(Engine {
             asked,
-            model: other.map(|o| o.model.name.to_string()),
+            model: other.map(|o| o.model.name),
             config,
             placement,
         });

@@ -37,7 +37,7 @@ pub(super) fn mode(board: &'static Board, text: &str) -> Result<&'static PowerMo
         let (key, value) = (key.trim(), value.trim());
         let number: f64 = value
             .parse()
-            .map_err(|_| format!("{key}={:?} is no number of MHz", shown(value)))?;
+            .map_err(|e| format!("{key}={:?} is no number of MHz: {e}", shown(value)))?;
         let most = |of: fn(&PowerMode) -> f64| {
             let highest = board.modes.iter().map(of).fold(0.0, f64::max);
             let most = highest * ABOVE;
@@ -72,14 +72,15 @@ pub(super) fn mode(board: &'static Board, text: &str) -> Result<&'static PowerMo
     }
     mode.dram_gbs = first.dram_gbs * mode.emc_mhz / first.emc_mhz;
     // One name per set of clocks, whatever was left out or in which order it was written.
-    let mut name = format!("gpu={}", mode.gpu_mhz);
+    let mut clocks = vec![format!("gpu={}", mode.gpu_mhz)];
     if board.dla.is_some() {
-        name += &format!(",dla={}", mode.dla_mhz);
+        clocks.push(format!("dla={}", mode.dla_mhz));
     }
-    name += &format!(",emc={}", mode.emc_mhz);
+    clocks.push(format!("emc={}", mode.emc_mhz));
     if mode.sms != first.sms {
-        name += &format!(",sms={}", mode.sms);
+        clocks.push(format!("sms={}", mode.sms));
     }
+    let name = clocks.join(",");
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(mode) = known.get(&(board.id, name.clone())) {
         return Ok(mode);

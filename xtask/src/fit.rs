@@ -55,10 +55,9 @@ pub fn load(measurements: &Measurements) -> Result<Vec<Loaded<'_>>, RowError> {
                 // A whole engine is what people decide by; parts only say where its time goes.
                 // Rows of boards with a DLA and several placements weigh most.
                 weight: match (&row.scope, row.source.as_str()) {
-                    (Scope::Engine { .. }, "seed") => 4.0,
+                    (Scope::Engine { .. }, "seed") | (Scope::Subgraph { .. }, "nvidia-dla") => 4.0,
                     (Scope::Engine { .. }, "branes") => 0.15,
                     (Scope::Engine { .. }, _) => 1.0,
-                    (Scope::Subgraph { .. }, "nvidia-dla") => 4.0,
                     (Scope::Subgraph { .. } | Scope::Transition { .. }, _) => 0.7,
                     (Scope::Layers { .. }, _) => 0.25,
                 },
