@@ -232,31 +232,13 @@ fn fp32_on_ampere_takes_about_twice_as_long_as_fp16() {
     assert!(ratio("agx-xavier") > 3.0, "{}", ratio("agx-xavier"));
 }
 
-/// Published times per image of one DLA engine are the same from batch 1 to 16.
+/// Published times per image of one DLA engine are the same from batch 1 to 16; entering and leaving
+/// the subgraph is paid once.
 #[test]
 fn dla_time_per_image_hardly_depends_on_the_batch() {
-    let one = whole_ms("resnet50", "agx-orin-64", Device::Dla, Precision::INT8, 1);
+    let some = whole_ms("resnet50", "agx-orin-64", Device::Dla, Precision::INT8, 8) / 8.0;
     let many = whole_ms("resnet50", "agx-orin-64", Device::Dla, Precision::INT8, 16) / 16.0;
-    assert!((0.7..=1.0).contains(&(many / one)), "{one} {many}");
-}
-
-#[test]
-fn a_request_that_gets_none_of_the_dla_says_so() {
-    let model = network("resnet18");
-    for (board, says) in [("orin-nano-8", true), ("orin-nx-16", false)] {
-        let planner = Planner::new(&model, &target(board), &config(Precision::INT8_FP16, 1));
-        let estimator = Estimator::new(&planner);
-        let plan = planner
-            .plan_placement(&Placement::all(Device::Dla))
-            .unwrap();
-        let asked = estimator.estimate(&plan);
-        assert_eq!(asked.fps.source().contains("GPU alone"), says, "{board}");
-        let plan = planner
-            .plan_placement(&Placement::all(Device::Gpu))
-            .unwrap();
-        let gpu = estimator.estimate(&plan);
-        assert!(!gpu.fps.source().contains("GPU alone"), "{board}");
-    }
+    assert!((0.85..=1.0).contains(&(many / some)), "{some} {many}");
 }
 
 /// Two different networks at the same time, and clocks outside the named modes.
