@@ -13,6 +13,7 @@ use crate::export::Document;
 use crate::figure::{Figure, short};
 use crate::history;
 use crate::model::Model;
+use crate::model::onnx::{self, LoadOptions};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, Planner, Summary};
 use crate::platform::Target;
@@ -30,7 +31,8 @@ pub struct EstimateArgs {
     #[command(flatten)]
     pub plan: PlanArgs,
     /// Engines at the same time instead of one: a list of `gpu`, `dla0`, `dla1` (the whole network
-    /// there) and placement files (`split.json@1` for DLA core 1).
+    /// there) and placement files (`split.json@1` for DLA core 1). Another network than MODEL goes in
+    /// front: `detector.onnx=gpu,dla0`.
     #[arg(long, value_name = "ENGINE,ENGINE", value_delimiter = ',',
         conflicts_with_all = ["placement", "default", "dla", "gpu", "dla_op", "gpu_op", "dla_core"])]
     pub together: Vec<String>,
@@ -76,6 +78,9 @@ struct Together<'a> {
 #[derive(Serialize)]
 struct Engine<'a> {
     asked: &'a str,
+    /// Its network, where that is not the command's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
     #[serde(rename = "engine")]
     config: EngineConfig,
     placement: Placement,
@@ -86,7 +91,12 @@ struct Engine<'a> {
 /// # Errors
 /// A file cannot be read, or the placement does not fit the model.
 pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
-    let files = members::documents(&members::member_files(&args.together))?;
+    let asked = args.together.iter().map(|t| members::split_network(t));
+    let own: Vec<String> = asked
+        .filter(|(network, _)| network.is_none())
+        .map(|(_, engine)| engine.to_owned())
+        .collect();
+    let files = members::documents(&members::member_files(&own))?;
     let setup = args.plan.setup_beside(&files)?;
     let mut out = super::terminal::stdout();
     if !args.together.is_empty() {
@@ -203,6 +213,23 @@ fn module_times<'m>(
     rows
 }
 
+/// A network beside the command's own, with the placement file its engine names.
+struct Other<'a> {
+    model: Model,
+    files: Vec<(&'a Path, Document)>,
+}
+
+impl<'a> Other<'a> {
+    fn read(network: &Path, engine: &'a str) -> Result<Self> {
+        Ok(Self {
+            model: onnx::open(network, &LoadOptions::default())?,
+            files: members::documents(
+                &members::member_file(engine).into_iter().collect::<Vec<_>>(),
+            )?,
+        })
+    }
+}
+
 fn together(
     args: &EstimateArgs,
     setup: &Setup,
@@ -215,15 +242,28 @@ fn together(
     let mut loads = Vec::new();
     let mut engines = Vec::new();
     for asked in &args.together {
+        let (network, engine) = members::split_network(asked);
+        let other = network.map(|path| Other::read(path, engine)).transpose()?;
+        let (model, files, base) = match &other {
+            None => (&setup.model, files, setup.config.clone()),
+            Some(other) => {
+                let mut base = setup.config.clone();
+                // A batch that nobody asked for is the network's own.
+                if base.batch == EngineConfig::own_batch(&setup.model) {
+                    base.batch = EngineConfig::own_batch(&other.model);
+                }
+                (&other.model, &*other.files, base)
+            }
+        };
         let members::Member { placement, config } = members::member(
-            asked,
+            engine,
             files,
-            Some(&setup.model),
+            Some(model),
             Some(&setup.target),
-            &setup.config,
+            &base,
             &args.plan.setup.engine,
         )?;
-        let planner = Planner::new(&setup.model, &setup.target, &config);
+        let planner = Planner::new(model, &setup.target, &config);
         let plan = planner
             .plan_placement(&placement)
             .with_context(|| asked.clone())?;
@@ -231,6 +271,7 @@ fn together(
         loads.push(load.map_err(|why| anyhow!("{asked}: no estimate: {why}"))?);
         engines.push(Engine {
             asked,
+            model: other.map(|o| o.model.name),
             config,
             placement,
         });

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::export::Document;
 use crate::model::Model;
+use crate::model::ModelSource;
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::platform::Target;
 
@@ -32,13 +33,32 @@ fn split_core(text: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The network in front of an engine (`detector.onnx=gpu`), where one is given, and the engine.
+pub fn split_network(text: &str) -> (Option<&Path>, &str) {
+    match text.split_once('=') {
+        Some((network, engine)) if is_network(Path::new(network)) => {
+            (Some(Path::new(network)), engine)
+        }
+        _ => (None, text),
+    }
+}
+
+fn is_network(path: &Path) -> bool {
+    matches!(ModelSource::of(path), ModelSource::Bundled(_))
+        || path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
+}
+
 /// The placement files among engines as [`member`] takes them.
 pub fn member_files(texts: &[String]) -> Vec<&Path> {
-    let whole = |text: &&String| {
-        text.is_empty() || *text == "gpu" || text.strip_prefix("dla").is_some_and(digits)
-    };
-    let files = texts.iter().filter(|text| !whole(text));
-    files.map(|text| Path::new(split_core(text).0)).collect()
+    texts.iter().filter_map(|text| member_file(text)).collect()
+}
+
+/// The placement file that one engine names, if any.
+pub fn member_file(text: &str) -> Option<&Path> {
+    let whole = text.is_empty() || text == "gpu" || text.strip_prefix("dla").is_some_and(digits);
+    (!whole).then(|| Path::new(split_core(text).0))
 }
 
 /// Reads placement files.

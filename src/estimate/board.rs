@@ -113,9 +113,12 @@ impl BoardFile {
                 .reduce(f64::max)
         };
         let exact = |b: &HeldOut| b.precision == precision.as_str() && b.mix == mix;
+        // Published rows of INT8 stand for INT8 with FP16 beside it too.
+        let like = |b: &HeldOut| precision.as_str().starts_with(&b.precision) && b.mix == mix;
         let any = |b: &HeldOut| b.model.is_none();
         let half = widest(&|b| exact(b) && b.model.as_deref() == Some(structure_hash))
             .or_else(|| widest(&|b| exact(b) && any(b)))
+            .or_else(|| widest(&|b| like(b) && any(b)))
             .or_else(|| widest(&|b| b.mix == mix && any(b)))
             .or_else(|| widest(&any))
             .unwrap_or(UNMEASURED_BAND);

@@ -23,10 +23,24 @@ const TENSOR_CORE_CHANNELS: f64 = 8.0;
 /// layers of both generations agree better with 32 than with 16 or 64.
 const DLA_CHANNELS: f64 = 32.0;
 
+/// Tensors of at least this many elements pay [`int8_entry_ms`] whole, smaller ones their share:
+/// the published engines enter with 200,704 elements (0.5 ms) and with 512 (no time that shows).
+///
+/// [`int8_entry_ms`]: super::params::TransitionParameters::int8_entry_ms
+const INT8_ENTRY_ELEMENTS: f64 = 65_536.0;
+
+/// [`DLA_CHANNELS`] of Orin's INT8 array, for dense convolutions: NVIDIA's layer statistics of a ResNet-34
+/// backbone reach 0.60 of peak with 64 channels and 1.19 with more (3x3, stride 1), 0.44 with 64
+/// channels at stride 2.
+const ORIN_INT8_CHANNELS: f64 = 128.0;
+
 /// Multiply-accumulates per clock and SM.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct GpuRates {
+    /// Of the CUDA cores.
     fp32: f64,
+    /// Of FP32 matrix products: TF32 on tensor cores where they have it (TensorRT's default).
+    matrix_fp32: f64,
     fp16: f64,
     int8: Option<f64>,
 }
@@ -35,21 +49,25 @@ struct GpuRates {
 ///
 /// Volta: 8 tensor cores x 64 FP16 multiply-adds, INT8 twice that (22 TOPS of 32 on AGX Xavier are
 /// the GPU's). Ampere of Orin: 170 sparse INT8 TOPS at 1.3 GHz and 16 SMs = 2048 dense INT8 per SM,
-/// FP16 half. Maxwell and Pascal of Tegra: FP16 at twice FP32, no INT8 dot product.
+/// FP16 half, TF32 half of that (published FP32 engines take 2.06 to 2.09 times as long as FP16).
+/// Maxwell and Pascal of Tegra: FP16 at twice FP32, no INT8 dot product.
 fn rates(arch: GpuArch, cuda_cores: f64) -> Result<GpuRates, &'static str> {
     match arch {
         GpuArch::Maxwell | GpuArch::Pascal => Ok(GpuRates {
             fp32: cuda_cores,
+            matrix_fp32: cuda_cores,
             fp16: 2.0 * cuda_cores,
             int8: None,
         }),
         GpuArch::Volta => Ok(GpuRates {
             fp32: cuda_cores,
+            matrix_fp32: cuda_cores,
             fp16: 512.0,
             int8: Some(1024.0),
         }),
         GpuArch::Ampere => Ok(GpuRates {
             fp32: cuda_cores,
+            matrix_fp32: 512.0,
             fp16: 1024.0,
             int8: Some(2048.0),
         }),
@@ -80,6 +98,8 @@ impl Number {
 pub(crate) struct CostModel {
     params: Parameters,
     precision: Precision,
+    /// Images per inference.
+    batch: f64,
     rates: GpuRates,
     sms: f64,
     /// GPU cycles per ms.
@@ -111,6 +131,7 @@ impl CostModel {
         let clock = target.mode.dla_core_mhz(config.dla_core) * 1e3;
         Ok(Self {
             precision: config.precision,
+            batch: f64::from(config.batch),
             rates,
             sms: f64::from(target.mode.sms),
             gpu_clock: target.mode.gpu_mhz * 1e3,
@@ -186,7 +207,8 @@ impl CostModel {
             Some(Main::Copy { kernels }) => kernels,
             Some(_) => 1.0,
         };
-        self.kernel_ms(parts) + kernels * self.params.gpu.gap_cycles / self.gpu_clock
+        let p = &self.params.gpu;
+        self.kernel_ms(parts) + kernels * (p.gap_cycles / self.gpu_clock + p.launch_us * 1e-3)
     }
 
     /// The same as a layer profile shows it: without the gap to the next kernel.
@@ -241,9 +263,9 @@ impl CostModel {
     fn matrix_cycles(&self, m: f64, n: f64, k: f64, number: Number) -> f64 {
         let p = &self.params.gpu;
         let rate = match number {
-            Number::Fp32 => self.rates.fp32,
+            Number::Fp32 => self.rates.matrix_fp32,
             Number::Fp16 => self.rates.fp16,
-            Number::Int8 => self.rates.int8.unwrap_or(self.rates.fp32),
+            Number::Int8 => self.rates.int8.unwrap_or(self.rates.matrix_fp32),
         };
         let depth = (k / TILE_DEPTH).ceil() * TILE_DEPTH;
         TILES
@@ -277,24 +299,25 @@ impl CostModel {
         let p = &self.params.dla;
         let number = self.dla_number();
         let ms = |cycles: f64| cycles / dla.clock;
+        // A core takes the images of a batch one after the other: published times per image are the
+        // same from batch 1 to 16.
+        let start = ms(p.layer_cycles * self.batch);
         let bandwidth = (p.bytes_per_cycle * dla.clock).min(p.dram_share * self.dram);
         let memory = self.dla_bytes(work) / bandwidth;
         let plane = |elems: f64| ms(elems * number.bytes() / p.plane_bytes_per_cycle);
         match work.main {
             Main::Free => 0.0,
-            Main::Copy { .. } if work.macs == 0.0 => ms(p.layer_cycles) + memory,
+            Main::Copy { .. } if work.macs == 0.0 => start + memory,
             Main::Conv(d) | Main::Deconv(d) => {
                 let cycles = conv_cycles(&d, &dla.spec, number, p);
-                ms(p.layer_cycles) + ms(cycles).max(memory)
+                start + ms(cycles).max(memory)
             }
             Main::MatMul { .. } => {
                 let rate = dla.spec.int8_macs_per_clock as f64 * p.int8_efficiency;
-                ms(p.layer_cycles) + ms(work.macs / rate).max(memory)
+                start + ms(work.macs / rate).max(memory)
             }
-            Main::Pool { .. } | Main::Lrn => {
-                ms(p.layer_cycles) + plane(work.input.max(work.output)).max(memory)
-            }
-            Main::Pointwise | Main::Reduction | Main::Copy { .. } => ms(p.layer_cycles) + memory,
+            Main::Pool { .. } | Main::Lrn => start + plane(work.input.max(work.output)).max(memory),
+            Main::Pointwise | Main::Reduction | Main::Copy { .. } => start + memory,
         }
     }
 
@@ -316,7 +339,7 @@ impl CostModel {
         let moved = elems * (inner + outer) / (self.dram * p.reformat_bandwidth);
         let fixed = p.reformat_cycles / self.gpu_clock;
         let int8 = if self.precision.int8 && !boundary && to == Device::Dla {
-            elems * p.int8_entry_ns * 1e-6
+            p.int8_entry_ms * (elems / INT8_ENTRY_ELEMENTS).min(1.0)
         } else {
             0.0
         };
@@ -352,7 +375,7 @@ fn conv_cycles(
         // Orin's FP16 path is a separate, slower one; its share of the INT8 peak is fitted.
         (_, DlaGeneration::V2) => (f64::from(spec.int8_macs_per_clock), p.fp16_efficiency),
     };
-    let pixels = d.p * d.q * d.batch + p.stripe_start;
+    let pixels = (d.p * d.q + p.stripe_start) * d.batch;
     let channels = d.c / d.groups;
     if channels <= IMAGE_CHANNELS && d.groups == 1.0 {
         let fold = d.stride_h * d.stride_w;
@@ -360,6 +383,19 @@ fn conv_cycles(
         let macs = folded * d.k * pixels * d.r * d.s / fold;
         return macs / (peak * efficiency * p.image_efficiency);
     }
-    let channels = (channels / DLA_CHANNELS).ceil() * DLA_CHANNELS;
-    channels * d.k * d.r * d.s * pixels / (peak * efficiency)
+    let orin_int8 = number == Number::Int8 && spec.generation == DlaGeneration::V2;
+    let width = if orin_int8 && d.groups == 1.0 {
+        ORIN_INT8_CHANNELS
+    } else {
+        DLA_CHANNELS
+    };
+    let channels = (channels / width).ceil() * width;
+    let small = d.groups == 1.0 && (d.r, d.s, d.stride_h, d.stride_w) == (3.0, 3.0, 1.0, 1.0);
+    // Xavier's INT8 engines show no gain over the other kernels.
+    let gains = match spec.generation {
+        DlaGeneration::V1 => number == Number::Fp16,
+        DlaGeneration::V2 => orin_int8,
+    };
+    let winograd = if small && gains { p.winograd } else { 1.0 };
+    channels * d.k * d.r * d.s * pixels / (peak * efficiency * winograd)
 }

@@ -97,6 +97,8 @@ struct Ready {
     bands: [Band; 3],
     contention_band: Band,
     source: Arc<str>,
+    /// [`Self::source`] for a plan that got none of the DLA it asked for.
+    refused_source: Arc<str>,
 }
 
 impl<'p, 'm> Estimator<'p, 'm> {
@@ -141,7 +143,13 @@ impl<'p, 'm> Estimator<'p, 'm> {
         let (times, per_transition_ms) = ready.times(self.planner, plan);
         let mix = Mix::of(times.gpu > 0.0, !plan.subgraphs.is_empty());
         let band = ready.bands[mix as usize];
-        let figure = |value: f64| Figure::estimated(value, band, Arc::clone(&ready.source));
+        // A request that got none of the DLA must not pass for a figure of the DLA.
+        let source = if plan.subgraphs.is_empty() && !plan.fallbacks.is_empty() {
+            &ready.refused_source
+        } else {
+            &ready.source
+        };
+        let figure = |value: f64| Figure::estimated(value, band, Arc::clone(source));
         let latency = times.latency();
         let batch = f64::from(self.planner.config().batch);
         Estimate {
@@ -168,6 +176,9 @@ impl<'p, 'm> Estimator<'p, 'm> {
         };
         if device == Device::Dla && !self.planner.may_run_on_dla(op) {
             return Figure::none("the DLA does not take this op");
+        }
+        if self.planner.model().op(op).cost.is_none() {
+            return Figure::none("only the data tell its size");
         }
         let costed = &ready.units[ready.unit_of[op.index()] as usize];
         let Some(part) = costed.unit.parts.iter().find(|p| p.ops.contains(&op)) else {
@@ -268,6 +279,17 @@ impl Ready {
             });
         }
         let scale = unit::scale(model, config.batch);
+        let unpriced = unit::data_dependent(model);
+        let source = match unpriced.first() {
+            None => board.source.clone(),
+            Some(op) => format!(
+                "without the time of {} ops whose sizes only the data tell ({} {:?}); {}",
+                unpriced.len(),
+                model.op(*op).op_type,
+                model.op(*op).name,
+                board.source
+            ),
+        };
         Ok(Self {
             elems: model
                 .tensors
@@ -277,7 +299,11 @@ impl Ready {
             bands: [Mix::Gpu, Mix::Dla, Mix::Both]
                 .map(|mix| board.band(config.precision, mix, &model.source.structure_hash)),
             contention_band: Band::within(board.contention_band),
-            source: board.source.as_str().into(),
+            refused_source: format!(
+                "time of the GPU alone, because the DLA takes none of the ops asked for; {source}"
+            )
+            .into(),
+            source: source.into(),
             costs,
             units,
             hot,

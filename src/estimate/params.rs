@@ -80,6 +80,9 @@ parameters! {
         /// Cycles between two kernels of an engine, reformats of an ordinary network included;
         /// layer profiles do not show them.
         gap_cycles: 4000.0, 0.5, 100.0, 20000.0;
+        /// Host and driver time per kernel that no GPU clock shortens, us. Published Orin and Xavier
+        /// engines keep 0.4 to 1.0 ms an inference that power modes do not scale.
+        launch_us: 1.0, 0.7, 0.05, 20.0;
         /// Channels a first layer's input is padded to.
         input_channels: 5.0, 0.3, 4.0, 32.0;
         /// Fixed cycles of a streaming kernel.
@@ -106,6 +109,9 @@ parameters! {
         /// Share of peak (Xavier) or of the INT8 peak (Orin) a convolution reaches in FP16.
         /// Above 1 where Winograd saves multiplications.
         fp16_efficiency: 0.8, 0.3, 0.005, 1.3;
+        /// Speed-up of 3x3 convolutions of stride 1 by Winograd's algorithm, 2.25 at most (NVDLA
+        /// hardware manual): in FP16 on Xavier, in INT8 on Orin.
+        winograd: 1.35, 0.2, 1.0, 2.25;
         /// Share of that which a first layer of few channels reaches.
         image_efficiency: 0.6, 0.4, 0.05, 1.0;
         /// Bytes per clock between core and memory.
@@ -132,10 +138,10 @@ parameters! {
         reformat_cycles: 12000.0, 0.4, 1000.0, 60000.0;
         /// Share of DRAM bandwidth a reformat reaches, reading and writing.
         reformat_bandwidth: 0.2, 0.4, 0.02, 0.9;
-        /// Extra time per element that enters a DLA subgraph from the GPU in INT8, ns:
-        /// requantising, formats that the two sides do not share, and the slower kernels TensorRT
-        /// takes beside them.
-        int8_entry_ns: 1.0, 1.0, 0.01, 10.0;
+        /// Extra time per tensor that enters a DLA subgraph from the GPU in INT8, ms: requantising,
+        /// formats that the two sides do not share, and the slower kernels TensorRT takes beside
+        /// them. Of a large tensor; its bytes go at the reformat's bandwidth besides.
+        int8_entry_ms: 0.2, 1.0, 0.001, 1.0;
     }
 }
 

@@ -6,7 +6,7 @@
 //! chains of pointwise ops are one kernel; equal convolutions of one tensor run as one kernel on
 //! the GPU; a concatenation is free where its producers can write in place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::{
     Activation, BinaryOp, Conv, Model, NormKind, OpId, OpKind, ShuffleKind, TensorId,
@@ -97,6 +97,19 @@ pub(crate) struct Work {
     pub int8: bool,
 }
 
+impl Work {
+    /// Of ops whose sizes only the data tell ([`data_dependent`]).
+    const UNPRICED: Self = Self {
+        main: Main::Free,
+        macs: 0.0,
+        input: 0.0,
+        residual: 0.0,
+        weights: 0.0,
+        output: 0.0,
+        int8: false,
+    };
+}
+
 /// Ops that run as one kernel when they are on one device. The first is the main op.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
@@ -125,11 +138,15 @@ pub(crate) fn units(model: &Model, batch: u32) -> Result<Vec<Unit>, NoCost> {
     let scale = scale(model, batch);
     let parts = vertical(model);
     let in_place = InPlace::new(model, &parts);
+    let unpriced: HashSet<OpId> = data_dependent(model).into_iter().collect();
     let mut units: Vec<Unit> = Vec::with_capacity(parts.len());
     // Equal convolutions of one tensor: input, then everything that must agree.
     let mut mergeable: HashMap<MergeKey, usize> = HashMap::new();
     for ops in parts {
-        let work = work(model, &ops, scale, &in_place)?;
+        let work = match work(model, &ops, scale, &in_place) {
+            Err(_) if ops.iter().any(|op| unpriced.contains(op)) => Work::UNPRICED,
+            work => work?,
+        };
         let key = merge_key(model, &ops);
         let part = Part { ops, work };
         if let Some(at) = key.as_ref().and_then(|k| mergeable.get(k)) {
@@ -142,6 +159,22 @@ pub(crate) fn units(model: &Model, batch: u32) -> Result<Vec<Unit>, NoCost> {
         }
     }
     Ok(units)
+}
+
+/// Ops without a cost because only the data tell their sizes: NonMaxSuppression and its like, and
+/// what reads them. An estimate leaves their time out and says so.
+pub(crate) fn data_dependent(model: &Model) -> Vec<OpId> {
+    let root = |op: &str| matches!(op, "NonMaxSuppression" | "NonZero" | "Compress" | "Unique");
+    let mut found: Vec<OpId> = Vec::new();
+    let mut depends = vec![false; model.ops.len()];
+    for id in model.op_ids() {
+        let op = model.op(id);
+        depends[id.index()] = root(&op.op_type) || model.producers(id).any(|p| depends[p.index()]);
+        if depends[id.index()] && op.cost.is_none() {
+            found.push(id);
+        }
+    }
+    found
 }
 
 /// Factor from the model's own batch to the engine's.

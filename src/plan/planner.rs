@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Dim, Model, OpId, TensorId};
+use crate::model::{Dim, Model, NormKind, OpId, OpKind, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
 use crate::platform::dla_rules::rule::{Refusal, Verdict};
 use crate::platform::{Target, dla_rules};
@@ -266,25 +266,43 @@ impl<'m> Planner<'m> {
         limits
     }
 
-    /// Bytes of weights and of tensors that never leave, per group.
+    /// Bytes of weights, and the most bytes of tensors that never leave alive at once, per group.
+    /// The compiler gives a dead tensor's memory to the next, and an element-wise op writes where
+    /// it reads.
     fn inside(&self, group_of: &[Option<u32>], count: usize) -> Vec<(u64, u64)> {
         let mut bytes = vec![(0u64, 0u64); count];
-        for (of, weights) in group_of.iter().zip(&self.weight_bytes) {
-            if let Some(group) = of {
-                let sum = &mut bytes[*group as usize].0;
-                *sum = sum.saturating_add(*weights);
+        // Per op: bytes that begin to live with it, and bytes it is the last to read.
+        let mut born = vec![0u64; group_of.len()];
+        let mut dead = vec![0u64; group_of.len()];
+        for flow in self.flows.iter() {
+            let Some(producer) = flow.producer else {
+                continue;
+            };
+            let home = group_of[producer as usize];
+            let stays = |op: &u32| group_of[*op as usize] == home;
+            if home.is_some() && !flow.is_output && flow.readers.iter().all(stays) {
+                let last = flow.readers.iter().copied().max().unwrap_or(producer);
+                let grow = |sum: &mut u64| *sum = sum.saturating_add(flow.bytes);
+                grow(&mut born[producer as usize]);
+                grow(&mut dead[last as usize]);
             }
         }
-        for flow in self.flows.iter() {
-            let home = flow.producer.and_then(|p| group_of[p as usize]);
-            let stays = |op: &u32| group_of[*op as usize] == home;
-            if let Some(group) = home
-                && !flow.is_output
-                && flow.readers.iter().all(stays)
-            {
-                let sum = &mut bytes[group as usize].1;
-                *sum = sum.saturating_add(flow.bytes);
-            }
+        let mut alive = vec![0u64; count];
+        for (op, group) in group_of.iter().enumerate() {
+            let Some(group) = group.map(|g| g as usize) else {
+                continue;
+            };
+            let (weights, most) = &mut bytes[group];
+            *weights = weights.saturating_add(self.weight_bytes[op]);
+            let before = if in_place(&self.model.ops[op].kind) {
+                alive[group].saturating_sub(dead[op])
+            } else {
+                alive[group]
+            };
+            *most = (*most).max(before.saturating_add(born[op]));
+            alive[group] = alive[group]
+                .saturating_add(born[op])
+                .saturating_sub(dead[op]);
         }
         bytes
     }
@@ -409,4 +427,16 @@ impl Limits {
             Err(_) => Fallback::LoadableLimit { limit: self.limit },
         }
     }
+}
+
+/// Whether the DLA writes an op's output where its input was.
+fn in_place(kind: &OpKind) -> bool {
+    matches!(
+        kind,
+        OpKind::Activation(_)
+            | OpKind::PRelu { .. }
+            | OpKind::Unary(_)
+            | OpKind::Binary { .. }
+            | OpKind::Norm(NormKind::Batch)
+    )
 }

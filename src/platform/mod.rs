@@ -1,6 +1,7 @@
 //! Boards, power modes, TensorRT versions, and what each one's DLA can run.
 
 mod board;
+mod clocks;
 pub mod dla_rules;
 mod tensorrt;
 
@@ -20,7 +21,7 @@ pub use crate::platform::tensorrt::{Dialect, DlaSupport, TensorRt, UnknownTensor
 pub struct Target {
     /// The board.
     pub board: &'static Board,
-    /// The power mode; one of the board's.
+    /// The power mode: one of the board's, or clocks outside them (`gpu=900,dla=614,emc=3199`).
     pub mode: &'static PowerMode,
     /// The TensorRT version; one of the board's.
     pub tensorrt: TensorRt,
@@ -39,6 +40,14 @@ pub enum TargetError {
         board: &'static str,
         /// As written.
         mode: String,
+    },
+    /// Clocks outside the modes that cannot be.
+    #[error("{board} cannot run at these clocks: {why}")]
+    Clocks {
+        /// Board id.
+        board: &'static str,
+        /// The reason and the remedy.
+        why: String,
     },
     /// No such TensorRT version.
     #[error(transparent)]
@@ -91,7 +100,7 @@ impl Target {
         mode: &'static PowerMode,
         tensorrt: TensorRt,
     ) -> Result<Self, TargetError> {
-        if !board.modes.contains(mode) {
+        if !board.modes.contains(mode) && !clocks::is_clocks(mode.name) {
             return Err(TargetError::Mode {
                 board: board.id,
                 mode: mode.name.to_owned(),
@@ -130,7 +139,8 @@ impl Target {
     }
 
     /// Reads `board`, `board@mode`, `board:version` or `board@mode:version`
-    /// (`agx-orin-64@MAXN:8.6`); what is left out is the board's default.
+    /// (`agx-orin-64@MAXN:8.6`); what is left out is the board's default. A mode may be a list of
+    /// clocks in MHz (`orin-nx-16@gpu=900,dla=614,emc=3199`).
     ///
     /// # Errors
     /// An unknown board, mode or version, or one the board does not have; the message lists what
@@ -148,10 +158,18 @@ impl Target {
             Board::find(id.trim()).ok_or_else(|| TargetError::Board(id.trim().to_owned()))?;
         let mut target = Self::of(board);
         if let Some(mode) = mode {
-            target.mode = board.mode(mode.trim()).ok_or_else(|| TargetError::Mode {
-                board: board.id,
-                mode: mode.trim().to_owned(),
-            })?;
+            let mode = mode.trim();
+            target.mode = if clocks::is_clocks(mode) {
+                clocks::mode(board, mode).map_err(|why| TargetError::Clocks {
+                    board: board.id,
+                    why,
+                })?
+            } else {
+                board.mode(mode).ok_or_else(|| TargetError::Mode {
+                    board: board.id,
+                    mode: mode.to_owned(),
+                })?
+            };
         }
         if let Some(version) = version {
             target.tensorrt = version.trim().parse()?;
@@ -334,6 +352,33 @@ mod tests {
         assert!(!newer.is(&target) && newer.same_mode(&target));
         assert_eq!(newer.target(), target, "no JetPack of Xavier ships it");
     }
+
+    #[test]
+    fn clocks_outside_the_modes_round_trip_and_have_limits() {
+        let target = Target::parse("orin-nx-16@gpu=900,dla=614,emc=3199:8.6").unwrap();
+        assert_eq!(target.mode.gpu_mhz, 900.0);
+        assert_eq!(target.mode.dla_core_mhz(1), 614.0);
+        assert!((target.mode.dram_gbs - 102.4).abs() < 0.1);
+        assert_eq!(Target::parse(&target.id()).unwrap(), target);
+        let reordered = Target::parse("orin-nx-16@emc=3199,gpu=900,dla=614:8.6").unwrap();
+        assert!(std::ptr::eq(reordered.mode, target.mode));
+        let half = Target::parse("orin-nx-16@emc=1600").unwrap();
+        assert!((half.mode.dram_gbs / target.mode.dram_gbs - 1600.0 / 3199.0).abs() < 1e-9);
+        for wrong in [
+            "orin-nx-16@gpu=9000",
+            "orin-nx-16@gpu=-1",
+            "orin-nx-16@gpu=NaN",
+            "orin-nx-16@gpu=",
+            "orin-nx-16@cpu=1",
+            "orin-nx-16@gpu=900,",
+            "orin-nx-16@sms=1.5",
+            "orin-nano-8@dla=600",
+        ] {
+            let error = Target::parse(wrong).unwrap_err();
+            assert!(matches!(error, TargetError::Clocks { .. }), "{wrong}");
+        }
+    }
+
     #[test]
     fn ids_round_trip() {
         for board in boards() {

@@ -211,3 +211,63 @@ fn work_is_what_the_papers_say() {
         );
     }
 }
+
+fn whole_ms(name: &str, board: &str, device: Device, precision: Precision, batch: u32) -> f64 {
+    let model = network(name);
+    let planner = Planner::new(&model, &target(board), &config(precision, batch));
+    let plan = planner.plan_placement(&Placement::all(device)).unwrap();
+    let estimate = Estimator::new(&planner).estimate(&plan);
+    estimate.latency_ms.value().unwrap()
+}
+
+/// TensorRT multiplies FP32 in TF32 on Ampere: twice FP16's time, not that of the CUDA cores.
+#[test]
+fn fp32_on_ampere_takes_about_twice_as_long_as_fp16() {
+    let ratio = |board| {
+        let ms = |precision| whole_ms("resnet50", board, Device::Gpu, precision, 8);
+        ms(Precision::FP32) / ms(Precision::FP16)
+    };
+    assert!(
+        (1.6..=2.4).contains(&ratio("agx-orin-64")),
+        "{}",
+        ratio("agx-orin-64")
+    );
+    assert!(ratio("agx-xavier") > 3.0, "{}", ratio("agx-xavier"));
+}
+
+/// Published times per image of one DLA engine are the same from batch 1 to 16; entering and leaving
+/// the subgraph is paid once.
+#[test]
+fn dla_time_per_image_hardly_depends_on_the_batch() {
+    let some = whole_ms("resnet50", "agx-orin-64", Device::Dla, Precision::INT8, 8) / 8.0;
+    let many = whole_ms("resnet50", "agx-orin-64", Device::Dla, Precision::INT8, 16) / 16.0;
+    assert!((0.85..=1.0).contains(&(many / some)), "{some} {many}");
+}
+
+/// Two different networks at the same time, and clocks outside the named modes.
+#[test]
+fn different_networks_and_clocks_can_be_asked_for() {
+    use std::process::Command;
+    let dir = tempfile::tempdir().unwrap();
+    let fps = |target: &str| -> Vec<f64> {
+        let out = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+            .args(["estimate", "bundled:resnet18", "--target", target, "--json"])
+            .args(["--precision", "int8+fp16"])
+            .args(["--together", "gpu,bundled:googlenet=dla0"])
+            .env("DLAPLAN_DATA_DIR", dir.path())
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        assert_eq!(report["engines"][1]["model"], "googlenet");
+        let fps = report["fps"].as_array().unwrap().iter();
+        fps.map(|f| f["value"].as_f64().unwrap()).collect()
+    };
+    let fast = fps("orin-nx-16@gpu=900,dla=614,emc=3199");
+    let slow = fps("orin-nx-16@gpu=450,dla=614,emc=3199");
+    assert!(fast[0] > 1.2 * slow[0], "{fast:?} {slow:?}");
+}

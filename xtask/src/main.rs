@@ -84,22 +84,35 @@ fn save(path: &Path, text: &str) -> Result<()> {
     Ok(save_atomic(path, text.as_bytes())?)
 }
 
+/// Errors of rows that no fit knew, beside the bands: what the coverage test reads.
+const HELD_OUT: &str = "held_out.json";
+
 fn calibrate(measurements: Option<&Path>, out: &Path, check: bool) -> Result<ExitCode> {
+    let calibration = fit::calibrate(&read(measurements)?)?;
+    let mut texts: Vec<(String, String, &str)> = Vec::new();
+    for file in &calibration.files {
+        texts.push((
+            format!("{}.json", file.board),
+            file.to_text()?,
+            &file.source,
+        ));
+    }
+    let unseen = serde_json::to_string_pretty(&calibration.unseen())? + "\n";
+    texts.push((HELD_OUT.to_owned(), unseen, "errors of rows no fit knew"));
     let mut differs = false;
     let mut stdout = std::io::stdout();
-    for file in &fit::calibrate(&read(measurements)?)?.files {
-        let path = out.join(format!("{}.json", file.board));
-        let text = file.to_text()?;
+    for (name, text, about) in &texts {
+        let path = out.join(name);
         let what = if !check {
-            save(&path, &text)?;
+            save(&path, text)?;
             "wrote"
-        } else if std::fs::read_to_string(&path).is_ok_and(|t| t == text) {
+        } else if std::fs::read_to_string(&path).is_ok_and(|t| t == *text) {
             "same"
         } else {
             differs = true;
             "differs"
         };
-        writeln!(stdout, "{what} {}: {}", path.display(), file.source)?;
+        writeln!(stdout, "{what} {}: {about}", path.display())?;
     }
     Ok(if differs {
         ExitCode::FAILURE

@@ -1,6 +1,7 @@
 //! Measurement rows: what was measured, where, and what the cost models say of the same thing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,9 @@ use dlaplan::model::{Model, OpId};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::plan::Planner;
 use dlaplan::platform::{Board, PowerMode, Target};
+
+/// Stands for every module of a network.
+const ALL_MODULES: &str = "*";
 
 /// What of a network a row is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +33,7 @@ pub enum Scope {
     Layers {
         /// Where they ran.
         device: Device,
-        /// Their modules; a path stands for everything below it.
+        /// Their modules; a path stands for everything below it, `*` for all.
         modules: Vec<String>,
     },
     /// Some layers as one DLA subgraph, submission included.
@@ -186,9 +190,18 @@ impl Networks {
     fn get(&mut self, name: &str) -> Option<&Model> {
         self.0
             .entry(name.to_owned())
-            .or_insert_with(|| crate::networks::network(name))
+            .or_insert_with(|| crate::networks::network(name).or_else(|| published(name)))
             .as_ref()
     }
+}
+
+/// Networks whose rows name a published file: its structure as ONNX, without weights.
+const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+
+/// A network of [`PUBLISHED`].
+pub(crate) fn published(name: &str) -> Option<Model> {
+    let path = Path::new(PUBLISHED).join(format!("{name}.onnx"));
+    dlaplan::model::onnx::load(&path, &dlaplan::model::onnx::LoadOptions::default()).ok()
 }
 
 pub(crate) fn target(id: &str, board: &str, mode: &str) -> Result<Target, RowError> {
@@ -240,8 +253,10 @@ pub fn prepare(row: &Row, networks: &mut Networks) -> Result<Prepared, RowError>
         let chosen = |op: OpId| {
             let path = &*model.modules.get(model.op(op).module).path;
             modules.iter().any(|m| {
-                path.strip_prefix(m.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
+                m == ALL_MODULES
+                    || path
+                        .strip_prefix(m.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
             })
         };
         Prepared::chosen(model, target, &config, device, &chosen, measured_ms)
@@ -306,4 +321,39 @@ pub(crate) fn deployment_loads(
                 .map_err(|e| error(e.to_string()))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use dlaplan::placement::Device;
+    use dlaplan::plan::Fallback;
+
+    use super::*;
+
+    /// NVIDIA and cuDLA-samples ran these on one DLA core.
+    #[test]
+    fn published_dla_networks_fit_a_loadable() {
+        for (name, batch) in [
+            ("ssd_resnet34", 1),
+            ("yolov5s_trim", 12),
+            ("yolov5s_trim", 16),
+        ] {
+            let model = published(name).unwrap();
+            let target = target(name, "agx-orin-64", "MAXN").unwrap();
+            let config = EngineConfig {
+                precision: Precision::INT8,
+                batch,
+                ..EngineConfig::default()
+            };
+            let plan = Planner::new(&model, &target, &config)
+                .plan_placement(&Placement::all(Device::Dla))
+                .unwrap();
+            let large = plan
+                .fallbacks
+                .iter()
+                .find(|(_, f)| matches!(f, Fallback::LoadableSize(_)));
+            assert!(large.is_none(), "{name} at batch {batch}: {large:?}");
+            assert!(plan.dla_ops() > 20, "{name}");
+        }
+    }
 }

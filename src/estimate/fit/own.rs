@@ -284,6 +284,7 @@ fn scaled(params: &Parameters, g: f64, d: f64, t: f64) -> Parameters {
     for cycles in [
         &mut p.gpu.matrix_cycles,
         &mut p.gpu.gap_cycles,
+        &mut p.gpu.launch_us,
         &mut p.gpu.stream_cycles,
         &mut p.gpu.copy_cycles,
         &mut p.gpu.depthwise_cycles,
@@ -310,7 +311,7 @@ fn scaled(params: &Parameters, g: f64, d: f64, t: f64) -> Parameters {
     for time in [
         &mut p.transition.submit_ms,
         &mut p.transition.reformat_cycles,
-        &mut p.transition.int8_entry_ns,
+        &mut p.transition.int8_entry_ms,
     ] {
         *time *= t;
     }
