@@ -1,6 +1,7 @@
 //! Attributes of a node and constants of the file, read without trust.
 
 use bytes::Bytes;
+use half::{bf16, f16};
 
 use super::proto;
 use crate::model::DType;
@@ -51,13 +52,13 @@ impl<'a> Attrs<'a> {
     }
 }
 
-/// Values of a small constant.
+/// Values of a small constant; `None` where arithmetic met something unknown.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Data {
-    /// Integers and booleans; `None` where shape arithmetic met an unknown dim.
+    /// Integers and booleans.
     Int(Vec<Option<i64>>),
     /// Floats.
-    Float(Vec<f64>),
+    Float(Vec<Option<f64>>),
 }
 
 impl Data {
@@ -76,11 +77,16 @@ impl Data {
         }
     }
 
-    /// All numbers as floats.
+    /// All numbers as floats, if every one is known.
     pub fn floats(&self) -> Option<Vec<f64>> {
+        self.numbers().into_iter().collect()
+    }
+
+    /// Each number as a float.
+    pub fn numbers(&self) -> Vec<Option<f64>> {
         match self {
             Self::Int(v) => v.iter().map(|i| i.map(|i| i as f64)).collect(),
-            Self::Float(v) => Some(v.clone()),
+            Self::Float(v) => v.clone(),
         }
     }
 
@@ -94,9 +100,53 @@ impl Data {
     pub fn first_float(&self) -> Option<f64> {
         match self {
             Self::Int(v) => v.first()?.map(|i| i as f64),
-            Self::Float(v) => v.first().copied(),
+            Self::Float(v) => *v.first()?,
         }
     }
+
+    /// The elements at these places.
+    pub fn pick(&self, places: impl Iterator<Item = Option<usize>>) -> Option<Self> {
+        Some(match self {
+            Self::Int(v) => {
+                let all: Option<_> = places.map(|p| v.get(p?).copied()).collect();
+                Self::Int(all?)
+            }
+            Self::Float(v) => {
+                let all: Option<_> = places.map(|p| v.get(p?).copied()).collect();
+                Self::Float(all?)
+            }
+        })
+    }
+
+    /// Numbers of this element type: floats rounded to its precision or cut to integers.
+    pub fn cast(self, to: DType) -> Self {
+        let whole = |v: f64| (v.abs() < 9e15).then_some(v.trunc() as i64);
+        let truth = |v: bool| Some(i64::from(v));
+        match (self, to) {
+            (Self::Int(v), DType::Bool) => Self::Int(v.iter().map(|i| truth((*i)? != 0)).collect()),
+            (Self::Float(v), DType::Bool) => {
+                Self::Int(v.iter().map(|f| truth((*f)? != 0.0)).collect())
+            }
+            (this @ Self::Int(_), to) if !is_float(to) => this,
+            (Self::Float(v), to) if !is_float(to) && to != DType::Other => {
+                Self::Int(v.iter().map(|f| whole((*f)?)).collect())
+            }
+            (this, to) => {
+                let round = |v: f64| match to {
+                    DType::F32 => f64::from(v as f32),
+                    DType::F16 => f16::from_f64(v).to_f64(),
+                    DType::BF16 => bf16::from_f64(v).to_f64(),
+                    _ => v,
+                };
+                Self::Float(this.numbers().iter().map(|v| v.map(round)).collect())
+            }
+        }
+    }
+}
+
+/// Whether numbers of this type have a fraction.
+pub(super) fn is_float(t: DType) -> bool {
+    matches!(t, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
 }
 
 /// ONNX `TensorProto.DataType`.
@@ -153,14 +203,18 @@ fn raw(data_type: i32, data: &[u8]) -> Option<Data> {
     Some(match data_type {
         1 => Data::Float(
             chunks(data)?
-                .map(|b| f32::from_le_bytes(b) as f64)
+                .map(|b| Some(f32::from_le_bytes(b) as f64))
                 .collect(),
         ),
-        11 => Data::Float(chunks(data)?.map(f64::from_le_bytes).collect()),
-        10 => Data::Float(chunks(data)?.map(|b| half(u16::from_le_bytes(b))).collect()),
+        11 => Data::Float(chunks(data)?.map(|b| Some(f64::from_le_bytes(b))).collect()),
+        10 => Data::Float(
+            chunks(data)?
+                .map(|b| Some(f16::from_le_bytes(b).to_f64()))
+                .collect(),
+        ),
         16 => Data::Float(
             chunks(data)?
-                .map(|b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16) as f64)
+                .map(|b| Some(bf16::from_le_bytes(b).to_f64()))
                 .collect(),
         ),
         2 | 9 => Data::Int(data.iter().map(|b| int((*b).into())).collect()),
@@ -199,12 +253,12 @@ fn listed(tensor: &proto::Tensor, count: usize) -> Option<Data> {
     Some(match tensor.data_type {
         1 => Data::Float(
             chunks(&joined(&tensor.float_data, count * 4)?)?
-                .map(|b| f32::from_le_bytes(b) as f64)
+                .map(|b| Some(f32::from_le_bytes(b) as f64))
                 .collect(),
         ),
         11 => Data::Float(
             chunks(&joined(&tensor.double_data, count * 8)?)?
-                .map(f64::from_le_bytes)
+                .map(|b| Some(f64::from_le_bytes(b)))
                 .collect(),
         ),
         7 => Data::Int(varints(&tensor.int64_data, count)?),
@@ -212,8 +266,8 @@ fn listed(tensor: &proto::Tensor, count: usize) -> Option<Data> {
         10 => Data::Float(
             varints(&tensor.int32_data, count)?
                 .into_iter()
-                .map(|v| v.and_then(|v| u16::try_from(v).ok()).map(half))
-                .collect::<Option<_>>()?,
+                .map(|v| Some(f16::from_bits(u16::try_from(v?).ok()?).to_f64()))
+                .collect(),
         ),
         2..=6 | 9 => Data::Int(varints(&tensor.int32_data, count)?),
         _ => return None,
@@ -245,25 +299,16 @@ fn varints(parts: &[Bytes], limit: usize) -> Option<Vec<Option<i64>>> {
     Some(all)
 }
 
-/// IEEE 754 binary16.
-fn half(bits: u16) -> f64 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let exponent = i32::from(bits >> 10 & 0x1f);
-    let fraction = f64::from(bits & 0x3ff) / 1024.0;
-    sign * match exponent {
-        0 => fraction * 2f64.powi(-14),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (1.0 + fraction) * 2f64.powi(exponent - 15),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn halves() {
+        let half = |bits: u16| match raw(10, &bits.to_le_bytes()) {
+            Some(Data::Float(v)) => v[0].unwrap(),
+            other => panic!("{other:?}"),
+        };
         assert_eq!(half(0x3c00), 1.0);
         assert_eq!(half(0xc000), -2.0);
         assert_eq!(half(0x7c00), f64::INFINITY);

@@ -76,8 +76,7 @@ impl Site<'_> {
         let norm = |n| Ok(OpKind::Norm(n));
         let shuffle = |s| Ok(OpKind::Shuffle(s));
         match self.call.op {
-            O::Conv | O::ConvInteger => self.conv(1, false),
-            O::QLinearConv => self.conv(3, false),
+            O::Conv | O::ConvInteger | O::QLinearConv => self.conv(self.call.weight(), false),
             O::ConvTranspose => self.conv(1, true),
             O::MaxPool => self.pool(PoolKind::Max),
             O::AveragePool => self.pool(PoolKind::Average),
@@ -494,6 +493,7 @@ impl Site<'_> {
                 output()?.checked_mul(*k?)?
             }
             OpKind::Recurrent => self.recurrent_macs()?,
+            OpKind::ControlFlow | OpKind::Other => self.call.macs(self.output())?,
             _ => 0,
         })
     }

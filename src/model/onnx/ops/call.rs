@@ -1,9 +1,9 @@
 //! One node: its op, attributes and what is known of its inputs.
 
-use super::fact::{Dims, Fact};
+use super::fact::{Dims, Fact, MAX_DIM};
 use super::op::OnnxOp as O;
 use crate::model::DType;
-use crate::model::onnx::attrs::Attrs;
+use crate::model::onnx::attrs::{Attrs, Data};
 
 /// One node's inputs and attributes.
 pub struct Call<'a> {
@@ -26,6 +26,22 @@ impl<'a> Call<'a> {
 
     pub fn ints(&self, i: usize) -> Option<Vec<i64>> {
         self.input(i)?.ints()
+    }
+
+    /// An input that lists sizes.
+    pub fn sizes(&self, i: usize) -> Option<Dims> {
+        match self.input(i)?.data.as_deref()? {
+            Data::Int(v) => Some(v.iter().map(|d| u64::try_from((*d)?).ok()).collect()),
+            Data::Float(_) => None,
+        }
+    }
+
+    /// An input that is one size, as an integer or a float.
+    pub fn size(&self, i: usize) -> Option<u64> {
+        let value = self.input(i)?.data.as_ref()?.first_float()?;
+        (0.0..=MAX_DIM as f64)
+            .contains(&value)
+            .then_some(value as u64)
     }
 
     /// Axes: an attribute in old opsets, an input later. Outer `None`: given but unknown; inner:

@@ -60,7 +60,7 @@ impl Fact {
     pub fn with(dtype: DType, dims: Dims, data: Option<Data>) -> Self {
         let fits =
             |d: &Data| d.len() <= MAX_VALUES && elements(&dims).is_none_or(|n| n == d.len() as u64);
-        let data = data.filter(fits).map(Rc::new);
+        let data = data.filter(fits).map(|d| Rc::new(d.cast(dtype)));
         Self {
             data,
             ..Self::new(dtype, Some(dims))
@@ -123,13 +123,9 @@ pub fn broadcast(all: &[&Dims]) -> Option<Dims> {
 
 /// `dims` filled with one value, if that is few elements.
 pub fn fill(value: &Data, dims: &[Option<u64>]) -> Option<Data> {
-    let n = usize::try_from(elements(dims)?)
-        .ok()
-        .filter(|n| *n <= MAX_VALUES)?;
-    Some(match value {
-        Data::Int(v) => Data::Int(vec![*v.first()?; n]),
-        Data::Float(v) => Data::Float(vec![*v.first()?; n]),
-    })
+    let n = usize::try_from(elements(dims)?).ok();
+    let n = n.filter(|n| *n <= MAX_VALUES)?;
+    value.pick(std::iter::repeat_n(Some(0), n))
 }
 
 /// Position in every dim of the elements of a small tensor, in order.
@@ -169,24 +165,19 @@ impl Fact {
         dims: &[Option<u64>],
         source: impl Fn(Vec<u64>) -> Option<Vec<u64>>,
     ) -> Option<Data> {
+        let (own, dims) = (self.shape()?, small(dims)?);
         let data = self.data.as_deref()?;
-        let (own, dims) = (
-            self.shape()?,
-            dims.iter().copied().collect::<Option<Vec<_>>>()?,
-        );
-        if dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d))? > MAX_VALUES as u64 {
-            return None;
-        }
-        let offsets = positions(&dims).map(|at| offset(&source(at)?, &own));
-        match data {
-            Data::Int(v) => offsets
-                .map(|o| v.get(o?).copied())
-                .collect::<Option<_>>()
-                .map(Data::Int),
-            Data::Float(v) => offsets
-                .map(|o| v.get(o?).copied())
-                .collect::<Option<_>>()
-                .map(Data::Float),
-        }
+        data.pick(positions(&dims).map(|at| offset(&source(at)?, &own)))
     }
+
+    /// Dims and data of a small tensor.
+    pub fn small(&self) -> Option<(Vec<u64>, &Data)> {
+        Some((self.shape()?, self.data.as_deref()?))
+    }
+}
+
+/// The dims, if they are known and few elements.
+pub fn small(dims: &[Option<u64>]) -> Option<Vec<u64>> {
+    elements(dims).filter(|n| *n <= MAX_VALUES as u64)?;
+    dims.iter().copied().collect()
 }

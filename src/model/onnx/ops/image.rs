@@ -37,6 +37,13 @@ impl Call<'_> {
                     ]),
                 )
             }
+            O::AffineGrid => {
+                let size = self.sizes(1)?;
+                let mut dims = vec![*size.first()?];
+                dims.extend_from_slice(size.get(2..)?);
+                dims.push(Some(size.len().checked_sub(2)? as u64));
+                Fact::new(t, Some(dims))
+            }
             O::GridSample => {
                 let (x, grid) = (self.dims(0)?, self.dims(1)?);
                 let mut dims: Dims = x.get(..2)?.to_vec();
@@ -60,18 +67,36 @@ impl Call<'_> {
         };
         let mut out = dims.clone();
         if let Some(sizes) = self.input(3) {
-            if !matches!(
-                self.attrs.text("keep_aspect_ratio_policy"),
-                None | Some("stretch")
-            ) {
-                return unknown();
-            }
             let sizes = match sizes.data.as_deref() {
                 Some(Data::Int(v)) => v.clone(),
                 _ => return unknown(),
             };
             if sizes.len() != axes.len() {
                 return None;
+            }
+            let policy = self.attrs.text("keep_aspect_ratio_policy");
+            if let Some(larger) = match policy {
+                Some("not_larger") => Some(false),
+                Some("not_smaller") => Some(true),
+                _ => None,
+            } {
+                let ratio =
+                    |(at, size): (&usize, &Option<i64>)| Some((*size)? as f64 / out[*at]? as f64);
+                let ratios: Option<Vec<f64>> = axes.iter().zip(&sizes).map(ratio).collect();
+                let Some(ratios) = ratios else {
+                    return unknown();
+                };
+                let scale = ratios
+                    .into_iter()
+                    .reduce(if larger { f64::max } else { f64::min })?;
+                for at in axes {
+                    // Half is rounded up.
+                    let size = (scale * out[at]? as f64 + 0.5).floor();
+                    out[at] = (0.0..=MAX_DIM as f64)
+                        .contains(&size)
+                        .then_some(size as u64);
+                }
+                return Some(Fact::new(t, Some(out)));
             }
             for (at, size) in axes.iter().zip(sizes) {
                 out[*at] = size.and_then(|s| u64::try_from(s).ok());

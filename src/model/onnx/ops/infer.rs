@@ -20,18 +20,24 @@ impl Call<'_> {
         let t = self.first_dtype();
         let one = match self.op.family() {
             Family::Unknown | Family::Control => return None,
-            Family::SameShape => like_first(t),
+            Family::SameShape if self.op == O::Identity => self.input(0)?.clone(),
+            Family::SameShape | Family::FusedSameShape => like_first(t),
+            Family::Unary => self.of_each(t),
             Family::Pointwise => self.pointwise()?,
             Family::Arithmetic => self.binary(t),
             Family::Comparison => self.binary(DType::Bool),
             Family::Variadic => self.variadic(t)?,
-            Family::Window => self.window()?,
+            Family::Window | Family::FusedWindow => self.window()?,
             Family::Product => self.product()?,
+            Family::FusedProduct => self.fused_product()?,
             Family::Layout => self.layout()?,
             Family::Index => self.index()?,
             Family::Image => self.image()?,
+            Family::Signal => self.signal()?,
             Family::Reduce => self.reduce()?,
             Family::Source => self.source()?,
+            Family::Fused => self.fused()?,
+            Family::FusedSeveral => return self.fused_several(),
             Family::Several => {
                 return match self.op {
                     O::Split => self.split(),
@@ -39,7 +45,16 @@ impl Call<'_> {
                     O::Unique => Some(self.unique()),
                     O::MaxPool => Some(self.max_pool()),
                     O::LayerNormalization => self.layer_norm(),
-                    O::Dropout => Some(vec![like_first(t), like_first(DType::Bool)]),
+                    O::Dropout => {
+                        let kept = self.input(0)?.clone();
+                        Some(vec![kept, like_first(DType::Bool)])
+                    }
+                    O::DynamicQuantizeLinear => {
+                        let scale = Fact::new(DType::F32, Some(vec![]));
+                        let zero = Fact::new(DType::U8, Some(vec![]));
+                        Some(vec![like_first(DType::U8), scale, zero])
+                    }
+                    O::Attention => self.attention(),
                     _ => self.recurrent(),
                 };
             }

@@ -1,9 +1,9 @@
 //! Elements moved, not changed: shapes, joins, cuts and copies.
 
 use super::call::Call;
-use super::fact::{Dims, Fact, axis, broadcast, elements};
+use super::fact::{Dims, Fact, axis, broadcast, elements, offset, positions, small};
 use super::op::OnnxOp as O;
-use crate::model::onnx::attrs::{Data, MAX_VALUES};
+use crate::model::onnx::attrs::Data;
 
 impl Call<'_> {
     /// Shapes of ops that move elements.
@@ -16,7 +16,7 @@ impl Call<'_> {
                 let at = self.attrs.int_or("axis", 1);
                 let at = if at < 0 { at.checked_add(rank)? } else { at };
                 let (before, after) = dims.split_at_checked(usize::try_from(at).ok()?)?;
-                Fact::new(t, Some(vec![elements(before), elements(after)]))
+                self.same_data(vec![elements(before), elements(after)])
             }
             O::Reshape => self.reshape()?,
             O::Squeeze => self.squeeze()?,
@@ -88,11 +88,7 @@ impl Call<'_> {
             O::Concat => self.concat()?,
             O::Slice => self.slice()?,
             O::Expand => {
-                let size = match &**self.input(1)?.data.as_ref()? {
-                    Data::Int(v) => v.iter().map(|d| d.and_then(|d| u64::try_from(d).ok())),
-                    Data::Float(_) => return None,
-                };
-                let size: Dims = size.collect();
+                let size = self.sizes(1)?;
                 let dims = broadcast(&[self.dims(0)?, &size])?;
                 let filled = self.input(0)?.rearranged(&dims, Some);
                 Fact::with(t, dims, filled)
@@ -106,7 +102,46 @@ impl Call<'_> {
                 let times = |(d, r): (&Option<u64>, i64)| {
                     d.and_then(|d| d.checked_mul(u64::try_from(r).ok()?))
                 };
-                Fact::new(t, Some(dims.iter().zip(repeats).map(times).collect()))
+                let out: Dims = dims.iter().zip(repeats).map(times).collect();
+                let data = self.input(0)?.rearranged(&out, |mut at| {
+                    for (a, d) in at.iter_mut().zip(dims) {
+                        *a = a.checked_rem((*d)?)?;
+                    }
+                    Some(at)
+                });
+                Fact::with(t, out, data)
+            }
+            O::CenterCropPad => {
+                let mut out = self.dims(0)?.clone();
+                let axes = self.attrs.ints("axes").unwrap_or_default();
+                let all: Vec<i64> = (0..out.len() as i64).collect();
+                let axes = if axes.is_empty() { &all } else { axes };
+                let sizes = self.sizes(1).unwrap_or_else(|| vec![None; axes.len()]);
+                if sizes.len() != axes.len() {
+                    return None;
+                }
+                for (a, size) in axes.iter().zip(sizes) {
+                    let at = axis(*a, out.len())?;
+                    out[at] = size;
+                }
+                Fact::new(t, Some(out))
+            }
+            O::Crop => {
+                let [n, c, h, w] = self.dims(0)?[..] else {
+                    return None;
+                };
+                let [left, top, right, bottom] = self.attrs.ints("border")? else {
+                    return None;
+                };
+                let size = |d: Option<u64>, before: i64, after: i64, at: usize| {
+                    if let Some(scale) = self.attrs.ints("scale").filter(|s| s.len() == 2) {
+                        return u64::try_from(*scale.get(at)?).ok();
+                    }
+                    let cut = u64::try_from(before.checked_add(after)?).ok()?;
+                    d?.checked_sub(cut)
+                };
+                let (h, w) = (size(h, *top, *bottom, 0), size(w, *left, *right, 1));
+                Fact::new(t, Some(vec![n, c, h, w]))
             }
             O::Pad => self.pad()?,
             _ => return None,
@@ -200,32 +235,40 @@ impl Call<'_> {
                 };
             }
         }
-        let joined = || {
-            let mut v = Vec::new();
-            for f in self.inputs.iter().flatten() {
-                match &**f.data.as_ref()? {
-                    Data::Int(d) if v.len() + d.len() <= MAX_VALUES => v.extend_from_slice(d),
-                    _ => return None,
+        let data = self.joined(at, &out);
+        Some(Fact::with(self.first_dtype(), out, data))
+    }
+
+    /// Data of a Concat along `at`: each place of the output is one of an input.
+    fn joined(&self, at: usize, out: &[Option<u64>]) -> Option<Data> {
+        let out = small(out)?;
+        let mut parts = Vec::with_capacity(self.inputs.len());
+        for fact in &self.inputs {
+            parts.push((*fact)?.small()?);
+        }
+        let place = |mut position: Vec<u64>| {
+            for (dims, data) in &parts {
+                let (a, size) = (position.get_mut(at)?, *dims.get(at)?);
+                if *a < size {
+                    return Some((*data, offset(&position, dims)?));
                 }
+                *a -= size;
             }
-            Some(Data::Int(v))
-        };
-        let floats = || {
-            let mut v = Vec::new();
-            for f in self.inputs.iter().flatten() {
-                match &**f.data.as_ref()? {
-                    Data::Float(d) if v.len() + d.len() <= MAX_VALUES => v.extend_from_slice(d),
-                    _ => return None,
-                }
-            }
-            Some(Data::Float(v))
-        };
-        let data = if at == 0 {
-            joined().or_else(floats)
-        } else {
             None
         };
-        Some(Fact::with(self.first_dtype(), out, data))
+        let places: Vec<(&Data, usize)> = positions(&out).map(place).collect::<Option<_>>()?;
+        if parts.iter().all(|(_, data)| matches!(data, Data::Int(_))) {
+            let int = |(data, at): &(&Data, usize)| match data {
+                Data::Int(v) => *v.get(*at)?,
+                Data::Float(_) => None,
+            };
+            return Some(Data::Int(places.iter().map(int).collect()));
+        }
+        let number = |(data, at): &(&Data, usize)| match data {
+            Data::Int(v) => v.get(*at)?.map(|v| v as f64),
+            Data::Float(v) => *v.get(*at)?,
+        };
+        Some(Data::Float(places.iter().map(number).collect()))
     }
 
     /// Starts, ends, axes and steps of a Slice, where they are known.
@@ -315,10 +358,19 @@ impl Call<'_> {
         if parts.len() != self.outputs {
             return None;
         }
+        let mut start = Some(0);
         let out = parts.into_iter().map(|p| {
             let mut dims = dims.clone();
             dims[at] = p;
-            Fact::new(self.first_dtype(), Some(dims))
+            let data = self.input(0).and_then(|x| {
+                x.rearranged(&dims, |mut position| {
+                    let a = position.get_mut(at)?;
+                    *a = a.checked_add(start?)?;
+                    Some(position)
+                })
+            });
+            start = start.zip(p).and_then(|(s, p): (u64, u64)| s.checked_add(p));
+            Fact::with(self.first_dtype(), dims, data)
         });
         Some(out.collect())
     }
@@ -355,7 +407,67 @@ impl Call<'_> {
                 out[*at] = Some(u64::try_from(d).ok()?);
             }
         }
-        Some(Fact::new(self.first_dtype(), Some(out)))
+        let data = self.padded(dims, &out, &axes, &pads);
+        Some(Fact::with(self.first_dtype(), out, data))
+    }
+
+    fn padded(
+        &self,
+        dims: &Dims,
+        out: &[Option<u64>],
+        axes: &[usize],
+        pads: &[i64],
+    ) -> Option<Data> {
+        let (own, data) = self.input(0)?.small()?;
+        let out = small(out)?;
+        let value = match (self.attrs.float("value"), self.input(2)) {
+            (Some(v), _) => Data::Float(vec![Some(f64::from(v))]),
+            (None, Some(fact)) => fact.data.as_deref()?.clone(),
+            (None, None) => Data::Int(vec![Some(0)]),
+        };
+        let mode = self.attrs.text("mode").unwrap_or("constant");
+        // `None`: in the constant frame.
+        let source = |mut at: Vec<u64>| -> Option<Option<usize>> {
+            for (i, axis) in axes.iter().enumerate() {
+                let size = i64::try_from((*dims.get(*axis)?)?).ok()?;
+                let a = at.get_mut(*axis)?;
+                let from = i64::try_from(*a).ok()?.checked_sub(*pads.get(i)?)?;
+                let inside = match mode {
+                    "edge" => from.clamp(0, size.checked_sub(1)?),
+                    "wrap" => from.checked_rem_euclid(size)?,
+                    "reflect" => {
+                        let turn = (size.checked_sub(1)?).checked_mul(2)?;
+                        let m = if turn == 0 { 0 } else { from.rem_euclid(turn) };
+                        m.min(turn - m)
+                    }
+                    _ if (0..size).contains(&from) => from,
+                    _ => return Some(None),
+                };
+                *a = u64::try_from(inside).ok()?;
+            }
+            Some(Some(offset(&at, &own)?))
+        };
+        let places: Vec<Option<usize>> = positions(&out).map(source).collect::<Option<_>>()?;
+        Some(match (data, &value) {
+            (Data::Int(v), Data::Int(frame)) => {
+                let frame = *frame.first()?;
+                Data::Int(
+                    places
+                        .iter()
+                        .map(|p| p.map_or(frame, |p| v.get(p).copied().flatten()))
+                        .collect(),
+                )
+            }
+            (data, frame) => {
+                let (v, frame) = (data.numbers(), frame.first_float());
+                Data::Float(
+                    places
+                        .iter()
+                        .map(|p| p.map_or(frame, |p| v.get(p).copied().flatten()))
+                        .collect(),
+                )
+            }
+        })
     }
 }
 

@@ -1,7 +1,9 @@
 //! What each op does to shapes and small values, one file a family.
 
+mod attention;
 mod call;
 mod fact;
+mod fused;
 mod image;
 mod index;
 mod infer;
@@ -11,8 +13,10 @@ mod pointwise;
 mod product;
 mod reduce;
 mod sequence;
+mod signal;
 mod source;
 mod window;
+mod work;
 
 pub use call::Call;
 pub use fact::{Dims, Fact, axis, elements};

@@ -41,16 +41,19 @@ macro_rules! ops {
 
 ops! {
     /// Output like the first input; values are not followed.
-    SameShape: Identity Relu LeakyRelu Sigmoid Tanh Clip Elu Selu Celu Gelu HardSwish
-        HardSigmoid Softplus Softsign Mish Swish ThresholdedRelu Exp Log Reciprocal Erf Round
-        Sign Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh PRelu InstanceNormalization
-        GroupNormalization LpNormalization MeanVarianceNormalization RMSNormalization LRN
-        Softmax LogSoftmax Hardmax CumSum Trilu ReverseSequence Shrink BitwiseNot
-        ScatterElements Scatter ScatterND ImageScaler ParametricSoftplus Affine ScaledTanh
-        BatchNormalization;
-    /// Element by element, one input counts; or a choice.
-    Pointwise: Abs Neg Floor Ceil Sqrt Not IsNaN IsInf Cast CastLike QuantizeLinear
-        DequantizeLinear Where;
+    SameShape: Identity Elu Selu Celu Gelu HardSwish HardSigmoid Mish Swish ThresholdedRelu Erf
+        PRelu InstanceNormalization GroupNormalization LpNormalization MeanVarianceNormalization
+        RMSNormalization LRN Softmax LogSoftmax Hardmax ReverseSequence Shrink ImageScaler
+        ParametricSoftplus Affine ScaledTanh BatchNormalization RotaryEmbedding TensorScatter
+        Imputer Scaler Normalizer Binarizer;
+    /// ONNX Runtime's: output like the first input.
+    FusedSameShape: FastGelu QuickGelu BiasGelu BiasAdd BiasSoftmax BiasDropout GroupNorm
+        QLinearSigmoid QLinearLeakyRelu QLinearSoftmax Inverse SimplifiedLayerNormalization;
+    /// One number gives one.
+    Unary: Abs Neg Floor Ceil Sqrt Exp Log Reciprocal Round Sign Sin Cos Tan Asin Acos Atan Sinh
+        Cosh Asinh Acosh Atanh Sigmoid Tanh Relu LeakyRelu Softplus Softsign Clip BitwiseNot;
+    /// Casts, quantisation and choice.
+    Pointwise: Not IsNaN IsInf Cast CastLike QuantizeLinear DequantizeLinear Where;
     /// Two numbers give one.
     Arithmetic: Add Sub Mul Div Pow Mod BitShift BitwiseAnd BitwiseOr BitwiseXor;
     /// Two numbers give a boolean.
@@ -58,26 +61,41 @@ ops! {
     /// Any number of numbers give one.
     Variadic: Max Min Sum Mean;
     /// A window slides over a map.
-    Window: Conv ConvInteger QLinearConv ConvTranspose AveragePool LpPool GlobalAveragePool
-        GlobalMaxPool GlobalLpPool;
+    Window: Conv ConvInteger QLinearConv ConvTranspose DeformConv AveragePool LpPool
+        GlobalAveragePool GlobalMaxPool GlobalLpPool MaxUnpool Col2Im;
+    /// ONNX Runtime's windows.
+    FusedWindow: FusedConv NhwcConv NhwcFusedConv QLinearAveragePool QLinearGlobalAveragePool
+        NhwcMaxPool ReorderInput ReorderOutput;
     /// Matrix products.
     Product: Gemm MatMul MatMulInteger QLinearMatMul Einsum Det;
+    /// ONNX Runtime's matrix products.
+    FusedProduct: FusedGemm FusedMatMul TransposeMatMul MatMulNBits MatMulBnb4 GemmFastGelu QGemm
+        MatMulIntegerToFloat DynamicQuantizeMatMul;
     /// Elements moved, not changed.
     Layout: Flatten Reshape Squeeze Unsqueeze Transpose DepthToSpace SpaceToDepth Concat Slice
-        Expand Tile Pad;
-    /// Elements picked by index or counted.
-    Index: Gather GatherElements GatherND ArgMax ArgMin OneHot NonZero NonMaxSuppression
-        Compress;
+        Expand Tile Pad CenterCropPad Crop;
+    /// Elements picked by index, or counted.
+    Index: Gather GatherElements GatherND Scatter ScatterElements ScatterND ArgMax ArgMin OneHot
+        NonZero NonMaxSuppression Compress CumSum Trilu;
     /// Resampling of images.
-    Image: Resize Upsample MaxRoiPool RoiAlign GridSample;
+    Image: Resize Upsample MaxRoiPool RoiAlign GridSample AffineGrid;
+    /// Signals and their spectra.
+    Signal: DFT STFT HannWindow HammingWindow BlackmanWindow MelWeightMatrix;
     /// Reductions over axes.
     Reduce: ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum
         ReduceLogSumExp ReduceSumSquare;
     /// Made from attributes and shapes.
     Source: Shape Size Constant ConstantOfShape Range EyeLike RandomNormalLike RandomUniformLike
         Bernoulli RandomNormal RandomUniform;
+    /// ONNX Runtime's other fused ops.
+    Fused: QLinearAdd QLinearMul QLinearConcat QLinearReduceMean BiasSplitGelu ExpandDims CDist;
     /// More than one output.
-    Several: Split TopK Unique MaxPool LayerNormalization Dropout LSTM GRU RNN;
+    Several: Split TopK Unique MaxPool LayerNormalization Dropout LSTM GRU RNN
+        DynamicQuantizeLinear Attention;
+    /// ONNX Runtime's with more than one output.
+    FusedSeveral: MsAttention MultiHeadAttention DecoderMaskedMultiHeadAttention
+        GroupQueryAttention QAttention SkipLayerNormalization SkipSimplifiedLayerNormalization
+        SkipGroupNorm EmbedLayerNormalization DynamicQuantizeLSTM;
     /// Holds a body.
     Control: If Loop Scan;
 }
@@ -85,12 +103,47 @@ ops! {
 impl OnnxOp {
     /// The op of this domain and type.
     pub fn of(domain: &str, op_type: &str) -> Self {
-        match (domain, op_type) {
-            // TensorRT and ONNX Runtime give the three of com.microsoft the standard ones' meaning.
-            ("" | "ai.onnx", op)
-            | ("com.microsoft", op @ ("Gelu" | "QuantizeLinear" | "DequantizeLinear")) => {
-                Self::named(op)
-            }
+        let op = Self::named(op_type);
+        let fused = matches!(
+            op.family(),
+            Family::FusedSameShape
+                | Family::FusedWindow
+                | Family::FusedProduct
+                | Family::Fused
+                | Family::FusedSeveral
+        );
+        match (domain, op) {
+            // ONNX Runtime writes this one of its own without a domain.
+            ("" | "ai.onnx", Self::SimplifiedLayerNormalization)
+            | ("ai.onnx.ml", Self::Imputer | Self::Scaler | Self::Normalizer | Self::Binarizer)
+            // The standard op's meaning.
+            | (
+                "com.microsoft",
+                Self::Gelu
+                | Self::QuantizeLinear
+                | Self::DequantizeLinear
+                | Self::RotaryEmbedding
+                | Self::QLinearConv
+                | Self::GridSample
+                | Self::Trilu
+                | Self::Pad
+                | Self::Range,
+            )
+            | (
+                "com.microsoft.nchwc",
+                Self::MaxPool
+                | Self::AveragePool
+                | Self::GlobalAveragePool
+                | Self::GlobalMaxPool
+                | Self::Upsample
+                | Self::ReorderInput
+                | Self::ReorderOutput,
+            ) => op,
+            ("" | "ai.onnx", _) if !fused => op,
+            ("com.microsoft", Self::Attention) => Self::MsAttention,
+            ("com.microsoft", _) if fused => op,
+            ("com.microsoft.nchwc", Self::Conv) => Self::FusedConv,
+            ("com.ms.internal.nhwc", Self::Conv) => Self::NhwcConv,
             _ => Self::Unknown,
         }
     }

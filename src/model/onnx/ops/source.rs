@@ -1,10 +1,10 @@
 //! Values made from attributes and shapes.
 
 use super::call::Call;
-use super::fact::{Dims, Fact, MAX_DIM, elements, fill};
+use super::fact::{Fact, MAX_DIM, elements, fill};
 use super::op::OnnxOp as O;
 use crate::model::DType;
-use crate::model::onnx::attrs::{Data, MAX_VALUES, dtype, tensor_data};
+use crate::model::onnx::attrs::{Data, MAX_VALUES, dtype, is_float, tensor_data};
 
 impl Call<'_> {
     /// Values that attributes and shapes give.
@@ -34,16 +34,10 @@ impl Call<'_> {
             }
             O::Constant => self.constant()?,
             O::ConstantOfShape => {
-                let size: Dims = match &**self.input(0)?.data.as_ref()? {
-                    Data::Int(v) => v
-                        .iter()
-                        .map(|d| d.and_then(|d| u64::try_from(d).ok()))
-                        .collect(),
-                    Data::Float(_) => return None,
-                };
+                let size = self.sizes(0)?;
                 let (t, value) = match self.attrs.tensor("value") {
                     Some(v) => (dtype(v.data_type), tensor_data(v)),
-                    None => (DType::F32, Some(Data::Float(vec![0.0]))),
+                    None => (DType::F32, Some(Data::Float(vec![Some(0.0)]))),
                 };
                 let data = value.and_then(|v| fill(&v, &size));
                 Fact::with(t, size, data)
@@ -79,14 +73,14 @@ impl Call<'_> {
             }
             "value_float" => {
                 let v = f64::from(attribute.f?);
-                Fact::with(DType::F32, vec![], Some(Data::Float(vec![v])))
+                Fact::with(DType::F32, vec![], Some(Data::Float(vec![Some(v)])))
             }
             "value_floats" => {
                 let v = &attribute.floats;
                 let data = v
                     .iter()
                     .take(MAX_VALUES + 1)
-                    .map(|f| f64::from(*f))
+                    .map(|f| Some(f64::from(*f)))
                     .collect();
                 list(DType::F32, v.len(), Data::Float(data))
             }
@@ -110,15 +104,20 @@ impl Call<'_> {
             return None;
         }
         let n = n as u64;
-        let ints = || {
-            let int = |i: usize| self.input(i)?.data.as_ref()?.first_int();
-            let (start, step) = (int(0)?, int(2)?);
+        let data = || {
             if n > MAX_VALUES as u64 {
                 return None;
             }
+            if is_float(t) {
+                return Some(Data::Float(
+                    (0..n).map(|i| Some(start + step * i as f64)).collect(),
+                ));
+            }
+            let int = |i: usize| self.input(i)?.data.as_ref()?.first_int();
+            let (start, step) = (int(0)?, int(2)?);
             let at = |i: u64| start.checked_add(step.checked_mul(i as i64)?);
             Some(Data::Int((0..n).map(at).collect()))
         };
-        Some(Fact::with(t, vec![Some(n)], ints()))
+        Some(Fact::with(t, vec![Some(n)], data()))
     }
 }

@@ -1,7 +1,7 @@
 //! Convolution and pooling: windows that slide over a map.
 
 use super::call::Call;
-use super::fact::{Dims, Fact, MAX_DIM, MAX_RANK};
+use super::fact::{Dims, Fact, MAX_DIM, MAX_RANK, elements};
 use super::op::OnnxOp as O;
 use crate::model::DType;
 use crate::model::onnx::attrs::Attrs;
@@ -185,17 +185,69 @@ impl Call<'_> {
     pub fn window(&self) -> Option<Fact> {
         let t = self.first_dtype();
         Some(match self.op {
-            O::Conv | O::ConvInteger | O::QLinearConv => {
-                let weight = if self.op == O::QLinearConv { 3 } else { 1 };
+            O::Conv | O::ConvInteger | O::QLinearConv | O::DeformConv | O::FusedConv => {
                 let dtype = match self.op {
-                    O::Conv => t,
                     O::ConvInteger => DType::I32,
-                    _ => self.input(7).map_or(t, |f| f.dtype),
+                    O::QLinearConv => self.input(7).map_or(t, |f| f.dtype),
+                    _ => t,
                 };
-                Fact::new(dtype, self.conv(weight))
+                if self.op == O::QLinearConv && self.attrs.flag("channels_last") {
+                    return None;
+                }
+                Fact::new(dtype, self.conv(self.weight()))
+            }
+            O::NhwcConv | O::NhwcFusedConv => Fact::new(t, channels_last(self.conv_nhwc())),
+            O::QLinearAveragePool if self.attrs.flag("channels_last") => Fact::new(
+                t,
+                channels_last(self.windowed_over(&self.channels_first()?)),
+            ),
+            O::NhwcMaxPool => Fact::new(
+                t,
+                channels_last(self.windowed_over(&self.channels_first()?)),
+            ),
+            O::QLinearGlobalAveragePool => {
+                let mut dims = self.dims(0)?.clone();
+                let last = dims.len().saturating_sub(1);
+                let spatial = if self.attrs.flag("channels_last") {
+                    1..last
+                } else {
+                    2..last + 1
+                };
+                dims.get_mut(spatial)?.fill(Some(1));
+                Fact::new(t, Some(dims))
+            }
+            // To and from blocks of channels.
+            O::ReorderInput => Fact::new(t, self.dims(0).cloned()),
+            O::ReorderOutput => {
+                let mut dims = self.dims(0)?.clone();
+                if let Some(c) = self.attrs.int("channels") {
+                    *dims.get_mut(1)? = u64::try_from(c).ok();
+                }
+                let first = Some(dims);
+                let last = self.attrs.flag("channels_last");
+                Fact::new(t, if last { channels_last(first) } else { first })
+            }
+            O::MaxUnpool => {
+                let (x, window) = (self.dims(0)?, Window::read(self.attrs, None)?);
+                let out = if self.input(2).is_some() {
+                    self.sizes(2)?
+                } else {
+                    let mut out = x.get(..2)?.to_vec();
+                    out.extend(window.transposed(x.get(2..)?, self.attrs)?);
+                    out
+                };
+                Fact::new(t, Some(out))
+            }
+            O::Col2Im => {
+                let x = self.dims(0)?;
+                let block = elements(&self.sizes(2)?)?;
+                let channels = x.get(1)?.and_then(|c| c.checked_div(block));
+                let mut out = vec![*x.first()?, channels];
+                out.extend(self.sizes(1)?);
+                Fact::new(t, Some(out))
             }
             O::ConvTranspose => Fact::new(t, self.deconv()),
-            O::AveragePool | O::LpPool => Fact::new(t, self.windowed()),
+            O::AveragePool | O::LpPool | O::QLinearAveragePool => Fact::new(t, self.windowed()),
             O::GlobalAveragePool | O::GlobalMaxPool | O::GlobalLpPool => {
                 let mut dims = self.dims(0)?.clone();
                 dims.iter_mut().skip(2).for_each(|d| *d = Some(1));
@@ -210,6 +262,29 @@ impl Call<'_> {
         let out = self.windowed();
         let indices = Fact::new(DType::I64, out.clone());
         vec![Fact::new(t, out), indices]
+    }
+
+    /// Which input of a convolution is its weight.
+    pub fn weight(&self) -> usize {
+        if self.op == O::QLinearConv { 3 } else { 1 }
+    }
+
+    /// The input's dims, channels moved before the image.
+    fn channels_first(&self) -> Option<Dims> {
+        let mut dims = self.dims(0)?.clone();
+        let channels = dims.pop()?;
+        dims.insert(1.min(dims.len()), channels);
+        Some(dims)
+    }
+
+    /// ONNX Runtime's convolution over N x image x C; its weight is K x kernel x C/groups.
+    fn conv_nhwc(&self) -> Option<Dims> {
+        let (x, w) = (self.channels_first()?, self.dims(1)?);
+        let kernel = w.get(1..w.len().checked_sub(1)?)?.iter().copied().collect();
+        let window = Window::read(self.attrs, kernel)?;
+        let mut out: Dims = vec![*x.first()?, *w.first()?];
+        out.extend(window.outputs(x.get(2..)?)?);
+        Some(out)
     }
 
     fn conv(&self, weight: usize) -> Option<Dims> {
@@ -233,7 +308,10 @@ impl Call<'_> {
     }
 
     fn windowed(&self) -> Option<Dims> {
-        let x = self.dims(0)?;
+        self.windowed_over(self.dims(0)?)
+    }
+
+    fn windowed_over(&self, x: &[Option<u64>]) -> Option<Dims> {
         let window = Window::read(self.attrs, None)?;
         let mut out: Dims = x.get(..2)?.to_vec();
         let same = matches!(window.padding, Padding::SameUpper | Padding::SameLower);
@@ -245,4 +323,12 @@ impl Call<'_> {
         }
         Some(out)
     }
+}
+
+/// The dims of N x C x image as N x image x C.
+fn channels_last(dims: Option<Dims>) -> Option<Dims> {
+    let mut dims = dims.filter(|d| d.len() >= 2)?;
+    let channels = dims.remove(1);
+    dims.push(channels);
+    Some(dims)
 }
