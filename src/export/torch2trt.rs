@@ -122,6 +122,20 @@ fn folded_norm(model: &Model, id: ModuleId) -> Option<ModuleId> {
     })
 }
 
+/// Refuses a block that dlaplan cut from ops without names.
+fn must_be_module(model: &Model, id: ModuleId) -> Result<(), Refused> {
+    let module = model.modules.get(id);
+    if !module.is_block {
+        return Ok(());
+    }
+    Err(Refused::new(format!(
+        "{} is a block of ops without module names in {}, no torch.nn.Module that torch2trt could \
+         be told about; export the model with a newer PyTorch or scripts/dlaplan_export.py, or \
+         export for TensorRT (Python) or trtexec",
+        module.path, model.name
+    )))
+}
+
 /// Assignments on modules that PyTorch calls, by path.
 fn device_types(model: &Model, placement: &Placement) -> Result<BTreeMap<String, Device>, Refused> {
     let tree = &model.modules;
@@ -131,6 +145,7 @@ fn device_types(model: &Model, placement: &Placement) -> Result<BTreeMap<String,
         match site {
             Site::Module(path) => {
                 if let Some(id) = tree.find(path) {
+                    must_be_module(model, id)?;
                     assign(model, id, *chosen, placement, &mut types);
                 }
             }
@@ -138,6 +153,7 @@ fn device_types(model: &Model, placement: &Placement) -> Result<BTreeMap<String,
         }
     }
     for (op, chosen) in ops {
+        must_be_module(model, model.op(op).module)?;
         let module = tree.get(model.op(op).module);
         let alone = module.subtree_ops == 1 && !module.path.is_empty();
         if !alone {

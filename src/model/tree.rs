@@ -32,6 +32,8 @@ pub struct Module {
     /// PyTorch never calls it (ModuleList, ModuleDict, an iterated Sequential): torch2trt hooks
     /// do not fire on it, so an assignment must be written on its children.
     pub never_called: bool,
+    /// A block that dlaplan cut from ops without names: no module of the network's code.
+    pub is_block: bool,
 }
 
 /// All modules of a model.
@@ -104,6 +106,7 @@ struct Draft {
     name: Arc<str>,
     path: Arc<str>,
     never_called: bool,
+    is_block: bool,
     ops: Vec<OpId>,
 }
 
@@ -193,6 +196,11 @@ impl ModuleTreeBuilder {
         self.drafts[draft].never_called = true;
     }
 
+    /// Marks a block that is no module of the network's code.
+    pub fn set_block(&mut self, draft: usize) {
+        self.drafts[draft].is_block = true;
+    }
+
     /// Lays the tree out in pre-order. The second value maps draft handles to ids.
     pub fn finish(mut self) -> (ModuleTree, Vec<ModuleId>) {
         // Children appear in order of first execution, then those without ops as declared.
@@ -230,6 +238,7 @@ impl ModuleTreeBuilder {
                 ops,
                 end: ModuleId(id.0 + 1),
                 never_called: draft.never_called,
+                is_block: draft.is_block,
             });
             if let Some(p) = parent {
                 modules[p.index()].children.push(id);

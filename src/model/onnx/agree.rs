@@ -2,7 +2,7 @@
 //! that are not known agree with everything.
 
 use super::attrs::Data;
-use super::ops::{Call, Dims, Fact, Family, OnnxOp as O, axis};
+use super::ops::{Call, Dims, Fact, Family, OnnxOp as O, axis, elements};
 
 /// Two inputs of a node that no runtime can put together.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +35,9 @@ impl Call<'_> {
             O::Where => self.broadcast(0),
             O::Concat => self.concatenation(),
             O::Expand => self.expansion(),
+            O::Reshape => self.reshaping(),
+            O::Split => self.splitting(),
+            O::Squeeze => self.squeezing(),
             O::Einsum => self.einsum(),
             O::LSTM | O::GRU | O::RNN => {
                 let what = |x, w| format!("the sequence has {x} features, the weight takes {w}");
@@ -300,6 +303,63 @@ impl Call<'_> {
             }
         }
         None
+    }
+
+    fn reshaping(&self) -> Option<Clash> {
+        let has = elements(self.ranked(0)?)?;
+        let target: Vec<i64> = match self.attrs.ints("shape") {
+            Some(shape) => shape.to_vec(),
+            None => self.input(1)?.ints()?,
+        };
+        let x = self.ranked(0)?;
+        let copies = !self.attrs.flag("allowzero");
+        let mut takes = 1u64;
+        for (i, size) in target.iter().enumerate() {
+            takes = takes.checked_mul(match size {
+                -1 => 1,
+                0 if copies => (*x.get(i)?)?,
+                size => u64::try_from(*size).ok()?,
+            })?;
+        }
+        let open = target.contains(&-1);
+        let fits = if open {
+            takes != 0 && has % takes == 0
+        } else {
+            takes == has
+        };
+        let shown: Vec<String> = target.iter().map(i64::to_string).collect();
+        (!fits).then(|| Clash {
+            inputs: (0, 1),
+            what: format!("{has} elements do not fit {}", shown.join("x")),
+        })
+    }
+
+    fn splitting(&self) -> Option<Clash> {
+        let x = self.ranked(0)?;
+        let at = axis(self.attrs.int_or("axis", 0), x.len())?;
+        let has = (*x.get(at)?)?;
+        let parts = match self.attrs.ints("split") {
+            Some(parts) => parts.to_vec(),
+            None => self.input(1)?.ints()?,
+        };
+        let total = parts.iter().try_fold(0i64, |sum, p| sum.checked_add(*p))?;
+        (u64::try_from(total).ok()? != has).then(|| Clash {
+            inputs: (0, 1),
+            what: format!("dim {at} is {has}, the parts make {total}"),
+        })
+    }
+
+    fn squeezing(&self) -> Option<Clash> {
+        let x = self.ranked(0)?;
+        let axes = self.axes(1)??;
+        let bad = axes.iter().find_map(|a| {
+            let at = axis(*a, x.len())?;
+            x.get(at)?.filter(|d| *d != 1).map(|d| (at, d))
+        });
+        bad.map(|(at, d)| Clash {
+            inputs: (0, 1),
+            what: format!("dim {at} is {d}, and only dims of 1 can be taken away"),
+        })
     }
 
     /// A letter stands for one size.

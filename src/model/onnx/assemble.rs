@@ -1,14 +1,17 @@
 //! Decoded file -> [`Model`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::agree::Clash;
+use super::attrs::Data;
 use super::decode::{Bad, Site};
 use super::error::{LoadError, Quoted};
 use super::graph::{Graph, NodeId, ValueId};
 use super::hash::structure_hash;
+use super::inline::{self, Branches};
 use super::names::{self, MAX_SEGMENTS, Named, Naming};
 use super::ops::OnnxOp as O;
 use super::values::{Input, Values, call, infer};
@@ -36,10 +39,26 @@ pub(super) fn model(
     file: &proto::Model,
     options: &LoadOptions,
 ) -> Result<Model, LoadError> {
-    let no_graph = proto::Graph::default();
-    let graph = Graph::new(&path, file.graph.as_ref().unwrap_or(&no_graph))?;
+    let written = file
+        .graph
+        .as_ref()
+        .map_or_else(Default::default, Cow::Borrowed);
+    let opset = file
+        .opset_import
+        .iter()
+        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
+        .map_or(1, |o| o.version);
+    let (flat, opaque) = flatten(&path, file, &written, opset, options)?;
+    let graph = Graph::new(&path, &flat)?;
     let mut notes = Vec::new();
     let mut note = |text: String| notes.push(Note { text });
+    if opaque {
+        note(
+            "The file's local functions would fill too much memory if they were all written out; \
+             calls that were left have unknown shapes."
+                .into(),
+        );
+    }
     if graph.reordered {
         note(
             "The file lists nodes before the nodes they depend on; they were put in order.".into(),
@@ -51,12 +70,6 @@ pub(super) fn model(
             graph.renamed
         ));
     }
-    let opset = file
-        .opset_import
-        .iter()
-        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
-        .map_or(1, |o| o.version);
-
     let inputs = input_dims(&path, &graph, options)?;
     let values = infer(&graph, opset, &inputs);
     if let Some((node, clash)) = &values.clash {
@@ -137,6 +150,15 @@ pub(super) fn model(
 
     let naming = read_names(file, &graph, &roles, &ops, &tensors);
     let exporter = naming.exporter;
+    if let Some((alias, first)) = naming.aliases.first_key_value() {
+        note(format!(
+            "{} module names are second names of others, {} of {} first; each module object is \
+             shown once, with all its calls.",
+            naming.aliases.len(),
+            Quoted::new(alias),
+            Quoted::new(first)
+        ));
+    }
     let modules = tree(&path, naming, &mut ops, &tensors)?;
     let structure_only = file
         .metadata_props
@@ -151,7 +173,7 @@ pub(super) fn model(
             exporter,
             opset,
             file_bytes,
-            structure_hash: structure_hash(file.graph.as_ref().unwrap_or(&no_graph)),
+            structure_hash: structure_hash(&written),
             structure_only,
         },
         ops,
@@ -161,6 +183,43 @@ pub(super) fn model(
         outputs,
         notes,
     }))
+}
+
+/// The graph with calls of local functions, and branches whose condition is a constant, written out;
+/// and whether calls were left.
+fn flatten<'a>(
+    path: &Path,
+    file: &proto::Model,
+    written: &'a proto::Graph,
+    opset: i64,
+    options: &LoadOptions,
+) -> Result<(Cow<'a, proto::Graph>, bool), LoadError> {
+    let (mut flat, opaque) = match inline::functions(file) {
+        Some((graph, opaque)) => (Cow::Owned(graph), opaque),
+        None => (Cow::Borrowed(written), false),
+    };
+    let mut branches = Branches::default();
+    while flat.node.iter().any(|n| n.op_type == "If") {
+        let graph = Graph::new(path, &flat)?;
+        let values = infer(&graph, opset, &input_dims(path, &graph, options)?);
+        let mut taken = HashMap::new();
+        for node in graph.nodes.iter().filter(|n| n.op == O::If) {
+            let Some(Some(condition)) = node.inputs.first() else {
+                continue;
+            };
+            let data = values.facts[*condition].data.as_deref();
+            if let Some(value) = data.and_then(Data::first_int)
+                && !values.dynamic[*condition]
+            {
+                taken.insert(node.place, value != 0);
+            }
+        }
+        match branches.write_out(&flat, &taken) {
+            Some(next) => flat = Cow::Owned(next),
+            None => break,
+        }
+    }
+    Ok((flat, opaque))
 }
 
 fn contradiction(
@@ -463,7 +522,9 @@ impl Build<'_, '_> {
                 .collect(),
             what,
         };
-        for a in &node.proto.attribute {
+        // NaN is an ordinary value in classic machine learning and may be one in others' ops.
+        let strict = node.op != O::Unknown && node.proto.domain != "ai.onnx.ml";
+        for a in node.proto.attribute.iter().filter(|_| strict) {
             if a.f.is_some_and(f32::is_nan) || a.floats.iter().any(|f| f.is_nan()) {
                 return Err(LoadError::BadAttribute {
                     path: path.to_owned(),
@@ -569,7 +630,13 @@ fn read_names(
                 .iter()
                 .map(|t| &*tensors[t.index()].name)
                 .collect(),
+            readers: op
+                .outputs
+                .iter()
+                .flat_map(|t| tensors[t.index()].consumers.iter().map(|o| o.index()))
+                .collect(),
             heavy: heavy(&op.kind),
+            control: op.kind == OpKind::ControlFlow,
         })
         .collect();
     names::read(file, &named)
@@ -583,18 +650,20 @@ fn tree(
 ) -> Result<ModuleTree, LoadError> {
     let mut builder = ModuleTreeBuilder::default();
     let mut drafts = Vec::with_capacity(ops.len());
-    let paths = if naming.nameless {
-        let works: Vec<bool> = ops.iter().map(|o| heavy(&o.kind)).collect();
-        let blocks = blocks::cut(ops, tensors, &works);
-        blocks.iter().map(|b| format!("block{}", b + 1)).collect()
-    } else {
-        naming.paths
-    };
+    let works: Vec<bool> = ops.iter().map(|o| heavy(&o.kind)).collect();
+    let mut paths = naming.paths;
+    let blocks = blocks::divide(&mut paths, &naming.owned, ops, tensors, &works);
     for (at, module) in (0..).zip(&paths) {
         check_path(path, module)?;
         let draft = builder.module(module);
         builder.add_op(draft, OpId(at));
         drafts.push(draft);
+    }
+    let mut blocks: Vec<String> = blocks.into_iter().collect();
+    blocks.sort_unstable();
+    for block in &blocks {
+        let draft = builder.module(block);
+        builder.set_block(draft);
     }
     for (module, class) in &naming.modules {
         check_path(path, module)?;

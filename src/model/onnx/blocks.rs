@@ -1,11 +1,56 @@
-//! Blocks for models whose names tell nothing: the network is cut where a single tensor is live,
-//! and each block starts with an op that holds the work.
+//! Blocks for ops whose names tell no module: the network is cut where few tensors are live, and
+//! each block starts with an op that holds the work.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 use crate::model::{Op, Tensor, TensorRole};
 
-/// Block number per op, counted from 0 without gaps.
-pub(super) fn cut(ops: &[Op], tensors: &[Tensor], heavy: &[bool]) -> Vec<usize> {
-    // live[i]: tensors made before op i and read by it or later, as a running sum of changes.
+/// Most rounds of cutting blocks that are still too large.
+const ROUNDS: usize = 16;
+
+/// Block number per op, counted from 0 without gaps. A block with more than half of the ops is cut
+/// again where more tensors are live, if that cuts it at all.
+fn cut(ops: &[Op], tensors: &[Tensor], heavy: &[bool]) -> Vec<usize> {
+    let live = live(ops, tensors);
+    let mut parts = parts(0..ops.len(), &live, heavy, 1);
+    for _ in 0..ROUNDS {
+        let mut next = Vec::with_capacity(parts.len());
+        for part in &parts {
+            if 2 * part.len() <= ops.len() {
+                next.push(part.clone());
+                continue;
+            }
+            let inside = live.get(part.start + 1..part.end).unwrap_or_default();
+            let mut levels: Vec<i64> = inside.to_vec();
+            levels.sort_unstable();
+            levels.dedup();
+            let finer = levels.into_iter().find_map(|most| {
+                let finer = self::parts(part.clone(), &live, heavy, most);
+                let whole = finer
+                    .iter()
+                    .any(|p| 2 * p.len() > part.len().max(ops.len() / 2));
+                (finer.len() > 1 && !whole).then_some(finer)
+            });
+            match finer {
+                Some(finer) => next.extend(finer),
+                None => next.push(part.clone()),
+            }
+        }
+        if next.len() == parts.len() {
+            break;
+        }
+        parts = next;
+    }
+    let mut blocks = Vec::with_capacity(ops.len());
+    for (i, part) in parts.iter().enumerate() {
+        blocks.extend(std::iter::repeat_n(i, part.len()));
+    }
+    blocks
+}
+
+/// Per op, how many tensors made before it are read by it or later.
+fn live(ops: &[Op], tensors: &[Tensor]) -> Vec<i64> {
     let mut change = vec![0i64; ops.len() + 1];
     for tensor in tensors.iter().filter(|t| t.role != TensorRole::Weight) {
         let Some(last) = tensor.consumers.iter().map(|o| o.index()).max() else {
@@ -21,26 +66,79 @@ pub(super) fn cut(ops: &[Op], tensors: &[Tensor], heavy: &[bool]) -> Vec<usize> 
             }
         }
     }
-    let mut block = 0;
-    let mut blocks = Vec::with_capacity(ops.len());
+    change.pop();
     let mut live = 0;
-    let mut starts = Vec::new();
-    let mut worked = false;
-    for (i, c) in change.iter().take(ops.len()).enumerate() {
-        live += c;
-        if live == 1 || i == 0 {
-            starts.push(i);
-        }
+    for c in &mut change {
+        live += *c;
+        *c = live;
     }
+    change
+}
+
+/// Cuts a range where no more than this many tensors are live.
+fn parts(range: Range<usize>, live: &[i64], heavy: &[bool], most: i64) -> Vec<Range<usize>> {
+    let few = |i: &usize| *i == range.start || live.get(*i).is_some_and(|l| *l <= most);
+    let starts: Vec<usize> = range.clone().filter(few).collect();
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut worked = false;
     for (n, &start) in starts.iter().enumerate() {
-        let end = starts.get(n + 1).copied().unwrap_or(ops.len());
+        let end = starts.get(n + 1).copied().unwrap_or(range.end);
         let works = heavy.get(start..end).is_some_and(|h| h.iter().any(|h| *h));
-        // Light ops before the first block's work, a preprocessing, belong to it.
-        if works && worked {
-            block += 1;
+        match parts.last_mut() {
+            // Light ops before the first block's work, a preprocessing, belong to it.
+            Some(last) if !(works && worked) => last.end = end,
+            _ => parts.push(start..end),
         }
         worked |= works;
-        blocks.extend(std::iter::repeat_n(block, end - start));
     }
-    blocks
+    parts
+}
+
+/// Gives the ops that no name puts into a module blocks, where all of them together are all ops or
+/// more than half of them in one module. Returns the blocks' paths.
+pub(super) fn divide(
+    paths: &mut [String],
+    owned: &[bool],
+    ops: &[Op],
+    tensors: &[Tensor],
+    heavy: &[bool],
+) -> HashSet<String> {
+    let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+    for path in paths.iter() {
+        *held.entry(path).or_default() += 1;
+    }
+    let nameless = !owned.contains(&true);
+    let mut large = held.iter().filter(|(_, n)| nameless || 2 * **n > ops.len());
+    let Some(module) = large.next().map(|(path, _)| (*path).to_owned()) else {
+        return HashSet::new();
+    };
+    let open: Vec<bool> = paths
+        .iter()
+        .zip(owned)
+        .map(|(path, owned)| *path == module && !owned)
+        .collect();
+    if !nameless && 2 * open.iter().filter(|o| **o).count() <= ops.len() {
+        return HashSet::new();
+    }
+    // A name that no module beside the blocks has.
+    let before = if module.is_empty() {
+        String::new()
+    } else {
+        format!("{module}.")
+    };
+    let mut label = format!("{before}block");
+    while paths.iter().any(|p| p.starts_with(&label)) {
+        label.push('_');
+    }
+    let mut made = HashSet::new();
+    let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
+    for ((path, open), block) in paths.iter_mut().zip(open).zip(cut(ops, tensors, heavy)) {
+        if open {
+            let next = numbers.len() + 1;
+            let number = *numbers.entry(block).or_insert(next);
+            *path = format!("{label}{number}");
+            made.insert(path.clone());
+        }
+    }
+    made
 }

@@ -57,6 +57,8 @@ impl<'a> Weight<'a> {
 pub(super) struct Node<'a> {
     pub proto: &'a proto::Node,
     pub op: OnnxOp,
+    /// Its place in the file.
+    pub place: usize,
     /// Unique: TensorRT's layer name.
     pub name: Arc<str>,
     /// The name before it was made unique, unless it was unique among all names.
@@ -135,8 +137,13 @@ impl<'a> Graph<'a> {
         }
         let mut nodes = Vec::with_capacity(graph.node.len());
         let shared = shared_names(&graph.node, &names, renamed);
-        for (((node, name), outputs), shared_name) in
-            graph.node.iter().zip(names).zip(outputs_of).zip(shared)
+        for ((((place, node), name), outputs), shared_name) in graph
+            .node
+            .iter()
+            .enumerate()
+            .zip(names)
+            .zip(outputs_of)
+            .zip(shared)
         {
             let mut inputs = Vec::with_capacity(node.input.len());
             for input in &node.input {
@@ -161,6 +168,7 @@ impl<'a> Graph<'a> {
             nodes.push(Node {
                 proto: node,
                 op: OnnxOp::of(&node.domain, &node.op_type),
+                place,
                 name,
                 shared_name,
                 inputs,

@@ -10,6 +10,7 @@ mod decode;
 mod error;
 mod graph;
 mod hash;
+mod inline;
 mod names;
 mod ops;
 mod proto;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::agree::Clash;
 use super::attrs::{Attrs, Data, dtype};
 use super::graph::{Graph, Node, NodeId, Weight};
-use super::ops::{Call, Fact, OnnxOp as O};
+use super::ops::{Call, Fact, Family, OnnxOp as O, axis};
 use super::proto;
 use crate::model::{DType, Dim};
 
@@ -98,11 +98,15 @@ pub(super) fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
         let used = || node.inputs.iter().flatten().chain(&node.captured);
         let depends = !shape_only && used().any(|v| dynamic[*v]);
         let rests_on_claim = used().any(|v| claimed[*v]);
-        let mut out = if node.op == O::If {
+        let mut out = if node.op.family() == Family::Control {
             let named = |v: &usize| Some((graph.values.get(*v)?.name, facts.get(*v)?.clone()));
             let mut scope: Scope<'_> = node.captured.iter().filter_map(named).collect();
-            let condition = node.inputs.first().and_then(|v| facts.get((*v)?));
-            branches(node.proto, condition, opset, &mut scope)
+            let inputs: Vec<Option<Fact>> = node
+                .inputs
+                .iter()
+                .map(|v| v.and_then(|v| facts.get(v).cloned()))
+                .collect();
+            control(node.proto, node.op, &inputs, opset, &mut scope)
         } else {
             let call = call(node, &facts, opset);
             if depends && !rests_on_claim && clash.is_none() {
@@ -180,30 +184,147 @@ fn merge(fact: &mut Fact, info: &proto::TensorType, named: &BTreeMap<&str, u64>)
 /// Facts by name, inside a body.
 type Scope<'a> = HashMap<&'a str, Fact>;
 
-/// Outputs of an If: the taken branch's if the condition is known, else what both agree on.
-fn branches<'a>(
+/// Outputs of an op that holds bodies.
+fn control<'a>(
     node: &'a proto::Node,
-    condition: Option<&Fact>,
+    op: O,
+    inputs: &[Option<Fact>],
     opset: i64,
     scope: &mut Scope<'a>,
 ) -> Vec<Fact> {
-    let attrs = Attrs(&node.attribute);
-    let mut run = |name| {
-        let body = attrs.get(name)?.g.as_deref()?;
-        Some(body_outputs(body, opset, scope))
+    let facts = match op {
+        O::If => branches(node, inputs, opset, scope),
+        O::Loop => looped(node, inputs, opset, scope),
+        _ => scanned(node, inputs, opset, scope),
     };
+    let mut facts = facts.unwrap_or_default();
+    facts.resize_with(node.output.len(), Fact::default);
+    facts
+}
+
+fn body<'a>(node: &'a proto::Node, name: &str) -> Option<&'a proto::Graph> {
+    Attrs(&node.attribute).get(name)?.g.as_deref()
+}
+
+/// Outputs of an If: the taken branch's if the condition is known, else what both agree on.
+fn branches<'a>(
+    node: &'a proto::Node,
+    inputs: &[Option<Fact>],
+    opset: i64,
+    scope: &mut Scope<'a>,
+) -> Option<Vec<Fact>> {
+    let condition = inputs.first()?.as_ref();
     let taken = condition.and_then(|c| c.data.as_deref().and_then(Data::first_int));
-    let mut facts = match taken {
-        Some(0) => run("else_branch").unwrap_or_default(),
-        Some(_) => run("then_branch").unwrap_or_default(),
+    let mut run = |name| Some(body_outputs(body(node, name)?, opset, scope));
+    match taken {
+        Some(0) => run("else_branch"),
+        Some(_) => run("then_branch"),
         None => {
             let (a, b) = (run("then_branch"), run("else_branch"));
             let pairs = a.unwrap_or_default().into_iter().zip(b.unwrap_or_default());
-            pairs.map(|(a, b)| agreed(a, b)).collect()
+            Some(pairs.map(|(a, b)| agreed(a, b)).collect())
         }
+    }
+}
+
+/// Outputs of a Loop: what it carries, then what each turn adds.
+fn looped<'a>(
+    node: &'a proto::Node,
+    inputs: &[Option<Fact>],
+    opset: i64,
+    scope: &mut Scope<'a>,
+) -> Option<Vec<Fact>> {
+    let body = body(node, "body")?;
+    let carried: Vec<Fact> = inputs
+        .get(2..)
+        .unwrap_or_default()
+        .iter()
+        .map(|f| f.clone().unwrap_or_default())
+        .collect();
+    let first = |i: usize| inputs.get(i)?.as_ref()?.data.as_ref()?.first_int();
+    let asked = inputs.get(1).is_some_and(Option::is_some);
+    let mut given = vec![Fact::new(DType::I64, Some(vec![]))];
+    // Without a condition the loop runs on.
+    given.push(match inputs.get(1) {
+        Some(Some(condition)) => condition.clone(),
+        _ => Fact::with(DType::Bool, vec![], Some(Data::Int(vec![Some(1)]))),
+    });
+    // What is carried changes from turn to turn; its shape rarely.
+    given.extend(carried.iter().map(|f| Fact::new(f.dtype, f.dims.clone())));
+    for (info, fact) in body.input.iter().zip(given) {
+        scope.insert(&info.name, fact);
+    }
+    let mut out = body_outputs(body, opset, scope).into_iter();
+    let runs_on = out.next()?.data.and_then(|d| d.first_int()) == Some(1);
+    let starts = !asked || first(1) == Some(1);
+    let turns = first(0).and_then(|n| u64::try_from(n.max(0)).ok());
+    let turns = turns.filter(|_| runs_on && starts);
+    let steady = |before: &Fact, after: &Fact| before.dims == after.dims;
+    let mut all_steady = true;
+    let mut facts = Vec::with_capacity(node.output.len());
+    for before in carried {
+        let after = out.next()?;
+        all_steady &= steady(&before, &after);
+        facts.push(agreed(before, after));
+    }
+    for each in out {
+        let dims = each.dims.map(|d| {
+            let known = |d: Option<u64>| d.filter(|_| all_steady);
+            std::iter::once(turns)
+                .chain(d.into_iter().map(known))
+                .collect()
+        });
+        facts.push(Fact::new(each.dtype, dims));
+    }
+    Some(facts)
+}
+
+/// Outputs of a Scan: its state, then what each step adds.
+fn scanned<'a>(
+    node: &'a proto::Node,
+    inputs: &[Option<Fact>],
+    opset: i64,
+    scope: &mut Scope<'a>,
+) -> Option<Vec<Fact>> {
+    // Before opset 9 all inputs are batches.
+    let body = body(node, "body").filter(|_| opset >= 9)?;
+    let attrs = Attrs(&node.attribute);
+    let scans = usize::try_from(attrs.int("num_scan_inputs")?).ok()?;
+    let states = inputs.len().checked_sub(scans)?;
+    let of = |list: &str, i: usize| {
+        attrs
+            .ints(list)
+            .and_then(|a| a.get(i))
+            .copied()
+            .unwrap_or(0)
     };
-    facts.resize_with(node.output.len(), Fact::default);
-    facts
+    let mut steps = None;
+    let mut carried = Vec::with_capacity(states);
+    for (i, (info, fact)) in body.input.iter().zip(inputs).enumerate() {
+        let fact = fact.clone().unwrap_or_default();
+        let mut given = Fact::new(fact.dtype, fact.dims.clone());
+        if i < states {
+            carried.push(fact);
+        } else if let Some(dims) = &mut given.dims {
+            let at = axis(of("scan_input_axes", i - states), dims.len())?;
+            steps = steps.or(dims.remove(at));
+        }
+        scope.insert(&info.name, given);
+    }
+    let mut out = body_outputs(body, opset, scope).into_iter();
+    let mut facts = Vec::with_capacity(node.output.len());
+    for before in carried {
+        facts.push(agreed(before, out.next()?));
+    }
+    for (i, each) in out.enumerate() {
+        let mut dims = each.dims;
+        if let Some(dims) = &mut dims {
+            let at = axis(of("scan_output_axes", i), dims.len() + 1)?;
+            dims.insert(at, steps);
+        }
+        facts.push(Fact::new(each.dtype, dims));
+    }
+    Some(facts)
 }
 
 fn agreed(a: Fact, b: Fact) -> Fact {
@@ -227,16 +348,17 @@ fn body_outputs<'a>(body: &'a proto::Graph, opset: i64, scope: &mut Scope<'a>) -
         scope.insert(&tensor.name, Fact::of_tensor(tensor));
     }
     for node in &body.node {
-        let facts = if O::of(&node.domain, &node.op_type) == O::If {
-            let condition = node
+        let op = O::of(&node.domain, &node.op_type);
+        let facts = if op.family() == Family::Control {
+            let inputs: Vec<Option<Fact>> = node
                 .input
-                .first()
-                .and_then(|n| scope.get(n.as_str()))
-                .cloned();
-            branches(node, condition.as_ref(), opset, scope)
+                .iter()
+                .map(|n| scope.get(n.as_str()).cloned())
+                .collect();
+            control(node, op, &inputs, opset, scope)
         } else {
             let call = Call {
-                op: O::of(&node.domain, &node.op_type),
+                op,
                 attrs: Attrs(&node.attribute),
                 opset,
                 inputs: node.input.iter().map(|n| scope.get(n.as_str())).collect(),

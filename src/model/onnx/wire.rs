@@ -198,6 +198,7 @@ enum Msg {
     Entry,
     OperatorSet,
     SparseTensor,
+    Function,
 }
 
 #[derive(Clone, Copy)]
@@ -226,17 +227,21 @@ fn kind(msg: Msg, number: u64) -> Kind {
         | (Msg::OperatorSet, 2) => Varint,
         (Msg::Model, 2 | 3)
         | (Msg::Graph | Msg::Dimension, 2)
-        | (Msg::Node, 1..=4 | 7)
+        | (Msg::Node, 1..=4 | 7 | 8)
+        | (Msg::Function, 1 | 4 | 5 | 10 | 13)
+        | (Msg::Attribute, 21)
         | (Msg::Attribute | Msg::ValueInfo | Msg::Entry | Msg::OperatorSet, 1)
         | (Msg::Tensor, 8) => Text,
         (Msg::Model, 7) => Message(Msg::Graph, "graph"),
         (Msg::Model, 8) => Message(Msg::OperatorSet, "opset_import"),
-        (Msg::Graph, 1) => Message(Msg::Node, "node"),
+        (Msg::Graph, 1) | (Msg::Function, 7) => Message(Msg::Node, "node"),
         (Msg::Graph, 5) => Message(Msg::Tensor, "initializer"),
         (Msg::Graph, 11) => Message(Msg::ValueInfo, "input"),
         (Msg::Graph, 12) => Message(Msg::ValueInfo, "output"),
         (Msg::Graph, 13) => Message(Msg::ValueInfo, "value_info"),
         (Msg::Graph, 15) => Message(Msg::SparseTensor, "sparse_initializer"),
+        (Msg::Model, 25) => Message(Msg::Function, "functions"),
+        (Msg::Function, 11) => Message(Msg::Attribute, "attribute_proto"),
         (Msg::Node, 5) => Message(Msg::Attribute, "attribute"),
         (Msg::Model, 14) | (Msg::Node, 9) => Message(Msg::Entry, "metadata_props"),
         (Msg::Attribute, 2) => Fixed32,
