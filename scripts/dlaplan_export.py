@@ -86,6 +86,11 @@ def unshare_weights(model: onnx.ModelProto) -> None:
 def describe(model: onnx.ModelProto, module: torch.nn.Module, structure_only: bool) -> None:
     """Writes what the graph cannot say: module classes, and whether weights are there."""
     props = {f"dlaplan.class:{path}": type(m).__name__ for path, m in module.named_modules()}
+    # One object under several names: the first is the one above.
+    first = {id(m): path for path, m in module.named_modules()}
+    for path, m in module.named_modules(remove_duplicate=False):
+        if path != first[id(m)]:
+            props[f"dlaplan.same:{path}"] = first[id(m)]
     if structure_only:
         props["dlaplan.structure_only"] = "1"
     for key, value in props.items():

@@ -32,7 +32,7 @@ struct Report<'a> {
     source: &'a crate::model::Source,
     inputs: Vec<Named<'a>>,
     outputs: Vec<Named<'a>>,
-    macs: u64,
+    macs: Option<u64>,
     weight_elements: u64,
     modules: Vec<ModuleRow<'a>>,
     ops: Vec<OpRow<'a>>,
@@ -50,7 +50,7 @@ struct ModuleRow<'a> {
     path: &'a str,
     class: Option<&'a str>,
     ops: u32,
-    macs: u64,
+    macs: Option<u64>,
     weight_elements: u64,
 }
 
@@ -66,11 +66,12 @@ struct OpRow<'a> {
     output_elements: Option<u64>,
 }
 
-/// Work of a subtree: multiply-accumulates and weight elements.
-fn work(model: &Model, id: ModuleId) -> (u64, u64) {
+/// Work of a subtree: multiply-accumulates, if any are known, and weight elements.
+fn work(model: &Model, id: ModuleId) -> (Option<u64>, u64) {
     let ops = model.modules.subtree_ops(id);
     let costs = ops.iter().filter_map(|o| model.op(*o).cost);
-    costs.fold((0, 0), |(m, w), c| (m + c.macs, w + c.weight_elems))
+    let weights = costs.fold(0u64, |w, c| w.saturating_add(c.weight_elems));
+    (model.macs_of(ops), weights)
 }
 
 fn output<'a>(model: &'a Model, op: &Op) -> Option<&'a Shape> {
@@ -158,7 +159,7 @@ fn text(out: &mut impl Write, model: &Model, depth: u32) -> Result<()> {
         model.name,
         model.ops.len(),
         model.modules.len(),
-        short(macs as f64 / 1e9),
+        macs.map_or("?".into(), |m| short(m as f64 / 1e9)),
         short(weights as f64 / 1e6),
         model.source.opset,
         model.source.producer
@@ -208,7 +209,8 @@ fn text(out: &mut impl Write, model: &Model, depth: u32) -> Result<()> {
         if single.is_none() && module.depth < depth {
             for op in &module.ops {
                 let op = model.op(*op);
-                let (macs, weights) = op.cost.map_or((0, 0), |c| (c.macs, c.weight_elems));
+                let macs = op.cost.map(|c| c.macs);
+                let weights = op.cost.map_or(0, |c| c.weight_elems);
                 let tail = format!("{} {}", op.op_type, op.name);
                 line(
                     out,
@@ -231,7 +233,7 @@ fn dims_of(model: &Model, op: Option<&Op>) -> String {
 fn line(
     out: &mut impl Write,
     name: &str,
-    macs: u64,
+    macs: Option<u64>,
     weights: u64,
     dims: &str,
     tail: &str,
@@ -240,7 +242,7 @@ fn line(
     writeln!(
         out,
         "{name:<44} {:>9} {:>9}  {dims:<20} {}",
-        number(macs as f64 / 1e6),
+        macs.map_or("?".into(), |m| number(m as f64 / 1e6)),
         number(weights as f64 / 1e3),
         tail.trim_start()
     )

@@ -362,7 +362,14 @@ pub(crate) fn work_of(model: &Model, ops: &[OpId], scale: f64) -> Result<Work, N
     let first = *ops.first().ok_or_else(none)?;
     let op = model.op(first);
     let unknown = |what: &str| NoCost(format!("{} ({}): {what}", op.name, op.op_type));
-    let cost = op.cost.ok_or_else(|| unknown("its shapes are unknown"))?;
+    let cost = op.cost.ok_or_else(|| {
+        let known = |t: &TensorId| model.tensor(*t).shape.is_some();
+        if op.inputs.iter().chain(&op.outputs).all(known) {
+            unknown("how much it computes is unknown")
+        } else {
+            unknown("its shapes are unknown")
+        }
+    })?;
     let dims = |t: Option<&TensorId>| -> Vec<f64> {
         t.and_then(|t| model.tensor(*t).shape.as_ref())
             .map(|s| s.iter().map(|d| *d as f64).collect())

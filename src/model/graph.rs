@@ -30,6 +30,8 @@ pub enum DType {
     String,
     /// FP8, INT4, complex and whatever comes next.
     Other,
+    /// No tensor: a sequence, map or optional. It has no dims that could be given.
+    Container,
 }
 
 /// A tensor's dims, outermost first; `None` where no source knows them.
@@ -90,7 +92,8 @@ impl Tensor {
 }
 
 /// Work and traffic of one op at the model's own batch, independent of precision and device.
-/// Everything counts elements, not bytes; `None` in [`Op::cost`] where a shape is unknown.
+/// Everything counts elements, not bytes; `None` in [`Op::cost`] where a shape or the number of
+/// products is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OpCost {
     /// Multiply-accumulates (convolution, matrix product); 0 for ops without any.
@@ -285,11 +288,13 @@ impl Model {
         self.tensor(input.tensor).shape.as_ref()?.first().copied()
     }
 
-    /// Inputs whose dims are still symbolic, so that nothing can be built or estimated.
+    /// Inputs whose dims are still symbolic, so that nothing can be built or estimated. Sequences
+    /// and other containers have none to give.
     pub fn unresolved_inputs(&self) -> impl Iterator<Item = &ModelInput> {
-        self.inputs
-            .iter()
-            .filter(|i| self.tensor(i.tensor).shape.is_none())
+        self.inputs.iter().filter(|i| {
+            let tensor = self.tensor(i.tensor);
+            tensor.shape.is_none() && tensor.dtype != DType::Container
+        })
     }
 
     /// Dims in force that the file alone does not give: of inputs it leaves open, or declares
@@ -312,8 +317,21 @@ impl Model {
             .filter_map(|t| self.tensor(*t).producer)
     }
 
-    /// Multiply-accumulates of the whole network at the model's own batch.
-    pub fn total_macs(&self) -> u64 {
-        self.ops.iter().filter_map(|o| o.cost).map(|c| c.macs).sum()
+    /// Multiply-accumulates of some ops at the model's own batch, without those whose work is
+    /// unknown; `None` where that leaves nothing.
+    pub fn macs_of(&self, ops: impl IntoIterator<Item = OpId>) -> Option<u64> {
+        let (mut all, mut unknown) = (0u64, false);
+        for op in ops {
+            match self.op(op).cost {
+                Some(cost) => all = all.saturating_add(cost.macs),
+                None => unknown = true,
+            }
+        }
+        (all > 0 || !unknown).then_some(all)
+    }
+
+    /// Multiply-accumulates of the whole network; see [`Self::macs_of`].
+    pub fn total_macs(&self) -> Option<u64> {
+        self.macs_of(self.op_ids())
     }
 }

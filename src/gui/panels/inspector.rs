@@ -134,7 +134,7 @@ fn overview(
         t,
         &[
             ("Ops", model.ops.len().to_string()),
-            ("MACs", known(widgets::count(model.total_macs()))),
+            ("MACs", known(macs(model.total_macs()))),
             (
                 "Weights",
                 known(format!("{} elements", widgets::count(weights))),
@@ -223,14 +223,9 @@ fn one(
         }
         facts(ui, "op facts", t, &rows);
     } else {
-        let macs: u64 = ops
-            .iter()
-            .filter_map(|o| model.op(*o).cost)
-            .map(|c| c.macs)
-            .sum();
         let mut rows = vec![
             ("Ops", ops.len().to_string()),
-            ("MACs", widgets::count(macs)),
+            ("MACs", macs(model.macs_of(ops.iter().copied()))),
         ];
         if !class.is_empty() {
             rows.insert(0, ("Class", class.to_string()));
@@ -253,6 +248,11 @@ fn one(
     what_if(ui, state, judged, &[node], t, out);
 }
 
+/// A count of multiply-accumulates, where one is known.
+fn macs(count: Option<u64>) -> String {
+    count.map_or_else(|| "unknown".to_owned(), widgets::count)
+}
+
 fn many(
     ui: &mut Ui,
     state: &State,
@@ -264,11 +264,6 @@ fn many(
 ) {
     widgets::heading(ui, &format!("{n} rows selected"));
     let ops = state.selected_ops();
-    let macs: u64 = ops
-        .iter()
-        .filter_map(|o| open.model.op(*o).cost)
-        .map(|c| c.macs)
-        .sum();
     let dla = ops
         .iter()
         .filter(|o| judged.plan.predicted[o.index()] == Device::Dla)
@@ -279,7 +274,7 @@ fn many(
         t,
         &[
             ("Ops", ops.len().to_string()),
-            ("MACs", widgets::count(macs)),
+            ("MACs", macs(open.model.macs_of(ops.iter().copied()))),
             (
                 "Predicted",
                 format!("{dla} on DLA, {} on GPU", ops.len() - dla),

@@ -17,8 +17,8 @@ use super::ops::OnnxOp as O;
 use super::values::{Input, Values, call, infer};
 use super::{blocks, proto};
 use crate::model::{
-    Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder, Note,
-    Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
+    DType, Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTree, ModuleTreeBuilder,
+    Note, Op, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
 };
 
 /// How to read a file.
@@ -128,7 +128,12 @@ pub(super) fn model(
     let tensors = build.tensors;
     for input in &inputs {
         let tensor = &tensors[input.tensor.index()];
-        if tensor.shape.is_none() {
+        if tensor.dtype == DType::Container {
+            note(format!(
+                "Input {} is a sequence, map or optional, no tensor; it has no dims to give.",
+                Quoted::new(&tensor.name)
+            ));
+        } else if tensor.shape.is_none() {
             note(format!(
                 "Input {} is declared {}; give its dims before anything can be estimated or built.",
                 Quoted::new(&tensor.name),
@@ -152,8 +157,8 @@ pub(super) fn model(
     let exporter = naming.exporter;
     if let Some((alias, first)) = naming.aliases.first_key_value() {
         note(format!(
-            "{} module names are second names of others, {} of {} first; each module object is \
-             shown once, with all its calls.",
+            "Modules have second names in the file ({} of them; {} is {}): each is shown once, with \
+             all its calls.",
             naming.aliases.len(),
             Quoted::new(alias),
             Quoted::new(first)

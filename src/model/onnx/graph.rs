@@ -25,6 +25,8 @@ pub(super) struct Value<'a> {
     pub producer: Option<NodeId>,
     pub weight: Option<Weight<'a>>,
     pub info: Option<&'a proto::TensorType>,
+    /// Declared as a sequence, map or optional.
+    pub is_container: bool,
     pub is_input: bool,
     pub is_output: bool,
 }
@@ -110,6 +112,7 @@ impl<'a> Graph<'a> {
             let id = b.add(&info.name)?;
             b.values[id].is_input = true;
             b.values[id].info = tensor_type(info);
+            b.values[id].is_container = info.r#type.is_some() && tensor_type(info).is_none();
             inputs.push(id);
         }
         let (names, renamed) = unique_names(&graph.node);
@@ -310,6 +313,7 @@ impl<'a> Builder<'a, '_> {
             producer: None,
             weight: None,
             info: None,
+            is_container: false,
             is_input: false,
             is_output: false,
         });

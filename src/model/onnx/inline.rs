@@ -368,12 +368,11 @@ impl Branches {
             if let Some(lines) = lines
                 && !inner.metadata_props.iter().any(|e| e.key == CALLS_KEY)
             {
+                let own = inner.name.replace(['\t', '\n'], " ");
+                inner.name = format!("{}/{}", node.name, inner.name);
                 inner.metadata_props.push(Entry {
                     key: CALLS_KEY.into(),
-                    value: Bytes::from(format!(
-                        "{lines}\n{}",
-                        inner.name.replace(['\t', '\n'], " ")
-                    )),
+                    value: Bytes::from(format!("{lines}\n{own}")),
                 });
             }
             out.node.push(inner);

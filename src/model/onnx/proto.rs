@@ -144,7 +144,7 @@ pub(super) struct ValueInfo {
     pub r#type: Option<Type>,
 }
 
-/// `TypeProto`, tensors only; sequences, maps and optionals read as no type.
+/// `TypeProto`; sequences, maps and optionals read as no tensor type.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Type {
     #[prost(message, optional, tag = "1")]

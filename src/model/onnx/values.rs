@@ -81,7 +81,12 @@ pub(super) fn infer(graph: &Graph<'_>, opset: i64, inputs: &[Input]) -> Values {
             None if input.declared.is_empty() => None,
             None => Some(partial.collect()),
         };
-        facts[v] = Fact::new(dtype(code), dims);
+        let dtype = if graph.values[v].is_container {
+            DType::Container
+        } else {
+            dtype(code)
+        };
+        facts[v] = Fact::new(dtype, dims);
         for (d, n) in input.declared.iter().zip(input.dims.iter().flatten()) {
             if let Dim::Symbolic(name) = d
                 && !name.is_empty()
