@@ -1,12 +1,13 @@
 //! Exports say exactly the placement, or refuse.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use dlaplan::chart::Chart;
 use dlaplan::estimate::Estimator;
 use dlaplan::export::{Document, Format, Subject, save_atomic, shell_quote, torch2trt, trtexec};
-use dlaplan::model::onnx::load_bundled;
+use dlaplan::model::onnx::{LoadOptions, load, load_bundled};
 use dlaplan::model::{Model, ModuleId};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
 use dlaplan::plan::Planner;
@@ -109,6 +110,39 @@ fn engine_flags_reach_torch2trt() {
     assert_eq!(call["kwargs"]["gpu_fallback"], false);
     // A batch above 1 as `max_batch_size` would be a dynamic one, which the DLA refuses.
     assert_eq!(call["kwargs"]["max_batch_size"], serde_json::Value::Null);
+}
+
+#[test]
+fn blocks_are_not_exported_as_modules() {
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/data/onnx")
+            .join(name);
+        load(&path, &LoadOptions::default()).unwrap()
+    };
+    let export = |name: &str, module: &str| {
+        let model = read(name);
+        let setup = Setup {
+            config: EngineConfig {
+                batch: EngineConfig::own_batch(&model),
+                ..EngineConfig::default()
+            },
+            model,
+            target: Target::parse("agx-orin-64").unwrap(),
+            placement: dla(&[module]),
+        };
+        let judged = setup.judge().unwrap();
+        torch2trt(&setup.subject(&judged)).map_err(|e| e.to_string())
+    };
+    let refused = export("13_old_pytorch_blocks.onnx", "block1").unwrap_err();
+    assert!(
+        refused.contains("block1 is a block of ops without module names"),
+        "{refused}"
+    );
+    assert!(export("03_old_pytorch_folded.onnx", "block1").is_err());
+    // What has a name of its own is a module.
+    let fc = export("03_old_pytorch_folded.onnx", "fc").unwrap();
+    assert!(fc.contains("model.get_submodule(\"fc\")"), "{fc}");
 }
 
 #[test]

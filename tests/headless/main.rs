@@ -13,6 +13,7 @@ mod export;
 mod history;
 #[path = "../support/networks.rs"]
 mod networks;
+mod onnx_cases;
 #[path = "../support/open_dims.rs"]
 mod open_dims;
 mod own_calibration;

@@ -48,7 +48,7 @@ pub(super) fn model(
         .iter()
         .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
         .map_or(1, |o| o.version);
-    let (flat, opaque) = flatten(&path, file, &written, opset, options)?;
+    let (flat, opaque) = flatten(&path, file, &written, opset, file_bytes, options)?;
     let graph = Graph::new(&path, &flat)?;
     let mut notes = Vec::new();
     let mut note = |text: String| notes.push(Note { text });
@@ -104,7 +104,7 @@ pub(super) fn model(
         values: &values,
         roles: &roles,
         tensors: Vec::new(),
-        ids: HashMap::new(),
+        ids: vec![None; graph.values.len()],
     };
     let inputs: Vec<ModelInput> = graph
         .inputs
@@ -197,13 +197,14 @@ fn flatten<'a>(
     file: &proto::Model,
     written: &'a proto::Graph,
     opset: i64,
+    file_bytes: u64,
     options: &LoadOptions,
 ) -> Result<(Cow<'a, proto::Graph>, bool), LoadError> {
-    let (mut flat, opaque) = match inline::functions(file) {
+    let (mut flat, opaque) = match inline::functions(file, file_bytes) {
         Some((graph, opaque)) => (Cow::Owned(graph), opaque),
         None => (Cow::Borrowed(written), false),
     };
-    let mut branches = Branches::default();
+    let mut branches = Branches::new(file_bytes);
     while flat.node.iter().any(|n| n.op_type == "If") {
         let graph = Graph::new(path, &flat)?;
         let values = infer(&graph, opset, &input_dims(path, &graph, options)?);
@@ -396,7 +397,7 @@ struct Roles {
     /// Op index per node, for ops.
     op_of: Vec<Option<usize>>,
     /// The value that a folded Identity or Dropout stands for.
-    alias: HashMap<ValueId, ValueId>,
+    alias: Vec<Option<ValueId>>,
     /// Helper nodes folded into each op.
     folded: Vec<Vec<NodeId>>,
     /// Helpers without a consumer.
@@ -405,7 +406,7 @@ struct Roles {
 
 impl Roles {
     fn root(&self, v: ValueId) -> ValueId {
-        self.alias.get(&v).copied().unwrap_or(v)
+        self.alias[v].unwrap_or(v)
     }
 }
 
@@ -418,7 +419,7 @@ fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
     {
         read[*v] = true;
     }
-    let mut alias: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut alias: Vec<Option<ValueId>> = vec![None; graph.values.len()];
     let mut ops = Vec::new();
     let mut op_of = vec![None; graph.nodes.len()];
     for (id, node) in graph.nodes.iter().enumerate() {
@@ -439,8 +440,8 @@ fn classify(graph: &Graph<'_>, dynamic: &[bool]) -> Roles {
                 .skip(1)
                 .any(|v| read[*v] || graph.values[*v].is_output)
         {
-            let root = alias.get(input).copied().unwrap_or(*input);
-            alias.insert(*output, root);
+            let root = alias[*input].unwrap_or(*input);
+            alias[*output] = Some(root);
             continue;
         }
         op_of[id] = Some(ops.len());
@@ -483,14 +484,14 @@ struct Build<'g, 'a> {
     values: &'g Values,
     roles: &'g Roles,
     tensors: Vec<Tensor>,
-    ids: HashMap<ValueId, TensorId>,
+    ids: Vec<Option<TensorId>>,
 }
 
 impl Build<'_, '_> {
     fn tensor(&mut self, v: ValueId) -> TensorId {
         let v = self.roles.root(v);
-        if let Some(id) = self.ids.get(&v) {
-            return *id;
+        if let Some(id) = self.ids[v] {
+            return id;
         }
         let value = &self.graph.values[v];
         let fact = &self.values.facts[v];
@@ -509,7 +510,7 @@ impl Build<'_, '_> {
             consumers: Vec::new(),
             is_output: false,
         });
-        self.ids.insert(v, id);
+        self.ids[v] = Some(id);
         id
     }
 

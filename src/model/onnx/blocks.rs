@@ -1,52 +1,44 @@
 //! Blocks for ops whose names tell no module: the network is cut where few tensors are live, and
 //! each block starts with an op that holds the work.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use crate::model::{Op, Tensor, TensorRole};
 
-/// Most rounds of cutting blocks that are still too large.
-const ROUNDS: usize = 16;
-
 /// Block number per op, counted from 0 without gaps. A block with more than half of the ops is cut
-/// again where more tensors are live, if that cuts it at all.
+/// again where more tensors are live: as few as leave no such block, or else wherever it can be cut.
 fn cut(ops: &[Op], tensors: &[Tensor], heavy: &[bool]) -> Vec<usize> {
     let live = live(ops, tensors);
-    let mut parts = parts(0..ops.len(), &live, heavy, 1);
-    for _ in 0..ROUNDS {
-        let mut next = Vec::with_capacity(parts.len());
-        for part in &parts {
-            if 2 * part.len() <= ops.len() {
-                next.push(part.clone());
-                continue;
-            }
-            let inside = live.get(part.start + 1..part.end).unwrap_or_default();
-            let mut levels: Vec<i64> = inside.to_vec();
-            levels.sort_unstable();
-            levels.dedup();
-            let finer = levels.into_iter().find_map(|most| {
-                let finer = self::parts(part.clone(), &live, heavy, most);
-                let whole = finer
-                    .iter()
-                    .any(|p| 2 * p.len() > part.len().max(ops.len() / 2));
-                (finer.len() > 1 && !whole).then_some(finer)
-            });
-            match finer {
-                Some(finer) => next.extend(finer),
-                None => next.push(part.clone()),
-            }
-        }
-        if next.len() == parts.len() {
-            break;
-        }
-        parts = next;
-    }
     let mut blocks = Vec::with_capacity(ops.len());
-    for (i, part) in parts.iter().enumerate() {
-        blocks.extend(std::iter::repeat_n(i, part.len()));
+    let mut count = 0;
+    for part in parts(0..ops.len(), &live, heavy, 1) {
+        let large = 2 * part.len() > ops.len();
+        let finer = if large {
+            finer(part.clone(), &live, heavy, ops.len() / 2)
+        } else {
+            vec![part]
+        };
+        for part in finer {
+            blocks.extend(std::iter::repeat_n(count, part.len()));
+            count += 1;
+        }
     }
     blocks
+}
+
+fn finer(part: Range<usize>, live: &[i64], heavy: &[bool], most: usize) -> Vec<Range<usize>> {
+    let mut levels: Vec<i64> = live.get(part.clone()).unwrap_or_default().to_vec();
+    levels.sort_unstable();
+    levels.dedup();
+    let at = |level: usize| {
+        let level = levels.get(level).copied().unwrap_or(i64::MAX);
+        parts(part.clone(), live, heavy, level)
+    };
+    // The more tensors may be live, the smaller the parts.
+    let small = |level: usize| at(level).iter().all(|p| p.len() <= most);
+    let all: Vec<usize> = (0..levels.len()).collect();
+    at(all.partition_point(|level| !small(*level)))
 }
 
 /// Per op, how many tensors made before it are read by it or later.
@@ -103,7 +95,7 @@ pub(super) fn divide(
     tensors: &[Tensor],
     heavy: &[bool],
 ) -> HashSet<String> {
-    let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut held: HashMap<&str, usize> = HashMap::new();
     for path in paths.iter() {
         *held.entry(path).or_default() += 1;
     }

@@ -5,17 +5,35 @@ use super::proto;
 /// BLAKE3 of nodes, attributes, and of weights' names, types and dims (with the values of small
 /// integer ones, which are shapes).
 pub(super) fn structure_hash(graph: &proto::Graph) -> String {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = Hasher::default();
     hash_graph(&mut hasher, graph);
-    hasher.finalize().to_hex().to_string()
+    hasher.inner.update(&hasher.waiting);
+    hasher.inner.finalize().to_hex().to_string()
 }
 
-fn hash_text(hasher: &mut blake3::Hasher, text: &[u8]) {
+/// Collects small pieces: hashing each on its own costs more than the hash.
+#[derive(Default)]
+struct Hasher {
+    inner: blake3::Hasher,
+    waiting: Vec<u8>,
+}
+
+impl Hasher {
+    fn update(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= 1 << 16 {
+            self.inner.update(&self.waiting);
+            self.waiting.clear();
+        }
+    }
+}
+
+fn hash_text(hasher: &mut Hasher, text: &[u8]) {
     hasher.update(&(text.len() as u64).to_le_bytes());
     hasher.update(text);
 }
 
-fn hash_tensor(hasher: &mut blake3::Hasher, tensor: &proto::Tensor) {
+fn hash_tensor(hasher: &mut Hasher, tensor: &proto::Tensor) {
     hash_text(hasher, tensor.name.as_bytes());
     hasher.update(&tensor.data_type.to_le_bytes());
     hasher.update(&(tensor.dims.len() as u64).to_le_bytes());
@@ -29,7 +47,7 @@ fn hash_tensor(hasher: &mut blake3::Hasher, tensor: &proto::Tensor) {
     }
 }
 
-fn hash_graph(hasher: &mut blake3::Hasher, graph: &proto::Graph) {
+fn hash_graph(hasher: &mut Hasher, graph: &proto::Graph) {
     for count in [graph.node.len(), graph.initializer.len(), graph.input.len()] {
         hasher.update(&(count as u64).to_le_bytes());
     }

@@ -13,10 +13,22 @@ use super::proto::{Attribute, Entry, Function, Graph, Model, Node};
 pub(super) const CALLS_KEY: &str = "dlaplan.calls";
 /// Deepest calls in calls, and branches in branches.
 const MAX_DEPTH: usize = 16;
-/// Most bytes of nodes, names and attributes written out.
-const MAX_BYTES: usize = 12 << 20;
+/// Bytes of nodes, names and attributes that any file may be written out to,
+const FREE_BYTES: usize = 6 << 20;
+/// and for each byte of the file,
+const PER_BYTE: usize = 4;
+/// and at most.
+const MAX_BYTES: usize = 256 << 20;
 /// What a node costs beside its encoding.
-const NODE_BYTES: usize = 256;
+const NODE_BYTES: usize = 512;
+
+/// Bytes that a file of this size may be written out to.
+fn allowance(file_bytes: u64) -> usize {
+    let size = usize::try_from(file_bytes).unwrap_or(usize::MAX);
+    size.saturating_mul(PER_BYTE)
+        .saturating_add(FREE_BYTES)
+        .min(MAX_BYTES)
+}
 
 /// One call around a written-out node.
 pub(super) struct Call<'a> {
@@ -255,11 +267,11 @@ fn fill(node: &mut Node, attributes: &HashMap<&str, &Attribute>) {
 
 /// The graph with calls of the file's functions written out, if there are any; and whether that
 /// stopped at the limit.
-pub(super) fn functions(file: &Model) -> Option<(Graph, bool)> {
+pub(super) fn functions(file: &Model, file_bytes: u64) -> Option<(Graph, bool)> {
     let graph = file.graph.as_ref().filter(|_| !file.functions.is_empty())?;
     let mut writer = Writer {
         functions: file.functions.iter().map(Function::key).collect(),
-        left: MAX_BYTES,
+        left: allowance(file_bytes),
         instances: 0,
         full: false,
     };
@@ -278,16 +290,14 @@ pub(super) struct Branches {
     count: usize,
 }
 
-impl Default for Branches {
-    fn default() -> Self {
+impl Branches {
+    pub fn new(file_bytes: u64) -> Self {
         Self {
-            left: MAX_BYTES,
+            left: allowance(file_bytes),
             count: 0,
         }
     }
-}
 
-impl Branches {
     /// The graph with the bodies of these If nodes in their place: `taken` gives the value of each
     /// known condition by the node's place. `None` if there are none, or no room is left.
     pub fn write_out(&mut self, graph: &Graph, taken: &HashMap<usize, bool>) -> Option<Graph> {

@@ -1160,3 +1160,164 @@ fn inference_needs_no_value_info() {
         }
     }
 }
+
+fn function(name: &str, inner: Vec<Node>) -> proto::Function {
+    proto::Function {
+        name: name.into(),
+        domain: "local".into(),
+        input: vec!["a".into()],
+        output: vec!["b".into()],
+        node: inner,
+        ..proto::Function::default()
+    }
+}
+
+fn call(name: &str, input: &str, output: &str) -> Node {
+    Node {
+        domain: "local".into(),
+        ..node(name, "", &[input], &[output])
+    }
+}
+
+#[test]
+fn functions_are_written_out_within_bounds() {
+    let calling = |functions: Vec<proto::Function>| {
+        let mut file = file(graph(vec![call("f0", "x", "y")], vec![]), 17);
+        file.functions = functions;
+        read_with(&file, &LoadOptions::default())
+    };
+    let relu = function("f0", vec![node("Relu", "r", &["a"], &["b"])]);
+    let model = calling(vec![relu]).unwrap();
+    assert_eq!(model.ops[0].kind, OpKind::Activation(Activation::Relu));
+    assert_eq!(shape_of(&model, "y").unwrap(), [1, 3, 8, 8]);
+    // Nothing but what comes in.
+    let through = proto::Function {
+        output: vec!["a".into()],
+        ..function("f0", vec![])
+    };
+    assert!(calling(vec![through]).is_ok());
+    // A function that calls itself, and calls that double with each level.
+    let again = function("f0", vec![call("f0", "a", "b")]);
+    let model = calling(vec![again]).unwrap();
+    assert_eq!(model.ops.len(), 1);
+    let doubling = (0..60).map(|i| {
+        let next = format!("f{}", i + 1);
+        function(
+            &format!("f{i}"),
+            vec![call(&next, "a", "t"), call(&next, "t", "b")],
+        )
+    });
+    let model = calling(doubling.collect()).unwrap();
+    assert!(model.ops.len() < 20_000, "{}", model.ops.len());
+    assert!(model.notes[0].text.contains("local functions"));
+}
+
+#[test]
+fn attributes_of_a_call_reach_its_nodes() {
+    let mut inner = node("LeakyRelu", "l", &["a"], &["b"]);
+    inner.attribute.push(Attribute {
+        name: "alpha".into(),
+        ref_attr_name: "slope".into(),
+        ..Attribute::default()
+    });
+    let model = |slope: Option<f32>| {
+        let given = call("f0", "x", "y");
+        let given = match slope {
+            Some(slope) => given.float("slope", slope),
+            None => given,
+        };
+        let mut file = file(graph(vec![given], vec![]), 17);
+        file.functions = vec![function("f0", vec![inner.clone()])];
+        read_with(&file, &LoadOptions::default()).unwrap().ops[0]
+            .kind
+            .clone()
+    };
+    let leaky = |slope| OpKind::Activation(Activation::LeakyRelu { slope });
+    assert_eq!(model(Some(0.5)), leaky(0.5));
+    assert_eq!(model(None), leaky(0.01));
+}
+
+#[test]
+fn values_cost_little() {
+    // Each node makes as many values as are ever kept.
+    let ramp: Vec<i64> = (0..1024).collect();
+    let mut nodes = vec![node("Relu", "r", &["x"], &["y"])];
+    for i in 0..3000 {
+        let from = if i == 0 {
+            "ramp".to_owned()
+        } else {
+            format!("v{}", i - 1)
+        };
+        nodes.push(node("Add", "", &[&from, "ramp"], &[&format!("v{i}")]));
+    }
+    let start = std::time::Instant::now();
+    read(graph(nodes, vec![ints("ramp", &ramp)]), 17).unwrap();
+    let limit = if cfg!(debug_assertions) { 20.0 } else { 2.0 };
+    assert!(start.elapsed().as_secs_f64() < limit);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
+
+    /// Any op with small constants of any shape, and attributes that rarely make sense.
+    #[test]
+    fn no_op_panics_on_odd_inputs(
+        op in 0..super::ops::NAMES.len(),
+        opset in 1i64..25,
+        ms in any::<bool>(),
+        inputs in prop::collection::vec((prop::collection::vec(0i64..5, 0..4), 0u8..4, any::<u64>()), 0..6),
+        outputs in 1usize..5,
+        numbers in prop::collection::vec(-3i64..6, 0..5),
+        huge in prop_oneof![Just(0i64), Just(i64::MAX), Just(i64::MIN), -3i64..6],
+        text in prop_oneof![
+            Just("edge"), Just("reflect"), Just("wrap"), Just("ij...,jk->ik"), Just("...->..."), Just("add"),
+            Just("not_larger"), Just("not_smaller"), Just("LEFT"), Just("SAME_UPPER"), Just("max"),
+        ],
+    ) {
+        let mut weights = Vec::new();
+        let mut names = Vec::new();
+        for (i, (dims, kind, seed)) in inputs.iter().enumerate() {
+            let name = format!("c{i}");
+            let count: i64 = dims.iter().product();
+            let value = |j: i64| (seed.rotate_left(j as u32 * 7) % 9) as i64 - 3;
+            let mut tensor = match kind {
+                0 => floats(&name, &(0..count).map(|j| value(j) as f32).collect::<Vec<_>>()),
+                1 => weight(&name, dims),
+                _ => ints(&name, &(0..count).map(value).collect::<Vec<_>>()),
+            };
+            tensor.0.dims = dims.clone();
+            names.push(if *kind == 3 && i > 0 { String::new() } else { name });
+            weights.push(tensor);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let made: Vec<String> = (0..outputs).map(|i| format!("o{i}")).collect();
+        let made: Vec<&str> = made.iter().map(String::as_str).collect();
+        let mut odd = node(super::ops::NAMES[op], "odd", &names, &made)
+            .list("kernel_shape", &[2, 2])
+            .text("mode", text)
+            .text("equation", text)
+            .text("reduction", text)
+            .text("direction", text)
+            .text("keep_aspect_ratio_policy", text);
+        for name in ["axis", "to", "k", "batch_dims", "num_heads", "q_num_heads", "kv_num_heads", "N"] {
+            odd = odd.int(name, huge);
+        }
+        for name in ["axes", "pads", "perm", "border", "split", "starts", "ends"] {
+            if numbers.len() > 2 {
+                odd = odd.list(name, &numbers);
+            }
+        }
+        if ms {
+            odd.domain = "com.microsoft".into();
+        }
+        // One that is fed by the model's input as well.
+        let mut live = odd.clone();
+        live.name = "live".into();
+        live.output = live.output.iter().map(|o| format!("l{o}")).collect();
+        if let Some(first) = live.input.first_mut() {
+            *first = "x".into();
+        }
+        let last = node("Relu", "relu", &["x"], &["y"]);
+        drop(read(graph(vec![odd, live, last], weights), opset));
+    }
+}

@@ -11,7 +11,7 @@ use crate::model::{DType, Dim};
 
 /// Most elements of small constants worked out in all; real models stay far below. Beyond, shapes
 /// that depend on arithmetic stay unknown.
-const MAX_WORK: usize = 4_000_000;
+const MAX_WORK: usize = 500_000;
 
 /// An input's declared dims and the ones in force.
 pub(super) struct Input {

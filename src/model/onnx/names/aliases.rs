@@ -64,7 +64,7 @@ pub fn find(evidence: &Evidence<'_>) -> BTreeMap<String, String> {
         };
         let related =
             path.starts_with(&format!("{owner}.")) || owner.starts_with(&format!("{path}."));
-        if path == owner || op.control || !op.heavy || (related && !complete) {
+        if related && !complete {
             continue;
         }
         if real(path) && complete {

@@ -55,7 +55,8 @@ pub fn add_with_ancestors(set: &mut HashSet<String>, path: &str) {
     if path.split('.').count() > MAX_SEGMENTS {
         return;
     }
-    while !path.is_empty() && set.insert(path.to_owned()) {
+    while !path.is_empty() && !set.contains(path) {
+        set.insert(path.to_owned());
         path = parent(path);
     }
 }

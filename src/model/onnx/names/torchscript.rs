@@ -142,7 +142,16 @@ pub fn torchscript(
         types,
     };
     let mut own = Vec::with_capacity(ops.len());
+    // Most ops stand in a scope that was decoded before.
+    let mut decoded: HashMap<&str, String> = HashMap::new();
     for op in ops {
+        let written = op.node.name.rsplit_once('/').map_or("", |(scope, _)| scope);
+        if op.node.name.starts_with('/')
+            && let Some(path) = decoded.get(written)
+        {
+            own.push(Some(within(path, op)));
+            continue;
+        }
         let Some(segments) = scopes(&op.node.name) else {
             own.push(op.owner().map(str::to_owned));
             continue;
@@ -161,16 +170,19 @@ pub fn torchscript(
                 naming.called.insert(path.clone());
             }
         }
-        // A child of its module's own name leaves no scope: `/layer/Conv` reads layer.layer.weight.
-        if let Some(owner) = op.owner()
-            && owner.strip_prefix(&path).and_then(|r| r.strip_prefix('.')) == Some(last(&path))
-        {
-            owner.clone_into(&mut path);
-            naming.called.insert(path.clone());
-        }
-        own.push(Some(path));
+        own.push(Some(within(&path, op)));
+        decoded.insert(written, path);
     }
     own
+}
+
+/// The module of an op in this scope. A child of its module's own name leaves no scope:
+/// `/layer/Conv` reads layer.layer.weight.
+fn within(path: &str, op: &Named<'_>) -> String {
+    let child = |owner: &&str| {
+        owner.strip_prefix(path).and_then(|r| r.strip_prefix('.')) == Some(last(path))
+    };
+    op.owner().filter(child).unwrap_or(path).to_owned()
 }
 
 #[cfg(test)]

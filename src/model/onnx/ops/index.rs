@@ -4,10 +4,16 @@ use super::call::Call;
 use super::fact::{Dims, Fact, axis, offset, positions, small};
 use super::op::OnnxOp as O;
 use crate::model::DType;
-use crate::model::onnx::attrs::Data;
+use crate::model::onnx::attrs::{Data, MAX_VALUES};
 
 /// Index along the line, value, and place in the data.
 type Line = Vec<(u64, f64, usize)>;
+
+/// The number of elements, if it is small.
+fn few(dims: &[u64]) -> Option<usize> {
+    let count = dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d))?;
+    usize::try_from(count).ok().filter(|n| *n <= MAX_VALUES)
+}
 
 /// A possibly negative index into so many elements.
 fn wrapped(index: i64, size: u64) -> Option<u64> {
@@ -73,7 +79,8 @@ impl Call<'_> {
                 let rank = dims.len() + 1;
                 let at = axis(self.attrs.int_or("axis", -1), rank)?;
                 dims.insert(at, self.size(1));
-                Fact::new(self.input(2)?.dtype, Some(dims))
+                let data = self.hot(&dims, at);
+                Fact::with(self.input(2)?.dtype, dims, data)
             }
             O::NonZero => {
                 let rank = self.dims(0)?.len() as u64;
@@ -165,8 +172,7 @@ impl Call<'_> {
         let numbers: Vec<f64> = data.floats()?;
         let mut heads = dims.clone();
         *heads.get_mut(at)? = 1;
-        let count = heads.iter().try_fold(1u64, |n, d| n.checked_mul(*d))?;
-        let mut lines: Vec<Line> = vec![Vec::new(); usize::try_from(count).ok()?];
+        let mut lines: Vec<Line> = vec![Vec::new(); few(&heads)?];
         for (place, position) in positions(&dims).enumerate() {
             let index = *position.get(at)?;
             let line = lines.get_mut(offset(&position, &heads)?)?;
@@ -190,6 +196,19 @@ impl Call<'_> {
         let numbers = data.floats()?;
         let found = positions(&dims).zip(numbers).filter(|(_, v)| *v != 0.0);
         Some(found.map(|(at, _)| at).collect())
+    }
+
+    /// Data of a OneHot: off and on value by index.
+    fn hot(&self, out: &[Option<u64>], at: usize) -> Option<Data> {
+        let (own, indices) = self.input(0)?.small()?;
+        let (indices, values) = (indices.floats()?, self.input(2)?.data.as_deref()?);
+        let depth = (*out.get(at)?)?;
+        let out = small(out)?;
+        values.pick(positions(&out).map(|mut position| {
+            let here = position.remove(at);
+            let index = *indices.get(offset(&position, &own)?)? as i64;
+            Some(usize::from(wrapped(index, depth) == Some(here)))
+        }))
     }
 
     fn gathered_elements(&self) -> Option<Data> {
@@ -290,8 +309,7 @@ impl Call<'_> {
         let (exclusive, reverse) = (self.attrs.flag("exclusive"), self.attrs.flag("reverse"));
         let mut heads = dims.clone();
         *heads.get_mut(at)? = 1;
-        let count = heads.iter().try_fold(1u64, |n, d| n.checked_mul(*d))?;
-        let mut sums = vec![Some(0.0); usize::try_from(count).ok()?];
+        let mut sums = vec![Some(0.0); few(&heads)?];
         let mut order: Vec<(usize, Vec<u64>)> = positions(&dims).enumerate().collect();
         if reverse {
             order.reverse();

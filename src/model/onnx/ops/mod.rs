@@ -20,6 +20,8 @@ mod work;
 
 pub use call::Call;
 pub use fact::{Dims, Fact, axis, elements};
+#[cfg(test)]
+pub use op::NAMES;
 pub use op::{Family, OnnxOp};
 pub use product::einsum_sizes;
 pub use window::{Window, kernel_of};

@@ -20,6 +20,10 @@ macro_rules! ops {
             Unknown,
         }
 
+        /// Every name that has a meaning.
+        #[cfg(test)]
+        pub const NAMES: &[&str] = &[$($(stringify!($op),)*)*];
+
         impl OnnxOp {
             fn named(name: &str) -> Self {
                 match name {

@@ -1,7 +1,7 @@
 //! Values made from attributes and shapes.
 
 use super::call::Call;
-use super::fact::{Fact, MAX_DIM, elements, fill};
+use super::fact::{Fact, MAX_DIM, elements, fill, positions, small};
 use super::op::OnnxOp as O;
 use crate::model::DType;
 use crate::model::onnx::attrs::{Data, MAX_VALUES, dtype, is_float, tensor_data};
@@ -48,7 +48,21 @@ impl Call<'_> {
                     Some(code) => dtype(i32::try_from(code).ok()?),
                     None => t,
                 };
-                Fact::new(t, self.dims(0).cloned())
+                let dims = self.dims(0)?.clone();
+                let diagonal = || {
+                    let k = self.attrs.int_or("k", 0);
+                    let on = |at: Vec<u64>| match at[..] {
+                        [row, column] => {
+                            let over = (column as i64).checked_sub(row as i64)?;
+                            Some(i64::from(over == k))
+                        }
+                        _ => None,
+                    };
+                    let dims = small(&dims)?;
+                    Some(Data::Int(positions(&dims).map(on).collect()))
+                };
+                let data = diagonal().filter(|_| self.op == O::EyeLike);
+                Fact::with(t, dims, data)
             }
             O::RandomNormal | O::RandomUniform => {
                 let shape = self.attrs.ints("shape")?;
