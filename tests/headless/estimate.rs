@@ -200,7 +200,11 @@ fn work_is_what_the_papers_say() {
         ("googlenet_caffe", 1582.0),
         ("yolov3_darknet53_608", 70_300.0),
     ] {
-        let macs = crate::networks::network(name).unwrap().total_macs().unwrap() as f64 / 1e6;
+        let macs = crate::networks::network(name)
+            .unwrap()
+            .total_macs()
+            .unwrap() as f64
+            / 1e6;
         assert!(
             (macs / expected - 1.0).abs() < 0.01,
             "{name}: {macs} M instead of {expected} M"

@@ -62,9 +62,11 @@ pub fn find(evidence: &Evidence<'_>) -> BTreeMap<String, String> {
         let (Some(path), Some(owner)) = (path.as_deref(), op.owner()) else {
             continue;
         };
-        let related =
-            path.starts_with(&format!("{owner}.")) || owner.starts_with(&format!("{path}."));
-        if related && !complete {
+        if path == owner || op.control || !op.heavy {
+            continue;
+        }
+        let inside = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|r| r.starts_with('.'));
+        if !complete && (inside(path, owner) || inside(owner, path)) {
             continue;
         }
         if real(path) && complete {
