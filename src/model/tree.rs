@@ -137,28 +137,33 @@ impl ModuleTreeBuilder {
         if let Some(i) = self.by_path.get(path) {
             return *i;
         }
-        // Walks the segments rather than recursing: paths come from untrusted files.
-        let mut parent = 0;
-        let mut prefix = String::with_capacity(path.len());
-        for segment in path.split('.').filter(|s| !s.is_empty()) {
-            if !prefix.is_empty() {
-                prefix.push('.');
+        let path = path.trim_matches('.');
+        if path.contains("..") {
+            let segments: Vec<&str> = path.split('.').filter(|s| !s.is_empty()).collect();
+            return self.module(&segments.join("."));
+        }
+        // Up to what exists, and down again: paths come from untrusted files, so no recursion.
+        let mut missing = Vec::new();
+        let mut above = path;
+        let mut parent = loop {
+            if let Some(i) = self.by_path.get(above) {
+                break *i;
             }
-            prefix.push_str(segment);
-            parent = if let Some(i) = self.by_path.get(prefix.as_str()) {
-                *i
-            } else {
-                let i = self.drafts.len();
-                let path: Arc<str> = prefix.as_str().into();
-                self.drafts.push(Draft {
-                    name: segment.into(),
-                    path: Arc::clone(&path),
-                    ..Draft::default()
-                });
-                self.by_path.insert(path, i);
-                self.drafts[parent].children.push(i);
-                i
-            };
+            missing.push(above);
+            above = above.rsplit_once('.').map_or("", |(around, _)| around);
+        };
+        for path in missing.into_iter().rev() {
+            let i = self.drafts.len();
+            let name = path.rsplit('.').next().unwrap_or(path);
+            let path: Arc<str> = path.into();
+            self.drafts.push(Draft {
+                name: name.into(),
+                path: Arc::clone(&path),
+                ..Draft::default()
+            });
+            self.by_path.insert(path, i);
+            self.drafts[parent].children.push(i);
+            parent = i;
         }
         parent
     }

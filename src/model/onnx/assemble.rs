@@ -1,7 +1,7 @@
 //! Decoded file -> [`Model`].
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,6 +105,7 @@ pub(super) fn model(
         roles: &roles,
         tensors: Vec::new(),
         ids: vec![None; graph.values.len()],
+        words: HashMap::new(),
     };
     let inputs: Vec<ModelInput> = graph
         .inputs
@@ -485,9 +486,11 @@ struct Build<'g, 'a> {
     roles: &'g Roles,
     tensors: Vec<Tensor>,
     ids: Vec<Option<TensorId>>,
+    /// Op types and domains, each kept once.
+    words: HashMap<&'g str, Arc<str>>,
 }
 
-impl Build<'_, '_> {
+impl<'g> Build<'g, '_> {
     fn tensor(&mut self, v: ValueId) -> TensorId {
         let v = self.roles.root(v);
         if let Some(id) = self.ids[v] {
@@ -512,6 +515,10 @@ impl Build<'_, '_> {
         });
         self.ids[v] = Some(id);
         id
+    }
+
+    fn word(&mut self, word: &'g str) -> Arc<str> {
+        Arc::clone(self.words.entry(word).or_insert_with(|| word.into()))
     }
 
     fn op(&mut self, path: &Path, id: NodeId, at: OpId, opset: i64) -> Result<Op, LoadError> {
@@ -583,11 +590,11 @@ impl Build<'_, '_> {
             .collect();
         Ok(Op {
             name: Arc::clone(&node.name),
-            op_type: node.proto.op_type.as_str().into(),
-            domain: match node.proto.domain.as_str() {
-                "ai.onnx" => "".into(),
-                domain => domain.into(),
-            },
+            op_type: self.word(&node.proto.op_type),
+            domain: self.word(match node.proto.domain.as_str() {
+                "ai.onnx" => "",
+                domain => domain,
+            }),
             kind,
             module: ModuleId::ROOT,
             inputs,
@@ -603,15 +610,17 @@ impl Build<'_, '_> {
     }
 }
 
-fn heavy(kind: &OpKind) -> bool {
-    matches!(
-        kind,
+fn heavy(op: &Op) -> bool {
+    let multiplies = op.cost.is_some_and(|c| c.macs > 0);
+    let kind = matches!(
+        op.kind,
         OpKind::Conv(_)
             | OpKind::Deconv(_)
             | OpKind::FullyConnected { .. }
             | OpKind::MatMul
             | OpKind::Recurrent
-    )
+    );
+    kind || multiplies
 }
 
 fn read_names(
@@ -639,9 +648,11 @@ fn read_names(
             readers: op
                 .outputs
                 .iter()
+                // Nothing else is told by them.
+                .filter(|_| matches!(op.kind, OpKind::Split { .. }))
                 .flat_map(|t| tensors[t.index()].consumers.iter().map(|o| o.index()))
                 .collect(),
-            heavy: heavy(&op.kind),
+            heavy: heavy(op),
             control: op.kind == OpKind::ControlFlow,
         })
         .collect();
@@ -656,7 +667,7 @@ fn tree(
 ) -> Result<ModuleTree, LoadError> {
     let mut builder = ModuleTreeBuilder::default();
     let mut drafts = Vec::with_capacity(ops.len());
-    let works: Vec<bool> = ops.iter().map(|o| heavy(&o.kind)).collect();
+    let works: Vec<bool> = ops.iter().map(heavy).collect();
     let mut paths = naming.paths;
     let blocks = blocks::divide(&mut paths, &naming.owned, ops, tensors, &works);
     for (at, module) in (0..).zip(&paths) {
@@ -686,10 +697,14 @@ fn tree(
         for called in &naming.called {
             builder.module(called);
         }
+        let mut seen: HashSet<&str> = HashSet::new();
         for path in naming.called.iter().filter(|p| !p.is_empty()) {
             let mut above = path.as_str();
             while let Some((parent, _)) = above.rsplit_once('.') {
                 above = parent;
+                if !seen.insert(parent) {
+                    break;
+                }
                 if naming.called.contains(parent) {
                     continue;
                 }

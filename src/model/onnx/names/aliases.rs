@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::named::{Named, Naming, add_with_ancestors, join, last, parent};
+use super::named::{Named, Naming, join, last, parent};
 
 /// What tells second names.
 pub struct Evidence<'a> {
@@ -15,6 +15,8 @@ pub struct Evidence<'a> {
     pub listed: &'a BTreeSet<String>,
     /// Second names that it wrote.
     pub told: &'a BTreeMap<String, String>,
+    /// Modules that hold weights or were listed, and those around them.
+    pub known: &'a HashSet<String>,
 }
 
 /// Second names and the names they stand for.
@@ -25,21 +27,16 @@ pub fn find(evidence: &Evidence<'_>) -> BTreeMap<String, String> {
         called,
         listed,
         told,
+        known,
     } = *evidence;
     let complete = listed.len() > 1;
     let mut aliases = told.clone();
     aliases.retain(|alias, path| !listed.contains(alias) && alias != path);
-    let mut owners: HashSet<String> = HashSet::new();
-    for op in ops {
-        if let Some(owner) = op.owner() {
-            add_with_ancestors(&mut owners, owner);
-        }
-    }
     let real = |path: &str| {
         if complete {
             listed.contains(path)
         } else {
-            owners.contains(path)
+            known.contains(path)
         }
     };
     let mut record = |alias: &str, path: &str| {

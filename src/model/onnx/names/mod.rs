@@ -61,6 +61,7 @@ pub(super) fn read(model: &proto::Model, ops: &[Named<'_>]) -> Naming {
             called: &naming.called,
             listed: &listed,
             told: &told(model),
+            known: &known,
         });
         aliases::apply(&mut naming, &mut own);
     }

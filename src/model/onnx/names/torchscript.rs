@@ -50,13 +50,13 @@ struct Decoder<'a> {
     known: &'a HashSet<String>,
     /// Known paths by what torch calls them, for containers that never appear as a scope.
     by_tail: HashMap<&'a str, Vec<&'a str>>,
-    /// (module, segment) -> module.
-    memo: HashMap<(String, String), String>,
+    /// Module per scope as written.
+    decoded: HashMap<&'a str, String>,
     /// Op types per scope as written, for what may be a repeated call.
     types: HashMap<String, BTreeSet<&'a str>>,
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
     /// Whether the ops of a scope could be a call of the module that another scope names.
     fn repeats(&self, scope: &str, base: &str) -> bool {
         match (self.types.get(scope), self.types.get(base)) {
@@ -65,19 +65,35 @@ impl Decoder<'_> {
         }
     }
 
-    /// The module that a scope segment names inside `path`; `scope` is all written before it.
-    fn step(&mut self, path: &str, scope: &str, segment: &str) -> String {
-        let key = (path.to_owned(), segment.to_owned());
-        if let Some(found) = self.memo.get(&key) {
-            return found.clone();
+    /// The module of a scope; modules that are new go to `called`.
+    fn scope(&mut self, written: &'a str, called: &mut Vec<String>) -> &str {
+        let mut open = Vec::new();
+        let mut known = written;
+        while !known.is_empty() && !self.decoded.contains_key(known) {
+            open.push(known);
+            known = known.rsplit_once('/').map_or("", |(around, _)| around);
         }
+        let mut path = self.decoded.get(known).cloned().unwrap_or_default();
+        for scope in open.into_iter().rev() {
+            let (around, segment) = scope.rsplit_once('/').unwrap_or(("", scope));
+            if !segment.is_empty() {
+                path = self.step(&path, around, segment);
+                called.push(path.clone());
+            }
+            self.decoded.insert(scope, path.clone());
+        }
+        self.decoded.entry(written).or_insert(path)
+    }
+
+    /// The module that a scope segment names inside `path`; `scope` is all written before it.
+    fn step(&self, path: &str, scope: &str, segment: &str) -> String {
         let mut next = descend(path, segment, self.known);
         if !self.known.contains(&next) {
             if let Some(base) = first_call(segment)
                 && self.repeats(&format!("{scope}/{segment}"), &format!("{scope}/{base}"))
             {
                 let base_path = descend(path, base, self.known);
-                let seen = self.memo.contains_key(&(path.to_owned(), base.to_owned()));
+                let seen = self.decoded.contains_key(&*format!("{scope}/{base}"));
                 if seen || self.known.contains(&base_path) {
                     next = base_path;
                 }
@@ -93,15 +109,14 @@ impl Decoder<'_> {
                 }
             }
         }
-        self.memo.insert(key, next.clone());
         next
     }
 }
 
 /// The module of each op.
-pub fn torchscript(
-    ops: &[Named<'_>],
-    known: &HashSet<String>,
+pub fn torchscript<'a>(
+    ops: &[Named<'a>],
+    known: &'a HashSet<String>,
     naming: &mut Naming,
 ) -> Vec<Option<String>> {
     let mut by_tail: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -112,10 +127,10 @@ pub fn torchscript(
     }
     let mut types: HashMap<String, BTreeSet<&str>> = HashMap::new();
     // Only scopes that end in a number, and what they may repeat, are ever asked for.
+    let segments = |op: &Named<'a>| op.node.name.split('/');
     let numbered: HashSet<&str> = ops
         .iter()
-        .filter_map(|op| scopes(&op.node.name))
-        .flatten()
+        .flat_map(segments)
         .filter_map(first_call)
         .collect();
     for op in ops.iter().filter(|_| !numbered.is_empty()) {
@@ -138,41 +153,25 @@ pub fn torchscript(
     let mut decoder = Decoder {
         known,
         by_tail,
-        memo: HashMap::new(),
+        decoded: HashMap::new(),
         types,
     };
     let mut own = Vec::with_capacity(ops.len());
-    // Most ops stand in a scope that was decoded before.
-    let mut decoded: HashMap<&str, String> = HashMap::new();
+    let mut called = Vec::new();
     for op in ops {
-        let written = op.node.name.rsplit_once('/').map_or("", |(scope, _)| scope);
-        if op.node.name.starts_with('/')
-            && let Some(path) = decoded.get(written)
-        {
-            own.push(Some(within(path, op)));
-            continue;
-        }
-        let Some(segments) = scopes(&op.node.name) else {
+        let name = &op.node.name;
+        let Some((written, _)) = name.rsplit_once('/').filter(|_| name.starts_with('/')) else {
             own.push(op.owner().map(str::to_owned));
             continue;
         };
-        if segments.len() > MAX_SEGMENTS {
+        own.push(Some(if written.split('/').count() > MAX_SEGMENTS + 1 {
             // Refused later; decoding it would only take long.
-            own.push(Some(segments.join(".")));
-            continue;
-        }
-        let (mut path, mut scope) = (String::new(), String::new());
-        for segment in segments {
-            path = decoder.step(&path, &scope, segment);
-            scope.push('/');
-            scope.push_str(segment);
-            if !naming.called.contains(&path) {
-                naming.called.insert(path.clone());
-            }
-        }
-        own.push(Some(within(&path, op)));
-        decoded.insert(written, path);
+            written.trim_matches('/').replace('/', ".")
+        } else {
+            within(decoder.scope(written, &mut called), op)
+        }));
     }
+    naming.called = called.into_iter().collect();
     own
 }
 
@@ -195,10 +194,10 @@ mod tests {
         for k in known {
             add_with_ancestors(&mut set, k);
         }
-        let mut decoder = Decoder {
+        let decoder = Decoder {
             known: &set,
             by_tail: HashMap::new(),
-            memo: HashMap::new(),
+            decoded: HashMap::new(),
             types: HashMap::new(),
         };
         let mut path = String::new();
