@@ -6,8 +6,9 @@
 //! stages; [`overrides`] writes a result in the fewest overrides. [`confirm`] measures proposals.
 //!
 //! The search counts the limits of a DLA subgraph (bytes of weights, bytes of the tensors that
-//! never leave it, number of subgraphs) as the plan does, so the plan accepts every engine
-//! proposed. Two exceptions: baselines are whole devices, whatever falls back; and the one placement
+//! never leave it, number of subgraphs) as the plan does, but for memory: it takes the sum of the
+//! tensors where the plan takes those alive at once. The sum is more, so the plan accepts every
+//! engine proposed. Two exceptions: baselines are whole devices, whatever falls back; and the one placement
 //! that stands for a pipeline joins neighbouring stages on different cores, which keep the limits
 //! only by themselves. Where memory is short, the bytes of every open subgraph are part of a state,
 //! and a lighter state beats a heavier one: the search stays exact, or reports a gap.

@@ -32,9 +32,9 @@ fn go(_: &dlaplan::search::Progress) -> ControlFlow<()> {
 fn proposals_near_the_memory_of_a_loadable_lose_nothing() {
     let model = load_bundled("resnet50").unwrap();
     for (batch, granularity) in [
-        (64, Granularity::Modules),
-        (64, Granularity::Ops),
-        (128, Granularity::Modules),
+        (1024, Granularity::Modules),
+        (1024, Granularity::Ops),
+        (2048, Granularity::Modules),
     ] {
         let config = EngineConfig {
             batch,

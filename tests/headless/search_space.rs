@@ -142,13 +142,14 @@ fn scores_are_what_the_plan_says() {
     }
 }
 
-/// At large batches a loadable's memory decides: the sum of its tensors, as the plan takes it.
+/// At large batches a loadable's memory decides. The search counts the sum of its tensors, the plan
+/// what is alive at once: what the search takes, the plan takes.
 #[test]
 fn subgraphs_hold_what_the_plan_lets_them_hold() {
     let mut counts = [0; 2];
     for name in ["resnet50", "googlenet", "mobilenet_v2"] {
         let model = load_bundled(name).unwrap();
-        for batch in [32, 64, 128, 256] {
+        for batch in [64, 512, 1024, 2048] {
             let config = EngineConfig {
                 batch,
                 ..config(false)
@@ -172,7 +173,7 @@ fn subgraphs_hold_what_the_plan_lets_them_hold() {
                 let over = over.any(|(op, _)| planner.may_run_on_dla(*op));
                 for problem in [&space.problem, &small] {
                     let score = Scorer::new(problem).score(&chosen);
-                    assert_eq!(score.feasible, !over, "{name} {batch} {seed}");
+                    assert!(!score.feasible || !over, "{name} {batch} {seed}");
                 }
                 counts[usize::from(sized)] += 1;
             }

@@ -109,7 +109,10 @@ pub(super) fn divide(
         .zip(owned)
         .map(|(path, owned)| *path == module && !owned)
         .collect();
-    if !nameless && 2 * open.iter().filter(|o| **o).count() <= ops.len() {
+    // Blocks start with work: light ops between modules that hold the work are the module's own.
+    let works = open.iter().zip(heavy).any(|(open, heavy)| *open && *heavy);
+    let many = 2 * open.iter().filter(|o| **o).count() > ops.len();
+    if !(nameless || works && many) {
         return HashSet::new();
     }
     // A name that no module beside the blocks has.

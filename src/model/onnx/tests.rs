@@ -1321,3 +1321,17 @@ proptest! {
         drop(read(graph(vec![odd, live, last], weights), opset));
     }
 }
+
+#[test]
+fn light_ops_between_modules_stay_the_roots() {
+    // What F.relu leaves beside modules that hold the work.
+    let nodes = vec![
+        node("Conv", "/conv/Conv", &["x", "conv.weight"], &["a"]),
+        node("Relu", "/Relu", &["a"], &["b"]),
+        node("Sigmoid", "/Sigmoid", &["b"], &["c"]),
+        node("Tanh", "/Tanh", &["c"], &["y"]),
+    ];
+    let model = read(graph(nodes, vec![weight("conv.weight", &[3, 3, 1, 1])]), 17).unwrap();
+    assert_eq!(model.modules.root().ops.len(), 3);
+    assert!(model.modules.iter().all(|(_, m)| !m.is_block));
+}
