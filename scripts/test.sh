@@ -48,5 +48,5 @@ step "headless build"
 cargo clippy --locked --no-default-features --all-targets -- -D warnings
 cargo build --locked --no-default-features
 step "TensorRT shim"
-scripts/shim_test.sh
+scripts/slots_test.sh
 step "done"
