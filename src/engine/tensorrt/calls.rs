@@ -234,19 +234,19 @@ impl<U> Callback<U> {
     /// An object with functions at their slots; `None` where this version has no such class.
     pub fn new(
         user: U,
-        interface: Option<Function>,
+        interface: Function,
+        delete: Slot,
         methods: &[(Slot, Function)],
     ) -> Option<Box<Self>> {
         let column = *COLUMN.get()?;
         let mut functions = Box::new([nothing as Function; ROOM]);
         functions[..2].fill(std::ptr::null());
         // Classes with a version of their own begin with these two and a destructor.
-        if let Some(interface) = interface
-            && methods.iter().all(|(slot, _)| slot.at(column) >= Some(4))
-        {
+        if methods.iter().all(|(slot, _)| slot.at(column) >= Some(4)) {
             *functions.get_mut(2 + slots::ON_API_LANGUAGE.at(column)?)? = language as Function;
             *functions.get_mut(2 + slots::ON_INTERFACE.at(column)?)? = interface;
         }
+        *functions.get_mut(2 + delete.at(column)?)? = nothing as Function;
         for (slot, function) in methods {
             *functions.get_mut(2 + slot.at(column)?)? = *function;
         }

@@ -67,7 +67,8 @@ impl<'l> Logger<'l> {
         calls::use_version(libraries.version)?;
         let callback = Callback::new(
             sink,
-            Some(logger_interface as Function),
+            logger_interface as Function,
+            slots::ON_LOG_DELETE,
             &[(slots::ON_LOG, on_log as Function)],
         );
         let logger = Self {
@@ -613,7 +614,8 @@ impl<B: Batches> Calibrator<B> {
     pub fn new(batches: B) -> Result<Self, Absent> {
         let callback = Callback::new(
             batches,
-            Some(calibrator_interface as Function),
+            calibrator_interface as Function,
+            slots::ON_CALIBRATOR_DELETE,
             &[
                 (slots::ON_BATCH_SIZE, batch_size as Function),
                 (slots::ON_BATCH, on_batch::<B> as Function),
@@ -842,7 +844,8 @@ impl ExecutionContext<'_> {
     ) -> Result<(T, Vec<(String, f32)>), Unavailable> {
         let mut profiler = Callback::new(
             Vec::new(),
-            Some(profiler_interface as Function),
+            profiler_interface as Function,
+            slots::ON_LAYER_TIME_DELETE,
             &[(slots::ON_LAYER_TIME, on_layer as Function)],
         )
         .ok_or_else(|| refused("making the profiler"))?;
