@@ -1,7 +1,7 @@
 //! TensorRT's shared libraries, opened when the worker needs them.
 
 use std::ffi::{c_int, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use libloading::{Library, Symbol};
 
@@ -122,16 +122,20 @@ impl Libraries {
     /// There is none, it cannot be opened, or its version is unknown.
     pub fn open() -> Result<Self, Unavailable> {
         let dir = std::env::var_os("TENSORRT_LIB_DIR").map(PathBuf::from);
+        Self::open_in(dir.as_deref())
+    }
+
+    fn open_in(dir: Option<&Path>) -> Result<Self, Unavailable> {
         let in_dir = |major: &u32| {
             let name = format!("libnvinfer.so.{major}");
-            dir.as_ref().is_some_and(|dir| dir.join(name).is_file())
+            dir.is_some_and(|dir| dir.join(name).is_file())
         };
         if let Some(major) = slots::MAJORS.iter().chain(&UNKNOWN).find(|m| in_dir(m)) {
-            return Self::open_major(*major);
+            return Self::open_major(*major, dir);
         }
         let mut why = None;
         for major in slots::MAJORS.iter().chain(&UNKNOWN) {
-            match Self::open_major(*major) {
+            match Self::open_major(*major, dir) {
                 // A library that is there and lacks one of its own says more than one that is not.
                 Err(e @ Unavailable::Library { .. }) if why.is_none() || !e.not_there() => {
                     why = Some(e);
@@ -143,8 +147,8 @@ impl Libraries {
         Err(why.unwrap_or_else(|| Unavailable::Refused("no libnvinfer".into())))
     }
 
-    fn open_major(major: u32) -> Result<Self, Unavailable> {
-        let (infer, name) = open("nvinfer", major)?;
+    fn open_major(major: u32, dir: Option<&Path>) -> Result<Self, Unavailable> {
+        let (infer, name) = open("nvinfer", major, dir)?;
         // SAFETY: the entry points have these types in every TensorRT since 8.0.
         unsafe {
             let version: Symbol<'_, unsafe extern "C" fn() -> i32> =
@@ -157,7 +161,7 @@ impl Libraries {
             }
             let create_builder = *symbol::<CreateFn>(&infer, &name, "createInferBuilder_INTERNAL")?;
             let create_runtime = *symbol::<CreateFn>(&infer, &name, "createInferRuntime_INTERNAL")?;
-            let (parser, create_parser, parser_missing) = match open("nvonnxparser", major) {
+            let (parser, create_parser, parser_missing) = match open("nvonnxparser", major, dir) {
                 Ok((parser, name)) => {
                     let create =
                         symbol::<CreateParserFn>(&parser, &name, "createNvOnnxParser_INTERNAL");
@@ -170,7 +174,7 @@ impl Libraries {
                 let number = parser.get::<unsafe extern "C" fn() -> i32>(b"getNvOnnxParserVersion");
                 number.ok().map(|number| number())
             });
-            let (plugin, plugins_missing) = match open("nvinfer_plugin", major) {
+            let (plugin, plugins_missing) = match open("nvinfer_plugin", major, dir) {
                 Ok((plugin, _)) => (Some(plugin), None),
                 Err(e) => (None, Some(e.to_string())),
             };
@@ -235,10 +239,10 @@ unsafe fn symbol<'l, T>(
     })
 }
 
-fn open(stem: &str, major: u32) -> Result<(Library, String), Unavailable> {
+fn open(stem: &str, major: u32, dir: Option<&Path>) -> Result<(Library, String), Unavailable> {
     let name = format!("lib{stem}.so.{major}");
-    if let Some(dir) = std::env::var_os("TENSORRT_LIB_DIR") {
-        let path = PathBuf::from(dir).join(&name);
+    if let Some(dir) = dir {
+        let path = dir.join(&name);
         // SAFETY: NVIDIA's libraries run no code of note when opened.
         if let Ok(library) = unsafe { Library::new(&path) } {
             return Ok((library, path.display().to_string()));
@@ -266,6 +270,8 @@ pub fn has_symbol(names: &[&str], symbol: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -280,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_missing_library_says_what_to_do() {
-        let message = Libraries::open_major(987)
+        let message = Libraries::open_major(987, None)
             .map(|_| ())
             .unwrap_err()
             .to_string();
@@ -289,5 +295,52 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("LD_LIBRARY_PATH"), "{message}");
+    }
+
+    /// A library that tells a version and can do nothing.
+    fn made_up(dir: &Path, major: u32, number: u32) {
+        let source = dir.join("made_up.c");
+        let text = format!(
+            "int getInferLibVersion(void) {{ return {number}; }}\n\
+             void *createInferBuilder_INTERNAL(void *l, int v) {{ return 0; }}\n\
+             void *createInferRuntime_INTERNAL(void *l, int v) {{ return 0; }}\n"
+        );
+        std::fs::File::create(&source)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .unwrap();
+        let built = std::process::Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(dir.join(format!("libnvinfer.so.{major}")))
+            .arg(&source)
+            .status();
+        assert!(built.unwrap().success());
+    }
+
+    #[test]
+    fn a_version_outside_the_table_is_refused_by_name() {
+        // A major of the future, and one that hides behind a known file name.
+        for (major, number) in [(12, 120_100), (10, 120_100), (8, 8401)] {
+            let dir = tempfile::tempdir().unwrap();
+            made_up(dir.path(), major, number);
+            let refused = Libraries::open_in(Some(dir.path()))
+                .map(|_| ())
+                .unwrap_err();
+            let loaded = Version::from_library(number as i32);
+            assert_eq!(refused, Unavailable::Version { loaded });
+            let message = refused.to_string();
+            assert!(message.contains(&format!("TensorRT {loaded}")), "{message}");
+            assert!(message.contains(slots::KNOWN), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_highest_known_library_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        for (major, number) in [(8, 8601), (10, 100_300), (12, 120_100)] {
+            made_up(dir.path(), major, number);
+        }
+        let libraries = Libraries::open_in(Some(dir.path())).unwrap();
+        assert_eq!(libraries.version.to_string(), "10.3.0");
+        assert_eq!(libraries.number, 100_300);
     }
 }
