@@ -47,6 +47,6 @@ scripts/window_test.sh
 step "headless build"
 cargo clippy --locked --no-default-features --all-targets -- -D warnings
 cargo build --locked --no-default-features
-step "TensorRT shim"
-scripts/shim_test.sh
+step "TensorRT vtable slots"
+scripts/slots_test.sh
 step "done"

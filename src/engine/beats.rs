@@ -2,10 +2,6 @@
 //! by then.
 
 /// Images per second over equal slices of one engine's beats.
-#[cfg_attr(
-    not(dlaplan_tensorrt),
-    expect(dead_code, reason = "used by the measuring half")
-)]
 pub(super) fn slices(beats: &[(u64, u64)], slices: u32, batch: u32) -> Vec<f64> {
     let (Some(first), Some(last)) = (beats.first(), beats.last()) else {
         return Vec::new();

@@ -2,7 +2,6 @@
 //! protocol's version.
 
 use std::path::PathBuf;
-#[cfg(dlaplan_tensorrt)]
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -221,7 +220,6 @@ impl Report {
 }
 
 /// Waits for [`Command::Go`]; false when the client is gone.
-#[cfg(dlaplan_tensorrt)]
 pub(super) fn wait_for_go(commands: &Receiver<Command>) -> bool {
     loop {
         match commands.recv() {

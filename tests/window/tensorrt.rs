@@ -1,5 +1,5 @@
 //! The window with this machine's own GPU and TensorRT. Without them there is nothing to test:
-//! `cargo test --features tensorrt --test gui_tensorrt -- --ignored --test-threads 1`.
+//! `cargo test --test gui_tensorrt -- --ignored --test-threads 1`.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,

@@ -1,9 +1,11 @@
 //! TensorRT's shared libraries, opened when the worker needs them.
 
 use std::ffi::{c_int, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use libloading::{Library, Symbol};
+
+use super::slots;
 
 /// `createInferBuilder_INTERNAL` and `createInferRuntime_INTERNAL`.
 pub type CreateFn = unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void;
@@ -13,15 +15,6 @@ pub type CreateParserFn = unsafe extern "C" fn(*mut c_void, *mut c_void, c_int) 
 /// Why TensorRT cannot be used. Each message says what is missing and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// The program was compiled without the headers.
-    #[error(
-        "this dlaplan cannot build engines: {note}. Build it on the board: \
-         `cargo build --release --no-default-features --features tensorrt`"
-    )]
-    NotCompiled {
-        /// What the build script found.
-        note: &'static str,
-    },
     /// A library is missing.
     #[error(
         "{name} cannot be opened: {reason}. On a Jetson: `sudo apt install nvidia-tensorrt`; \
@@ -41,16 +34,15 @@ pub enum Unavailable {
         /// Entry point.
         symbol: &'static str,
     },
-    /// The library does not fit the headers.
+    /// A version outside the table of slots.
     #[error(
-        "libnvinfer is TensorRT {loaded} and this dlaplan was compiled for {compiled}; build it on \
-         this machine, or install the same version"
+        "libnvinfer is TensorRT {loaded}, which this dlaplan does not know; it works with {known}: \
+         take a newer dlaplan, or put the folder of one of those into TENSORRT_LIB_DIR",
+        known = slots::KNOWN
     )]
     Version {
         /// Of the library.
         loaded: Version,
-        /// Of the headers.
-        compiled: Version,
     },
     /// TensorRT's own refusal.
     #[error("TensorRT: {0}")]
@@ -83,6 +75,16 @@ impl Version {
     }
 }
 
+impl Unavailable {
+    /// The library itself is not there, as far as the loader's words tell.
+    fn not_there(&self) -> bool {
+        matches!(self, Self::Library { name, reason } if reason.starts_with(name.as_str()))
+    }
+}
+
+/// Majors that are looked for only to refuse them by name.
+const UNKNOWN: [u32; 6] = [12, 13, 14, 15, 9, 7];
+
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
@@ -95,6 +97,10 @@ impl std::fmt::Display for Version {
 pub struct Libraries {
     /// libnvinfer's version.
     pub version: Version,
+    /// The same as its entry points take it.
+    pub number: i32,
+    /// The ONNX parser's version as its entry point takes it.
+    pub parser_number: i32,
     create_builder: CreateFn,
     create_runtime: CreateFn,
     create_parser: Option<CreateParserFn>,
@@ -108,18 +114,54 @@ pub struct Libraries {
 }
 
 impl Libraries {
-    /// Opens libnvinfer of a major version, and the ONNX parser and the plug-ins if they are
-    /// there. `TENSORRT_LIB_DIR` is looked at before the loader's own path.
-    pub fn open(major: u32) -> Result<Self, Unavailable> {
-        let (infer, name) = open("nvinfer", major)?;
+    /// Opens the highest libnvinfer that is there and known, and the ONNX parser and the plug-ins
+    /// of the same major if they are there. `TENSORRT_LIB_DIR` is looked at before the loader's own
+    /// path.
+    ///
+    /// # Errors
+    /// There is none, it cannot be opened, or its version is unknown.
+    pub fn open() -> Result<Self, Unavailable> {
+        let dir = std::env::var_os("TENSORRT_LIB_DIR").map(PathBuf::from);
+        Self::open_in(dir.as_deref())
+    }
+
+    fn open_in(dir: Option<&Path>) -> Result<Self, Unavailable> {
+        let in_dir = |major: &u32| {
+            let name = format!("libnvinfer.so.{major}");
+            dir.is_some_and(|dir| dir.join(name).is_file())
+        };
+        if let Some(major) = slots::MAJORS.iter().chain(&UNKNOWN).find(|m| in_dir(m)) {
+            return Self::open_major(*major, dir);
+        }
+        let mut why = None;
+        for major in slots::MAJORS.iter().chain(&UNKNOWN) {
+            match Self::open_major(*major, dir) {
+                // A library that is there and lacks one of its own says more than one that is not.
+                Err(e @ Unavailable::Library { .. }) if why.is_none() || !e.not_there() => {
+                    why = Some(e);
+                }
+                Err(Unavailable::Library { .. }) => {}
+                other => return other,
+            }
+        }
+        Err(why.unwrap_or_else(|| Unavailable::Refused("no libnvinfer".into())))
+    }
+
+    fn open_major(major: u32, dir: Option<&Path>) -> Result<Self, Unavailable> {
+        let (infer, name) = open("nvinfer", major, dir)?;
         // SAFETY: the entry points have these types in every TensorRT since 8.0.
         unsafe {
             let version: Symbol<'_, unsafe extern "C" fn() -> i32> =
                 symbol(&infer, &name, "getInferLibVersion")?;
-            let version = Version::from_library(version());
+            let number = version();
+            let version = Version::from_library(number);
+            // Nothing else is called in a library of unknown layout.
+            if slots::Column::of(version).is_none() {
+                return Err(Unavailable::Version { loaded: version });
+            }
             let create_builder = *symbol::<CreateFn>(&infer, &name, "createInferBuilder_INTERNAL")?;
             let create_runtime = *symbol::<CreateFn>(&infer, &name, "createInferRuntime_INTERNAL")?;
-            let (parser, create_parser, parser_missing) = match open("nvonnxparser", major) {
+            let (parser, create_parser, parser_missing) = match open("nvonnxparser", major, dir) {
                 Ok((parser, name)) => {
                     let create =
                         symbol::<CreateParserFn>(&parser, &name, "createNvOnnxParser_INTERNAL");
@@ -128,12 +170,19 @@ impl Libraries {
                 }
                 Err(e) => (None, None, Some(e)),
             };
-            let (plugin, plugins_missing) = match open("nvinfer_plugin", major) {
+            let parser_number = parser.as_ref().and_then(|parser| {
+                let number = parser.get::<unsafe extern "C" fn() -> i32>(b"getNvOnnxParserVersion");
+                number.ok().map(|number| number())
+            });
+            let (plugin, plugins_missing) = match open("nvinfer_plugin", major, dir) {
                 Ok((plugin, _)) => (Some(plugin), None),
                 Err(e) => (None, Some(e.to_string())),
             };
             Ok(Self {
                 version,
+                number,
+                // 0.1.0, as every parser up to TensorRT 10.0 says.
+                parser_number: parser_number.unwrap_or(100),
                 create_builder,
                 create_runtime,
                 create_parser,
@@ -190,10 +239,10 @@ unsafe fn symbol<'l, T>(
     })
 }
 
-fn open(stem: &str, major: u32) -> Result<(Library, String), Unavailable> {
+fn open(stem: &str, major: u32, dir: Option<&Path>) -> Result<(Library, String), Unavailable> {
     let name = format!("lib{stem}.so.{major}");
-    if let Some(dir) = std::env::var_os("TENSORRT_LIB_DIR") {
-        let path = PathBuf::from(dir).join(&name);
+    if let Some(dir) = dir {
+        let path = dir.join(&name);
         // SAFETY: NVIDIA's libraries run no code of note when opened.
         if let Ok(library) = unsafe { Library::new(&path) } {
             return Ok((library, path.display().to_string()));
@@ -221,6 +270,8 @@ pub fn has_symbol(names: &[&str], symbol: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -235,11 +286,61 @@ mod tests {
 
     #[test]
     fn a_missing_library_says_what_to_do() {
-        let message = Libraries::open(987).map(|_| ()).unwrap_err().to_string();
+        let message = Libraries::open_major(987, None)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
         assert!(
             message.starts_with("libnvinfer.so.987 cannot be opened"),
             "{message}"
         );
         assert!(message.contains("LD_LIBRARY_PATH"), "{message}");
+    }
+
+    /// A library that tells a version and can do nothing.
+    fn made_up(dir: &Path, major: u32, number: u32) {
+        let source = dir.join("made_up.c");
+        let text = format!(
+            "int getInferLibVersion(void) {{ return {number}; }}\n\
+             void *createInferBuilder_INTERNAL(void *l, int v) {{ return 0; }}\n\
+             void *createInferRuntime_INTERNAL(void *l, int v) {{ return 0; }}\n"
+        );
+        std::fs::File::create(&source)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .unwrap();
+        let built = std::process::Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(dir.join(format!("libnvinfer.so.{major}")))
+            .arg(&source)
+            .status();
+        assert!(built.unwrap().success());
+    }
+
+    #[test]
+    fn a_version_outside_the_table_is_refused_by_name() {
+        // A major of the future, and one that hides behind a known file name.
+        for (major, number) in [(12, 120_100), (10, 120_100), (8, 8401)] {
+            let dir = tempfile::tempdir().unwrap();
+            made_up(dir.path(), major, number);
+            let refused = Libraries::open_in(Some(dir.path()))
+                .map(|_| ())
+                .unwrap_err();
+            let loaded = Version::from_library(number as i32);
+            assert_eq!(refused, Unavailable::Version { loaded });
+            let message = refused.to_string();
+            assert!(message.contains(&format!("TensorRT {loaded}")), "{message}");
+            assert!(message.contains(slots::KNOWN), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_highest_known_library_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        for (major, number) in [(8, 8601), (10, 100_300), (12, 120_100)] {
+            made_up(dir.path(), major, number);
+        }
+        let libraries = Libraries::open_in(Some(dir.path())).unwrap();
+        assert_eq!(libraries.version.to_string(), "10.3.0");
+        assert_eq!(libraries.number, 100_300);
     }
 }

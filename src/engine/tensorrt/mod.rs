@@ -1,35 +1,22 @@
-//! TensorRT itself: a C++ shim with a C ABI, safe types over it, building and timing. Runs in the
+//! TensorRT itself: its methods by their slots, safe types over them, building and timing. Runs in the
 //! worker process only.
 
 pub mod cache;
 pub mod calibrate;
+mod calls;
 pub mod cuda;
-#[cfg(dlaplan_tensorrt)]
-mod ffi;
 pub mod library;
-#[cfg(dlaplan_tensorrt)]
 mod make;
-#[cfg(dlaplan_tensorrt)]
 pub mod objects;
-#[cfg(dlaplan_tensorrt)]
 mod process;
-#[cfg(dlaplan_tensorrt)]
 mod session;
-#[cfg(dlaplan_tensorrt)]
+mod slots;
 mod stop;
-#[cfg(dlaplan_tensorrt)]
 mod timing;
-
-#[cfg(not(dlaplan_tensorrt))]
-use std::sync::mpsc::Receiver;
 
 use super::run::Environment;
 
-#[cfg(dlaplan_tensorrt)]
 pub(super) use session::{build, profile};
-
-/// How this program was built: with which headers, or why without.
-pub const BUILD_NOTE: &str = env!("DLAPLAN_TENSORRT_NOTE");
 
 /// Adds GPU, driver and TensorRT to what is known of the machine. Returns what is missing to build
 /// engines here, a reason each; empty where nothing is.
@@ -50,12 +37,6 @@ pub fn describe(environment: &mut Environment) -> Vec<String> {
     missing
 }
 
-#[cfg(not(dlaplan_tensorrt))]
-fn describe_tensorrt(_environment: &mut Environment, _cuda: bool, missing: &mut Vec<String>) {
-    missing.push(library::Unavailable::NotCompiled { note: BUILD_NOTE }.to_string());
-}
-
-#[cfg(dlaplan_tensorrt)]
 fn describe_tensorrt(environment: &mut Environment, cuda: bool, missing: &mut Vec<String>) {
     let found = process::process().and_then(|process| {
         environment.tensorrt = Some(process.libraries.version.to_string());
@@ -69,33 +50,4 @@ fn describe_tensorrt(environment: &mut Environment, cuda: bool, missing: &mut Ve
     if let Err(e) = found {
         missing.push(e.to_string());
     }
-}
-
-#[cfg(not(dlaplan_tensorrt))]
-fn absent() -> super::protocol::Refusal {
-    super::protocol::Refusal {
-        failure: super::run::Failure {
-            kind: super::run::ErrorKind::Refused,
-            stage: super::run::Stage::Check,
-            message: library::Unavailable::NotCompiled { note: BUILD_NOTE }.to_string(),
-        },
-        model: super::run::ModelRef::default(),
-    }
-}
-
-#[cfg(not(dlaplan_tensorrt))]
-pub(super) fn build(
-    _request: &super::request::Request,
-    _outbox: &super::event_sender::EventSender,
-) -> Result<super::protocol::Built, super::protocol::Refusal> {
-    Err(absent())
-}
-
-#[cfg(not(dlaplan_tensorrt))]
-pub(super) fn profile(
-    _request: &super::request::Request,
-    _outbox: &super::event_sender::EventSender,
-    _barrier: Option<&Receiver<super::protocol::Command>>,
-) -> Result<super::protocol::Report, super::protocol::Refusal> {
-    Err(absent())
 }

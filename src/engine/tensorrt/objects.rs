@@ -6,9 +6,10 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::calibrate::Batches;
+use super::calls::{self, Callback, Function, Interface, Object};
 use super::cuda::Stream;
-use super::ffi::{self, Object};
-use super::library::{Libraries, Unavailable, Version};
+use super::library::{Libraries, Unavailable};
+use super::slots;
 use crate::engine::log::Level;
 use crate::placement::Device;
 
@@ -35,23 +36,9 @@ fn refused(what: &str) -> Unavailable {
     Unavailable::Refused(format!("{what} failed; the log above says why"))
 }
 
-/// The version of the headers this program was compiled with.
-pub fn compiled_version() -> Version {
-    // SAFETY: constants.
-    unsafe {
-        Version {
-            major: ffi::dp_compiled_major() as u32,
-            minor: ffi::dp_compiled_minor() as u32,
-            patch: ffi::dp_compiled_patch() as u32,
-        }
-    }
-}
-
 /// `ILogger`.
 pub struct Logger<'l> {
-    raw: NonNull<c_void>,
-    // Boxed twice: the shim holds the address of the inner box.
-    _sink: Box<Sink>,
+    callback: Box<Callback<Sink>>,
     libraries: &'l Libraries,
 }
 
@@ -61,62 +48,57 @@ unsafe impl Send for Logger<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Logger<'_> {}
 
-extern "C" fn on_log(user: *mut c_void, severity: i32, message: *const c_char) {
-    // SAFETY: `user` is the sink of a live Logger; TensorRT's message ends in NUL.
-    let (sink, message) = unsafe { (&*user.cast::<Sink>(), text(message)) };
+extern "C" fn on_log(this: Object, severity: i32, message: *const c_char) {
+    // SAFETY: `this` is the callback of a live Logger; TensorRT's message ends in NUL.
+    let (sink, message) = unsafe { (&*Callback::<Sink>::user_of(this), text(message)) };
     // A panic must not cross into C++.
     let _caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         sink(Level::from_severity(severity), &message);
     }));
 }
 
+extern "C" fn logger_interface(_this: Object) -> Interface {
+    Interface::first(c"ILogger")
+}
+
 impl<'l> Logger<'l> {
     /// A logger that hands every message to `sink`.
     pub fn new(libraries: &'l Libraries, sink: Sink) -> Result<Self, Unavailable> {
-        let compiled = compiled_version();
-        let loaded = libraries.version;
-        if loaded.major != compiled.major || loaded < compiled {
-            return Err(Unavailable::Version { loaded, compiled });
-        }
-        let sink = Box::new(sink);
-        // SAFETY: the sink's address is stable and outlives the logger.
-        let raw = unsafe { ffi::dp_logger_new(on_log, (&raw const *sink).cast_mut().cast()) };
+        calls::use_version(libraries.version)?;
+        let callback = Callback::new(
+            sink,
+            logger_interface as Function,
+            slots::ON_LOG_DELETE,
+            &[(slots::ON_LOG, on_log as Function)],
+        );
         let logger = Self {
-            raw: NonNull::new(raw).ok_or_else(|| refused("creating the logger"))?,
-            _sink: sink,
+            callback: callback.ok_or_else(|| refused("making the logger"))?,
             libraries,
         };
-        libraries.register_plugins(logger.raw.as_ptr());
+        libraries.register_plugins(logger.callback.raw());
         Ok(logger)
     }
 
     /// `createInferBuilder`.
     pub fn builder(&self) -> Result<Builder<'_>, Unavailable> {
+        let libraries = self.libraries;
         // SAFETY: the entry point is libnvinfer's, the logger is live.
-        let raw =
-            unsafe { ffi::dp_builder_new(self.libraries.create_builder(), self.raw.as_ptr()) };
+        let raw = unsafe { libraries.create_builder()(self.callback.raw(), libraries.number) };
         Ok(Builder {
             raw: NonNull::new(raw).ok_or_else(|| refused("creating the builder"))?,
             logger: self,
         })
     }
 
-    /// `createInferRuntime`.
+    /// `createInferRuntime`. TensorRT 8.6.0 crashes here without CUDA, so open a CUDA device first.
     pub fn runtime(&self) -> Result<Runtime<'_>, Unavailable> {
+        let libraries = self.libraries;
         // SAFETY: the entry point is libnvinfer's, the logger is live.
-        let raw =
-            unsafe { ffi::dp_runtime_new(self.libraries.create_runtime(), self.raw.as_ptr()) };
+        let raw = unsafe { libraries.create_runtime()(self.callback.raw(), libraries.number) };
         Ok(Runtime {
             raw: NonNull::new(raw).ok_or_else(|| refused("creating the runtime"))?,
             _logger: PhantomData,
         })
-    }
-}
-
-impl Drop for Logger<'_> {
-    fn drop(&mut self) {
-        // SAFETY: made in `new`; everything that uses it borrows from it.
-        unsafe { ffi::dp_logger_delete(self.raw.as_ptr()) }
     }
 }
 
@@ -140,7 +122,7 @@ macro_rules! owned {
         impl Drop for $name<'_> {
             fn drop(&mut self) {
                 // SAFETY: owned; deleted once, before what made it.
-                unsafe { ffi::$delete(self.raw.as_ptr()) }
+                unsafe { calls::$delete(self.raw.as_ptr()) }
             }
         }
     };
@@ -155,7 +137,7 @@ pub struct Builder<'l> {
 impl Drop for Builder<'_> {
     fn drop(&mut self) {
         // SAFETY: owned; networks and configs borrow from it.
-        unsafe { ffi::dp_builder_delete(self.raw.as_ptr()) }
+        unsafe { calls::builder_delete(self.raw.as_ptr()) }
     }
 }
 
@@ -163,20 +145,22 @@ impl Builder<'_> {
     /// `getNbDLACores`.
     pub fn dla_cores(&self) -> u32 {
         // SAFETY: live builder.
-        unsafe { ffi::dp_builder_dla_cores(self.raw.as_ptr()) }.max(0) as u32
+        unsafe { calls::builder_dla_cores(self.raw.as_ptr()) }.max(0) as u32
     }
 
     /// `createNetworkV2`: explicit batch, weakly typed where the version has a choice.
     pub fn network(&self) -> Result<Network<'_>, Unavailable> {
+        // `kEXPLICIT_BATCH`, which TensorRT 10 and later take for granted.
+        let flags = u32::from(calls::major() == 8);
         // SAFETY: live builder.
-        let raw = unsafe { ffi::dp_builder_network(self.raw.as_ptr(), 0) };
+        let raw = unsafe { calls::builder_network(self.raw.as_ptr(), flags) };
         Network::new(raw, "creating the network")
     }
 
     /// `createBuilderConfig`.
     pub fn config(&self) -> Result<BuilderConfig<'_>, Unavailable> {
         // SAFETY: live builder.
-        let raw = unsafe { ffi::dp_builder_config(self.raw.as_ptr()) };
+        let raw = unsafe { calls::builder_config(self.raw.as_ptr()) };
         BuilderConfig::new(raw, "creating the builder config")
     }
 
@@ -189,26 +173,27 @@ impl Builder<'_> {
         path: Option<&CStr>,
     ) -> Result<Parser<'n>, ParseError> {
         let create = self.logger.libraries.create_parser()?;
+        let (logger, number) = (
+            self.logger.callback.raw(),
+            self.logger.libraries.parser_number,
+        );
         // SAFETY: network and logger are live.
-        let raw =
-            unsafe { ffi::dp_parser_new(create, network.raw.as_ptr(), self.logger.raw.as_ptr()) };
+        let raw = unsafe { create(network.raw.as_ptr(), logger, number) };
         let parser = Parser::new(raw, "creating the ONNX parser")?;
         let path = path.map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: the bytes live through the call, which copies what it keeps.
         let ok = unsafe {
-            ffi::dp_parser_parse(parser.raw.as_ptr(), onnx.as_ptr().cast(), onnx.len(), path)
+            calls::parser_parse(parser.raw.as_ptr(), onnx.as_ptr().cast(), onnx.len(), path)
         };
-        if ok == 1 {
+        if ok {
             return Ok(parser);
         }
-        // SAFETY: live parser; indexes below the count.
+        // SAFETY: live parser; indexes below the count; errors live as long as the parser.
         let errors = unsafe {
-            (0..ffi::dp_parser_errors(parser.raw.as_ptr()).clamp(0, 20))
-                .map(|i| {
-                    let mut node = -1;
-                    let message = text(ffi::dp_parser_error(parser.raw.as_ptr(), i, &raw mut node));
-                    (node, message)
-                })
+            (0..calls::parser_errors(parser.raw.as_ptr()).clamp(0, 20))
+                .map(|i| calls::parser_error(parser.raw.as_ptr(), i))
+                .filter(|error| !error.is_null())
+                .map(|error| (calls::error_node(error), text(calls::error_text(error))))
                 .collect()
         };
         Err(ParseError::Nodes(errors))
@@ -222,7 +207,7 @@ impl Builder<'_> {
     ) -> Result<HostMemory<'_>, Unavailable> {
         // SAFETY: all live, and made by this builder.
         let raw = unsafe {
-            ffi::dp_builder_build(self.raw.as_ptr(), network.raw.as_ptr(), config.raw.as_ptr())
+            calls::builder_build(self.raw.as_ptr(), network.raw.as_ptr(), config.raw.as_ptr())
         };
         HostMemory::new(raw, "building the engine")
     }
@@ -257,27 +242,27 @@ fn list(errors: &[(i32, String)]) -> String {
 owned!(
     /// `IHostMemory`.
     HostMemory,
-    dp_memory_delete
+    memory_delete
 );
 owned!(
     /// `nvonnxparser::IParser`, which keeps the weights of its network.
     Parser,
-    dp_parser_delete
+    parser_delete
 );
 owned!(
     /// `INetworkDefinition`.
     Network,
-    dp_network_delete
+    network_delete
 );
 owned!(
     /// `IBuilderConfig`.
     BuilderConfig,
-    dp_config_delete
+    config_delete
 );
 owned!(
     /// `ITimingCache`.
     TimingCache,
-    dp_timing_cache_delete
+    timing_cache_delete
 );
 
 impl HostMemory<'_> {
@@ -285,11 +270,11 @@ impl HostMemory<'_> {
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: data and size describe memory that lives as long as the object.
         unsafe {
-            let data = ffi::dp_memory_data(self.raw.as_ptr());
+            let data = calls::memory_data(self.raw.as_ptr());
             if data.is_null() {
                 return &[];
             }
-            std::slice::from_raw_parts(data.cast(), ffi::dp_memory_size(self.raw.as_ptr()))
+            std::slice::from_raw_parts(data.cast(), calls::memory_size(self.raw.as_ptr()))
         }
     }
 }
@@ -312,10 +297,10 @@ impl Network<'_> {
     /// Layers in network order.
     pub fn layers(&self) -> impl Iterator<Item = Layer<'_>> {
         // SAFETY: live network; indexes below the count.
-        let count = unsafe { ffi::dp_network_layers(self.raw.as_ptr()) };
+        let count = unsafe { calls::network_layers(self.raw.as_ptr()) };
         (0..count)
             // SAFETY: as above.
-            .map(|i| unsafe { ffi::dp_network_layer(self.raw.as_ptr(), i) })
+            .map(|i| unsafe { calls::network_layer(self.raw.as_ptr(), i) })
             .filter(|raw| !raw.is_null())
             .map(|raw| Layer {
                 raw,
@@ -326,10 +311,10 @@ impl Network<'_> {
     /// Inputs in network order.
     pub fn inputs(&self) -> impl Iterator<Item = Tensor<'_>> {
         // SAFETY: live network; indexes below the count.
-        let count = unsafe { ffi::dp_network_inputs(self.raw.as_ptr()) };
+        let count = unsafe { calls::network_inputs(self.raw.as_ptr()) };
         (0..count)
             // SAFETY: as above.
-            .map(|i| unsafe { ffi::dp_network_input(self.raw.as_ptr(), i) })
+            .map(|i| unsafe { calls::network_input(self.raw.as_ptr(), i) })
             .filter(|raw| !raw.is_null())
             .map(|raw| Tensor {
                 raw,
@@ -342,28 +327,28 @@ impl<'n> Layer<'n> {
     /// `getName`.
     pub fn name(self) -> String {
         // SAFETY: the network is live.
-        text(unsafe { ffi::dp_layer_name(self.raw) })
+        text(unsafe { calls::layer_name(self.raw) })
     }
 
     /// `getType`, as the number of `LayerType`.
     pub fn kind(self) -> i32 {
         // SAFETY: the network is live.
-        unsafe { ffi::dp_layer_type(self.raw) }
+        unsafe { calls::layer_type(self.raw) }
     }
 
     /// `getMetadata` (8.6 and later), where the parser names the ONNX node; empty before.
     pub fn metadata(self) -> String {
         // SAFETY: the network is live.
-        text(unsafe { ffi::dp_layer_metadata(self.raw) })
+        text(unsafe { calls::layer_metadata(self.raw) })
     }
 
     /// Input tensors that are there.
     pub fn inputs(self) -> impl Iterator<Item = Tensor<'n>> {
         // SAFETY: the network is live; indexes below the count.
-        let count = unsafe { ffi::dp_layer_inputs(self.raw) };
+        let count = unsafe { calls::layer_inputs(self.raw) };
         (0..count)
             // SAFETY: as above.
-            .map(move |i| unsafe { ffi::dp_layer_input(self.raw, i) })
+            .map(move |i| unsafe { calls::layer_input(self.raw, i) })
             .filter(|raw| !raw.is_null())
             .map(|raw| Tensor {
                 raw,
@@ -374,10 +359,10 @@ impl<'n> Layer<'n> {
     /// Output tensors.
     pub fn outputs(self) -> impl Iterator<Item = Tensor<'n>> {
         // SAFETY: the network is live; indexes below the count.
-        let count = unsafe { ffi::dp_layer_outputs(self.raw) };
+        let count = unsafe { calls::layer_outputs(self.raw) };
         (0..count)
             // SAFETY: as above.
-            .map(move |i| unsafe { ffi::dp_layer_output(self.raw, i) })
+            .map(move |i| unsafe { calls::layer_output(self.raw, i) })
             .filter(|raw| !raw.is_null())
             .map(|raw| Tensor {
                 raw,
@@ -386,36 +371,25 @@ impl<'n> Layer<'n> {
     }
 }
 
-const MAX_DIMS: usize = 9;
-
-fn dims(read: impl FnOnce(*mut i64, i32) -> i32) -> Vec<i64> {
-    let mut out = [0i64; MAX_DIMS];
-    let count = read(out.as_mut_ptr(), MAX_DIMS as i32);
-    out[..(count.max(0) as usize).min(MAX_DIMS)].to_vec()
-}
-
 impl Tensor<'_> {
     /// `getName`.
     pub fn name(self) -> String {
         // SAFETY: the network is live.
-        text(unsafe { ffi::dp_tensor_name(self.raw) })
+        text(unsafe { calls::tensor_name(self.raw) })
     }
 
     /// `getDimensions`; -1 where dynamic.
     pub fn dims(self) -> Vec<i64> {
-        // SAFETY: the network is live; `dims` passes room for `MAX_DIMS`.
-        dims(|out, room| unsafe { ffi::dp_tensor_dims(self.raw, out, room) })
+        // SAFETY: the network is live.
+        unsafe { calls::tensor_dims(self.raw) }
     }
 
     /// `setDynamicRange`.
     pub fn set_dynamic_range(self, low: f32, high: f32) -> Result<bool, Absent> {
         // SAFETY: the network is live.
-        match unsafe { ffi::dp_tensor_set_range(self.raw, low, high) } {
-            ffi::ABSENT => Err(Absent(
-                "dynamic ranges; INT8 comes from Q/DQ nodes in the file",
-            )),
-            done => Ok(done == 1),
-        }
+        unsafe { calls::tensor_set_range(self.raw, low, high) }.ok_or(Absent(
+            "dynamic ranges; INT8 comes from Q/DQ nodes in the file",
+        ))
     }
 }
 
@@ -449,30 +423,50 @@ pub const CUBLAS_LT: u32 = 1 << 1;
 /// cuDNN.
 pub const CUDNN: u32 = 1 << 2;
 
+/// `ProfilingVerbosity::kDETAILED`.
+const DETAILED: i32 = 2;
+/// `LayerInformationFormat::kJSON`.
+const JSON: i32 = 1;
+/// `TensorIOMode::kINPUT`.
+const INPUT: i32 = 1;
+
+/// `DeviceType`.
+fn device_type(device: Device) -> i32 {
+    i32::from(device == Device::Dla)
+}
+
 impl BuilderConfig<'_> {
     /// Sets a flag.
     pub fn set_flag(&mut self, flag: Flag) -> Result<(), Absent> {
+        let config = self.raw.as_ptr();
+        let weakly_typed = calls::major() < 11;
         let number = match flag {
-            Flag::Fp16 => 0,
-            Flag::Int8 => 1,
-            Flag::GpuFallback => 2,
-            Flag::NoTf32 => 3,
+            Flag::Fp16 if weakly_typed => 0,
+            Flag::Int8 if weakly_typed => 1,
+            Flag::Fp16 | Flag::Int8 => {
+                return Err(Absent(
+                    "precision flags: networks are strongly typed, so export the file in the \
+                     precision you want",
+                ));
+            }
+            Flag::GpuFallback => 3,
+            Flag::NoTf32 => {
+                let tf32 = if calls::major() == 8 { 7 } else { 6 };
+                // SAFETY: live config.
+                unsafe { calls::config_clear_flag(config, tf32) };
+                return Ok(());
+            }
         };
         // SAFETY: live config.
-        match unsafe { ffi::dp_config_flag(self.raw.as_ptr(), number) } {
-            ffi::ABSENT => Err(Absent(
-                "precision flags: networks are strongly typed, so export the file in the \
-                 precision you want",
-            )),
-            _ => Ok(()),
-        }
+        unsafe { calls::config_set_flag(config, number) };
+        Ok(())
     }
 
     /// `setDefaultDeviceType`.
     pub fn set_default_device(&mut self, device: Device) {
         // SAFETY: live config.
         unsafe {
-            ffi::dp_config_default_device(self.raw.as_ptr(), i32::from(device == Device::Dla));
+            calls::config_default_device(self.raw.as_ptr(), device_type(device));
         }
     }
 
@@ -480,68 +474,63 @@ impl BuilderConfig<'_> {
     pub fn set_device(&mut self, layer: Layer<'_>, device: Device) {
         // SAFETY: live config and layer.
         unsafe {
-            ffi::dp_config_device(
-                self.raw.as_ptr(),
-                layer.raw,
-                i32::from(device == Device::Dla),
-            );
+            calls::config_device(self.raw.as_ptr(), layer.raw, device_type(device));
         }
     }
 
     /// `canRunOnDLA`. Only ask on a machine with DLA cores; elsewhere TensorRT logs an error.
     pub fn can_run_on_dla(&self, layer: Layer<'_>) -> bool {
         // SAFETY: live config and layer.
-        unsafe { ffi::dp_config_can_run_on_dla(self.raw.as_ptr(), layer.raw) == 1 }
+        unsafe { calls::config_can_run_on_dla(self.raw.as_ptr(), layer.raw) }
     }
 
     /// `setDLACore`.
     pub fn set_dla_core(&mut self, core: u32) {
         // SAFETY: live config.
-        unsafe { ffi::dp_config_dla_core(self.raw.as_ptr(), core as i32) }
+        unsafe { calls::config_dla_core(self.raw.as_ptr(), core as i32) }
     }
 
     /// `setMemoryPoolLimit`.
     pub fn set_pool(&mut self, pool: Pool, bytes: u64) {
         // SAFETY: live config.
-        unsafe { ffi::dp_config_pool(self.raw.as_ptr(), pool as i32, bytes as usize) }
+        unsafe { calls::config_pool(self.raw.as_ptr(), pool as i32, bytes as usize) }
     }
 
     /// `setProfilingVerbosity(kDETAILED)`.
     pub fn set_detailed(&mut self) {
         // SAFETY: live config.
-        unsafe { ffi::dp_config_detailed(self.raw.as_ptr()) }
+        unsafe { calls::config_verbosity(self.raw.as_ptr(), DETAILED) }
     }
 
     /// `getTacticSources`.
     pub fn tactic_sources(&self) -> u32 {
         // SAFETY: live config.
-        unsafe { ffi::dp_config_tactic_sources(self.raw.as_ptr()) }
+        unsafe { calls::config_tactic_sources(self.raw.as_ptr()) }
     }
 
     /// `setTacticSources`; whether TensorRT took it.
     pub fn set_tactic_sources(&mut self, sources: u32) -> bool {
         // SAFETY: live config.
-        unsafe { ffi::dp_config_set_tactic_sources(self.raw.as_ptr(), sources) == 1 }
+        unsafe { calls::config_set_tactic_sources(self.raw.as_ptr(), sources) }
     }
 
     /// Uses a timing cache, empty when `data` is; `None` when TensorRT refuses the bytes.
     pub fn timing_cache(&self, data: &[u8]) -> Option<TimingCache<'_>> {
         // SAFETY: live config; the bytes live through the call.
         let raw = unsafe {
-            ffi::dp_config_timing_cache(self.raw.as_ptr(), data.as_ptr().cast(), data.len())
+            calls::config_create_timing_cache(self.raw.as_ptr(), data.as_ptr().cast(), data.len())
         };
-        TimingCache::new(raw, "making the timing cache").ok()
+        let cache = TimingCache::new(raw, "making the timing cache").ok()?;
+        // SAFETY: both live.
+        unsafe { calls::config_set_timing_cache(self.raw.as_ptr(), cache.raw.as_ptr(), false) }
+            .then_some(cache)
     }
 
     /// `setInt8Calibrator`. The calibrator must outlive the build.
     pub fn set_calibrator<B: Batches>(&mut self, calibrator: &Calibrator<B>) -> Result<(), Absent> {
         // SAFETY: both live.
-        match unsafe { ffi::dp_config_calibrator(self.raw.as_ptr(), calibrator.raw.as_ptr()) } {
-            ffi::ABSENT => Err(Absent(
-                "INT8 calibration; INT8 comes from Q/DQ nodes in the file",
-            )),
-            _ => Ok(()),
-        }
+        unsafe { calls::config_calibrator(self.raw.as_ptr(), calibrator.callback.raw()) }
+            .ok_or(NO_CALIBRATION)
     }
 }
 
@@ -549,42 +538,42 @@ impl TimingCache<'_> {
     /// `serialize`.
     pub fn serialize(&self) -> Result<HostMemory<'_>, Unavailable> {
         // SAFETY: live cache.
-        let raw = unsafe { ffi::dp_timing_cache_serialize(self.raw.as_ptr()) };
+        let raw = unsafe { calls::timing_cache_serialize(self.raw.as_ptr()) };
         HostMemory::new(raw, "serialising the timing cache")
     }
 }
 
+const NO_CALIBRATION: Absent = Absent("INT8 calibration; INT8 comes from Q/DQ nodes in the file");
+
 /// `IInt8EntropyCalibrator2` over [`Batches`].
 pub struct Calibrator<B: Batches> {
-    raw: NonNull<c_void>,
-    // The shim holds its address.
-    batches: Box<B>,
+    callback: Box<Callback<B>>,
 }
 
 extern "C" fn on_batch<B: Batches>(
-    user: *mut c_void,
+    this: Object,
     bindings: *mut *mut c_void,
     names: *mut *const c_char,
     count: i32,
-) -> i32 {
+) -> bool {
     let count = count.max(0) as usize;
-    // SAFETY: `user` is the calibrator's own box and TensorRT passes `count` names and places.
+    // SAFETY: `this` is the callback of a live Calibrator and TensorRT passes `count` names and places.
     let (batches, bindings, names) = unsafe {
         (
-            &mut *user.cast::<B>(),
+            &mut *Callback::<B>::user_of(this),
             std::slice::from_raw_parts_mut(bindings, count),
             std::slice::from_raw_parts(names, count),
         )
     };
     let names: Vec<String> = names.iter().map(|n| text(*n)).collect();
     let more = std::panic::AssertUnwindSafe(|| batches.next(&names, bindings));
-    i32::from(std::panic::catch_unwind(more).unwrap_or(false))
+    std::panic::catch_unwind(more).unwrap_or(false)
 }
 
-extern "C" fn on_read<B: Batches>(user: *mut c_void, length: *mut usize) -> *const c_void {
-    // SAFETY: `user` is the calibrator's own box; `length` is TensorRT's.
+extern "C" fn on_read<B: Batches>(this: Object, length: *mut usize) -> *const c_void {
+    // SAFETY: `this` is the callback of a live Calibrator; `length` is TensorRT's.
     unsafe {
-        let batches = &mut *user.cast::<B>();
+        let batches = &mut *Callback::<B>::user_of(this);
         let cache = batches.cache().unwrap_or_default();
         *length = cache.len();
         if cache.is_empty() {
@@ -595,11 +584,11 @@ extern "C" fn on_read<B: Batches>(user: *mut c_void, length: *mut usize) -> *con
     }
 }
 
-extern "C" fn on_write<B: Batches>(user: *mut c_void, data: *const c_void, length: usize) {
-    // SAFETY: `user` is the calibrator's own box; TensorRT's bytes live through the call.
+extern "C" fn on_write<B: Batches>(this: Object, data: *const c_void, length: usize) {
+    // SAFETY: `this` is the callback of a live Calibrator; TensorRT's bytes live through the call.
     let (batches, data) = unsafe {
         (
-            &mut *user.cast::<B>(),
+            &mut *Callback::<B>::user_of(this),
             std::slice::from_raw_parts(data.cast::<u8>(), length),
         )
     };
@@ -607,34 +596,42 @@ extern "C" fn on_write<B: Batches>(user: *mut c_void, data: *const c_void, lengt
     let _caught = std::panic::catch_unwind(keep);
 }
 
+extern "C" fn batch_size(_this: Object) -> i32 {
+    1
+}
+
+/// `kENTROPY_CALIBRATION_2`.
+extern "C" fn algorithm(_this: Object) -> i32 {
+    2
+}
+
+extern "C" fn calibrator_interface(_this: Object) -> Interface {
+    Interface::first(c"IInt8EntropyCalibrator2")
+}
+
 impl<B: Batches> Calibrator<B> {
     /// A calibrator over batches.
     pub fn new(batches: B) -> Result<Self, Absent> {
-        let mut batches = Box::new(batches);
-        let fns = ffi::CalibratorFns {
-            user: (&raw mut *batches).cast(),
-            batch: on_batch::<B>,
-            read: on_read::<B>,
-            write: on_write::<B>,
-        };
-        // SAFETY: the box's address is stable and outlives the calibrator.
-        let raw = unsafe { ffi::dp_calibrator_new(&raw const fns) };
-        let raw = NonNull::new(raw).ok_or(Absent(
-            "INT8 calibration; INT8 comes from Q/DQ nodes in the file",
-        ))?;
-        Ok(Self { raw, batches })
+        let callback = Callback::new(
+            batches,
+            calibrator_interface as Function,
+            slots::ON_CALIBRATOR_DELETE,
+            &[
+                (slots::ON_BATCH_SIZE, batch_size as Function),
+                (slots::ON_BATCH, on_batch::<B> as Function),
+                (slots::ON_READ, on_read::<B> as Function),
+                (slots::ON_WRITE, on_write::<B> as Function),
+                (slots::ON_ALGORITHM, algorithm as Function),
+            ],
+        );
+        Ok(Self {
+            callback: callback.ok_or(NO_CALIBRATION)?,
+        })
     }
 
     /// The batches, after the build.
     pub fn batches(&mut self) -> &mut B {
-        &mut self.batches
-    }
-}
-
-impl<B: Batches> Drop for Calibrator<B> {
-    fn drop(&mut self) {
-        // SAFETY: owned; the build that used it is over.
-        unsafe { ffi::dp_calibrator_delete(self.raw.as_ptr()) }
+        self.callback.user_mut()
     }
 }
 
@@ -647,7 +644,7 @@ pub struct Runtime<'l> {
 impl Drop for Runtime<'_> {
     fn drop(&mut self) {
         // SAFETY: owned; engines borrow from it.
-        unsafe { ffi::dp_runtime_delete(self.raw.as_ptr()) }
+        unsafe { calls::runtime_delete(self.raw.as_ptr()) }
     }
 }
 
@@ -655,20 +652,20 @@ impl Runtime<'_> {
     /// `getNbDLACores`.
     pub fn dla_cores(&self) -> u32 {
         // SAFETY: live runtime.
-        unsafe { ffi::dp_runtime_dla_cores(self.raw.as_ptr()) }.max(0) as u32
+        unsafe { calls::runtime_dla_cores(self.raw.as_ptr()) }.max(0) as u32
     }
 
     /// `setDLACore`: an engine does not remember the core it was built for.
     pub fn set_dla_core(&mut self, core: u32) {
         // SAFETY: live runtime.
-        unsafe { ffi::dp_runtime_dla_core(self.raw.as_ptr(), core as i32) }
+        unsafe { calls::runtime_dla_core(self.raw.as_ptr(), core as i32) }
     }
 
     /// `deserializeCudaEngine`.
     pub fn deserialize(&self, plan: &[u8]) -> Result<Engine<'_>, Unavailable> {
         // SAFETY: live runtime; TensorRT copies what it keeps.
         let raw = unsafe {
-            ffi::dp_runtime_deserialize(self.raw.as_ptr(), plan.as_ptr().cast(), plan.len())
+            calls::runtime_deserialize(self.raw.as_ptr(), plan.as_ptr().cast(), plan.len())
         };
         Engine::new(raw, "loading the engine")
     }
@@ -677,12 +674,12 @@ impl Runtime<'_> {
 owned!(
     /// `ICudaEngine`.
     Engine,
-    dp_engine_delete
+    engine_delete
 );
 owned!(
     /// `IExecutionContext`.
     ExecutionContext,
-    dp_context_delete
+    context_delete
 );
 
 /// Element type of an engine's tensor: the number of `DataType` and bytes per element.
@@ -756,13 +753,13 @@ impl Engine<'_> {
         let raw = self.raw.as_ptr();
         // SAFETY: live engine; indexes below the count; names end in NUL and live as long.
         unsafe {
-            (0..ffi::dp_engine_tensors(raw))
+            (0..calls::engine_tensors(raw))
                 .map(|i| {
-                    let name = ffi::dp_engine_tensor_name(raw, i);
-                    let element = ElementType::from_number(ffi::dp_engine_tensor_type(raw, name));
-                    let dims = dims(|out, room| ffi::dp_engine_tensor_dims(raw, name, out, room));
-                    let (mut components, mut axis) = (1, -1);
-                    ffi::dp_engine_tensor_packing(raw, name, &raw mut components, &raw mut axis);
+                    let name = calls::engine_tensor_name(raw, i);
+                    let element = ElementType::from_number(calls::engine_tensor_type(raw, name));
+                    let dims = calls::engine_tensor_dims(raw, name);
+                    let components = calls::engine_tensor_components(raw, name);
+                    let axis = calls::engine_tensor_axis(raw, name);
                     let packed = components > 1 && axis >= 0;
                     let elements = dims.iter().enumerate().fold(1usize, |n, (i, d)| {
                         let d = (*d).max(0) as usize;
@@ -774,7 +771,7 @@ impl Engine<'_> {
                     });
                     Binding {
                         name: text(name),
-                        is_input: ffi::dp_engine_tensor_is_input(raw, name) == 1,
+                        is_input: calls::engine_tensor_mode(raw, name) == INPUT,
                         bytes: elements * element.bytes(),
                         element,
                         dims,
@@ -788,16 +785,16 @@ impl Engine<'_> {
     /// Device memory a context needs, bytes.
     pub fn device_memory(&self) -> u64 {
         // SAFETY: live engine.
-        unsafe { ffi::dp_engine_device_memory(self.raw.as_ptr()) }.max(0) as u64
+        unsafe { calls::engine_device_memory(self.raw.as_ptr()) }.max(0) as u64
     }
 
     /// The engine inspector's JSON.
     pub fn inspect(&self) -> Option<String> {
         // SAFETY: live engine; the text is copied before the inspector goes.
         unsafe {
-            let inspector = NonNull::new(ffi::dp_engine_inspector(self.raw.as_ptr()))?;
-            let json = text(ffi::dp_inspector_json(inspector.as_ptr()));
-            ffi::dp_inspector_delete(inspector.as_ptr());
+            let inspector = NonNull::new(calls::engine_inspector(self.raw.as_ptr()))?;
+            let json = text(calls::inspector_information(inspector.as_ptr(), JSON));
+            calls::inspector_delete(inspector.as_ptr());
             (!json.is_empty()).then_some(json)
         }
     }
@@ -805,7 +802,7 @@ impl Engine<'_> {
     /// `createExecutionContext`.
     pub fn context(&self) -> Result<ExecutionContext<'_>, Unavailable> {
         // SAFETY: live engine.
-        let raw = unsafe { ffi::dp_engine_context(self.raw.as_ptr()) };
+        let raw = unsafe { calls::engine_context(self.raw.as_ptr()) };
         ExecutionContext::new(raw, "creating the execution context (device memory?)")
     }
 }
@@ -822,8 +819,7 @@ impl ExecutionContext<'_> {
     ) -> Result<(), Unavailable> {
         let name = CString::new(name).map_err(|e| Unavailable::Refused(e.to_string()))?;
         // SAFETY: live context; the caller vouches for the address.
-        let ok = unsafe { ffi::dp_context_address(self.raw.as_ptr(), name.as_ptr(), address) };
-        if ok == 1 {
+        if unsafe { calls::context_address(self.raw.as_ptr(), name.as_ptr(), address) } {
             Ok(())
         } else {
             Err(refused("setTensorAddress"))
@@ -833,7 +829,7 @@ impl ExecutionContext<'_> {
     /// `enqueueV3`.
     pub fn enqueue(&self, stream: &Stream<'_>) -> Result<(), Unavailable> {
         // SAFETY: live context and stream; addresses were set by `set_address`.
-        if unsafe { ffi::dp_context_enqueue(self.raw.as_ptr(), stream.raw()) } == 1 {
+        if unsafe { calls::context_enqueue(self.raw.as_ptr(), stream.raw()) } {
             Ok(())
         } else {
             Err(refused("enqueueV3"))
@@ -842,22 +838,33 @@ impl ExecutionContext<'_> {
 
     /// Runs `work` with a profiler attached; the times reported, in order of the calls. Takes the
     /// context: a profiler cannot be detached again.
-    pub fn profiled<T>(self, work: impl FnOnce(&Self) -> T) -> (T, Vec<(String, f32)>) {
-        let mut rows: Vec<(String, f32)> = Vec::new();
-        // SAFETY: `rows` outlives the profiler, which outlives the context; enqueue reports from
-        // this thread or before synchronising.
-        unsafe {
-            let profiler = ffi::dp_profiler_new(on_layer, (&raw mut rows).cast());
-            ffi::dp_context_profiler(self.raw.as_ptr(), profiler);
-            let done = work(&self);
-            drop(self);
-            ffi::dp_profiler_delete(profiler);
-            (done, rows)
-        }
+    pub fn profiled<T>(
+        self,
+        work: impl FnOnce(&Self) -> T,
+    ) -> Result<(T, Vec<(String, f32)>), Unavailable> {
+        let mut profiler = Callback::new(
+            Vec::new(),
+            profiler_interface as Function,
+            slots::ON_LAYER_TIME_DELETE,
+            &[(slots::ON_LAYER_TIME, on_layer as Function)],
+        )
+        .ok_or_else(|| refused("making the profiler"))?;
+        // SAFETY: the profiler outlives the context.
+        unsafe { calls::context_profiler(self.raw.as_ptr(), profiler.raw()) };
+        let done = work(&self);
+        drop(self);
+        Ok((done, std::mem::take(profiler.user_mut())))
     }
 }
 
-extern "C" fn on_layer(user: *mut c_void, layer: *const c_char, ms: f32) {
-    // SAFETY: `user` is the row list of `profiled`.
-    unsafe { (*user.cast::<Vec<(String, f32)>>()).push((text(layer), ms)) }
+type Rows = Vec<(String, f32)>;
+
+extern "C" fn on_layer(this: Object, layer: *const c_char, ms: f32) {
+    // SAFETY: `this` is the callback of `profiled`; TensorRT reports from the thread that enqueues
+    // or waits.
+    unsafe { (*Callback::<Rows>::user_of(this)).push((text(layer), ms)) }
+}
+
+extern "C" fn profiler_interface(_this: Object) -> Interface {
+    Interface::first(c"IProfiler")
 }

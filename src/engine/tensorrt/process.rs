@@ -9,7 +9,7 @@ use crate::engine::reading::attribution::PlacementLog;
 use crate::engine::reading::parse_placement;
 
 use super::library::{Libraries, Unavailable};
-use super::objects::{self, Logger};
+use super::objects::Logger;
 
 /// The libraries and the logger.
 pub struct Process {
@@ -51,7 +51,7 @@ pub fn process() -> Result<&'static Process, Unavailable> {
     static PROCESS: OnceLock<Result<Process, Unavailable>> = OnceLock::new();
     PROCESS
         .get_or_init(|| {
-            let libraries = Libraries::open(objects::compiled_version().major)?;
+            let libraries = Libraries::open()?;
             // Lives as long as the process: TensorRT's own threads may use it until the end.
             let libraries: &'static Libraries = Box::leak(Box::new(libraries));
             let ear = Arc::new(Ear::default());

@@ -218,7 +218,7 @@ impl<'e> Bound<'e> {
                 stream.synchronize()?;
             }
             Ok(())
-        });
+        })?;
         let () = ran.map_err(|e: RunError| e)?;
         // Every inference reports every layer once, in the same order.
         let per = rows.len() / (iterations + WARM);
