@@ -572,11 +572,18 @@ pub(super) fn differences(out: &mut impl std::io::Write, c: &Comparison) -> std:
         )?;
     }
     for x in &c.contradictions {
+        let because = match &x.rule {
+            Some(rule) => format!("{}: {rule}, which the engine contradicts", x.because),
+            None => x.because.clone(),
+        };
         writeln!(
             out,
-            "  the plan expected {} on the {} ({}); it runs on the {}",
-            x.op, x.predicted, x.because, x.actual
+            "  the plan expected {} on the {} ({because}); it runs on the {}",
+            x.op, x.predicted, x.actual
         )?;
+        for reason in &x.reasons {
+            writeln!(out, "    TensorRT: {}", crate::engine::escape(reason, 500))?;
+        }
     }
     Ok(())
 }

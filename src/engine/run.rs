@@ -393,6 +393,9 @@ pub struct ActualOp {
     /// The engine layer that runs it.
     #[serde(default)]
     pub layer: Option<String>,
+    /// TensorRT's own words about the op and the DLA, from the build's log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }
 
 /// What part of the engine a row of the profile is.
@@ -489,8 +492,13 @@ pub struct NumericCheck {
 /// Requested, predicted and actual, where they differ.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Ops asked onto the DLA that the plan put there and the engine did not.
+    /// Ops asked onto the DLA that the plan put there and the engine did not, where neither a rule
+    /// nor the build's log says why.
     pub silent_fallbacks: Vec<String>,
+    /// Ops asked onto the DLA that the plan put there and the engine did not, as the build's log
+    /// says why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explained_fallbacks: Vec<String>,
     /// Ops asked onto the DLA that the plan already expected on the GPU, and that are there.
     pub expected_fallbacks: Vec<String>,
     /// Predictions that the engine contradicts, in either direction.
@@ -510,6 +518,12 @@ pub struct Contradiction {
     pub actual: Device,
     /// What the prediction stood on: a rule's reason, or that no rule objected.
     pub because: String,
+    /// The rule that the engine contradicts (`conv.kernel`), where the prediction stood on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// TensorRT's own words, where the build's log has some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }
 
 /// A run's part in a deployment.

@@ -46,6 +46,9 @@ pub(super) struct Engine<'a> {
     pub refusal: Option<&'a Fallback>,
 }
 
+/// The DLA clock that nvpmodel's lowest modes set, MHz: a tenth of the full one.
+const SLOWEST_USEFUL_DLA_MHZ: f64 = 154.0;
+
 pub(super) fn lints(
     engine: Engine<'_>,
     placement: &Placement,
@@ -110,6 +113,19 @@ pub(super) fn lints(
                 None,
             );
         }
+    }
+    let mhz = target.mode.dla_core_mhz(config.dla_core);
+    if used > 0 && mhz <= SLOWEST_USEFUL_DLA_MHZ {
+        add(
+            "mode.dla_slow",
+            Severity::Warning,
+            format!(
+                "{} runs DLA core {} at {mhz} MHz: practically off",
+                target.mode.name, config.dla_core
+            ),
+            "choose another power mode or the other core",
+            None,
+        );
     }
     if config.precision.int8 && !config.precision.fp16 {
         add(

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::model::{OpId, TensorId};
 use crate::placement::Device;
-use crate::platform::dla_rules::rule::Refusal;
+use crate::platform::dla_rules::rule::{Refusal, Rule};
 
 pub use lint::{Lint, Severity};
 pub use planner::{Planner, plan};
@@ -123,6 +123,14 @@ impl Plan {
 }
 
 impl Fallback {
+    /// The rule behind it, if one is.
+    pub fn rule(&self) -> Option<&'static Rule> {
+        match self {
+            Self::Rule(r) | Self::LoadableSize(r) => Some(r.rule),
+            Self::Unknown { .. } | Self::Engine { .. } | Self::LoadableLimit { .. } => None,
+        }
+    }
+
     /// One sentence for a hover text or a log.
     pub fn sentence(&self) -> String {
         match self {

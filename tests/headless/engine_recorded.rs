@@ -11,6 +11,9 @@ use dlaplan::placement::{Device, Placement};
 
 const DETECTOR_FP16: &str = include_str!("../data/tensorrt_8.5.2/detector_fp16.json");
 const MOBILENET_INT8: &str = include_str!("../data/tensorrt_8.5.2/mobilenet_v2_int8.json");
+const RESNET_FP16_8_6: &str = include_str!("../data/tensorrt_8.6.0/resnet18_fp16.json");
+const RESNET_INT8_8_6: &str = include_str!("../data/tensorrt_8.6.0/resnet18_int8.json");
+const MOBILENET_FP16_8_6: &str = include_str!("../data/tensorrt_8.6.0/mobilenet_v2_fp16.json");
 const HELLO: &str = include_str!("../data/tensorrt_8.5.2/hello.json");
 const TRTEXEC: &str = include_str!("../data/tensorrt_8.5.2/trtexec_load_engine.log");
 const TRTEXEC_FAILED: &str = include_str!("../data/tensorrt_8.5.2/trtexec_failed.log");
@@ -52,6 +55,35 @@ fn attributed(name: &str, recorded: &str, ms: f64, rows: usize, folded: usize) {
 fn layer_times_of_recorded_engines_find_their_modules() {
     attributed("detector", DETECTOR_FP16, 0.721, 98, 13);
     attributed("mobilenet_v2", MOBILENET_INT8, 0.309, 57, 1);
+}
+
+/// TensorRT 8.6 writes a raw record separator into its JSON. Ops on the GPU and folded ops are all
+/// ops, and no layer's name or metadata holds the name of a folded one.
+#[test]
+fn layers_of_tensorrt_8_6_are_read() {
+    for (name, recorded) in [
+        ("resnet18", RESNET_FP16_8_6),
+        ("resnet18", RESNET_INT8_8_6),
+        ("mobilenet_v2", MOBILENET_FP16_8_6),
+    ] {
+        let model = load_bundled(name).unwrap();
+        let recorded: serde_json::Value = serde_json::from_str(recorded).unwrap();
+        let inspector = recorded["inspector"].as_str().unwrap();
+        assert!(inspector.contains('\u{1e}'));
+        let layers = engine_layers(inspector);
+        assert!(layers.len() > 20, "{name}: {}", layers.len());
+        let gpu = Placement::default().resolve(&model).unwrap().devices();
+        let map = LayerMap::new(&model, &[]).with_engine(&layers);
+        let found = actual(&map, &layers, &gpu, &PlacementLog::default(), &[]);
+        let folded = found.ops.iter().filter(|o| o.device.is_none());
+        let folded: Vec<&str> = folded.map(|o| o.op.as_str()).collect();
+        let on_gpu = found.ops.iter().filter(|o| o.device == Some(Device::Gpu));
+        assert_eq!(on_gpu.count() + folded.len(), model.ops.len());
+        assert!(folded.len() <= 1, "{name}: {folded:?}");
+        for op in folded {
+            assert!(!inspector.contains(op), "{name}: {op}");
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod architecture;
+mod build_logs;
 mod cli;
 mod corpus;
 mod engine_attribution;

@@ -66,6 +66,7 @@ fn measurement(model: &Model, fps: f64, dla: &dyn Fn(&str) -> bool) -> Measureme
             device: Some(device),
             can_run_on_dla: None,
             layer: Some(op.name.to_string()),
+            reasons: Vec::new(),
         });
         if device == Device::Dla {
             on_dla.push(op.name.to_string());
@@ -656,6 +657,8 @@ fn silent_fallback_is_loud_and_not_the_placement() {
             predicted: Device::Dla,
             actual: Device::Gpu,
             because: "no rule objected".into(),
+            rule: None,
+            reasons: Vec::new(),
         }],
         ..Comparison::default()
     });

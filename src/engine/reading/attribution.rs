@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Device;
 
+pub use crate::engine::reading::build_log::PlacementLog;
 use crate::engine::reading::shared_names::{Namesakes, Seen, without_counter};
 use crate::engine::run::{Actual, ActualOp, Attribution, LayerTime, RowSite};
 
@@ -434,7 +435,8 @@ pub struct EngineLayer {
 /// Reads the engine inspector's JSON (also trtexec's `--exportLayerInfo`). Anything unexpected is
 /// skipped: what TensorRT writes here has changed with every version.
 pub fn engine_layers(json: &str) -> Vec<EngineLayer> {
-    let Ok(Value::Object(root)) = serde_json::from_str::<Value>(json) else {
+    let parsed = serde_json::from_str::<Value>(json);
+    let Ok(Value::Object(root)) = parsed.or_else(|_| serde_json::from_str(&escaped(json))) else {
         return Vec::new();
     };
     let Some(Value::Array(layers)) = root.get("Layers") else {
@@ -467,6 +469,36 @@ pub fn engine_layers(json: &str) -> Vec<EngineLayer> {
         .collect()
 }
 
+/// JSON whose strings hold characters as they are: TensorRT 8.6 puts the record separator (0x1e)
+/// between the ONNX names of a fused layer, and escapes neither it nor a backslash.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() + json.len() / 64);
+    let mut inside = false;
+    let mut chars = json.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                inside = !inside;
+                out.push(c);
+            }
+            '\\' if inside => {
+                out.push(c);
+                match chars.next_if(|c| "\"\\/bfnrtu".contains(*c)) {
+                    Some(next) => out.push(next),
+                    None => out.push(c),
+                }
+            }
+            c if inside && c < ' ' => {
+                out.push_str("\\u00");
+                let code = u32::from(c);
+                out.extend([code / 16, code % 16].map(|d| char::from_digit(d, 16).unwrap_or('0')));
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 /// First and last name of `{ForeignNode[A...B]}` or `{ForeignNode[A]}`.
 fn foreign_node(name: &str) -> Option<(&str, &str)> {
     let inner = name
@@ -482,18 +514,10 @@ fn foreign_node(name: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// What TensorRT said during the build about devices, if it said anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlacementLog {
-    /// `[DlaLayer]` names.
-    pub dla: Vec<String>,
-    /// `[GpuLayer]` names, without their type.
-    pub gpu: Vec<String>,
-    /// `Switching ... to GPU` and kin: layer name and TensorRT's words.
-    pub refusals: Vec<(String, String)>,
-}
-
 /// Where each op of an engine runs. `requested` is what was asked, by [`OpId`].
+///
+/// The engine's own list of layers decides; without one the build's log does: its lists, then the
+/// layers it sent to the GPU.
 pub fn actual(
     map: &LayerMap<'_>,
     layers: &[EngineLayer],
@@ -502,16 +526,16 @@ pub fn actual(
     can_run: &[(OpId, bool)],
 ) -> Actual {
     let model = map.model;
+    let told = layers.is_empty().then(|| layers_told(log));
+    let layers = told.as_deref().unwrap_or(layers);
     let in_log: HashSet<&str> = log.dla.iter().map(|n| n.trim_matches(['{', '}'])).collect();
     let mut device: Vec<Option<(Device, String)>> = vec![None; model.ops.len()];
     let mut unmatched = Vec::new();
-    let mut blocks: Vec<(&EngineLayer, (&str, &str))> = Vec::new();
+    let mut blocks: Vec<&EngineLayer> = Vec::new();
     let mut unsure: BTreeSet<OpId> = BTreeSet::new();
     for layer in layers {
-        if is_dla(layer, &in_log, map, requested)
-            && let Some(ends) = foreign_node(&layer.name).or(Some((&layer.name, &layer.name)))
-        {
-            blocks.push((layer, ends));
+        if is_dla(layer, &in_log, map, requested) {
+            blocks.push(layer);
             continue;
         }
         let found = row_ops(map, layer, &layer.name);
@@ -526,7 +550,7 @@ pub fn actual(
         }
         if foreign_node(&layer.name).is_some() {
             // A block of the GPU's own compiler.
-            for op in between(map, &layer.name, &device, None) {
+            for op in between(map, &layer.name, &Bounds::of(&device)) {
                 device[op.index()] = Some((Device::Gpu, layer.name.clone()));
             }
         }
@@ -541,6 +565,12 @@ pub fn actual(
         }
     }
     unsure.retain(|op| device[op.index()].is_none());
+    let reasons = reasons(map, log);
+    let sent: BTreeSet<OpId> = reasons
+        .iter()
+        .filter(|(_, said)| said.sent)
+        .map(|(op, _)| *op)
+        .collect();
     let mut subgraphs = Vec::new();
     // Where nothing is on the DLA, those are on the GPU, whichever of the layers are theirs.
     if blocks.is_empty() {
@@ -548,8 +578,14 @@ pub fn actual(
             device[op.index()] = Some((Device::Gpu, String::new()));
         }
     }
-    for (layer, _) in blocks {
-        let mut ops = between(map, &layer.name, &device, Some(requested));
+    for layer in blocks {
+        let bounds = Bounds {
+            requested: Some(requested),
+            not: Some(&sent),
+            paths_only: told.is_some() && !log.lists_gpu,
+            ..Bounds::of(&device)
+        };
+        let mut ops = between(map, &layer.name, &bounds);
         ops.retain(|op| !unsure.contains(op));
         for op in &ops {
             device[op.index()] = Some((Device::Dla, layer.name.clone()));
@@ -560,10 +596,19 @@ pub fn actual(
             .collect();
         subgraphs.push((layer.name.clone(), names));
     }
+    if told.is_some() {
+        for op in model.op_ids() {
+            let everything = log.all_on_gpu.is_some() && subgraphs.is_empty();
+            if device[op.index()].is_none() && (everything || sent.contains(&op)) {
+                device[op.index()] = Some((Device::Gpu, String::new()));
+            }
+        }
+    }
     let ops = model
         .op_ids()
         .map(|id| {
             let found = device[id.index()].take();
+            let said = reasons.get(&id).map(|said| said.words.clone());
             ActualOp {
                 op: model.op(id).name.to_string(),
                 device: found.as_ref().map(|(d, _)| *d),
@@ -572,6 +617,7 @@ pub fn actual(
                     .find(|(op, _)| *op == id)
                     .map(|(_, can)| *can),
                 layer: found.map(|(_, layer)| layer).filter(|l| !l.is_empty()),
+                reasons: said.unwrap_or_default(),
             }
         })
         .collect();
@@ -579,6 +625,70 @@ pub fn actual(
         ops,
         subgraphs,
         unmatched_layers: unmatched,
+    }
+}
+
+/// The layers that a log lists, as an engine would.
+fn layers_told(log: &PlacementLog) -> Vec<EngineLayer> {
+    let layer = |name: &String, kind: &str| EngineLayer {
+        name: name.clone(),
+        kind: kind.to_owned(),
+        ..EngineLayer::default()
+    };
+    let dla = log.dla.iter().map(|name| layer(name, "DLA"));
+    let gpu = log.gpu.iter().map(|name| layer(name, ""));
+    dla.chain(gpu).collect()
+}
+
+/// What a log said of one op.
+#[derive(Debug, Default)]
+struct Said {
+    words: Vec<String>,
+    /// It sent the op's own layer to the GPU.
+    sent: bool,
+}
+
+/// TensorRT's words about each op, in order, without repeats.
+fn reasons(map: &LayerMap<'_>, log: &PlacementLog) -> BTreeMap<OpId, Said> {
+    let mut all: BTreeMap<OpId, Said> = BTreeMap::new();
+    let mut add = |op: OpId, text: &str, sent: bool| {
+        let said = all.entry(op).or_default();
+        said.sent |= sent;
+        if said.words.len() < MAX_REASONS && !said.words.iter().any(|w| w == text) {
+            said.words.push(text.to_owned());
+        }
+    };
+    for (name, text) in &log.refusals {
+        // The op's own layer, not a constant or a shuffle of the parser beside it.
+        if let Some(Known { ops, helper: false }) = map.known(name)
+            && let [op] = ops[..]
+        {
+            add(op, text, true);
+        }
+    }
+    for (name, text) in &log.remarks {
+        for op in map.known(name).map(|k| k.ops).unwrap_or_default() {
+            add(op, text, false);
+        }
+    }
+    if let Some(text) = &log.all_on_gpu {
+        for op in map.model.op_ids() {
+            add(op, text, false);
+        }
+    }
+    all
+}
+
+/// Most sentences kept of one op.
+const MAX_REASONS: usize = 8;
+
+/// Ops of a block or a layer by its name: all between the two names of a block, or those named.
+pub fn members(map: &LayerMap<'_>, name: &str, actual: &Actual) -> Vec<OpId> {
+    let known = actual.subgraphs.iter().find(|(block, _)| block == name);
+    let known = known.map(|(_, ops)| ops.iter().filter_map(|n| map.model.find_op(n)).collect());
+    match known {
+        Some(ops) => ops,
+        None => between(map, name, &Bounds::of(&vec![None; map.model.ops.len()])),
     }
 }
 
@@ -637,27 +747,82 @@ fn row_ops(map: &LayerMap<'_>, layer: &EngineLayer, name: &str) -> Found {
     found
 }
 
+/// Which ops a block may hold besides the ones it names.
+#[derive(Clone, Copy)]
+struct Bounds<'a> {
+    /// What other layers run.
+    taken: &'a [Option<(Device, String)>],
+    /// Only ops asked onto the DLA, where its ends were.
+    requested: Option<&'a [Device]>,
+    /// Ops that cannot be inside.
+    not: Option<&'a BTreeSet<OpId>>,
+    /// Only what lies on a way from one end to the other: a block that a way left and entered
+    /// again would wait for itself. Other ops may be a layer's that the log no longer shows.
+    paths_only: bool,
+}
+
+impl<'a> Bounds<'a> {
+    fn of(taken: &'a [Option<(Device, String)>]) -> Self {
+        Self {
+            taken,
+            requested: None,
+            not: None,
+            paths_only: false,
+        }
+    }
+}
+
 /// Ops of a block that names only its ends: everything between them in execution order that no
-/// other layer runs and, for the DLA, that was asked there, joined to the ends by edges.
-fn between(
-    map: &LayerMap<'_>,
-    name: &str,
-    taken: &[Option<(Device, String)>],
-    requested: Option<&[Device]>,
-) -> Vec<OpId> {
+/// other layer runs and, for the DLA, that was asked there, joined to the ends by edges. A block
+/// of TensorRT 7 names all of its ops.
+fn between(map: &LayerMap<'_>, name: &str, bounds: &Bounds<'_>) -> Vec<OpId> {
     let model = map.model;
-    let found = map.find(name);
+    let mut found = map.find(name);
+    if let Some((first, last)) = foreign_node(name) {
+        // The parser numbers the second layer of a node: `Split_32` of `Split`.
+        for end in [first, last] {
+            if map.known(end).is_none()
+                && let Some(Known { ops, helper: false }) =
+                    without_counter(end).and_then(|n| map.known(n))
+                && let [op] = ops[..]
+            {
+                found.ops.insert(op);
+            }
+        }
+    } else {
+        let named = [found.ops, found.helpers];
+        let named = named.into_iter().find(|ops| !ops.is_empty());
+        return named.into_iter().flatten().collect();
+    }
     // An end that may be one of several bounds nothing.
     let ends: BTreeSet<OpId> = found.ops.union(&found.helpers).copied().collect();
     let (Some(first), Some(last)) = (ends.first(), ends.last()) else {
         return Vec::new();
     };
+    // A placement that did not ask for an end says nothing of what is inside.
+    let asked = |op: OpId| {
+        bounds
+            .requested
+            .is_none_or(|r| r[op.index()] == Device::Dla)
+    };
+    let placed = ends.iter().any(|op| asked(*op));
+    let on_path = bounds.paths_only.then(|| paths(model, &ends));
     let free = |op: OpId| {
         (*first..=*last).contains(&op)
-            && taken[op.index()].is_none()
-            && requested.is_none_or(|r| r[op.index()] == Device::Dla)
+            && bounds.taken[op.index()].is_none()
+            && (asked(op) || !placed)
+            && bounds.not.is_none_or(|not| !not.contains(&op))
+            && on_path.as_ref().is_none_or(|path| path.contains(&op))
     };
-    let mut members: BTreeSet<OpId> = ends.iter().copied().filter(|op| free(*op)).collect();
+    // What the block names is in it; an end that another layer also runs stays with that one.
+    let mut members: BTreeSet<OpId> = ends
+        .iter()
+        .copied()
+        .filter(|op| match &bounds.taken[op.index()] {
+            None => true,
+            Some((device, _)) => *device == Device::Dla && found.ops.contains(op),
+        })
+        .collect();
     let mut stack: Vec<OpId> = members.iter().copied().collect();
     while let Some(op) = stack.pop() {
         let makers = model.producers(op);
@@ -673,6 +838,32 @@ fn between(
         }
     }
     members.into_iter().collect()
+}
+
+/// Ops on a way from one of `ends` to another, ends included. Linear in the ops between them.
+fn paths(model: &Model, ends: &BTreeSet<OpId>) -> BTreeSet<OpId> {
+    let (Some(first), Some(last)) = (ends.first(), ends.last()) else {
+        return BTreeSet::new();
+    };
+    let between = first.0..=last.0;
+    let mut after: BTreeSet<OpId> = ends.clone();
+    for op in between.clone().map(OpId) {
+        if model.producers(op).any(|p| after.contains(&p)) {
+            after.insert(op);
+        }
+    }
+    let mut both: BTreeSet<OpId> = ends.clone();
+    for op in between.rev().map(OpId) {
+        let mut readers = model
+            .op(op)
+            .outputs
+            .iter()
+            .flat_map(|t| &model.tensor(*t).consumers);
+        if after.contains(&op) && readers.any(|r| both.contains(r)) {
+            both.insert(op);
+        }
+    }
+    both
 }
 
 fn is_copy(name: &str) -> bool {
@@ -760,7 +951,7 @@ fn site(map: &LayerMap<'_>, layer: &EngineLayer, name: &str) -> RowSite {
     }
     if foreign_node(name).is_some() {
         let free = vec![None; map.model.ops.len()];
-        found.ops.extend(between(map, name, &free, None));
+        found.ops.extend(between(map, name, &Bounds::of(&free)));
     }
     if is_copy(name) {
         found.ops.append(&mut found.helpers);

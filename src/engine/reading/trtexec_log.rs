@@ -1,6 +1,6 @@
-//! Log lines, of TensorRT's logger or of a trtexec file: `[11/21/2026-04:10:11] [I] [TRT] ...`.
+//! The log of a whole trtexec run: placement, performance summary, errors.
 
-use crate::engine::reading::attribution::PlacementLog;
+use super::build_log::{PlacementLog, messages, plain};
 
 /// trtexec's performance summary. Times in ms.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,125 +30,50 @@ pub struct Report {
     pub summary: Option<Summary>,
     /// `&&&& PASSED`, `&&&& FAILED`, or neither.
     pub passed: Option<bool>,
-    /// Error lines.
+    /// Error lines, those that only send a layer to the GPU aside.
     pub errors: Vec<String>,
+    /// Lines that say nothing dlaplan reads.
+    pub unknown: Vec<String>,
+    /// A logger that dlaplan knows wrote some of it.
+    pub logged: bool,
 }
 
-/// The message of a line, without trtexec's date, severity and `[TRT]`.
-fn message(line: &str) -> &str {
-    let mut rest = line.trim();
-    for _ in 0..3 {
-        let Some((tag, after)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) else {
-            break;
-        };
-        let date = tag.bytes().next().is_some_and(|b| b.is_ascii_digit());
-        if !(date || matches!(tag, "TRT" | "E" | "W" | "I" | "V" | "F")) {
-            break;
-        }
-        rest = after.trim_start();
-    }
-    rest
-}
-
-/// Takes what a line says about devices into `log`. Knows TensorRT 7 to 10.
-pub fn parse_placement(line: &str, log: &mut PlacementLog) {
-    let text = message(line);
-    if let Some(name) = text.strip_prefix("[DlaLayer] ") {
-        log.dla.push(name.trim().to_owned());
-    } else if let Some(rest) = text.strip_prefix("[GpuLayer] ") {
-        // Since 8.2 with the type first: `[GpuLayer] POOLING: /pool/GlobalAveragePool`.
-        let name = match rest.split_once(": ") {
-            Some((kind, name)) if kind.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') => name,
-            _ => rest,
-        };
-        log.gpu.push(name.trim().to_owned());
-    } else if let Some((name, why)) = refusal(text) {
-        log.refusals.push((name, why));
-    } else if text.starts_with('{') && text.ends_with('}') && text.contains("}, {") {
-        // TensorRT 7: one line with all blocks.
-        log.dla.extend(
-            text.split(", {")
-                .map(|b| b.trim_matches(['{', '}', ',', ' ']).to_owned()),
-        );
-    }
-}
-
-/// Layer and reason of a line that sends a layer to the GPU.
-fn refusal(text: &str) -> Option<(String, String)> {
-    let owned = |name: &str| Some((name.trim().to_owned(), text.to_owned()));
-    if let Some(rest) = text.strip_prefix("Layer '")
-        && text.contains("DLA")
-    {
-        // `Layer 'X' (TYPE): Unsupported on DLA. Switching this layer's device type to GPU.`
-        return owned(
-            rest.rsplit_once("' (")
-                .map_or_else(|| rest.split('\'').next(), |(n, _)| Some(n))?,
-        );
-    }
-    if let Some(rest) = text.strip_prefix("Default DLA is enabled but layer ") {
-        return owned(rest.split(" is not supported on DLA").next()?);
-    }
-    if let Some(rest) = text.strip_prefix("Validation failed for DLA layer: ") {
-        return owned(rest.split(". Switching to GPU").next()?);
-    }
-    if let Some(rest) = text.strip_prefix("Splitting DLA subgraph at: ") {
-        return owned(rest.split(" because ").next()?);
-    }
-    if text.starts_with("DLA supports only ")
-        && let Some((_, name)) = text.split_once("Switching to GPU for layer ")
-    {
-        return owned(name.trim_end_matches('.'));
-    }
-    if let Some(rest) = text.strip_prefix("DLA Layer ")
-        && let Some((name, _)) = rest.split_once(" does not support")
-    {
-        return owned(name);
-    }
-    if let Some(rest) = text.strip_prefix("DLA LAYER: ")
-        && let Some((_, rest)) = rest.split_once(" for layer ")
-    {
-        return owned(rest.split(" exceeds").next()?);
-    }
-    // `X: DLA only supports concatenation on the C dimension.`
-    let (name, why) = text.split_once(": ")?;
-    let about = [
-        "DLA only supports",
-        "DLA cores do not support",
-        "DLA does not support",
-    ];
-    about
-        .iter()
-        .any(|a| why.starts_with(a))
-        .then(|| owned(name))?
-}
-
-/// Reads a whole log.
+/// Reads a whole log. A line that says nothing dlaplan reads is kept in [`Report::unknown`].
 pub fn parse_report(text: &str) -> Report {
     let mut report = Report::default();
     let mut in_summary = false;
     for line in text.lines() {
-        parse_placement(line, &mut report.placement);
-        let is_error = line.contains("] [E] ");
-        let text = message(line);
-        if is_error {
-            report.errors.push(text.to_owned());
-        }
-        if text.starts_with("=== Performance summary") {
-            in_summary = true;
-            report.summary = Some(Summary::default());
-        } else if text.starts_with("&&&& PASSED") {
-            report.passed = Some(true);
-        } else if text.starts_with("&&&& FAILED") {
-            report.passed = Some(false);
-        } else if in_summary && let Some(summary) = &mut report.summary {
-            summary_line(text, summary);
+        let line = plain(line);
+        for message in messages(&line) {
+            report.logged |= message.logged;
+            let text = message.text;
+            let sent_before = report.placement.refusals.len();
+            let heard = report.placement.hear(&message);
+            let sent = report.placement.refusals.len() > sent_before;
+            if message.error && !sent {
+                report.errors.push(text.to_owned());
+            } else if text.starts_with("=== Performance summary") {
+                in_summary = true;
+                report.summary = Some(Summary::default());
+            } else if text.starts_with("&&&& PASSED") {
+                report.passed = Some(true);
+            } else if text.starts_with("&&&& FAILED") {
+                report.passed = Some(false);
+            } else if in_summary
+                && let Some(summary) = &mut report.summary
+                && summary_line(text, summary)
+            {
+            } else if !heard {
+                report.unknown.push(text.to_owned());
+            }
         }
     }
     report.summary = report.summary.filter(|s| s.qps > 0.0 && s.qps.is_finite());
     report
 }
 
-fn summary_line(text: &str, summary: &mut Summary) {
+/// Takes in a line of the summary; `false` where it is none that dlaplan reads.
+fn summary_line(text: &str, summary: &mut Summary) -> bool {
     if let Some(rest) = text.strip_prefix("Throughput: ") {
         let qps = rest.split_whitespace().next().and_then(|n| n.parse().ok());
         summary.qps = qps.unwrap_or(0.0);
@@ -171,7 +96,10 @@ fn summary_line(text: &str, summary: &mut Summary) {
         }
     } else if let Some(rest) = text.strip_prefix("GPU Compute Time: ") {
         summary.gpu_median_ms = pairs(rest).find(|(n, _)| *n == "median").map(|(_, ms)| ms);
+    } else {
+        return false;
     }
+    true
 }
 
 /// `min = 1.2 ms, max = 3 ms` as names and values.
@@ -185,93 +113,6 @@ fn pairs(text: &str) -> impl Iterator<Item = (&str, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn placement(text: &str) -> PlacementLog {
-        let mut log = PlacementLog::default();
-        text.lines().for_each(|l| parse_placement(l, &mut log));
-        log
-    }
-
-    /// Lines documented in NVIDIA's DLA tutorial and issues, TensorRT 8.x.
-    #[test]
-    fn layers_of_a_build() {
-        let log = placement(
-            "[04/10/2023-11:05:01] [I] [TRT] ---------- Layers Running on DLA ----------\n\
-             [04/10/2023-11:05:01] [I] [TRT] [DlaLayer] {ForeignNode[/cnn/cnn.0/Conv.../cnn/cnn.11/Relu]}\n\
-             [04/10/2023-11:05:01] [I] [TRT] [DlaLayer] {ForeignNode[/linear/Gemm]}\n\
-             [04/10/2023-11:05:01] [I] [TRT] ---------- Layers Running on GPU ----------\n\
-             [04/10/2023-11:05:01] [I] [TRT] [GpuLayer] POOLING: /pool/GlobalAveragePool\n\
-             [GpuLayer] CONVOLUTION: a + b\n\
-             [GpuLayer] Conv_0",
-        );
-        assert_eq!(
-            log.dla,
-            [
-                "{ForeignNode[/cnn/cnn.0/Conv.../cnn/cnn.11/Relu]}",
-                "{ForeignNode[/linear/Gemm]}"
-            ]
-        );
-        assert_eq!(log.gpu, ["/pool/GlobalAveragePool", "a + b", "Conv_0"]);
-        assert!(log.refusals.is_empty());
-    }
-
-    #[test]
-    fn reasons_of_a_fallback() {
-        let names = |text: &str| -> Vec<String> {
-            placement(text)
-                .refusals
-                .into_iter()
-                .map(|(n, _)| n)
-                .collect()
-        };
-        for (line, name) in [
-            (
-                "[W] [TRT] Layer '/fc/Gemm (x)' (MATRIX_MULTIPLY): Unsupported on DLA. Switching this layer's device type to GPU.",
-                "/fc/Gemm (x)",
-            ),
-            (
-                "[TRT] /cat/Concat: DLA only supports concatenation on the C dimension.",
-                "/cat/Concat",
-            ),
-            (
-                "/a/Mul: DLA cores do not support MUL with broadcast",
-                "/a/Mul",
-            ),
-            (
-                "Default DLA is enabled but layer Softmax_3 is not supported on DLA, falling back to GPU.",
-                "Softmax_3",
-            ),
-            (
-                "DLA LAYER: Batch size (64) for layer conv1 exceeds max batch size allowed of 32.",
-                "conv1",
-            ),
-            (
-                "DLA Layer conv1 does not support dynamic shapes in any dimension.",
-                "conv1",
-            ),
-            (
-                "Validation failed for DLA layer: /a/b. Switching to GPU fallback.",
-                "/a/b",
-            ),
-            (
-                "Splitting DLA subgraph at: /a/b because DLA validation failed",
-                "/a/b",
-            ),
-            (
-                "DLA supports only 16 subgraphs per DLA core. Switching to GPU for layer /z/Conv",
-                "/z/Conv",
-            ),
-        ] {
-            assert_eq!(names(line), [name], "{line}");
-        }
-        assert!(names("[I] [TRT] Loaded engine size: 24 MiB\nsomething: else").is_empty());
-    }
-
-    #[test]
-    fn tensorrt_7_lists_blocks_in_one_line() {
-        let log = placement("[I] {conv1,relu1}, {conv2}\n{onlyone}");
-        assert_eq!(log.dla, ["conv1,relu1", "conv2"]);
-    }
 
     #[test]
     fn performance_summary() {

@@ -78,7 +78,10 @@ pub fn check_engine(model: &Model, target: &Target, config: &EngineConfig) -> Op
                     target.tensorrt
                 ),
             )
-            .fix("convert it with ModelOpt's autocast --target_dla"),
+            .fix(
+                "convert it with ModelOpt: autocast --low_precision_type fp16 for FP16, or \
+                 quantization --target_dla for INT8",
+            ),
         );
     }
     None
