@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::export::Document;
-use crate::model::Model;
-use crate::model::ModelSource;
+use crate::model::{Model, ModelSource};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::platform::Target;
 

@@ -57,13 +57,13 @@ impl Run {
     }
 
     /// Whether the figures may stand for the placement that was asked: measured, and no op left
-    /// the DLA without the plan having said so.
+    /// the DLA that the plan had expected there, silently or with a reason in the log.
     pub fn stands_for_placement(&self) -> bool {
         self.measurement().is_some()
             && self
                 .comparison
                 .as_ref()
-                .is_none_or(|c| c.silent_fallbacks.is_empty())
+                .is_none_or(|c| c.silent_fallbacks.is_empty() && c.explained_fallbacks.is_empty())
     }
 }
 

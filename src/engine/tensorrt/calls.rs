@@ -4,8 +4,9 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::OnceLock;
 
-use super::library::{Unavailable, Version};
+use super::library::Unavailable;
 use super::slots::{self, Column, Slot, Whose};
+use crate::engine::tensorrt::version::Version;
 
 pub type Object = *mut c_void;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use libloading::{Library, Symbol};
 
 use super::slots;
+use crate::engine::tensorrt::version::Version;
 
 /// `createInferBuilder_INTERNAL` and `createInferRuntime_INTERNAL`.
 pub type CreateFn = unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void;
@@ -49,32 +50,6 @@ pub enum Unavailable {
     Refused(String),
 }
 
-/// A TensorRT version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version {
-    /// Major.
-    pub major: u32,
-    /// Minor.
-    pub minor: u32,
-    /// Patch.
-    pub patch: u32,
-}
-
-impl Version {
-    /// From `getInferLibVersion`: major x 1000 + minor x 100 + patch up to 9, major x 10000 +
-    /// minor x 100 + patch from 10 on.
-    pub fn from_library(number: i32) -> Self {
-        let n = number.max(0) as u32;
-        let major = if n >= 100_000 { n / 10_000 } else { n / 1000 };
-        let rest = if n >= 100_000 { n % 10_000 } else { n % 1000 };
-        Self {
-            major,
-            minor: rest / 100,
-            patch: rest % 100,
-        }
-    }
-}
-
 impl Unavailable {
     /// The library itself is not there, as far as the loader's words tell.
     fn not_there(&self) -> bool {
@@ -84,12 +59,6 @@ impl Unavailable {
 
 /// Majors that are looked for only to refuse them by name.
 const UNKNOWN: [u32; 6] = [12, 13, 14, 15, 9, 7];
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
-}
 
 /// The opened libraries. They stay open as long as the value, and every TensorRT object must be
 /// gone before it.

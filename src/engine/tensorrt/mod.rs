@@ -13,6 +13,7 @@ mod session;
 mod slots;
 mod stop;
 mod timing;
+pub mod version;
 
 use super::run::Environment;
 

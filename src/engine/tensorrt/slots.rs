@@ -7,7 +7,7 @@
 //!
 //! `scripts/slots_test.sh` compares this table with NVIDIA's headers.
 
-use super::library::Version;
+use crate::engine::tensorrt::version::Version;
 
 /// Whose vtable a method is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
