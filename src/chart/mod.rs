@@ -14,7 +14,7 @@ use crate::platform::{Place, Target};
 pub use draw::{DrawError, Palette, load_font};
 pub use series::{kept, references, runs};
 
-/// How a point was come by; drawn hollow, solid, or solid in the reference colour.
+/// Where a point's figure comes from; drawn hollow, solid, or solid in the reference colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {

@@ -208,7 +208,7 @@ pub struct PlacementArgs {
     /// hold too.
     #[arg(long, value_name = "FILE")]
     pub placement: Option<PathBuf>,
-    /// Device of everything nothing else is said about [default: GPU].
+    /// Default device for modules without their own setting [default: GPU].
     #[arg(long, value_name = "DEVICE", value_parser = parse_device)]
     pub default: Option<Device>,
     /// Modules on the DLA (`--dla layer1,layer2`).

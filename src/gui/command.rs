@@ -193,6 +193,8 @@ pub enum Command {
     Messages,
     /// Shows all shortcuts.
     Shortcuts,
+    /// Says which dlaplan this is and where it keeps its files.
+    About,
     /// Takes a message card away; it stays in the list of messages.
     Dismiss(u64),
     /// Closes the dialog.
@@ -398,6 +400,7 @@ impl Command {
             Self::Theme(theme) => named(format!("Appearance: {}", theme.text())),
             Self::Messages => named("Show messages"),
             Self::Shortcuts => named("Keyboard shortcuts").keys(NONE, Key::F1),
+            Self::About => named("About dlaplan").tip("Version, licence, and where files are kept"),
             Self::Dismiss(_) => named("Dismiss"),
             Self::CloseDialog => named("Close"),
             Self::CancelJob(_) => named("Cancel"),

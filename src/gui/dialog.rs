@@ -111,6 +111,8 @@ pub enum Dialog {
     Messages,
     /// All keyboard shortcuts.
     Shortcuts,
+    /// Which dlaplan this is, and where it keeps its files.
+    About,
 }
 
 /// File kind for the dialog: a name and extensions.

@@ -76,7 +76,7 @@ impl fmt::Display for Site {
 /// `device_types`. The nearest explicitly assigned ancestor-or-self wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Placement {
-    /// Where everything runs that nothing was said about.
+    /// Default device for modules without their own setting.
     pub default: Device,
     /// What was said, and nothing else.
     #[serde(with = "site_list")]

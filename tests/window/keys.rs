@@ -160,3 +160,17 @@ fn a_choice_by_the_keyboard_closes_its_menu() {
     }
     assert!(!w.state().config().gpu_fallback);
 }
+
+#[test]
+fn about_says_the_version_and_where_files_are() {
+    let mut w = window();
+    w.state_mut().apply(Command::About);
+    w.settle();
+    let version = concat!("dlaplan ", env!("CARGO_PKG_VERSION"));
+    let folder = w.data.path().display().to_string();
+    assert!(w.query_by_label(version).is_some());
+    assert!(w.query_by_label(&folder).is_some());
+    w.state_mut().apply(Command::CloseDialog);
+    w.settle();
+    assert!(w.query_by_label(version).is_none());
+}

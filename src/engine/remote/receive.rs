@@ -51,7 +51,7 @@ pub(crate) fn receive(
         return Ok(taken(events, folder, engines, held));
     }
     if folder.is_dir() {
-        // A disk has lost some of it: whoever uses it can no more.
+        // Files are missing on disk, so nobody can be using this copy.
         kept::discard(&received, &folder).map_err(at(&folder))?;
     }
     let takes = kept::room(entries);

@@ -116,6 +116,7 @@ impl State {
             Command::ToggleInspector,
             Command::Messages,
             Command::Shortcuts,
+            Command::About,
             Command::Quit,
         ]);
         all.extend(
@@ -228,6 +229,7 @@ impl State {
             | Command::Theme(_)
             | Command::Messages
             | Command::Shortcuts
+            | Command::About
             | Command::Dismiss(_)
             | Command::CloseDialog
             | Command::CancelJob(_)

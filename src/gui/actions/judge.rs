@@ -26,7 +26,7 @@ impl State {
         ) {
             Ok(judge) => self.judge = Some(judge),
             Err(e) => self.messages.push(Message::error(
-                "No plan: the system gives no thread".into(),
+                "No plan: could not start a background thread".into(),
                 &e.to_string(),
                 "Close other programs, then change any setting",
             )),

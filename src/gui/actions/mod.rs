@@ -205,6 +205,7 @@ impl State {
             }
             Command::Messages => self.dialog = Some(Dialog::Messages),
             Command::Shortcuts => self.dialog = Some(Dialog::Shortcuts),
+            Command::About => self.dialog = Some(Dialog::About),
             Command::Dismiss(id) => self.messages.dismiss(id),
             Command::CloseDialog => self.dialog = None,
             Command::CancelJob(id) => self.jobs.cancel(id),

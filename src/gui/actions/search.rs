@@ -110,7 +110,7 @@ impl State {
                 Err(e) => {
                     find.open = false;
                     self.messages.push(Message::error(
-                        "No search: the system gives no thread".into(),
+                        "No search: could not start a background thread".into(),
                         &e.to_string(),
                         "Close other programs and try again",
                     ));

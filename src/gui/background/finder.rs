@@ -63,7 +63,7 @@ impl Finder {
     /// there is one.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system could not start a thread.
     pub fn start(
         model: Arc<Model>,
         target: Target,

@@ -50,7 +50,7 @@ impl Judge {
     /// there is one.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system could not start a thread.
     pub fn start(
         model: Arc<Model>,
         target: Target,

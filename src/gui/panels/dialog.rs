@@ -40,6 +40,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
             Dialog::MeasureOn { text } => measure_on(ui, text, out),
             Dialog::Messages => messages(ui, state, out),
             Dialog::Shortcuts => shortcuts(ui, state, out),
+            Dialog::About => about(ui, state, out),
         });
     if response.should_close() {
         out.push(Command::CloseDialog);
@@ -270,6 +271,30 @@ fn messages(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             ui.add_space(4.0);
         }
     });
+    close(ui, out);
+}
+
+fn about(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    ui.set_width(440.0);
+    title(ui, concat!("dlaplan ", env!("CARGO_PKG_VERSION")));
+    ui.label(
+        "Which parts of a network run on the GPU, which on the DLA of a Jetson, and what it costs.",
+    );
+    ui.add_space(4.0);
+    for (name, text) in [
+        ("Licence", env!("CARGO_PKG_LICENSE").to_owned()),
+        ("Your files", state.store.dir().display().to_string()),
+        (
+            "Help",
+            "F1 lists the keys; README.md and docs/ come with the source".to_owned(),
+        ),
+    ] {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(RichText::new(name).color(t.dim));
+            ui.label(text);
+        });
+    }
     close(ui, out);
 }
 

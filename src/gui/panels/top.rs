@@ -261,7 +261,7 @@ fn machines(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
                 pick(ui, chosen, short(&text, 34), command, out);
                 let Some(host) = host else { return };
                 let forget = Command::ForgetHost(host.clone());
-                let (label, hover) = (forget.text(), "Offer it no more");
+                let (label, hover) = (forget.text(), "Remove from list");
                 if widgets::icon_button(ui, Icon::Close, &label, hover, free).clicked() {
                     out.push(forget);
                 }
@@ -362,7 +362,7 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     }
     let default = state.doc.placement().default;
     let text = format!("default {default}");
-    let hover = "Where everything runs that nothing was said about";
+    let hover = "Default device for modules without their own setting";
     choice(ui, "Default device", &text, hover, |ui| {
         for d in [Device::Gpu, Device::Dla] {
             pick(ui, d == default, d.as_str(), Command::Default(d), out);
@@ -476,6 +476,7 @@ fn more_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             Command::ToggleInspector,
             Command::Messages,
             Command::Shortcuts,
+            Command::About,
         ] {
             menu_item(ui, state, command, out);
         }

@@ -585,7 +585,7 @@ fn draw_device(
         if let Some((actual, spent)) = &spent {
             ui.label(actual::tip(actual, spent));
         }
-        let hint = "Click for the other device, again to say it here, again to inherit";
+        let hint = "Click to switch device, again to set it here explicitly, again to inherit";
         ui.label(egui::RichText::new(hint).font(theme::small()).color(t.dim));
     });
 }
