@@ -61,7 +61,7 @@ case ${1:-run} in
     corpus) need_packages binutils "${python_packages[@]}" ;;
     run) need_packages "${window_packages[@]}" ;;
     test)
-        need_packages "${window_packages[@]}" xvfb xauth xdotool x11-utils imagemagick \
+        need_packages "${window_packages[@]}" xvfb xauth xdotool xclip x11-utils imagemagick \
             openssh-client "${python_packages[@]}"
         # Installed, Debian starts it: not on anybody's own machine. Without it the tests over SSH
         # are skipped.

@@ -66,6 +66,26 @@ xdotool key Return
 until_true 20 saved '"default": "DLA"' || fail "a command from the palette is not in the saved session"
 echo "placed by the palette and saved"
 
+# Copy reaches other programs, and paste takes from them.
+clipboard() { timeout 2 xclip -selection clipboard -o 2> /dev/null; }
+copied() { clipboard | grep -q '"default": "DLA"'; }
+xdotool key ctrl+p
+sleep 0.5
+xdotool type "copy placement"
+sleep 0.5
+xdotool key Return
+until_true 20 copied || fail "the copied placement is not in the X selection: $(clipboard | head -c 200)"
+printf 'is:dla conv' | xclip -selection clipboard -i
+xdotool key ctrl+f
+sleep 0.5
+xdotool key ctrl+v
+sleep 0.5
+xdotool key ctrl+a ctrl+c
+pasted() { [ "$(clipboard)" = "is:dla conv" ]; }
+until_true 20 pasted || fail "what another program copied was not pasted: $(clipboard | head -c 200)"
+xdotool key ctrl+a Delete Escape
+echo "copied to and pasted from another program"
+
 kill -9 "$window"
 wait "$window" 2> /dev/null || true
 open_window

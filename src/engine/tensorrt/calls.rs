@@ -131,7 +131,8 @@ calls! {
     runtime_delete = RUNTIME_DELETE();
     runtime_dla_cores = RUNTIME_DLA_CORES() -> i32, 0;
     runtime_dla_core = RUNTIME_DLA_CORE(core: i32);
-    runtime_deserialize = RUNTIME_DESERIALIZE(data: *const c_void, size: usize) -> Object, NULL;
+    // Up to 8.6 a plug-in factory follows, which must be null; later versions read two arguments.
+    runtime_deserialize = RUNTIME_DESERIALIZE(data: *const c_void, size: usize, factory: Object) -> Object, NULL;
 
     engine_delete = ENGINE_DELETE();
     engine_tensors = ENGINE_TENSORS() -> i32, 0;

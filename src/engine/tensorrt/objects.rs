@@ -665,7 +665,8 @@ impl Runtime<'_> {
     pub fn deserialize(&self, plan: &[u8]) -> Result<Engine<'_>, Unavailable> {
         // SAFETY: live runtime; TensorRT copies what it keeps.
         let raw = unsafe {
-            calls::runtime_deserialize(self.raw.as_ptr(), plan.as_ptr().cast(), plan.len())
+            let (data, none) = (plan.as_ptr().cast(), std::ptr::null_mut());
+            calls::runtime_deserialize(self.raw.as_ptr(), data, plan.len(), none)
         };
         Engine::new(raw, "loading the engine")
     }
