@@ -151,7 +151,7 @@ struct UnknownLines {
 /// A module's path for people; the root's is empty.
 fn named(path: &str) -> &str {
     if path.is_empty() {
-        "(the network itself)"
+        "the network itself"
     } else {
         path
     }

@@ -24,7 +24,6 @@ rules! {
     SOFTMAX_AXIS = "softmax.axis": "one of the last three axes", HEADER;
     SOFTMAX_SIZE = "softmax.size":
         "an axis of at most 1024, or 8192 where all other non-batch dims are 1", HEADER;
-    SHUFFLE_BOARD = "shuffle.board": "Reshape and Transpose on Orin, not on Xavier", MATRIX;
     SHUFFLE_KIND = "shuffle.kind": "Reshape and Transpose of four dims", MATRIX;
     SHUFFLE_RANK = "shuffle.rank": "four dims before and after", MATRIX;
     SHUFFLE_NEIGHBOURS = "shuffle.neighbours":
@@ -171,15 +170,6 @@ pub(crate) fn softmax(cx: &Cx<'_>, axis: u64, log: bool) -> Check {
 pub(crate) fn shuffle(cx: &Cx<'_>, kind: &ShuffleKind) -> Check {
     const HEAD: &str = "before a classifier, leave the image as it is and write the Linear as a \
                         convolution with a kernel of the image's size";
-    if cx.xavier {
-        let refusal = Refusal::new(&SHUFFLE_BOARD, format!("{} on Xavier", a(name(kind))));
-        return Err(if flattens_image(cx) {
-            refusal.fix(HEAD)
-        } else {
-            refusal
-        }
-        .into());
-    }
     match kind {
         ShuffleKind::Reshape | ShuffleKind::Transpose(_) => {}
         ShuffleKind::Flatten => {

@@ -530,9 +530,6 @@ rules_at_their_edge! {
         Allowed(softmax(IMAGE, 3)), Allowed(softmax(IMAGE, 0));
     softmax_size "softmax.size":
         Allowed(softmax(&[1, 8192, 1, 1], 1)), Allowed(softmax(&[1, 1025, 2, 1], 1));
-    shuffle_board "shuffle.board":
-        Undecided(reshape(IMAGE, &[1, 56, 64, 56])),
-        Allowed(reshape(IMAGE, &[1, 56, 64, 56]).on(XAVIER));
     shuffle_kind "shuffle.kind":
         Undecided(op(OpKind::Shuffle(ShuffleKind::Transpose(vec![0, 1, 3, 2]))).on(ORIN_8_5)),
         Allowed(op(OpKind::Shuffle(ShuffleKind::Flatten)).to(&[1, 200_704]).on(ORIN_8_5));
@@ -626,7 +623,7 @@ fn refusals_say_what_and_how_to_fix_it() {
         ),
         (
             op(OpKind::Shuffle(ShuffleKind::Flatten)).to(&[1, 200_704]),
-            "shuffle.board",
+            "shuffle.kind",
         ),
         (op(OpKind::Activation(Activation::Swish)), "activation.kind"),
         (op(deconv(|c| c.pads = vec![1; 4])), "deconv.padding"),
