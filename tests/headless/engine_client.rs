@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use dlaplan::engine::client::{Client, Limits, Update, profile};
 use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::{
-    Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, Outcome, Request, Run, Stage,
-    WorkerCommand, deploy,
+    ErrorKind, Failure, Measurement, ModelRef, Outcome, Request, Run, Stage, WorkerCommand, deploy,
 };
 use dlaplan::placement::{EngineConfig, Placement};
 
@@ -47,27 +46,7 @@ fn hello() -> String {
 }
 
 fn measurement(fps: f64) -> Measurement {
-    let samples = vec![fps; 5];
-    Measurement {
-        fps: Measurement::measured(&samples, "worker").unwrap(),
-        fps_samples: samples,
-        process_fps: Vec::new(),
-        latency: Latency::of(&[1.0, 2.0]).unwrap(),
-        latency_samples_ms: vec![1.0, 2.0],
-        cuda_graph: false,
-        cuda_graph_refused: None,
-        cpu_us_per_iteration: 1.0,
-        build_s: 1.0,
-        cached: false,
-        engine_bytes: 1,
-        device_memory_bytes: 1,
-        actual: Actual::default(),
-        layers: Vec::new(),
-        attribution: None,
-        numeric: None,
-        timing_only: None,
-        inspector: None,
-    }
+    crate::support::measurement(vec![fps; 5], vec![1.0, 2.0], "worker")
 }
 
 fn measured(fps: f64, beats: Vec<(u64, u64)>) -> String {

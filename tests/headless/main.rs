@@ -28,4 +28,5 @@ mod search_estimate;
 mod search_overrides;
 mod search_request;
 mod search_space;
+mod support;
 mod sweep;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::support::measurement;
 use dlaplan::engine::{
     Actual, DeploymentShare, Environment, Latency, LayerTime, Measurement, ModelRef, Outcome,
     Request, RowSite, Run,
@@ -45,24 +46,9 @@ fn run(model: &str, placement: Placement) -> Run {
         deployment: None,
         comparison: None,
         outcome: Outcome::Finished(Box::new(Measurement {
-            fps: Measurement::measured(&[fps; 5], "test").unwrap(),
-            fps_samples: vec![fps; 5],
-            process_fps: Vec::new(),
-            latency: Latency::of(&[1000.0 / fps; 20]).unwrap(),
             latency_samples_ms: Vec::new(),
-            cuda_graph: false,
-            cuda_graph_refused: None,
             cpu_us_per_iteration: 10.0,
-            build_s: 1.0,
-            cached: false,
-            engine_bytes: 1,
-            device_memory_bytes: 1,
-            actual: Actual::default(),
-            layers: Vec::new(),
-            attribution: None,
-            numeric: None,
-            timing_only: None,
-            inspector: None,
+            ..measurement(vec![fps; 5], vec![1000.0 / fps; 20], "test")
         })),
         log: Vec::new(),
     }

@@ -1,11 +1,9 @@
 //! Placement resolution against a direct simulation of torch2trt's module hooks.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use dlaplan::model::{
-    Exporter, Model, ModelParts, ModuleId, ModuleTreeBuilder, Op, OpId, OpKind, Source,
-};
+use crate::support::ops_in;
+use dlaplan::model::{Model, ModuleId, ModuleTreeBuilder, Op, OpId};
 use dlaplan::placement::{Device, Document, Edit, EngineConfig, Placement, Site, UnknownSite};
 use proptest::prelude::*;
 
@@ -61,39 +59,7 @@ fn model(steps: &[Step]) -> Model {
         ops: Vec::new(),
     };
     build(steps, "", &mut built);
-    let (modules, ids) = built.tree.finish();
-    let ops = built.ops.iter().enumerate().map(|(i, handle)| Op {
-        name: format!("op{i}").into(),
-        op_type: "Relu".into(),
-        domain: "".into(),
-        kind: OpKind::Other,
-        module: ids[*handle],
-        inputs: Vec::new(),
-        weights: Vec::new(),
-        outputs: Vec::new(),
-        cost: None,
-        folded: Vec::new(),
-        shared_name: None,
-    });
-    ModelParts {
-        name: "random".into(),
-        source: Source {
-            path: PathBuf::from("random.onnx"),
-            producer: String::new(),
-            exporter: Exporter::TorchScript,
-            opset: 17,
-            file_bytes: 0,
-            structure_hash: String::new(),
-            structure_only: true,
-        },
-        ops: ops.collect(),
-        tensors: Vec::new(),
-        modules,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        notes: Vec::new(),
-    }
-    .into()
+    ops_in(built.tree, &built.ops)
 }
 
 /// torch2trt's `ConversionContext`: a pre-forward hook pushes the type of a listed module, the

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::support::measurement;
 use dlaplan::engine::{
-    Actual, DeploymentShare, ErrorKind, Failure, Latency, Measurement, ModelRef, Outcome,
+    DeploymentShare, ErrorKind, Failure, Latency, Measurement, ModelRef, Outcome,
     Request as EngineRequest, Run, Stage, unix_ms,
 };
 use dlaplan::estimate::Estimator;
@@ -44,26 +45,7 @@ fn finished(model: &Model, request: &EngineRequest, fps: f64) -> Run {
         environment: dlaplan::engine::Environment::default(),
         deployment: None,
         comparison: None,
-        outcome: Outcome::Finished(Box::new(Measurement {
-            fps: Measurement::measured(&samples, "test board").unwrap(),
-            fps_samples: samples,
-            process_fps: Vec::new(),
-            latency: Latency::of(&latency).unwrap(),
-            latency_samples_ms: latency,
-            cuda_graph: false,
-            cuda_graph_refused: None,
-            cpu_us_per_iteration: 1.0,
-            build_s: 1.0,
-            cached: false,
-            engine_bytes: 1,
-            device_memory_bytes: 1,
-            actual: Actual::default(),
-            layers: Vec::new(),
-            attribution: None,
-            numeric: None,
-            timing_only: None,
-            inspector: None,
-        })),
+        outcome: Outcome::Finished(Box::new(measurement(samples, latency, "test board"))),
         log: Vec::new(),
     }
 }

@@ -1,8 +1,7 @@
 //! The shortest way to write a placement, against every way to write it.
 
-use std::path::PathBuf;
-
-use dlaplan::model::{Exporter, Model, ModelParts, ModuleTreeBuilder, Op, OpId, OpKind, Source};
+use crate::support::ops_in;
+use dlaplan::model::{Model, ModuleTreeBuilder, Op, OpId};
 use dlaplan::placement::{Device, Placement, Site};
 use dlaplan::search::overrides::fewest_overrides;
 use proptest::prelude::*;
@@ -18,39 +17,7 @@ fn model(paths: &[String]) -> Model {
             h
         })
         .collect();
-    let (modules, ids) = tree.finish();
-    let ops = handles.iter().enumerate().map(|(i, h)| Op {
-        name: format!("op{i}").into(),
-        op_type: "Relu".into(),
-        domain: "".into(),
-        kind: OpKind::Other,
-        module: ids[*h],
-        inputs: Vec::new(),
-        weights: Vec::new(),
-        outputs: Vec::new(),
-        cost: None,
-        folded: Vec::new(),
-        shared_name: None,
-    });
-    ModelParts {
-        name: "random".into(),
-        source: Source {
-            path: PathBuf::from("random.onnx"),
-            producer: String::new(),
-            exporter: Exporter::TorchScript,
-            opset: 17,
-            file_bytes: 0,
-            structure_hash: String::new(),
-            structure_only: true,
-        },
-        ops: ops.collect(),
-        tensors: Vec::new(),
-        modules,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        notes: Vec::new(),
-    }
-    .into()
+    ops_in(tree, &handles)
 }
 
 fn meets(model: &Model, placement: &Placement, required: &[Option<Device>]) -> bool {

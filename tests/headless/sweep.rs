@@ -5,12 +5,10 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::measurement;
 use dlaplan::engine::client::Limits;
 use dlaplan::engine::protocol::{Event, Report, encode};
-use dlaplan::engine::{
-    Actual, Environment, ErrorKind, Failure, Latency, Measurement, ModelRef, Request, Stage,
-    WorkerCommand,
-};
+use dlaplan::engine::{Environment, ErrorKind, Failure, ModelRef, Request, Stage, WorkerCommand};
 use dlaplan::history::Store;
 use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
@@ -32,26 +30,7 @@ fn measured() -> String {
     encode(Event::Measured {
         report: Box::new(Report {
             model: ModelRef::default(),
-            measurement: Measurement {
-                fps: Measurement::measured(&samples, "worker").unwrap(),
-                fps_samples: samples,
-                process_fps: Vec::new(),
-                latency: Latency::of(&[1.0, 2.0]).unwrap(),
-                latency_samples_ms: vec![1.0, 2.0],
-                cuda_graph: false,
-                cuda_graph_refused: None,
-                cpu_us_per_iteration: 1.0,
-                build_s: 1.0,
-                cached: false,
-                engine_bytes: 1,
-                device_memory_bytes: 1,
-                actual: Actual::default(),
-                layers: Vec::new(),
-                attribution: None,
-                numeric: None,
-                timing_only: None,
-                inspector: None,
-            },
+            measurement: measurement(samples, vec![1.0, 2.0], "worker"),
             beats: (0..=100).map(|i| ((1000 + i * 10) * ms, i)).collect(),
         }),
     })
