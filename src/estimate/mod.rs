@@ -362,20 +362,13 @@ impl Ready {
                 continue;
             }
             // Runs of ops that stay together, in execution order.
-            let mut at = 0;
-            while at < part.ops.len() {
-                let here = home(&part.ops[at]);
-                let mut end = at + 1;
-                while end < part.ops.len() && home(&part.ops[end]) == here {
-                    end += 1;
-                }
-                if let Ok(work) = unit::work_of(model, &part.ops[at..end], self.scale) {
-                    match here {
+            for ops in part.ops.chunk_by(|a, b| home(a) == home(b)) {
+                if let Ok(work) = unit::work_of(model, ops, self.scale) {
+                    match home(&ops[0]) {
                         None => times.gpu += self.costs.gpu_ms(&[work]),
                         Some(s) => times.subgraphs[s as usize] += self.costs.dla_ms(&work),
                     }
                 }
-                at = end;
             }
         }
         times.gpu += self.costs.gpu_ms(&whole_on_gpu);

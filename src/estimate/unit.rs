@@ -272,18 +272,11 @@ fn vertical(model: &Model) -> Vec<Vec<OpId>> {
 }
 
 fn pointwise(kind: &OpKind) -> bool {
-    matches!(
-        kind,
-        OpKind::Activation(_)
-            | OpKind::PRelu { .. }
-            | OpKind::Unary(_)
-            | OpKind::Binary { .. }
-            | OpKind::Norm(NormKind::Batch)
-            | OpKind::Where
-            | OpKind::Cast
-            | OpKind::Quantize
-            | OpKind::Dequantize
-    )
+    kind.is_elementwise()
+        || matches!(
+            kind,
+            OpKind::Where | OpKind::Cast | OpKind::Quantize | OpKind::Dequantize
+        )
 }
 
 /// What a chain is after `kind` joins it; `None` where it cannot.

@@ -248,6 +248,12 @@ impl State {
         state
     }
 
+    /// Whether the open model has this structure ([`crate::model::Source::structure_hash`]).
+    pub(crate) fn is_open(&self, structure_hash: &str) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|o| o.model.source.structure_hash == structure_hash)
+    }
+
     /// How the engine would be built.
     pub fn config(&self) -> &EngineConfig {
         self.doc.config()

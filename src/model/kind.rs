@@ -389,6 +389,19 @@ pub enum OpKind {
 }
 
 impl OpKind {
+    /// One output element from the input elements at the same place, in the input's type: the
+    /// output can be written where the input was.
+    pub fn is_elementwise(&self) -> bool {
+        matches!(
+            self,
+            Self::Activation(_)
+                | Self::PRelu { .. }
+                | Self::Unary(_)
+                | Self::Binary { .. }
+                | Self::Norm(NormKind::Batch)
+        )
+    }
+
     /// TensorRT's layer type, as its build log prints it before the layer name.
     pub fn tensorrt_layer(&self) -> &'static str {
         match self {

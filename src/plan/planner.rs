@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Dim, Model, NormKind, OpId, OpKind, TensorId};
+use crate::model::{Dim, Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
 use crate::platform::dla_rules::rule::{Refusal, Verdict};
 use crate::platform::{Target, dla_rules};
@@ -294,7 +294,7 @@ impl<'m> Planner<'m> {
             };
             let (weights, most) = &mut bytes[group];
             *weights = weights.saturating_add(self.weight_bytes[op]);
-            let before = if in_place(&self.model.ops[op].kind) {
+            let before = if self.model.ops[op].kind.is_elementwise() {
                 alive[group].saturating_sub(dead[op])
             } else {
                 alive[group]
@@ -427,16 +427,4 @@ impl Limits {
             Err(_) => Fallback::LoadableLimit { limit: self.limit },
         }
     }
-}
-
-/// Whether the DLA writes an op's output where its input was.
-fn in_place(kind: &OpKind) -> bool {
-    matches!(
-        kind,
-        OpKind::Activation(_)
-            | OpKind::PRelu { .. }
-            | OpKind::Unary(_)
-            | OpKind::Binary { .. }
-            | OpKind::Norm(NormKind::Batch)
-    )
 }

@@ -154,19 +154,12 @@ impl Prepared {
                 if part.ops.iter().any(|op| home(op) != first) {
                     // Rows name whole modules, so kernels stay whole but for rule refusals; the
                     // estimator has the exact rule.
-                    let mut at = 0;
-                    while at < part.ops.len() {
-                        let here = home(&part.ops[at]);
-                        let mut end = at + 1;
-                        while end < part.ops.len() && home(&part.ops[end]) == here {
-                            end += 1;
-                        }
-                        let work = work_of(model, &part.ops[at..end], scale).map_err(|e| e.0)?;
-                        match here {
+                    for ops in part.ops.chunk_by(|a, b| home(a) == home(b)) {
+                        let work = work_of(model, ops, scale).map_err(|e| e.0)?;
+                        match home(&ops[0]) {
                             None => self.gpu.push(vec![work]),
                             Some(_) => self.dla.push(work),
                         }
-                        at = end;
                     }
                 } else if first.is_some() {
                     self.dla.push(part.work);

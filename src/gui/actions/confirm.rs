@@ -199,10 +199,7 @@ impl State {
                 "Their figures are in the panel; note them before you close the window",
             ));
         }
-        let same = self
-            .open
-            .as_ref()
-            .is_some_and(|o| o.model.source.structure_hash == structure_hash);
+        let same = self.is_open(&structure_hash);
         let mut taught = runs.iter().rev().filter(|(_, r)| r.stands_for_placement());
         let board = taught
             .find_map(|(_, r)| environment::place(&r.environment).ok())

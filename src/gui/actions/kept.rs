@@ -85,10 +85,7 @@ impl State {
     ) {
         match result {
             Ok(listing) => {
-                let same = self
-                    .open
-                    .as_ref()
-                    .is_some_and(|o| o.model.source.structure_hash == structure_hash);
+                let same = self.is_open(structure_hash);
                 if same && *target != self.target {
                     // The board was changed meanwhile: its own list may have been read before this
                     // change was made.

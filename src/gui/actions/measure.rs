@@ -367,10 +367,7 @@ impl State {
             }
         };
         self.messages.push(ended(run, &name, id));
-        let same = self
-            .open
-            .as_ref()
-            .is_some_and(|o| o.model.source.structure_hash == run.model.structure_hash);
+        let same = self.is_open(&run.model.structure_hash);
         if let (Some(id), true) = (id, same) {
             self.runs.add(RunHead::of(id, run), Arc::clone(run));
             self.list_kept();

@@ -202,10 +202,7 @@ impl State {
     }
 
     fn loaded(&mut self, model: Model, path: PathBuf, options: LoadOptions) {
-        let same = self
-            .open
-            .as_ref()
-            .is_some_and(|o| o.model.source.structure_hash == model.source.structure_hash);
+        let same = self.is_open(&model.source.structure_hash);
         let own = EngineConfig::own_batch(&model);
         match &self.open {
             None if self.batch_said => {}

@@ -93,10 +93,7 @@ impl State {
     }
 
     fn runs_listed(&mut self, structure_hash: &str, heads: Result<Vec<RunHead>, HistoryError>) {
-        let same = self
-            .open
-            .as_ref()
-            .is_some_and(|o| o.model.source.structure_hash == structure_hash);
+        let same = self.is_open(structure_hash);
         match heads {
             Ok(heads) if same => self.runs.set(heads),
             Ok(_) => {}
