@@ -5,8 +5,7 @@ use std::process::{Command, Output};
 
 use crate::support::measurement;
 use dlaplan::engine::{
-    Actual, DeploymentShare, Environment, Latency, LayerTime, Measurement, ModelRef, Outcome,
-    Request, RowSite, Run,
+    DeploymentShare, Environment, LayerTime, Measurement, ModelRef, Outcome, Request, RowSite, Run,
 };
 use dlaplan::estimate::Estimator;
 use dlaplan::history::{RunFilter, RunModels, Store, calibration, own_calibration_path};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::ops_in;
-use dlaplan::model::{Model, ModuleId, ModuleTreeBuilder, Op, OpId};
+use dlaplan::model::{Model, ModuleId, ModuleTreeBuilder, OpId};
 use dlaplan::placement::{Device, Document, Edit, EngineConfig, Placement, Site, UnknownSite};
 use proptest::prelude::*;
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::measurement;
 use dlaplan::engine::{
-    DeploymentShare, ErrorKind, Failure, Latency, Measurement, ModelRef, Outcome,
-    Request as EngineRequest, Run, Stage, unix_ms,
+    DeploymentShare, ErrorKind, Failure, Measurement, ModelRef, Outcome, Request as EngineRequest,
+    Run, Stage, unix_ms,
 };
 use dlaplan::estimate::Estimator;
 use dlaplan::model::Model;

@@ -1,7 +1,7 @@
 //! The shortest way to write a placement, against every way to write it.
 
 use crate::support::ops_in;
-use dlaplan::model::{Model, ModuleTreeBuilder, Op, OpId};
+use dlaplan::model::{Model, ModuleTreeBuilder, OpId};
 use dlaplan::placement::{Device, Placement, Site};
 use dlaplan::search::overrides::fewest_overrides;
 use proptest::prelude::*;
