@@ -2,7 +2,7 @@
 
 use crate::gui::background::session_file::{data_dir, report_panics};
 use crate::gui::command::Command;
-use crate::gui::data::looks::ThemeChoice;
+use crate::gui::data::looks::{Pane, ThemeChoice};
 use crate::gui::data::options::Options;
 use crate::gui::state::{Env, State};
 use crate::gui::ui::pick::DesktopPicker;
@@ -40,7 +40,7 @@ pub fn run_with(
             .with_title("dlaplan")
             .with_app_id("dlaplan")
             .with_inner_size([1280.0, 720.0])
-            .with_min_inner_size([1180.0, 600.0]),
+            .with_min_inner_size(SMALLEST),
         renderer: eframe::Renderer::Glow,
         ..Default::default()
     };
@@ -120,7 +120,6 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     state.refresh();
 
     let t = Tokens::of(ui);
-    let width = ctx.content_rect().width();
     let flat = |fill| Frame::new().fill(fill).inner_margin(Margin::ZERO);
     Panel::top("top")
         .exact_size(40.0)
@@ -130,49 +129,8 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
         .exact_size(26.0)
         .frame(flat(t.panel))
         .show(ui, |ui| panels::status::show(ui, state, &mut out));
-    let side = state.side_panel();
-    // What the centre must keep is taken from the tree first, which scrolls, then from the side.
-    let before = egui::Id::unique("side width");
-    let wanted = match side {
-        None => 0.0,
-        Some(side) => ctx
-            .data(|d| d.get_temp::<f32>(before.with(side.name())))
-            .unwrap_or_else(|| side.default_width(width)),
-    };
-    let most = (ui.available_width() - CENTRE - wanted).clamp(TREE.min, TREE.max);
-    Panel::left("tree")
-        .default_size((width * 0.31).clamp(410.0, 560.0))
-        .size_range(TREE.min..=most)
-        .frame(flat(t.panel))
-        .show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            panels::tree::show(ui, state, &mut out);
-        });
-    if let Some(side) = side {
-        let range = side.widths();
-        let most = (ui.available_width() - CENTRE).clamp(range.min, range.max);
-        let shown = Panel::right(side.name())
-            .default_size(side.default_width(width))
-            .size_range(range.min..=most)
-            .frame(flat(t.panel))
-            .show(ui, |ui| {
-                // The panel keeps the width the user gave it, whatever is in it.
-                ui.set_min_size(ui.available_size());
-                match side {
-                    Side::Find => panels::search::show(ui, state, &mut out),
-                    Side::Inspector => panels::inspector::show(ui, state, &mut out),
-                }
-            });
-        let now = shown.response.rect.width();
-        ctx.data_mut(|d| d.insert_temp(before.with(side.name()), now));
-    }
-    egui::CentralPanel::default()
-        .frame(flat(t.panel))
-        .show(ui, |ui| {
-            panels::ribbon::show(ui, state, &mut out);
-            ui.add_space(8.0);
-            panels::chart::show(ui, state, &mut out);
-        });
+    panels::messages::show(ui, state, &mut out);
+    panes(ui, state, &t, &mut out);
     state.reveal = None;
     if state.runs.shown {
         state.runs.reveal = None;
@@ -181,7 +139,6 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     if let Some(rest) = state.messages.tidy() {
         ctx.request_repaint_after(rest);
     }
-    panels::messages::show(ui, state, &mut out);
     if ctx.input(|i| !i.raw.hovered_files.is_empty()) {
         panels::messages::drop_here(ui);
     }
@@ -198,14 +155,168 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     }
 }
 
-/// Width that the ribbon and the chart always have, whatever the panels beside them want.
-pub(crate) const CENTRE: f32 = 440.0;
+/// Between the bars: the tree, the centre and the panel on the right, as many as there is room for.
+fn panes(ui: &mut egui::Ui, state: &mut State, t: &Tokens, out: &mut Vec<Command>) {
+    let flat = Frame::new().fill(t.panel).inner_margin(Margin::ZERO);
+    let width = ui.available_width();
+    let side = state.side_panel();
+    let room = Room::of(width, side);
+    let pane = match (room, state.pane, side) {
+        (Room::Two | Room::One, Pane::Side, Some(_)) => Pane::Side,
+        (Room::One, Pane::Top | Pane::Tree | Pane::Side, _) => Pane::Tree,
+        // Beside the tree there is always something.
+        _ => Pane::Chart,
+    };
+    if room != Room::All {
+        let mut choices = vec![(Pane::Chart, "Chart")];
+        if room == Room::One {
+            choices.insert(0, (Pane::Tree, "Tree"));
+        }
+        choices.extend(side.map(|s| (Pane::Side, s.title())));
+        Panel::top("panes")
+            .exact_size(29.0)
+            .frame(flat)
+            .show(ui, |ui| panels::top::panes(ui, pane, &choices, out));
+    }
+    if room == Room::All
+        && let Some(side) = side
+    {
+        // What the centre must keep is taken from the tree first, which scrolls.
+        let range = side.widths();
+        let most = (width - CENTRE - TREE.min).clamp(range.min, range.max);
+        let range = Rangef::new(range.min, most);
+        let default = side.default_width(width);
+        sized(
+            ui,
+            Panel::right(side.name()),
+            side.name(),
+            default,
+            range,
+            |ui| {
+                draw_side(ui, state, side, out);
+            },
+        );
+    }
+    if room != Room::One {
+        let range = match room {
+            Room::All => Rangef::new(TREE.min, (ui.available_width() - CENTRE).min(TREE.max)),
+            _ => Rangef::new(NARROW_TREE, (width - NARROW_CENTRE).min(TREE.max)),
+        };
+        let default = (width * 0.31).clamp(410.0, 560.0);
+        sized(ui, Panel::left("tree"), "tree", default, range, |ui| {
+            panels::tree::show(ui, state, out);
+        });
+    }
+    egui::CentralPanel::default()
+        .frame(flat)
+        .show(ui, |ui| match (pane, side) {
+            (Pane::Side, Some(side)) => draw_side(ui, state, side, out),
+            (Pane::Tree, _) => panels::tree::show(ui, state, out),
+            _ => centre(ui, state, out),
+        });
+}
 
-/// Widths the tree can be given.
+fn draw_side(ui: &mut egui::Ui, state: &State, side: Side, out: &mut Vec<Command>) {
+    match side {
+        Side::Find => panels::search::show(ui, state, out),
+        Side::Inspector => panels::inspector::show(ui, state, out),
+    }
+}
+
+/// The ribbon over the chart; both scroll where there is no height for them.
+fn centre(ui: &mut egui::Ui, state: &State, out: &mut Vec<Command>) {
+    let draw = |ui: &mut egui::Ui, out: &mut Vec<Command>| {
+        panels::ribbon::show(ui, state, out);
+        ui.add_space(8.0);
+        panels::chart::show(ui, state, out);
+    };
+    if ui.available_height() >= LOW {
+        draw(ui, out);
+        return;
+    }
+    egui::ScrollArea::vertical()
+        .id_salt("centre")
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            let size = egui::Vec2::new(ui.available_width(), LOW);
+            let rect = egui::Rect::from_min_size(ui.cursor().min, size);
+            ui.scope_builder(egui::UiBuilder::new().max_rect(rect), |ui| {
+                ui.set_min_size(size);
+                draw(ui, out);
+            });
+        });
+}
+
+/// A panel with the width that the user gave it, or its default, within a range. egui would keep
+/// the width a small window left it with.
+fn sized(
+    ui: &mut egui::Ui,
+    panel: Panel,
+    name: &str,
+    default: f32,
+    range: Rangef,
+    content: impl FnOnce(&mut egui::Ui),
+) {
+    let chosen = egui::Id::unique("chosen width").with(name);
+    let wanted = ui.data(|d| d.get_temp::<f32>(chosen)).unwrap_or(default);
+    let width = wanted.clamp(range.min, range.max.max(range.min));
+    let place = ui.scope_id().with_salt(egui::IdSalt::new(name));
+    let outer_rect = egui::Rect::from_min_size(egui::Pos2::ZERO, egui::Vec2::new(width, 1.0));
+    ui.data_mut(|d| d.insert_persisted(place, egui::PanelState { outer_rect }));
+    let t = Tokens::of(ui);
+    let shown = panel
+        .size_range(range.min..=range.max.max(range.min))
+        .frame(Frame::new().fill(t.panel).inner_margin(Margin::ZERO))
+        .show(ui, |ui| {
+            // The panel keeps its width, whatever is in it.
+            ui.set_min_size(ui.available_size());
+            content(ui);
+        });
+    let now = shown.response.rect.width();
+    // Only a drag makes it another.
+    if (now - width).abs() > 1.5 {
+        ui.data_mut(|d| d.insert_temp(chosen, now));
+    }
+}
+
+/// Width that the ribbon and the chart always have beside two panels, and beside the tree alone.
+pub(crate) const CENTRE: f32 = 440.0;
+pub(crate) const NARROW_CENTRE: f32 = 380.0;
+
+/// Height below which the ribbon and the chart scroll.
+const LOW: f32 = 330.0;
+
+/// Widths the tree can be given, and its least width where there is little room.
 pub(crate) const TREE: Rangef = Rangef {
     min: 300.0,
     max: 900.0,
 };
+pub(crate) const NARROW_TREE: f32 = 240.0;
+
+/// The smallest window that shows everything, by scrolling and one panel at a time.
+pub const SMALLEST: [f32; 2] = [400.0, 240.0];
+
+/// How many panels there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    All,
+    Two,
+    One,
+}
+
+impl Room {
+    fn of(width: f32, side: Option<Side>) -> Self {
+        let beside = side.map_or(0.0, |s| s.widths().min);
+        // Some for the lines between.
+        if width >= TREE.min + CENTRE + beside + 4.0 {
+            Self::All
+        } else if width >= NARROW_TREE + NARROW_CENTRE + 2.0 {
+            Self::Two
+        } else {
+            Self::One
+        }
+    }
+}
 
 /// The panel on the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -219,6 +330,13 @@ impl Side {
         match self {
             Self::Find => "find",
             Self::Inspector => "inspector",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Find => "Find best",
+            Self::Inspector => "Inspector",
         }
     }
 

@@ -9,7 +9,7 @@ use crate::chart::View;
 use crate::engine::remote::ssh::Host;
 use crate::export::Format;
 use crate::gui::data::confirming::TOP;
-use crate::gui::data::looks::ThemeChoice;
+use crate::gui::data::looks::{Pane, ThemeChoice};
 use crate::gui::data::runs::Column;
 use crate::gui::data::search::{Form, GoalKind};
 use crate::gui::data::tree_index::Node;
@@ -197,12 +197,16 @@ pub enum Command {
     About,
     /// Takes a message card away; it stays in the list of messages.
     Dismiss(u64),
+    /// Takes all message cards away.
+    DismissAll,
     /// Closes the dialog.
     CloseDialog,
     /// Stops waiting for a job.
     CancelJob(u64),
     /// Shows or hides the inspector.
     ToggleInspector,
+    /// Shows a panel where there is no room for all.
+    Pane(Pane),
     /// Ends the program; everything is saved already.
     Quit,
 }
@@ -402,8 +406,10 @@ impl Command {
             Self::Shortcuts => named("Keyboard shortcuts").keys(NONE, Key::F1),
             Self::About => named("About dlaplan").tip("Version, licence, and where files are kept"),
             Self::Dismiss(_) => named("Dismiss"),
+            Self::DismissAll => named("Close all messages"),
             Self::CloseDialog => named("Close"),
             Self::CancelJob(_) => named("Cancel"),
+            Self::Pane(_) => named("Show panel"),
             Self::ToggleInspector => named("Show or hide the inspector").keys(CTRL, Key::I),
             Self::Quit => named("Quit").keys(CTRL, Key::Q),
         }

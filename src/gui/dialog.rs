@@ -141,3 +141,43 @@ pub fn file_name(format: Format, model: &str) -> String {
     };
     format!("{model}{kind}.{}", format.extension())
 }
+
+/// A typed path; `~` is the user's home folder, as in a shell, also behind a folder that was
+/// offered first.
+pub fn expanded(text: &str) -> PathBuf {
+    let text = match text.find("/~/") {
+        Some(at) if !Path::new(&text[..at + 2]).exists() => &text[at + 1..],
+        _ => text,
+    };
+    let rest = match text.strip_prefix('~') {
+        Some("") => Some(""),
+        Some(rest) => rest.strip_prefix('/'),
+        None => None,
+    };
+    match (rest, directories::BaseDirs::new()) {
+        (Some(rest), Some(dirs)) => dirs.home_dir().join(rest),
+        _ => PathBuf::from(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expanded;
+    use std::path::Path;
+
+    #[test]
+    fn a_tilde_is_the_home_folder() {
+        let dirs = directories::BaseDirs::new();
+        let home = dirs.as_ref().map(directories::BaseDirs::home_dir);
+        for (text, rest) in [
+            ("~", ""),
+            ("~/nets/a.onnx", "nets/a.onnx"),
+            ("/no/such/~/a.onnx", "a.onnx"),
+        ] {
+            assert_eq!(home.map(|h| h.join(rest)), Some(expanded(text)));
+        }
+        for text in ["~other/a", "/tmp/~", "a~", ""] {
+            assert_eq!(expanded(text), Path::new(text));
+        }
+    }
+}

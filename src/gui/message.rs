@@ -95,6 +95,13 @@ impl Messages {
         }
     }
 
+    /// Takes all cards away.
+    pub fn dismiss_all(&mut self) {
+        for message in &mut self.all {
+            message.dismissed = true;
+        }
+    }
+
     /// Takes old news off the screen. Returns when the next piece gets old.
     pub fn tidy(&mut self) -> Option<Duration> {
         let news =

@@ -14,14 +14,14 @@ mod ui;
 
 pub use crate::gui::data::tree_index::TreeInput;
 pub use crate::tasks::measure::Worker;
-pub use app::{draw, run, run_with};
+pub use app::{SMALLEST, draw, run, run_with};
 pub use background::judge::Judge;
 pub use background::session_file::report_panics;
 pub use command::Act as RunsAct;
 pub use command::{Command, Pick, Step};
 pub use data::filter::Filter;
 pub use data::judgement::{Ground, Judgement};
-pub use data::looks::ThemeChoice;
+pub use data::looks::{Pane, ThemeChoice};
 pub use data::measuring::Machine;
 pub use data::open::Open;
 pub use data::options::MadeAt;

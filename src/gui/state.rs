@@ -15,7 +15,7 @@ use crate::gui::background::session_file::Store;
 use crate::gui::data::filter::Filter;
 use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
 use crate::gui::data::kept::History;
-use crate::gui::data::looks::{Palette, ThemeChoice};
+use crate::gui::data::looks::{Palette, Pane, ThemeChoice};
 use crate::gui::data::measuring::Measuring;
 use crate::gui::data::memo::Memo;
 use crate::gui::data::open::{Open, Selection, first_levels};
@@ -106,6 +106,8 @@ pub struct State {
     pub runs: Runs,
     /// The inspector is shown.
     pub inspector: bool,
+    /// What is shown where there is no room for all panels.
+    pub pane: Pane,
     /// The appearance.
     pub theme: ThemeChoice,
     /// Files opened before, newest first.
@@ -196,6 +198,7 @@ impl State {
             measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
             inspector: true,
+            pane: Pane::default(),
             theme: settings.theme,
             recent: settings.recent,
             shipped_only: settings.shipped_only,

@@ -1,9 +1,12 @@
 //! The window where room is short.
 
+use crate::window::{NoDialogs, open_on};
 use crate::window::{Window, text_of, window};
+use dlaplan::gui::{Command, Dialog, Options, Purpose, SMALLEST};
 use egui::accesskit::Role;
-use egui::{Event, Modifiers, PointerButton, Pos2, Rect, Vec2};
+use egui::{Event, Key, Modifiers, PointerButton, Pos2, Rect, Vec2};
 use egui_kittest::kittest::Queryable as _;
+use std::sync::Arc;
 
 /// What the tree and the search leave for the ribbon and the chart.
 fn centre(w: &Window<'_>) -> Rect {
@@ -102,4 +105,279 @@ fn the_centre_keeps_its_width_whatever_is_dragged() {
         w.settle();
         assert!(centre(&w).width() >= 439.0, "{width}: {}", centre(&w));
     }
+}
+
+/// Sizes of screens, at 100, 150 and 200 %.
+fn sizes() -> Vec<Vec2> {
+    let screens = [
+        [800.0, 480.0],
+        [1024.0, 600.0],
+        [1180.0, 600.0],
+        [1280.0, 720.0],
+        [1920.0, 1080.0],
+    ];
+    let scaled = |[w, h]: [f32; 2]| [1.0, 1.5, 2.0].map(|by| Vec2::new(w / by, h / by));
+    screens.into_iter().flat_map(scaled).collect()
+}
+
+/// Controls whose middle is in a part of the window, with what they are called.
+fn controls(w: &Window<'_>, part: Rect) -> Vec<(String, Rect)> {
+    [Role::Button, Role::ComboBox, Role::SpinButton, Role::Tab]
+        .into_iter()
+        .flat_map(|role| w.query_all_by_role(role))
+        .map(|n| (text_of(&n), n.rect()))
+        .filter(|(_, rect)| part.contains(rect.center()))
+        .collect()
+}
+
+fn no_overlap(w: &Window<'_>, part: Rect, when: &str) -> usize {
+    let found = controls(w, part);
+    for (i, (name, rect)) in found.iter().enumerate() {
+        assert!(
+            rect.left() >= -0.5 && rect.right() <= part.right() + 0.5,
+            "{when}: {name} {rect} in {part}"
+        );
+        for (other, beside) in &found[i + 1..] {
+            let both = rect.intersect(*beside);
+            let apart = both.width() <= 0.5 || both.height() <= 0.5;
+            assert!(apart, "{when}: {name} {rect} and {other} {beside}");
+        }
+    }
+    found.len()
+}
+
+/// A window with a model of a long name.
+fn long_name() -> Window<'static> {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let name = "a_segmentation_network_for_road_scenes_with_deformable_heads_v2.onnx";
+    let file = data.path().join(name);
+    std::fs::File::create(&file)
+        .and_then(|mut f| std::io::Write::write_all(&mut f, &crate::open_dims::symbolic_model()))
+        .unwrap();
+    let options = Options {
+        model: Some(file),
+        inputs: [("x".to_owned(), vec![1, 3, 8, 8])].into(),
+        ..Options::default()
+    };
+    open_on(options, data, NoDialogs { available: false })
+}
+
+#[test]
+fn the_bars_never_overlap_themselves() {
+    for mut w in [window(), long_name()] {
+        for size in sizes() {
+            w.set_size(size);
+            w.settle();
+            let when = format!("{size}");
+            let top = Rect::from_min_size(Pos2::ZERO, Vec2::new(size.x, 40.0));
+            let seen = no_overlap(&w, top, &when);
+            assert!(seen >= 4, "{when}: {seen}");
+            let line = w.get_all_by_role(Role::Status).last().map(|n| n.rect());
+            let inside = |r: Rect| r.bottom() <= size.y && r.right() <= size.x && r.width() > 60.0;
+            assert!(line.is_some_and(inside), "{when}: {line:?}");
+        }
+        // Every width in between, where parts give way to each other.
+        for width in (SMALLEST[0] as u32..1700).step_by(23) {
+            w.set_size(Vec2::new(width as f32, 600.0));
+            w.run_steps(2);
+            let top = Rect::from_min_size(Pos2::ZERO, Vec2::new(width as f32, 40.0));
+            no_overlap(&w, top, &format!("{width}"));
+        }
+    }
+}
+
+#[test]
+fn what_the_bar_has_no_room_for_is_in_its_menus() {
+    let mut w = window();
+    w.set_size(Vec2::new(SMALLEST[0], SMALLEST[1]));
+    w.settle();
+    w.click("Engine");
+    w.click("Precision: FP16");
+    w.click("INT8");
+    assert_eq!(w.state().config().precision.title(), "INT8");
+    w.click("Target");
+    w.click("Power mode: 15W");
+    let mode = w.state().target.mode.name;
+    assert_eq!(mode, "15W");
+    w.key(Modifiers::NONE, Key::Escape);
+    w.key(Modifiers::NONE, Key::Escape);
+    w.click("More");
+    for label in ["Undo  Ctrl+Z", "Keep placement…"] {
+        let found = controls(&w, Rect::EVERYTHING);
+        let start = label.split("  ").next().unwrap();
+        assert!(
+            found.iter().any(|(name, _)| name.starts_with(start)),
+            "{start}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn every_panel_is_reached_at_every_size() {
+    for size in sizes() {
+        let mut w = window();
+        w.set_size(size);
+        w.settle();
+        let tab = |w: &Window<'_>, name: &str| {
+            w.query_by_role_and_label(Role::Tab, name).map(|n| n.rect())
+        };
+        for (panel, inside) in [
+            ("Tree", ""),
+            ("Chart", "FPS per placement"),
+            ("Inspector", "On DLA"),
+        ] {
+            if let Some(rect) = tab(&w, panel) {
+                assert!(rect.right() <= size.x, "{size}: {rect}");
+                w.get_by_role_and_label(Role::Tab, panel).click();
+                w.settle();
+            }
+            let there = match panel {
+                "Tree" => w.query_all_by_role(Role::TreeItem).next(),
+                "Chart" => w.query_by_role_and_label(Role::Tab, inside),
+                _ => w.query_by_label(inside),
+            };
+            let rect = there.map(|n| n.rect());
+            let screen = Rect::from_min_size(Pos2::ZERO, size);
+            assert!(
+                rect.is_some_and(|r| screen.contains(r.left_top())),
+                "{size}: {panel} {rect:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_tree_gets_its_width_back() {
+    let mut w = window();
+    let tree = |w: &Window<'_>| {
+        let rows: Vec<_> = w.query_all_by_role(Role::TreeItem).collect();
+        rows[0].rect().width()
+    };
+    w.set_size(Vec2::new(1920.0, 900.0));
+    w.settle();
+    let default = tree(&w);
+    let splitter = w.get_all_by_role(Role::Splitter).map(|n| n.rect());
+    let splitter = splitter.min_by(|a, b| a.left().total_cmp(&b.left()));
+    let from = splitter.unwrap().center();
+    drag(&mut w, from, Pos2::new(700.0, from.y));
+    let chosen = tree(&w);
+    assert!((chosen - 700.0).abs() < 12.0, "{default} {chosen}");
+    for width in [1100.0, 700.0, 420.0] {
+        w.set_size(Vec2::new(width, 600.0));
+        w.settle();
+    }
+    w.set_size(Vec2::new(1920.0, 900.0));
+    w.settle();
+    assert!((tree(&w) - chosen).abs() < 2.0, "{} {chosen}", tree(&w));
+}
+
+#[test]
+fn dialogs_fit_their_content_and_the_window() {
+    let mut w = window();
+    w.state_mut().apply(Command::Shortcuts);
+    w.settle();
+    let tall = w.get_by_role_and_label(Role::Button, "Close").rect();
+    w.state_mut().apply(Command::CloseDialog);
+    w.state_mut().apply(Command::Keep);
+    w.settle();
+    let field = w.get_by_role_and_label(Role::TextInput, "Name").rect();
+    let keep = w.get_by_role_and_label(Role::Button, "Keep").rect();
+    assert!(keep.bottom() < tall.bottom() - 100.0, "{keep} {tall}");
+    assert!(keep.top() - field.bottom() < 30.0, "{keep} {field}");
+    for size in [Vec2::new(SMALLEST[0], SMALLEST[1]), Vec2::new(512.0, 300.0)] {
+        w.set_size(size);
+        for command in [Command::Shortcuts, Command::Messages, Command::About] {
+            w.state_mut().apply(command.clone());
+            w.settle();
+            let close = w.get_by_role_and_label(Role::Button, "Close").rect();
+            let screen = Rect::from_min_size(Pos2::ZERO, size);
+            assert!(screen.contains_rect(close), "{command:?} {size}: {close}");
+        }
+    }
+}
+
+#[test]
+fn cards_cover_nothing_and_go_together() {
+    let mut w = finding(1280.0);
+    for n in 0..6 {
+        let title = format!("no_such_{n}.onnx");
+        w.state_mut().apply(Command::OpenPath(title.into()));
+    }
+    w.settle();
+    assert_eq!(w.state().messages.cards().count(), 6);
+    assert!(w.query_by_label("3 more…").is_some());
+    let first = w.get_by_role_and_label(Role::Button, "Close all").rect();
+    // The panels end where the cards begin.
+    let mut splitters = 0;
+    for splitter in w.query_all_by_role(Role::Splitter) {
+        let rect = splitter.rect();
+        assert!(rect.bottom() <= first.top(), "{rect} {first}");
+        splitters += 1;
+    }
+    assert_eq!(splitters, 2);
+    w.click("Close all");
+    assert_eq!(w.state().messages.cards().count(), 0);
+    assert_eq!(w.state().messages.all().len(), 6);
+}
+
+#[test]
+fn enter_keeps_the_keyboard_where_input_is_not_complete() {
+    let mut w = window();
+    w.key(Modifiers::COMMAND, Key::K);
+    w.key(Modifiers::COMMAND, Key::A);
+    w.key(Modifiers::NONE, Key::Delete);
+    w.key(Modifiers::NONE, Key::Enter);
+    assert!(w.ctx.text_edit_focused());
+    assert!(matches!(w.state().dialog, Some(Dialog::Keep { .. })));
+    w.key(Modifiers::NONE, Key::Escape);
+    w.state_mut().apply(Command::AskMeasureOn);
+    w.settle();
+    w.key(Modifiers::NONE, Key::Enter);
+    assert!(w.ctx.text_edit_focused());
+}
+
+#[test]
+fn the_path_field_completes_and_keeps_no_old_caret() {
+    let mut w = window();
+    let folder = w.data.path().join("nets");
+    std::fs::create_dir(&folder).unwrap();
+    for name in [
+        "resnet_a.onnx",
+        "resnet_b.onnx",
+        "notes.txt",
+        ".hidden.onnx",
+    ] {
+        std::fs::File::create(folder.join(name)).unwrap();
+    }
+    let typed = |w: &Window<'_>| match &w.state().dialog {
+        Some(Dialog::Path { text, .. }) => text.clone(),
+        _ => String::new(),
+    };
+    let start = format!("{}/ne", w.data.path().display());
+    let ask = |w: &mut Window<'_>, text: &str| {
+        w.state_mut().dialog = Some(Dialog::Path {
+            purpose: Purpose::OpenModel,
+            text: text.to_owned(),
+            note: String::new(),
+        });
+        w.settle();
+        w.run_steps(2);
+    };
+    ask(&mut w, &start);
+    w.key(Modifiers::NONE, Key::Tab);
+    assert_eq!(typed(&w), format!("{}/", folder.display()));
+    // Only what can be opened is offered.
+    w.run_steps(2);
+    assert!(w.query_by_label("notes.txt").is_none());
+    assert!(w.query_by_label(".hidden.onnx").is_none());
+    w.type_into("Path", "resnet_b");
+    w.key(Modifiers::NONE, Key::Tab);
+    let whole = format!("{}/resnet_b.onnx", folder.display());
+    assert_eq!(typed(&w), whole);
+    w.state_mut().apply(Command::CloseDialog);
+    w.settle();
+    // A longer path afterwards: the caret is at its end.
+    ask(&mut w, &format!("{whole}.zip"));
+    w.key(Modifiers::NONE, Key::Backspace);
+    assert_eq!(typed(&w), format!("{whole}.zi"));
 }

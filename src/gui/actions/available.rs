@@ -115,6 +115,7 @@ impl State {
         all.extend([
             Command::ToggleInspector,
             Command::Messages,
+            Command::DismissAll,
             Command::Shortcuts,
             Command::About,
             Command::Quit,
@@ -231,9 +232,11 @@ impl State {
             | Command::Shortcuts
             | Command::About
             | Command::Dismiss(_)
+            | Command::DismissAll
             | Command::CloseDialog
             | Command::CancelJob(_)
             | Command::ToggleInspector
+            | Command::Pane(_)
             | Command::Quit => None,
         }
     }

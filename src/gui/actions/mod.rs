@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use crate::engine::remote::ssh::Host;
 use crate::gui::command::{Command, Pick, Step};
 use crate::gui::data::filter::Filter;
-use crate::gui::data::looks::Palette;
+use crate::gui::data::looks::{Palette, Pane};
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::dialog::{Dialog, Purpose};
@@ -101,7 +101,10 @@ impl State {
                 self.reshape();
             }
             Command::Filter(text) => self.set_filter(&text),
-            Command::FocusFilter => self.focus_filter = true,
+            Command::FocusFilter => {
+                self.focus_filter = true;
+                self.pane = Pane::Tree;
+            }
 
             Command::TargetHere => self.target_here(),
             Command::AskCalibration => self.ask_file(Purpose::Calibration),
@@ -173,11 +176,15 @@ impl State {
             Command::Chart(view) => {
                 self.view_of_chart = view;
                 self.runs.shown = false;
+                self.pane = Pane::Chart;
             }
 
             Command::Profile => self.profile(),
             Command::CancelProfile => self.cancel_profile(),
-            Command::ShowRuns => self.runs.shown = true,
+            Command::ShowRuns => {
+                self.runs.shown = true;
+                self.pane = Pane::Chart;
+            }
             Command::ExportRuns => self.ask_file(Purpose::SaveRuns),
             Command::ExportRunsTo(path) => self.export_runs(path),
             Command::Learn(on) => self.set_learning(on),
@@ -207,9 +214,18 @@ impl State {
             Command::Shortcuts => self.dialog = Some(Dialog::Shortcuts),
             Command::About => self.dialog = Some(Dialog::About),
             Command::Dismiss(id) => self.messages.dismiss(id),
+            Command::DismissAll => self.messages.dismiss_all(),
             Command::CloseDialog => self.dialog = None,
             Command::CancelJob(id) => self.jobs.cancel(id),
-            Command::ToggleInspector => self.inspector = !self.inspector,
+            Command::ToggleInspector => {
+                self.inspector = !self.inspector;
+                self.pane = if self.inspector {
+                    Pane::Side
+                } else {
+                    Pane::Chart
+                };
+            }
+            Command::Pane(pane) => self.pane = pane,
             Command::Quit => self.quit = true,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::export::save_atomic;
 use crate::gui::command::{Act, Command};
 use crate::gui::data::actual::Actual;
+use crate::gui::data::looks::Pane;
 use crate::gui::data::runs::{Column, Runs};
 use crate::gui::message::Message;
 use crate::gui::state::State;
@@ -141,6 +142,7 @@ impl State {
             }
             Act::Show(id) => {
                 self.runs.shown = true;
+                self.pane = Pane::Chart;
                 self.runs.filter.clear();
                 self.runs.arrange();
                 self.runs.chosen = vec![id];

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::gui::background::finder::{Finder, SearchGround};
+use crate::gui::data::looks::Pane;
 use crate::gui::data::search::{Form, Found, GoalKind, Why};
 use crate::gui::data::tree_index::Node;
 use crate::gui::message::Message;
@@ -17,6 +18,7 @@ impl State {
             self.close_find();
         } else {
             self.find.open = true;
+            self.pane = Pane::Side;
             self.find.changes += 1;
             self.view_of_chart = self.find.form.goal.view();
         }
@@ -33,6 +35,7 @@ impl State {
         }
         self.find.form.goal = goal;
         self.find.open = true;
+        self.pane = Pane::Side;
         self.view_of_chart = goal.view();
     }
 

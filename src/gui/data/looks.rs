@@ -27,6 +27,22 @@ impl ThemeChoice {
     }
 }
 
+/// A panel of the window. Where there is no room for all of them, one is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pane {
+    /// The bar on top.
+    Top,
+    /// Modules and ops.
+    #[default]
+    Tree,
+    /// The execution ribbon.
+    Execution,
+    /// The chart, or the runs.
+    Chart,
+    /// The inspector, or the search.
+    Side,
+}
+
 /// The palette's own state.
 #[derive(Clone, Debug, Default)]
 pub struct Palette {

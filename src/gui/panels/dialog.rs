@@ -2,12 +2,15 @@
 
 use egui::text::{CCursor, CCursorRange};
 use egui::text_edit::TextEditState;
-use egui::{Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui, WidgetInfo};
+use egui::{
+    CompletionPopup, Id, Key, Modal, RichText, ScrollArea, Suggestion, TextEdit, Ui, WidgetInfo,
+};
+use std::sync::Arc;
 
 use super::super::command::Command;
 use super::super::state::State;
 use crate::engine::remote::ssh::Host;
-use crate::gui::dialog::{Dialog, Purpose};
+use crate::gui::dialog::{Dialog, Purpose, expanded};
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 use crate::model::ModelSource;
@@ -18,7 +21,9 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
     let Some(mut dialog) = state.dialog.take() else {
         return;
     };
-    let response = Modal::new(Id::unique("dialog"))
+    // One place a kind: a dialog would keep the height of the one before.
+    let kind = Id::unique("dialog").with(std::mem::discriminant(&dialog));
+    let response = Modal::new(kind)
         .frame(egui::Frame::window(ui.style()))
         .show(ui.ctx(), |ui| match &mut dialog {
             Dialog::Path {
@@ -51,15 +56,30 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
     }
 }
 
-fn title(ui: &mut Ui, text: &str) {
-    ui.heading(text);
+/// Gives a dialog its width, less where the window is small.
+fn head(ui: &mut Ui, width: f32, text: &str) {
+    let most = ui.ctx().content_rect().width() - 44.0;
+    ui.set_width(width.min(most));
+    ui.add(egui::Label::new(RichText::new(text).heading()).wrap());
     ui.add_space(6.0);
+}
+
+/// Height for what scrolls in a dialog, besides its title and buttons.
+fn scrolled(ui: &Ui, most: f32) -> f32 {
+    (ui.ctx().content_rect().height() - 150.0).clamp(60.0, most)
+}
+
+/// A line of buttons at the right, no higher than they are.
+fn at_right(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
+    let size = egui::Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
+    let layout = egui::Layout::right_to_left(egui::Align::Center);
+    ui.allocate_ui_with_layout(size, layout, content);
 }
 
 fn buttons(ui: &mut Ui, ok: &str, enabled: bool, out: &mut Vec<Command>) -> bool {
     ui.add_space(10.0);
     let mut done = false;
-    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+    at_right(ui, |ui| {
         let enter = ui.input(|i| i.key_pressed(Key::Enter));
         let clicked = ui.add_enabled(enabled, primary(ui, ok)).clicked();
         done = enabled && (clicked || enter);
@@ -94,27 +114,50 @@ const REPLACES: &str = "The file exists and will be replaced";
 
 fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
-    ui.set_width(520.0);
-    title(ui, &purpose.title());
+    head(ui, 520.0, &purpose.title());
     ui.label(RichText::new(note).color(t.dim));
     let drop = match purpose {
         Purpose::OpenModel | Purpose::OpenPlacement => {
-            "Type a path, drop the file onto the window, or give it on the command line."
+            "Type a path (Tab completes it), drop the file onto the window, or give it on the \
+             command line."
         }
-        Purpose::Calibration => "Type where the file is.",
-        Purpose::Save(_) | Purpose::SaveRuns => "Type where the file goes.",
+        Purpose::Calibration => "Type where the file is; Tab completes.",
+        Purpose::Save(_) | Purpose::SaveRuns => "Type where the file goes; Tab completes.",
     };
     ui.label(RichText::new(drop).color(t.dim));
     ui.add_space(4.0);
-    let edit = ui.add(
-        TextEdit::singleline(text)
-            .desired_width(f32::INFINITY)
-            .font(theme::mono())
-            .cursor_at_end(true),
-    );
+    let field = TextEdit::singleline(text)
+        .desired_width(f32::INFINITY)
+        .return_key(None)
+        .font(theme::mono());
+    let ctx = ui.ctx().clone();
+    let edit = CompletionPopup::new(Id::unique("path"))
+        .word_boundary(|c| c == '/')
+        .accept_keys([Key::Tab])
+        .show(ui, field, |query| {
+            let folder = &query.text[..byte_of(query.text, query.word_range.start.0)];
+            entries(&ctx, folder)
+                .iter()
+                .filter(|e| e.continues(query.word) && e.fits(purpose))
+                .take(MOST_OFFERED)
+                .map(|e| Suggestion::new(e.text()))
+                .collect()
+        });
+    let edit = edit.text_edit.response.response;
     named(&edit, "Path", text);
-    focus_first(ui, &edit);
-    let file = std::path::Path::new(text.trim());
+    if focus_first(ui, &edit) {
+        // Where writing goes on; of a file to write, its name is replaced by what is typed.
+        let end = text.chars().count();
+        let name = text.rfind('/').map_or(0, |at| text[..=at].chars().count());
+        let dot = text.find('.').map_or(end, |at| text[..at].chars().count());
+        let dot = if dot > name { dot } else { end };
+        select(
+            ui,
+            &edit,
+            if purpose.saves() { name..dot } else { end..end },
+        );
+    }
+    let file = &expanded(text.trim());
     let hint = match purpose {
         _ if text.trim().is_empty() => None,
         _ if purpose.saves() => match file.parent() {
@@ -139,10 +182,93 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
     let ok = if purpose.saves() { "Save" } else { "Open" };
     let complete = hint.is_none_or(|h| h == REPLACES) && !text.trim().is_empty();
     if buttons(ui, ok, complete, out) {
-        let path = file.to_path_buf();
+        let path = file.clone();
         out.push(Command::CloseDialog);
         out.push(purpose.answer(path));
     }
+}
+
+/// Selects a range of characters in a text field.
+fn select(ui: &Ui, edit: &egui::Response, range: std::ops::Range<usize>) {
+    let range = CCursorRange::two(CCursor::new(range.start), CCursor::new(range.end));
+    let mut state = TextEditState::load(ui.ctx(), edit.id).unwrap_or_default();
+    state.cursor.set_char_range(Some(range));
+    state.store(ui.ctx(), edit.id);
+}
+
+fn byte_of(text: &str, chars: usize) -> usize {
+    text.char_indices()
+        .nth(chars)
+        .map_or(text.len(), |(i, _)| i)
+}
+
+/// Most entries of a folder that are read and offered.
+const MOST_READ: usize = 5000;
+const MOST_OFFERED: usize = 40;
+
+/// A file or folder that a path may go on with.
+#[derive(Clone)]
+struct Entry {
+    name: String,
+    folder: bool,
+}
+
+impl Entry {
+    /// Whether it begins as the typed word does; hidden ones only where that is asked for.
+    fn continues(&self, word: &str) -> bool {
+        self.name.starts_with(word)
+            && (self.folder || self.name != word)
+            && (word.starts_with('.') || !self.name.starts_with('.'))
+    }
+
+    /// Whether a dialog may want it.
+    fn fits(&self, purpose: &Purpose) -> bool {
+        let (_, extensions) = purpose.filter();
+        let path = std::path::Path::new(&self.name);
+        self.folder
+            || extensions
+                .iter()
+                .any(|e| path.extension().is_some_and(|x| x.eq_ignore_ascii_case(e)))
+    }
+
+    fn text(&self) -> String {
+        if self.folder {
+            format!("{}/", self.name)
+        } else {
+            self.name.clone()
+        }
+    }
+}
+
+/// What is in a folder, read once while it is the one that is typed in.
+fn entries(ctx: &egui::Context, folder: &str) -> Arc<Vec<Entry>> {
+    type Read = (String, Arc<Vec<Entry>>);
+    let id = Id::unique("folder read");
+    if let Some((read, entries)) = ctx.data(|d| d.get_temp::<Read>(id))
+        && read == folder
+    {
+        return entries;
+    }
+    let path = if folder.is_empty() {
+        std::path::PathBuf::from(".")
+    } else {
+        expanded(folder)
+    };
+    let mut found: Vec<Entry> = std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .take(MOST_READ)
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let folder = entry.path().is_dir();
+            Some(Entry { name, folder })
+        })
+        .collect();
+    found.sort_by(|a, b| (!a.folder, &a.name).cmp(&(!b.folder, &b.name)));
+    let found = Arc::new(found);
+    ctx.data_mut(|d| d.insert_temp::<Read>(id, (folder.to_owned(), Arc::clone(&found))));
+    found
 }
 
 fn named(response: &egui::Response, label: &str, text: &str) {
@@ -160,8 +286,7 @@ fn inputs(
     out: &mut Vec<Command>,
 ) {
     let t = Tokens::of(ui);
-    ui.set_width(460.0);
-    title(ui, "Input dims");
+    head(ui, 460.0, "Input dims");
     ui.label("The model leaves dims open. TensorRT needs numbers on the DLA, and so do estimates.");
     let mut complete = true;
     let mut dims = Vec::new();
@@ -174,6 +299,7 @@ fn inputs(
         let edit = ui.add(
             TextEdit::singleline(&mut field.text)
                 .desired_width(f32::INFINITY)
+                .return_key(None)
                 .font(theme::mono()),
         );
         named(&edit, &format!("Dims of {}", field.name), &field.text);
@@ -201,20 +327,17 @@ fn name_field(
     name: &mut String,
     out: &mut Vec<Command>,
 ) -> Option<String> {
-    ui.set_width(420.0);
-    title(ui, heading);
+    head(ui, 420.0, heading);
     let edit = ui.add(
         TextEdit::singleline(name)
             .desired_width(f32::INFINITY)
+            .return_key(None)
             .char_limit(120),
     );
     named(&edit, "Name", name);
     if focus_first(ui, &edit) {
         // What is typed replaces the suggestion.
-        let all = CCursorRange::two(CCursor::new(0), CCursor::new(name.chars().count()));
-        let mut state = TextEditState::load(ui.ctx(), edit.id).unwrap_or_default();
-        state.cursor.set_char_range(Some(all));
-        state.store(ui.ctx(), edit.id);
+        select(ui, &edit, 0..name.chars().count());
     }
     let trimmed = name.trim().to_owned();
     buttons(ui, ok, !trimmed.is_empty(), out).then_some(trimmed)
@@ -222,8 +345,7 @@ fn name_field(
 
 fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
-    ui.set_width(520.0);
-    title(ui, "Measure on another machine");
+    head(ui, 520.0, "Measure on another machine");
     let note = "Over SSH, with the dlaplan there (`dlaplan deploy HOST` puts it there); the model is \
                 sent to it. Keys, ports and jump hosts are those of ~/.ssh/config.";
     ui.label(RichText::new(note).color(t.dim));
@@ -232,6 +354,7 @@ fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
         TextEdit::singleline(text)
             .desired_width(f32::INFINITY)
             .hint_text("user@jetson")
+            .return_key(None)
             .font(theme::mono())
             .char_limit(300)
             .cursor_at_end(true),
@@ -260,24 +383,24 @@ fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
 }
 
 fn messages(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
-    ui.set_width(520.0);
-    title(ui, "Messages");
-    ScrollArea::vertical().max_height(420.0).show(ui, |ui| {
-        if state.messages.all().is_empty() {
-            ui.label("Nothing has happened yet");
-        }
-        for message in state.messages.all().iter().rev() {
-            super::messages::card(ui, message, out);
-            ui.add_space(4.0);
-        }
-    });
+    head(ui, 520.0, "Messages");
+    ScrollArea::vertical()
+        .max_height(scrolled(ui, 420.0))
+        .show(ui, |ui| {
+            if state.messages.all().is_empty() {
+                ui.label("Nothing has happened yet");
+            }
+            for message in state.messages.all().iter().rev() {
+                super::messages::card(ui, message, out);
+                ui.add_space(4.0);
+            }
+        });
     close(ui, out);
 }
 
 fn about(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
-    ui.set_width(440.0);
-    title(ui, concat!("dlaplan ", env!("CARGO_PKG_VERSION")));
+    head(ui, 440.0, concat!("dlaplan ", env!("CARGO_PKG_VERSION")));
     ui.label(
         "Which parts of a network run on the GPU, which on the DLA of a Jetson, and what it costs.",
     );
@@ -300,8 +423,7 @@ fn about(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
 
 fn shortcuts(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
-    ui.set_width(420.0);
-    title(ui, "Keyboard shortcuts");
+    head(ui, 420.0, "Keyboard shortcuts");
     let mut rows: Vec<(String, String)> = state
         .listed()
         .into_iter()
@@ -327,24 +449,26 @@ fn shortcuts(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     ] {
         rows.push((text.into(), keys.into()));
     }
-    ScrollArea::vertical().max_height(440.0).show(ui, |ui| {
-        egui::Grid::new("shortcuts")
-            .num_columns(2)
-            .spacing([24.0, 4.0])
-            .show(ui, |ui| {
-                for (text, keys) in rows {
-                    ui.label(text);
-                    ui.label(RichText::new(keys).font(theme::mono()).color(t.dim));
-                    ui.end_row();
-                }
-            });
-    });
+    ScrollArea::both()
+        .max_height(scrolled(ui, 440.0))
+        .show(ui, |ui| {
+            egui::Grid::new("shortcuts")
+                .num_columns(2)
+                .spacing([24.0, 4.0])
+                .show(ui, |ui| {
+                    for (text, keys) in rows {
+                        ui.label(text);
+                        ui.label(RichText::new(keys).font(theme::mono()).color(t.dim));
+                        ui.end_row();
+                    }
+                });
+        });
     close(ui, out);
 }
 
 fn close(ui: &mut Ui, out: &mut Vec<Command>) {
     ui.add_space(8.0);
-    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+    at_right(ui, |ui| {
         if ui.button("Close").clicked() {
             out.push(Command::CloseDialog);
         }

@@ -1,7 +1,9 @@
 //! Cards over the window: each names the file, the place and the remedy, and stays until
 //! dismissed.
 
-use egui::{Align2, Area, CornerRadius, Frame, Id, Margin, Order, RichText, Stroke, Ui, Vec2};
+use egui::{
+    Align2, CornerRadius, Frame, Id, Margin, Order, Panel, RichText, ScrollArea, Stroke, Ui, Vec2,
+};
 
 use super::super::command::Command;
 use super::super::message::{Message, Severity};
@@ -10,27 +12,54 @@ use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets::Icon;
 use crate::gui::ui::{theme, widgets};
 
-/// Most cards at a time; the rest waits behind them.
-const MOST: usize = 4;
+/// Most cards at a time; the rest is in the list of messages.
+const MOST: usize = 3;
 
-/// Draws the cards.
+/// Draws the cards above the status bar, beside everything else: they cover nothing.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
-    if state.messages.cards().next().is_none() {
+    let cards = state.messages.cards().count();
+    if cards == 0 {
         return;
     }
-    Area::new(Id::unique("messages"))
-        .order(Order::Foreground)
-        .anchor(Align2::RIGHT_BOTTOM, Vec2::new(-14.0, -42.0))
-        .show(ui.ctx(), |ui| {
-            ui.set_width(400.0);
-            let hidden = state.messages.cards().count().saturating_sub(MOST);
-            if hidden > 0 && ui.button(format!("{hidden} more…")).clicked() {
-                out.push(Command::Messages);
-            }
-            for message in state.messages.cards().skip(hidden) {
-                card(ui, message, out);
-            }
+    let t = Tokens::of(ui);
+    let most = (ui.available_height() * 0.3).max(64.0);
+    // As high as its content was when it was last drawn.
+    let id = Id::unique("messages height");
+    let needed = ui.data(|d| d.get_temp::<f32>(id)).unwrap_or(most);
+    let margin = 6;
+    let shown = Panel::bottom("messages")
+        .exact_size(needed.min(most) + 2.0 * f32::from(margin))
+        .frame(
+            Frame::new()
+                .fill(t.panel)
+                .inner_margin(Margin::symmetric(8, margin)),
+        )
+        .show(ui, |ui| {
+            let area = ScrollArea::vertical().auto_shrink([false, false]);
+            area.show(ui, |ui| {
+                if cards > 1 {
+                    ui.horizontal(|ui| {
+                        if ui.button("Close all").clicked() {
+                            out.push(Command::DismissAll);
+                        }
+                        if cards > MOST && ui.button(format!("{} more…", cards - MOST)).clicked()
+                        {
+                            out.push(Command::Messages);
+                        }
+                    });
+                }
+                // The newest first.
+                for message in state.messages.cards().rev().take(MOST) {
+                    card(ui, message, out);
+                }
+            })
+            .content_size
+            .y
         });
+    if (shown.inner - needed).abs() > 0.5 {
+        ui.data_mut(|d| d.insert_temp(id, shown.inner));
+        ui.ctx().request_repaint();
+    }
 }
 
 /// One message, as a card.
@@ -44,7 +73,6 @@ pub fn card(ui: &mut Ui, message: &Message, out: &mut Vec<Command>) {
         .fill(fill)
         .stroke(Stroke::new(1.0, color.gamma_multiply(0.6)))
         .corner_radius(CornerRadius::same(7))
-        .shadow(ui.visuals().popup_shadow)
         .inner_margin(Margin::symmetric(12, 9))
         .show(ui, |ui| {
             ui.horizontal_top(|ui| {

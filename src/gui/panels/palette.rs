@@ -47,7 +47,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
         .anchor(Align2::CENTER_TOP, Vec2::new(0.0, TOP))
         .show(ui.ctx(), |ui| {
             Frame::popup(ui.style()).show(ui, |ui| {
-                ui.set_width(520.0);
+                ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 24.0));
                 draw(ui, state, &mut palette, &commands, out, &mut close);
             });
         });

@@ -16,34 +16,39 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     ui.horizontal_centered(|ui| {
         ui.add_space(PAD);
-        let text = summary(state);
-        let refused = state
-            .judged
-            .as_ref()
-            .is_some_and(|j| j.summary.refused.is_some());
-        let falls = state
-            .judged
-            .as_ref()
-            .is_some_and(|j| !j.summary.fallbacks.is_empty());
-        let color = match (refused, state.fresh().is_none()) {
-            (true, _) => t.error,
-            (false, true) => t.dim,
-            (false, false) => t.text,
-        };
-        let label = ui.add(
-            egui::Label::new(RichText::new(&text).color(color))
-                .truncate()
-                .sense(Sense::click()),
-        );
-        label.widget_info(|| WidgetInfo::labeled(Role::Status, true, &text));
-        if falls && label.clicked() {
-            out.push(Command::Filter("is:fallback".into()));
-        }
-        label.on_hover_ui(|ui| hover(ui, state, &t));
+        // Work under way first: the summary gives way to it.
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             ui.add_space(PAD);
             jobs(ui, state, &t, out);
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                line(ui, state, &t, out);
+            });
         });
+    });
+}
+
+fn line(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let text = summary(state);
+    let judged = state.judged.as_ref();
+    let refused = judged.is_some_and(|j| j.summary.refused.is_some());
+    let falls = judged.is_some_and(|j| !j.summary.fallbacks.is_empty());
+    let color = match (refused, state.fresh().is_none()) {
+        (true, _) => t.error,
+        (false, true) => t.dim,
+        (false, false) => t.text,
+    };
+    let label = ui.add(
+        egui::Label::new(RichText::new(&text).color(color))
+            .truncate()
+            .sense(Sense::click()),
+    );
+    label.widget_info(|| WidgetInfo::labeled(Role::Status, true, &text));
+    if falls && label.clicked() {
+        out.push(Command::Filter("is:fallback".into()));
+    }
+    label.on_hover_ui(|ui| {
+        ui.label(&text);
+        hover(ui, state, t);
     });
 }
 

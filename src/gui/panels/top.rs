@@ -6,7 +6,7 @@ use super::super::command::Command;
 use super::super::state::State;
 use crate::engine::remote::ssh::Host;
 use crate::export::Format;
-use crate::gui::data::looks::ThemeChoice;
+use crate::gui::data::looks::{Pane, ThemeChoice};
 use crate::gui::panels::controls::{command_button, hover_text};
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets::{Icon, short};
@@ -14,50 +14,259 @@ use crate::gui::ui::{theme, widgets};
 use crate::placement::{Device, EngineConfig, Precision};
 use crate::platform::boards;
 
-/// Below this width the bar leaves out what the More menu has too, and abbreviates.
-const COMPACT: f32 = 1320.0;
+/// Between the parts of the bar.
+const GAP: f32 = 6.0;
+/// Of an icon button, and of a line between groups with the space around.
+const ICON: f32 = 24.0;
+const LINE: f32 = 7.0;
+/// What the model's name is given before other parts give way.
+const NAME: f32 = 110.0;
+const SHORT_NAME: f32 = 60.0;
 
-fn compact(ui: &Ui) -> bool {
-    ui.ctx().content_rect().width() < COMPACT
+/// What stands in the bar; what does not is in a menu.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown {
+    /// Inspector and appearance.
+    looks: bool,
+    /// "TensorRT" in full.
+    full: bool,
+    /// The engine config, each choice by itself.
+    config: bool,
+    /// Board, power mode and TensorRT, each by itself.
+    target: bool,
+    /// Keep and export.
+    keep: bool,
+    /// Search and profile.
+    run: bool,
+    /// Undo and redo.
+    steps: bool,
+    /// Width of the model's name.
+    name: f32,
+}
+
+impl Shown {
+    /// As much as there is room for.
+    fn of(ui: &Ui, state: &State) -> Self {
+        let all = Self {
+            looks: true,
+            full: true,
+            config: true,
+            target: true,
+            keep: true,
+            run: true,
+            steps: true,
+            name: 0.0,
+        };
+        let menus = Self {
+            steps: true,
+            ..Self::default()
+        };
+        let steps = [
+            all,
+            Self {
+                looks: false,
+                full: false,
+                ..all
+            },
+            Self {
+                config: false,
+                looks: false,
+                full: false,
+                ..all
+            },
+            Self {
+                run: true,
+                keep: true,
+                ..menus
+            },
+            Self { run: true, ..menus },
+            menus,
+            Self::default(),
+        ];
+        let room = ui.available_width();
+        let name = text_width(ui, model_name(state), theme::strong());
+        let last = steps.len() - 1;
+        for (i, mut shown) in steps.into_iter().enumerate() {
+            let rest = room - shown.width(ui, state) - 4.0;
+            let least = if i < 3 { NAME } else { SHORT_NAME };
+            if i == last || rest >= name.min(least) {
+                shown.name = rest.clamp(SHORT_NAME.min(name), 320.0);
+                return shown;
+            }
+        }
+        Self::default()
+    }
+
+    /// Width of all but the model's name.
+    fn width(&self, ui: &Ui, state: &State) -> f32 {
+        let pad = 2.0 * ui.spacing().button_padding.x;
+        let button = |text: &str| text_width(ui, text, theme::body()) + pad + GAP;
+        let arrow = ui.spacing().icon_width + ui.spacing().icon_spacing;
+        let combo = |text: &str| button(text) + arrow;
+        let config = state.config();
+        let dla = state.dla_cores() > 0;
+        let mut width = 2.0 * (PAD - 4.0) + pad + 2.0 * GAP;
+        width += 2.0 * (LINE + 2.0 * GAP);
+        if self.target {
+            width += combo(&board_name(state)) + combo(state.target.mode.name);
+            width += combo(&tensorrt_name(state, self.full));
+            if !dla {
+                width += text_width(ui, "no DLA", theme::small()) + 12.0 + GAP;
+            }
+        } else {
+            width += button(&target_title(state));
+        }
+        if self.config {
+            width += combo(config.precision.title());
+            width += text_width(ui, "batch", theme::body()) + GAP;
+            width += button(&config.batch.to_string()).max(ICON + 2.0 * GAP);
+            if dla {
+                width += combo(&core_name(state)) + combo(fallback_name(state));
+            }
+            width += combo(&default_name(state));
+        } else {
+            width += button(&config_title(state));
+        }
+        let icons = 1.0 + if self.looks { 2.0 } else { 0.0 } + if self.steps { 2.0 } else { 0.0 };
+        width += icons * (ICON + GAP);
+        if self.keep {
+            width += button("Export") + button("Keep…");
+        }
+        if self.run {
+            width += button(&Command::FindBest.text()) + button("Profile");
+        }
+        width
+    }
+}
+
+fn text_width(ui: &Ui, text: &str, font: egui::FontId) -> f32 {
+    let color = egui::Color32::PLACEHOLDER;
+    widgets::line(ui.painter(), text, font, color, f32::INFINITY)
+        .size()
+        .x
+}
+
+fn model_name(state: &State) -> &str {
+    state.open.as_ref().map_or("No model", |o| &o.model.name)
+}
+
+fn board_name(state: &State) -> String {
+    state.target.board.name.replacen("Jetson ", "", 1)
+}
+
+fn tensorrt_name(state: &State, full: bool) -> String {
+    let name = if full { "TensorRT" } else { "TRT" };
+    format!("{name} {}", state.target.tensorrt)
+}
+
+fn core_name(state: &State) -> String {
+    format!("core {}", state.config().dla_core)
+}
+
+fn fallback_name(state: &State) -> &'static str {
+    if state.config().gpu_fallback {
+        "fallback"
+    } else {
+        "strict"
+    }
+}
+
+fn default_name(state: &State) -> String {
+    format!("default {}", state.doc.placement().default)
+}
+
+/// The target as one menu.
+fn target_title(state: &State) -> String {
+    format!("{} {}", board_name(state), state.target.mode.name)
+}
+
+/// The engine config as one menu.
+fn config_title(state: &State) -> String {
+    let config = state.config();
+    match config.batch {
+        1 => config.precision.title().to_owned(),
+        n => format!("{}, batch {n}", config.precision.title()),
+    }
 }
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     ui.horizontal_centered(|ui| {
+        ui.spacing_mut().item_spacing.x = GAP;
+        let shown = Shown::of(ui, state);
         ui.add_space(PAD - 4.0);
-        model_menu(ui, state, &t, out);
+        model_menu(ui, state, shown.name, &t, out);
         separator(ui, &t);
-        target_menus(ui, state, &t, out);
+        if shown.target {
+            target_menus(ui, state, shown.full, &t, out);
+        } else {
+            group(ui, "Target", &target_title(state), |ui| {
+                target_menus(ui, state, true, &t, out);
+            });
+        }
         separator(ui, &t);
-        config_menus(ui, state, &t, out);
+        if shown.config {
+            config_menus(ui, state, &t, out);
+        } else {
+            group(ui, "Engine", &config_title(state), |ui| {
+                config_menus(ui, state, &t, out);
+            });
+        }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             ui.add_space(PAD - 4.0);
-            more_menu(ui, state, out);
-            if !compact(ui) {
+            more_menu(ui, state, &shown, out);
+            if shown.looks {
                 looks(ui, state, &t, out);
             }
-            export_menu(ui, state, out);
-            command_button(ui, state, "Keep…", Command::Keep, out);
-            find_button(ui, state, &t, out);
-            profile_button(ui, state, out);
-            icon(
-                ui,
-                state,
-                Icon::Redo,
-                Command::Redo,
-                state.doc.redo_label(),
-                out,
-            );
-            icon(
-                ui,
-                state,
-                Icon::Undo,
-                Command::Undo,
-                state.doc.undo_label(),
-                out,
-            );
+            if shown.keep {
+                export_menu(ui, state, out);
+                command_button(ui, state, "Keep…", Command::Keep, out);
+            }
+            if shown.run {
+                find_button(ui, state, &t, out);
+                profile_button(ui, state, out);
+            }
+            if shown.steps {
+                let (undo, redo) = (state.doc.undo_label(), state.doc.redo_label());
+                icon(ui, state, Icon::Redo, Command::Redo, redo, out);
+                icon(ui, state, Icon::Undo, Command::Undo, undo, out);
+            }
         });
+    });
+}
+
+/// Choices that have no room in the bar, in one menu.
+fn group(ui: &mut Ui, label: &str, title: &str, content: impl FnOnce(&mut Ui)) {
+    // A choice made by a click closes only its own menu.
+    let menu = ui.menu_button(title, |ui| {
+        ui.set_min_width(200.0);
+        tall(ui, content);
+    });
+    menu.response
+        .widget_info(|| WidgetInfo::labeled(egui::Role::Button, true, label));
+    menu.response.on_hover_text(format!("{label}: {title}"));
+}
+
+/// A menu's lines; they scroll where the window is too low for them.
+fn tall(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
+    let most = (ui.ctx().content_rect().height() - 70.0).max(60.0);
+    egui::ScrollArea::vertical()
+        .max_height(most)
+        .show(ui, content);
+}
+
+/// The switch between panels where there is no room for all of them.
+pub fn panes(ui: &mut Ui, chosen: Pane, choices: &[(Pane, &str)], out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    ui.horizontal_centered(|ui| {
+        ui.add_space(PAD);
+        ui.spacing_mut().item_spacing.x = 16.0;
+        for (pane, title) in choices {
+            if widgets::tab(ui, title, title, *pane == chosen, &t) {
+                out.push(Command::Pane(*pane));
+            }
+        }
     });
 }
 
@@ -97,6 +306,10 @@ fn separator(ui: &mut Ui, t: &Tokens) {
 
 /// A menu with a small title over its choice.
 fn choice(ui: &mut Ui, label: &str, selected: &str, hover: &str, content: impl FnOnce(&mut Ui)) {
+    if egui::containers::menu::is_in_menu(ui) {
+        ui.menu_button(format!("{label}: {selected}"), |ui| tall(ui, content));
+        return;
+    }
     let inner = ComboBox::from_id_salt(label)
         .selected_text(selected)
         .width(30.0)
@@ -133,53 +346,17 @@ fn pick(
     }
 }
 
-fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
-    let name = state.open.as_ref().map_or("No model", |o| &o.model.name);
-    let title = RichText::new(short(name, if compact(ui) { 14 } else { 24 }))
-        .font(theme::strong())
-        .color(t.strong);
-    let menu = ui.menu_button(title, |ui| {
-        ui.set_min_width(220.0);
-        for command in [
-            Command::OpenModel,
-            Command::OpenPlacement,
-            Command::AskInputs,
-        ] {
-            menu_item(ui, state, command, out);
-        }
-        let bundled = crate::model::onnx::bundled();
-        if !bundled.is_empty() {
-            ui.separator();
-            ui.label(RichText::new("Bundled").font(theme::small()).color(t.dim));
-            for model in bundled {
-                if ui.button(model.title).clicked() {
-                    out.push(Command::OpenPath(model.path()));
-                    ui.close();
-                }
-            }
-        }
-        if !state.recent.is_empty() {
-            ui.separator();
-            ui.label(RichText::new("Recent").font(theme::small()).color(t.dim));
-            for path in &state.recent {
-                let text = crate::gui::data::open::file_name(path);
-                if ui
-                    .button(short(&text, 40))
-                    .on_hover_text(path.display().to_string())
-                    .clicked()
-                {
-                    out.push(Command::OpenPath(path.clone()));
-                    ui.close();
-                }
-            }
-        }
-    });
+fn model_menu(ui: &mut Ui, state: &State, width: f32, t: &Tokens, out: &mut Vec<Command>) {
+    let name = widgets::short_to(ui.painter(), model_name(state), &theme::strong(), width);
+    let title = RichText::new(name).font(theme::strong()).color(t.strong);
+    let menu = ui.menu_button(title, |ui| tall(ui, |ui| models(ui, state, t, out)));
     menu.response
         .widget_info(|| WidgetInfo::labeled(egui::Role::Button, true, "Model"));
     if let Some(open) = &state.open {
         let source = &open.model.source;
         menu.response.on_hover_text(format!(
-            "{}\n{} ops in {} modules\n{} (opset {})",
+            "{}\n{}\n{} ops in {} modules\n{} (opset {})",
+            open.model.name,
             open.path.display(),
             open.model.ops.len(),
             open.model.modules.len(),
@@ -189,9 +366,47 @@ fn model_menu(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     }
 }
 
-fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+/// Models and placements to open.
+fn models(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    ui.set_min_width(220.0);
+    for command in [
+        Command::OpenModel,
+        Command::OpenPlacement,
+        Command::AskInputs,
+    ] {
+        menu_item(ui, state, command, out);
+    }
+    let bundled = crate::model::onnx::bundled();
+    if !bundled.is_empty() {
+        ui.separator();
+        ui.label(RichText::new("Bundled").font(theme::small()).color(t.dim));
+        for model in bundled {
+            if ui.button(model.title).clicked() {
+                out.push(Command::OpenPath(model.path()));
+                ui.close();
+            }
+        }
+    }
+    if !state.recent.is_empty() {
+        ui.separator();
+        ui.label(RichText::new("Recent").font(theme::small()).color(t.dim));
+        for path in &state.recent {
+            let text = crate::gui::data::open::file_name(path);
+            if ui
+                .button(short(&text, 40))
+                .on_hover_text(path.display().to_string())
+                .clicked()
+            {
+                out.push(Command::OpenPath(path.clone()));
+                ui.close();
+            }
+        }
+    }
+}
+
+fn target_menus(ui: &mut Ui, state: &State, full: bool, t: &Tokens, out: &mut Vec<Command>) {
     let target = &state.target;
-    let board = target.board.name.trim_start_matches("Jetson ");
+    let board = &board_name(state);
     let here = state.here().is_some_and(|h| h.board.id == target.board.id);
     let hover = match (&state.measuring.host, here) {
         (Some(host), true) => format!("Measured on {host}"),
@@ -199,14 +414,20 @@ fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
         (_, false) => "Simulated; no board is needed to plan".into(),
     };
     choice(ui, "Board", board, &hover, |ui| {
+        let names = |ui: &mut Ui, out: &mut Vec<Command>| {
+            for b in boards() {
+                let chosen = b.id == target.board.id;
+                pick(ui, chosen, b.name, Command::Board(b.id), out);
+            }
+        };
+        if ui.ctx().content_rect().width() < 620.0 {
+            names(ui, out);
+            machines(ui, state, t, out);
+            return;
+        }
         // Side by side: below the boards, the machines would be below the fold.
         ui.horizontal_top(|ui| {
-            ui.vertical(|ui| {
-                for b in boards() {
-                    let chosen = b.id == target.board.id;
-                    pick(ui, chosen, b.name, Command::Board(b.id), out);
-                }
-            });
+            ui.vertical(|ui| names(ui, out));
             ui.add_space(4.0);
             ui.vertical(|ui| machines(ui, state, t, out));
         });
@@ -232,8 +453,7 @@ fn target_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
             }
         },
     );
-    let name = if compact(ui) { "TRT" } else { "TensorRT" };
-    let version = format!("{name} {}", target.tensorrt);
+    let version = tensorrt_name(state, full);
     choice(ui, "TensorRT", &version, target.tensorrt.jetpack(), |ui| {
         for v in target.board.tensorrt {
             let text = format!("TensorRT {v}   {}", v.jetpack());
@@ -308,23 +528,13 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
             }
         },
     );
-    ui.label(RichText::new("batch").color(t.dim));
-    let mut batch = config.batch;
-    let drag = ui.add(
-        DragValue::new(&mut batch)
-            .range(1..=EngineConfig::MAX_BATCH)
-            .speed(0.05),
-    );
-    drag.widget_info(|| {
-        let mut info = WidgetInfo::drag_value(true, f64::from(config.batch));
-        info.label = Some("Batch".into());
-        info
-    });
-    if drag.on_hover_text("Images per inference").changed() {
-        out.push(Command::Batch(batch));
+    if egui::containers::menu::is_in_menu(ui) {
+        ui.horizontal(|ui| batch_field(ui, state, t, out));
+    } else {
+        batch_field(ui, state, t, out);
     }
     if state.dla_cores() > 0 {
-        let core = format!("core {}", config.dla_core);
+        let core = core_name(state);
         let hover = "The DLA core of this engine; one per engine";
         choice(ui, "DLA core", &core, hover, |ui| {
             for n in 0..state.dla_cores() {
@@ -337,11 +547,7 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
                 );
             }
         });
-        let fallback = if config.gpu_fallback {
-            "fallback"
-        } else {
-            "strict"
-        };
+        let fallback = fallback_name(state);
         let hover = "What happens to ops the DLA refuses";
         choice(ui, "GPU fallback", fallback, hover, |ui| {
             pick(
@@ -361,13 +567,32 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
         });
     }
     let default = state.doc.placement().default;
-    let text = format!("default {default}");
+    let text = default_name(state);
     let hover = "Default device for modules without their own setting";
     choice(ui, "Default device", &text, hover, |ui| {
         for d in [Device::Gpu, Device::Dla] {
             pick(ui, d == default, d.as_str(), Command::Default(d), out);
         }
     });
+}
+
+fn batch_field(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    ui.label(RichText::new("batch").color(t.dim));
+    let now = state.config().batch;
+    let mut batch = now;
+    let drag = ui.add(
+        DragValue::new(&mut batch)
+            .range(1..=EngineConfig::MAX_BATCH)
+            .speed(0.05),
+    );
+    drag.widget_info(|| {
+        let mut info = WidgetInfo::drag_value(true, f64::from(now));
+        info.label = Some("Batch".into());
+        info
+    });
+    if drag.on_hover_text("Images per inference").changed() {
+        out.push(Command::Batch(batch));
+    }
 }
 
 /// Stays pressed while its panel is open.
@@ -449,48 +674,66 @@ pub fn menu_item(ui: &mut Ui, state: &State, command: Command, out: &mut Vec<Com
 fn export_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     ui.menu_button("Export", |ui| {
         ui.set_min_width(230.0);
-        for kind in Format::ALL {
-            menu_item(ui, state, Command::Export(kind), out);
-        }
-        ui.separator();
-        for kind in Format::ALL {
-            if kind.is_text() {
-                menu_item(ui, state, Command::CopyExport(kind), out);
+        tall(ui, |ui| {
+            for kind in Format::ALL {
+                menu_item(ui, state, Command::Export(kind), out);
             }
-        }
+            ui.separator();
+            for kind in Format::ALL {
+                if kind.is_text() {
+                    menu_item(ui, state, Command::CopyExport(kind), out);
+                }
+            }
+        });
     });
 }
 
-fn more_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+fn more_menu(ui: &mut Ui, state: &State, shown: &Shown, out: &mut Vec<Command>) {
     let button = widgets::icon_button(ui, Icon::More, "More", "", true);
     egui::Popup::menu(&button).show(|ui| {
         ui.set_min_width(230.0);
-        for command in [
-            Command::Palette,
-            Command::FindBest,
-            Command::ShowRuns,
-            Command::All(Device::Gpu),
-            Command::All(Device::Dla),
-            Command::ExpandAll,
-            Command::CollapseAll,
-            Command::ToggleInspector,
-            Command::Messages,
-            Command::Shortcuts,
-            Command::About,
-        ] {
-            menu_item(ui, state, command, out);
-        }
-        ui.separator();
-        for theme in ThemeChoice::ALL {
-            if ui
-                .radio(state.theme == theme, Command::Theme(theme).text())
-                .clicked()
-            {
-                out.push(Command::Theme(theme));
-                ui.close();
-            }
-        }
-        ui.separator();
-        menu_item(ui, state, Command::Quit, out);
+        tall(ui, |ui| more(ui, state, shown, out));
     });
+}
+
+fn more(ui: &mut Ui, state: &State, shown: &Shown, out: &mut Vec<Command>) {
+    if !shown.steps {
+        menu_item(ui, state, Command::Undo, out);
+        menu_item(ui, state, Command::Redo, out);
+    }
+    if !shown.run {
+        menu_item(ui, state, Command::Profile, out);
+    }
+    if !shown.keep {
+        menu_item(ui, state, Command::Keep, out);
+        export_menu(ui, state, out);
+        ui.separator();
+    }
+    for command in [
+        Command::Palette,
+        Command::FindBest,
+        Command::ShowRuns,
+        Command::All(Device::Gpu),
+        Command::All(Device::Dla),
+        Command::ExpandAll,
+        Command::CollapseAll,
+        Command::ToggleInspector,
+        Command::Messages,
+        Command::Shortcuts,
+        Command::About,
+    ] {
+        menu_item(ui, state, command, out);
+    }
+    ui.separator();
+    for theme in ThemeChoice::ALL {
+        if ui
+            .radio(state.theme == theme, Command::Theme(theme).text())
+            .clicked()
+        {
+            out.push(Command::Theme(theme));
+            ui.close();
+        }
+    }
+    ui.separator();
+    menu_item(ui, state, Command::Quit, out);
 }

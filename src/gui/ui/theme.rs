@@ -261,7 +261,7 @@ pub fn install(ctx: &egui::Context, desktop: bool) {
         s.icon_width_inner = 8.0;
         s.combo_width = 60.0;
         s.combo_height = 360.0;
-        s.tooltip_width = 420.0;
+        s.tooltip_width = 360.0;
         s.scroll = ScrollStyle::thin();
         s.scroll.floating = true;
         s.scroll.floating_allocated_width = 0.0;

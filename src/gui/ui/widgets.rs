@@ -372,6 +372,56 @@ pub fn short(text: &str, most: usize) -> String {
     format!("{head}…{tail}")
 }
 
+/// A tab; true when it was clicked.
+pub fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> bool {
+    let color = if chosen { t.strong } else { t.dim };
+    let font = if chosen {
+        theme::strong()
+    } else {
+        theme::body()
+    };
+    let galley = line(ui.painter(), text, font, color, f32::INFINITY);
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(galley.size().x, 30.0), Sense::click());
+    let color = if response.hovered() { t.strong } else { color };
+    let at = rect.left_center() - Vec2::new(0.0, galley.size().y / 2.0);
+    ui.painter()
+        .galley_with_override_text_color(at, galley, color);
+    if chosen {
+        let under = rect.with_min_y(rect.bottom() - 2.0);
+        ui.painter()
+            .rect_filled(under, CornerRadius::same(1), t.accent);
+    }
+    response.widget_info(|| WidgetInfo::selected(Role::Tab, true, chosen, title));
+    let clicked = response.clicked();
+    if text != title {
+        response.on_hover_text(title);
+    }
+    clicked
+}
+
+/// Cut in the middle to a width on the screen.
+pub fn short_to(painter: &Painter, text: &str, font: &FontId, width: f32) -> String {
+    let fits = |text: &str| {
+        let color = Color32::PLACEHOLDER;
+        let galley = line(painter, text, font.clone(), color, f32::INFINITY);
+        galley.size().x <= width
+    };
+    if fits(text) {
+        return text.to_owned();
+    }
+    // The most letters that fit, by halving.
+    let (mut least, mut most) = (1, text.chars().count().min(400));
+    while least < most {
+        let half = (least + most).div_ceil(2);
+        if fits(&short(text, half)) {
+            least = half;
+        } else {
+            most = half - 1;
+        }
+    }
+    short(text, least)
+}
+
 /// A quiet heading with a line under it.
 pub fn section(ui: &mut Ui, text: &str, t: &Tokens) {
     ui.add_space(12.0);

@@ -3,7 +3,7 @@
 pub mod bars;
 pub mod marks;
 pub mod scatter;
-use egui::{CornerRadius, Pos2, Role, Sense, Ui, Vec2, WidgetInfo};
+use egui::{CornerRadius, Pos2, Sense, Ui, Vec2};
 
 use crate::chart::{Chart, View};
 use crate::gui::command::Command;
@@ -86,11 +86,11 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
             } else {
                 view.short_title()
             };
-            if tab(ui, view.title(), text, chosen, t) {
+            if widgets::tab(ui, view.title(), text, chosen, t) {
                 out.push(Command::Chart(view));
             }
         }
-        if tab(ui, &runs, &runs, state.runs.shown, t) {
+        if widgets::tab(ui, &runs, &runs, state.runs.shown, t) {
             out.push(Command::ShowRuns);
         }
         if !state.runs.shown {
@@ -105,31 +105,4 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
         }
     });
     beside
-}
-
-/// A tab; true when it was clicked.
-fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> bool {
-    let color = if chosen { t.strong } else { t.dim };
-    let font = if chosen {
-        theme::strong()
-    } else {
-        theme::body()
-    };
-    let galley = widgets::line(ui.painter(), text, font, color, f32::INFINITY);
-    let (rect, response) = ui.allocate_exact_size(Vec2::new(galley.size().x, 30.0), Sense::click());
-    let color = if response.hovered() { t.strong } else { color };
-    let at = rect.left_center() - Vec2::new(0.0, galley.size().y / 2.0);
-    ui.painter()
-        .galley_with_override_text_color(at, galley, color);
-    if chosen {
-        let under = rect.with_min_y(rect.bottom() - 2.0);
-        ui.painter()
-            .rect_filled(under, CornerRadius::same(1), t.accent);
-    }
-    response.widget_info(|| WidgetInfo::selected(Role::Tab, true, chosen, title));
-    let clicked = response.clicked();
-    if text != title {
-        response.on_hover_text(title);
-    }
-    clicked
 }

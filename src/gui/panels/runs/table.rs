@@ -65,19 +65,20 @@ pub(crate) fn tools(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Comman
 pub(crate) fn columns(rect: Rect) -> [Rect; 8] {
     let wide = rect.width() > 820.0;
     let gap = if wide { 12.0 } else { 6.0 };
-    let fixed = if wide {
+    // The name takes the rest; a column without width is left out.
+    let mut widths = if wide {
         [74.0, 0.0, 78.0, 38.0, 186.0, 110.0, 54.0, 104.0]
-    } else {
+    } else if rect.width() > 560.0 {
         [68.0, 0.0, 52.0, 34.0, 94.0, 86.0, 46.0, 16.0]
+    } else {
+        [68.0, 0.0, 44.0, 0.0, 0.0, 86.0, 46.0, 16.0]
     };
-    let taken: f32 = fixed.iter().sum::<f32>() + gap * 7.0 + PAD * 2.0;
+    let columns = widths.iter().filter(|w| **w > 0.0).count() as f32;
+    let taken: f32 = widths.iter().sum::<f32>() + gap * columns + PAD * 2.0;
+    widths[1] = (rect.width() - taken).max(60.0);
     let mut left = rect.left() + PAD;
-    fixed.map(|width| {
-        let width = if width == 0.0 {
-            (rect.width() - taken).max(60.0)
-        } else {
-            width
-        };
+    widths.map(|width| {
+        let gap = if width > 0.0 { gap } else { 0.0 };
         let column = Rect::from_min_max(
             Pos2::new(left, rect.top()),
             Pos2::new(left + width, rect.bottom()),
@@ -98,6 +99,9 @@ pub(crate) fn header(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Comma
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 20.0), Sense::hover());
     let places = columns(rect);
     for (column, place) in Column::ALL.into_iter().zip(places) {
+        if place.width() < 1.0 {
+            continue;
+        }
         let id = egui::Id::unique(("runs by", column.title()));
         let response = ui.interact(place, id, Sense::click());
         let (sorted, down) = state.runs.sort;
@@ -233,7 +237,9 @@ pub(crate) fn draw_row(
         at_state,
     ] = columns(rect);
     let cell = |place: Rect, text: &str, color: Color32, align: Align| {
-        widgets::text_in(painter, place, text, theme::body(), color, align)
+        if place.width() > 1.0 {
+            widgets::text_in(painter, place, text, theme::body(), color, align);
+        }
     };
     cell(at_when, &when(head.started_ms), t.dim, Align::Min);
     let mut name = match &head.deployment {
