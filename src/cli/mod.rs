@@ -71,7 +71,7 @@ impl Command {
             Self::Probe(args) => probe::run(&args),
             Self::Deploy(args) => deploy::run(&args),
             Self::Cache(args) => deploy::run_cache(&args),
-            Self::Worker(args) => worker::run(args),
+            Self::Worker(args) => worker::run(&args),
         }
     }
 }

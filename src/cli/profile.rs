@@ -12,8 +12,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::client::{self, Limits, Update};
 use crate::engine::{
-    Calibration, Comparison, Environment, LayerTime, MemoryPools, NumericReference, Outcome,
-    Request, RowSite, Run, Timing, environment, parse_size,
+    Calibration, Comparison, Environment, LayerTime, Measurement, MemoryPools, NumericReference,
+    Outcome, Request, RowSite, Run, Timing, environment, parse_size,
 };
 use crate::export::{Document, save_atomic};
 use crate::figure::short;
@@ -91,6 +91,9 @@ pub struct ProfileArgs {
     /// No times per layer.
     #[arg(long)]
     pub no_layers: bool,
+    /// Do not look at clocks, power and temperatures meanwhile.
+    #[arg(long)]
+    pub no_sampling: bool,
     /// GPU engine whose outputs are compared: fp32, fp16 or none.
     #[arg(long, value_enum, default_value_t = ReferenceName::Fp32)]
     pub reference: ReferenceName,
@@ -232,6 +235,8 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
             share.overlap_s,
             share.members
         )?;
+        let energy = words::energy_per_image(&share.mj_per_image);
+        writeln!(out, "together, energy per image: {energy}")?;
     }
     let failed = runs.iter().any(|r| r.measurement().is_none());
     Ok(ExitCode::from(u8::from(failed)))
@@ -324,6 +329,7 @@ fn requests(
                 spin_wait: args.spin_wait,
                 processes: args.processes,
             },
+            sampling: !args.no_sampling,
             per_layer: !args.no_layers,
             numeric: match args.reference {
                 ReferenceName::Fp32 => NumericReference::Fp32,
@@ -406,6 +412,11 @@ impl Watch {
                 self.bar
                     .set_message(format!("{engine}{}{percent} {detail}", stage.label()));
             }
+            Update::Warning(text) => {
+                let mut err = std::io::stderr().lock();
+                // As above.
+                let _closed = self.bar.suspend(|| writeln!(err, "warning: {text}"));
+            }
             Update::Log(line) if self.verbose => {
                 let mut err = std::io::stderr().lock();
                 // A closed stderr must not end a measurement.
@@ -482,6 +493,7 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
     if let Some(why) = &m.cuda_graph_refused {
         writeln!(out, "  no CUDA graph: {why}")?;
     }
+    telemetry(out, run, m)?;
     let how = words::built(m.cached, m.build_s);
     writeln!(out, "  engine {:.1} MB, {how}", m.engine_bytes as f64 / 1e6)?;
     let on = |d| m.actual.ops.iter().filter(|o| o.device == Some(d)).count();
@@ -541,6 +553,22 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
     }
     if let Some(c) = &run.comparison {
         differences(out, c)?;
+    }
+    Ok(())
+}
+
+/// Energy, marks, and what the samples cost.
+fn telemetry(out: &mut impl std::io::Write, run: &Run, m: &Measurement) -> std::io::Result<()> {
+    let energy = words::energy_per_image(&m.mj_per_image);
+    match &m.energy {
+        Some(of) => writeln!(out, "  energy per image {energy}; {}", words::energy_of(of))?,
+        None => writeln!(out, "  energy per image: {energy}")?,
+    }
+    for mark in &run.marks {
+        writeln!(out, "  {}", mark.text())?;
+    }
+    if !run.telemetry.is_empty() {
+        writeln!(out, "  sampled: {}", run.telemetry.cost.text())?;
     }
     Ok(())
 }

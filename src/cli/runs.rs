@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::engine::Outcome;
+use crate::engine::{Mark, Outcome};
 use crate::export::save_atomic;
 use crate::figure::short;
 use crate::history::{Item, ReferenceSet, RunFilter, Store, StoredRun, default_path};
@@ -149,17 +149,22 @@ fn list(out: &mut impl Write, runs: &[StoredRun], json: bool) -> Result<()> {
     for stored in runs {
         let run = &stored.run;
         let figures = match &run.outcome {
-            Outcome::Finished(m) => format!(
-                "{} FPS ({} to {})",
-                short(m.fps.value),
-                short(m.fps.min),
-                short(m.fps.max)
-            ),
+            Outcome::Finished(m) => {
+                let energy = m.mj_per_image.value();
+                format!(
+                    "{} FPS ({} to {}){}",
+                    short(m.fps.value),
+                    short(m.fps.min),
+                    short(m.fps.max),
+                    energy.map_or(String::new(), |mj| format!(", {} mJ", short(mj)))
+                )
+            }
             Outcome::Failed(_) => "failed".into(),
         };
+        let marks: Vec<_> = run.marks.iter().map(Mark::title).collect();
         writeln!(
             out,
-            "{:>5}  {}  {:<16} {:<9} batch {:<3} {:<32} {figures}{}",
+            "{:>5}  {}  {:<16} {:<9} batch {:<3} {:<32} {figures}{}{}{}",
             stored.id,
             crate::tasks::words::date(run.started_ms),
             run.model.name,
@@ -171,6 +176,8 @@ fn list(out: &mut impl Write, runs: &[StoredRun], json: bool) -> Result<()> {
             } else {
                 ", not run as asked"
             },
+            if marks.is_empty() { "" } else { "; " },
+            marks.join(", "),
         )?;
     }
     Ok(())
@@ -201,5 +208,8 @@ fn compare(out: &mut impl Write, a: &StoredRun, b: &StoredRun) -> Result<()> {
     };
     row("throughput", "FPS", x.fps.value, y.fps.value)?;
     row("latency", "ms", x.latency.median, y.latency.median)?;
+    if let (Some(x), Some(y)) = (x.mj_per_image.value(), y.mj_per_image.value()) {
+        row("energy", "mJ", x, y)?;
+    }
     Ok(())
 }

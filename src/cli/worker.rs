@@ -1,6 +1,7 @@
 //! `dlaplan worker`: the process that builds and measures engines for the window, `dlaplan
 //! profile` and, over SSH, for another machine.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,18 +10,22 @@ use anyhow::{Context as _, Result};
 use crate::engine::worker;
 
 /// Build and measure engines for another dlaplan (JSON lines on stdin and stdout).
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct WorkerArgs {
     /// End when nothing comes from the other dlaplan for so long, s; for one on another machine,
     /// whose link may be cut without a word.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub silence: Option<u64>,
+    /// Read the machine's files below a folder, for tests.
+    #[arg(long, value_name = "FOLDER", default_value = "/", hide = true)]
+    pub root: PathBuf,
 }
 
 /// Runs until stdin closes or the client is silent for too long.
 ///
 /// # Errors
 /// stdin or stdout cannot be used.
-pub fn run(args: WorkerArgs) -> Result<ExitCode> {
-    worker::run(args.silence.map(Duration::from_secs)).context("the worker's stdin or stdout")
+pub fn run(args: &WorkerArgs) -> Result<ExitCode> {
+    worker::run(&args.root, args.silence.map(Duration::from_secs))
+        .context("the worker's stdin or stdout")
 }

@@ -19,9 +19,11 @@ use crate::placement::{EngineConfig, Placement};
 
 use super::command::WorkerCommand;
 use super::log::{Level, LogLine, LogRing};
+use super::memory;
 use super::protocol::{self, Built, Command, DecodeError, Event, Report, SILENCE};
 use super::request::{NumericReference, Request};
 use super::run::{Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage, unix_ms};
+use super::telemetry::{Quantity, Telemetry};
 use crate::engine::remote::error::ParcelError;
 use crate::engine::remote::parcel;
 use crate::engine::remote::parcel::Parcel;
@@ -84,6 +86,8 @@ pub enum Update {
     },
     /// A log line.
     Log(LogLine),
+    /// Something the user should know now; it is in the log too.
+    Warning(String),
     /// It waits for the others.
     Ready,
     /// An engine was built; the end of a build.
@@ -162,6 +166,7 @@ pub struct Client {
     ring: LogRing,
     /// The worker's machine, once it has said its first word.
     environment: Option<Environment>,
+    telemetry: Telemetry,
     stage: Stage,
     started: Instant,
     started_ms: u64,
@@ -268,6 +273,7 @@ impl Client {
             limits,
             ring: LogRing::default(),
             environment: None,
+            telemetry: Telemetry::default(),
             stage: Stage::Start,
             started: Instant::now(),
             started_ms,
@@ -461,6 +467,13 @@ impl Client {
     }
 
     fn on_event(&mut self, event: Event) -> Update {
+        // The sampler goes on while the rest hangs.
+        if let Event::Samples { samples } = event {
+            for sample in &samples {
+                self.telemetry.add(sample);
+            }
+            return self.watch();
+        }
         self.heard = Instant::now();
         match event {
             Event::Hello {
@@ -506,6 +519,12 @@ impl Client {
                 }
             }
             Event::Log { line } => self.log(LogLine::new(line.level, &line.text)),
+            Event::Warning { text } => {
+                let line = LogLine::new(Level::Warning, &text);
+                self.ring.push(line.clone());
+                Update::Warning(line.text)
+            }
+            Event::Samples { .. } => Update::Tick,
             Event::Wanted { wanted } => {
                 self.answered(wanted);
                 Update::Tick
@@ -652,8 +671,14 @@ impl Client {
             Some(s) if s.signal().is_some() => {
                 let number = s.signal().unwrap_or_default();
                 let name = Signal::try_from(number).map_or("unknown signal", Signal::as_str);
+                let why = if number == Signal::SIGKILL as i32 {
+                    let memory = self.telemetry.last(Quantity::MemoryMb, "memory");
+                    format!(", {}", memory::killed(memory))
+                } else {
+                    String::new()
+                };
                 format!(
-                    "the worker died of signal {number} ({name}) while {}",
+                    "the worker died of signal {number} ({name}) while {}{why}",
                     self.stage.label()
                 )
             }
@@ -712,6 +737,7 @@ impl Client {
         run.wall_s = self.started.elapsed().as_secs_f64();
         run.environment = self.environment.clone().unwrap_or_default();
         run.log = self.ring.tail(FAILED_TAIL);
+        run.telemetry = std::mem::take(&mut self.telemetry);
         run
     }
 
@@ -721,7 +747,9 @@ impl Client {
         let mut measurement = report.measurement;
         let environment = self.environment.clone().unwrap_or_default();
         measurement.fps.source = environment.summary().into();
-        Update::Done(Box::new(Run {
+        let mut telemetry = std::mem::take(&mut self.telemetry);
+        telemetry.timed = report.timed;
+        let mut run = Run {
             schema: Run::SCHEMA,
             started_ms: self.started_ms,
             wall_s: self.started.elapsed().as_secs_f64(),
@@ -732,7 +760,11 @@ impl Client {
             comparison: None,
             outcome: Outcome::Finished(Box::new(measurement)),
             log: self.ring.lines().cloned().collect(),
-        }))
+            marks: Vec::new(),
+            telemetry,
+        };
+        run.read_telemetry();
+        Update::Done(Box::new(run))
     }
 }
 
@@ -764,6 +796,8 @@ fn failed_run(request: &Request, started_ms: u64, failure: Failure) -> Run {
         comparison: None,
         outcome: Outcome::Failed(failure),
         log: Vec::new(),
+        marks: Vec::new(),
+        telemetry: Telemetry::default(),
     }
 }
 
@@ -1010,7 +1044,11 @@ pub fn profile(
         let worth = |l: &LogLine| l.level <= Level::Warning;
         run.log.extend(next.log.into_iter().filter(worth));
         match next.outcome {
-            Outcome::Finished(more) if more.cached => measured.join(*more),
+            Outcome::Finished(more) if more.cached => {
+                measured.join(*more);
+                run.telemetry.join(&next.telemetry);
+                run.read_telemetry();
+            }
             Outcome::Failed(f) if f.kind == ErrorKind::Cancelled && !rebuilds => {
                 let text = format!("cancelled after {} of {processes} processes", nth - 1);
                 run.log.push(LogLine::new(Level::Warning, &text));

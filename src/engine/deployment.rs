@@ -4,13 +4,16 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::figure::Measured;
+use crate::figure::{Figure, Measured};
 
 use super::beats::between;
 use super::client::{Client, Limits, Update};
 use super::command::WorkerCommand;
 use super::request::Request;
-use super::run::{DeploymentShare, ErrorKind, Failure, Measurement, Outcome, Run, unix_ms};
+use super::run::{
+    DeploymentShare, ErrorKind, Failure, Measurement, Outcome, Run, not_sampled, unix_ms,
+};
+use super::telemetry::{TimedPart, energy, marks};
 
 /// Measures engines together. Each is built and warmed up in turn, then all are released.
 /// `on` hears (member, update) and cancels all with `Break`. One failure ends all.
@@ -23,7 +26,10 @@ pub fn deploy(
     let group = format!("{:x}-{:x}", unix_ms(), std::process::id());
     let mut clients: Vec<Client> = Vec::with_capacity(requests.len());
     for (i, request) in requests.iter().enumerate() {
-        let mut client = match Client::profile(worker, limits, request.clone(), true) {
+        let mut request = request.clone();
+        // They share the machine: one looks for all.
+        request.sampling &= i == 0;
+        let mut client = match Client::profile(worker, limits, request, true) {
             Ok(client) => client,
             Err(run) => return abandon(clients, i, *run, &group, requests.len()),
         };
@@ -85,6 +91,7 @@ fn share(group: &str, member: usize, members: usize) -> DeploymentShare {
         member: member as u32,
         members: members as u32,
         total_fps: None,
+        mj_per_image: not_sampled(),
         overlap_s: 0.0,
     }
 }
@@ -163,12 +170,36 @@ fn settle(runs: &mut [Run], beats: &[&[(u64, u64)]], group: &str) {
             m.fps_samples = samples;
         }
     }
+    let mut telemetry = runs
+        .first()
+        .map(|r| r.telemetry.clone())
+        .unwrap_or_default();
+    let slice_ns = (end - start) / u64::from(slices);
+    telemetry.timed = (0u64..)
+        .zip(&totals)
+        .map(|(i, fps)| TimedPart {
+            from_ns: start + i * slice_ns,
+            to_ns: start + (i + 1) * slice_ns,
+            images: fps * slice_ns as f64 / 1e9,
+        })
+        .collect();
+    let machine = runs.first().map(|r| r.environment.summary());
+    let (mj_per_image, _) = energy(&telemetry, &machine.unwrap_or_default());
+    if let Some(first) = runs.first_mut() {
+        first.telemetry.timed.clone_from(&telemetry.timed);
+    }
     let source = runs.first().and_then(Run::fps).map(|f| f.source.clone());
     let total: Option<Measured> =
         Measurement::measured(&totals, source.unwrap_or_else(|| "".into()));
     for run in runs {
+        run.marks = marks(&telemetry, run.wanted_dla());
+        if let Outcome::Finished(m) = &mut run.outcome {
+            m.mj_per_image = Figure::none("the engines share the machine's energy");
+            m.energy = None;
+        }
         if let Some(share) = &mut run.deployment {
             share.total_fps.clone_from(&total);
+            share.mj_per_image = mj_per_image.clone();
             share.overlap_s = (end - start) as f64 / 1e9;
         }
     }

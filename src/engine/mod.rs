@@ -9,12 +9,15 @@ mod deployment;
 pub mod environment;
 pub mod event_sender;
 mod log;
+mod memory;
 mod own;
 pub mod protocol;
 pub mod reading;
 pub mod remote;
 mod request;
 mod run;
+pub mod sampler;
+pub mod telemetry;
 pub mod tensorrt;
 pub mod worker;
 
@@ -30,5 +33,6 @@ pub use request::{
 pub use run::{
     Actual, ActualOp, Attribution, ClockRange, Comparison, Contradiction, DeploymentShare,
     Environment, ErrorKind, Failure, Latency, LayerTime, Measurement, ModelRef, NumericCheck,
-    Outcome, RowSite, Run, Stage, Summary, dla_refusal, median, summarise, unix_ms,
+    Outcome, RowSite, Run, Stage, Summary, dla_refusal, median, not_sampled, summarise, unix_ms,
 };
+pub use telemetry::{Energy, EnergyKind, Mark, Quantity, Telemetry, TimedPart};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::log::LogLine;
 use super::request::Request;
 use super::run::{Actual, Environment, Failure, Measurement, ModelRef, Stage};
+use super::telemetry::{Sample, TimedPart};
 
 /// Version of the messages.
 pub const PROTOCOL: u32 = 1;
@@ -106,6 +107,17 @@ pub enum Event {
         #[serde(flatten)]
         line: LogLine,
     },
+    /// Something the user should know now.
+    Warning {
+        /// What.
+        text: String,
+    },
+    /// What was read of the machine meanwhile. No sign of life: another thread than the one at work
+    /// sends it.
+    Samples {
+        /// In order.
+        samples: Vec<Sample>,
+    },
     /// Warmed up and waiting for [`Command::Go`].
     Ready,
     /// The engine of [`Command::Build`].
@@ -184,6 +196,9 @@ pub struct Report {
     /// then.
     #[serde(default)]
     pub beats: Vec<(u64, u64)>,
+    /// The parts in which inferences were timed.
+    #[serde(default)]
+    pub timed: Vec<TimedPart>,
 }
 
 impl Report {
@@ -214,6 +229,13 @@ impl Report {
         let forward = |w: &[(u64, u64)]| matches!(w, [a, b] if a.0 <= b.0 && a.1 <= b.1);
         if !self.beats.windows(2).all(forward) {
             return Some("a clock that runs backwards".into());
+        }
+        if self
+            .timed
+            .iter()
+            .any(|t| t.from_ns > t.to_ns || bad(t.images))
+        {
+            return Some("timed parts that end before they begin".into());
         }
         None
     }

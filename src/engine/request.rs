@@ -32,6 +32,9 @@ pub struct Request {
     /// How to measure.
     #[serde(default)]
     pub timing: Timing,
+    /// Look at clocks, power and temperatures meanwhile.
+    #[serde(default)]
+    pub sampling: bool,
     /// Per-layer times from a separate, profiled run.
     pub per_layer: bool,
     /// What the outputs are compared with.
@@ -190,6 +193,7 @@ impl Request {
             pools: MemoryPools::default(),
             tactic_sources: None,
             timing: Timing::default(),
+            sampling: true,
             per_layer: true,
             numeric: NumericReference::default(),
             cache_dir: None,

@@ -5,11 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::figure::Measured;
+use crate::figure::{Figure, Measured};
 use crate::placement::Device;
 
 use super::log::LogLine;
 use super::request::Request;
+use super::telemetry::{Energy, Mark, Telemetry, energy, marks};
 
 /// One attempt to build and measure one engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,12 @@ pub struct Run {
     /// The end of the log.
     #[serde(default)]
     pub log: Vec<LogLine>,
+    /// What the samples of the machine say against the figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// What was read of the machine meanwhile.
+    #[serde(default, skip_serializing_if = "Telemetry::is_empty")]
+    pub telemetry: Telemetry,
 }
 
 impl Run {
@@ -54,6 +61,26 @@ impl Run {
     /// Images per second, if measured.
     pub fn fps(&self) -> Option<&Measured> {
         self.measurement().map(|m| &m.fps)
+    }
+
+    /// The core that the placement asks for, if it asks for the DLA.
+    pub fn wanted_dla(&self) -> Option<u32> {
+        let request = &self.request;
+        let wants = request.placement.wants_dla();
+        wants.then_some(request.config.dla_core)
+    }
+
+    /// Works out energy and marks from the samples.
+    pub(super) fn read_telemetry(&mut self) {
+        self.marks = marks(&self.telemetry, self.wanted_dla());
+        let machine = self.environment.summary();
+        if let Outcome::Finished(m) = &mut self.outcome {
+            (m.mj_per_image, m.energy) = if self.request.sampling {
+                energy(&self.telemetry, &machine)
+            } else {
+                (Figure::none("sampling was switched off"), None)
+            };
+        }
     }
 
     /// Whether the figures may stand for the placement that was asked: measured, and no op left
@@ -298,6 +325,12 @@ pub struct Measurement {
     /// Median FPS of each process, in order, where several measured.
     #[serde(default)]
     pub process_fps: Vec<f64>,
+    /// Energy per image, mJ, with the spread over the repeats; which energy, its source says.
+    #[serde(default = "not_sampled")]
+    pub mj_per_image: Figure,
+    /// Energy of all repeats.
+    #[serde(default)]
+    pub energy: Option<Energy>,
     /// Time of one inference by CUDA events.
     pub latency: Latency,
     /// Latency samples in ms, in order; of many, some taken evenly.
@@ -332,6 +365,11 @@ pub struct Measurement {
     /// The engine inspector's JSON, when the engine has detailed verbosity.
     #[serde(default)]
     pub inspector: Option<Arc<str>>,
+}
+
+/// Energy of a run whose power nobody read.
+pub fn not_sampled() -> Figure {
+    Figure::none("power was not sampled")
 }
 
 /// Percentiles of one inference, ms, by CUDA events around each.
@@ -537,6 +575,9 @@ pub struct DeploymentShare {
     pub members: u32,
     /// All members together, images per second, over the time in which all were running.
     pub total_fps: Option<Measured>,
+    /// Energy of all members per image of all, mJ, over the same time.
+    #[serde(default = "not_sampled")]
+    pub mj_per_image: Figure,
     /// Length of that time, s.
     pub overlap_s: f64,
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::event_sender::EventSender;
 use super::protocol::{self, Command, Event, Refusal};
 use super::run::{ErrorKind, Failure, ModelRef, Stage};
+use super::sampler::{self, Place, Sampler};
 use super::{environment, tensorrt};
 use crate::engine::remote::receive::receive;
 
@@ -55,11 +57,12 @@ fn wait(stdin: &File, silence: Duration) -> std::io::Result<()> {
     }
 }
 
-/// Runs until stdin closes, the client cancels, or nothing comes from it for `silence`.
+/// Runs until stdin closes, the client cancels, or nothing comes from it for `silence`. `root` is the
+/// root folder of the files that tell of the machine.
 ///
 /// # Errors
 /// stdout or stdin cannot be used.
-pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
+pub fn run(root: &Path, silence: Option<Duration>) -> std::io::Result<ExitCode> {
     let mut out = take_stdout()?;
     // What a shell's start-up files have written must not run into the first message.
     out.write_all(b"\n")?;
@@ -115,7 +118,7 @@ pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
             // Cancelled, or the client is gone. TensorRT's build cannot be interrupted otherwise.
             leave();
         })?;
-    let mut environment = environment::read();
+    let mut environment = environment::read_under(root);
     let unavailable = tensorrt::describe(&mut environment);
     events.send(Event::Hello {
         environment: Box::new(environment),
@@ -136,6 +139,11 @@ pub fn run(silence: Option<Duration>) -> std::io::Result<ExitCode> {
                 tensorrt::build(&request, &events).map(|b| Event::Built { built: Box::new(b) })
             }
             Command::Profile { request, barrier } => {
+                let place = Place::of(root, tensorrt::bus_id());
+                // Ends, and sends the last samples, before the figures are sent.
+                let _sampler = request
+                    .sampling
+                    .then(|| Sampler::start(place, sampler::EVERY, events.clone()));
                 let barrier = barrier.then_some(&commands);
                 tensorrt::profile(&request, &events, barrier).map(|r| Event::Measured {
                     report: Box::new(r),

@@ -1,6 +1,6 @@
 //! Runs as CSV.
 
-use crate::engine::Outcome;
+use crate::engine::{Mark, Outcome};
 
 use super::StoredRun;
 
@@ -8,7 +8,7 @@ use super::StoredRun;
 pub const CSV_HEADER: &str = "id,started_ms,model,structure_hash,board,gpu,power_mode,tensorrt,\
 precision,batch,dla_core,gpu_fallback,default_device,overrides,state,fps,fps_min,fps_max,repeats,\
 latency_median_ms,latency_p99_ms,cuda_graph,build_s,engine_bytes,silent_fallbacks,cosine,\
-max_abs_error,timing_only,deployment,member,total_fps,message";
+max_abs_error,timing_only,deployment,member,total_fps,message,mj_per_image,watts,energy_of,marks";
 
 /// The header and one line per run.
 pub(super) fn write(runs: &[StoredRun]) -> String {
@@ -67,6 +67,15 @@ pub(super) fn write(runs: &[StoredRun]) -> String {
             share.map_or(String::new(), |s| s.member.to_string()),
             number(share.and_then(|s| Some(s.total_fps.as_ref()?.value))),
             message,
+            number(m.and_then(|m| m.mj_per_image.value())),
+            number(m.and_then(|m| Some(m.energy.as_ref()?.watts()))),
+            m.and_then(|m| m.energy.as_ref())
+                .map_or(String::new(), |e| e.kind.text().to_owned()),
+            run.marks
+                .iter()
+                .map(Mark::title)
+                .collect::<Vec<_>>()
+                .join("; "),
         ]
     });
     table(CSV_HEADER, rows)

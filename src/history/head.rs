@@ -4,9 +4,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::engine::{
-    DeploymentShare, Environment, ErrorKind, Failure, ModelRef, Outcome, Run, Stage,
+    DeploymentShare, Environment, ErrorKind, Failure, Mark, ModelRef, Outcome, Run, Stage,
+    not_sampled,
 };
-use crate::figure::Measured;
+use crate::figure::{Figure, Measured};
 use crate::placement::{EngineConfig, Placement};
 
 /// What a list shows of a run.
@@ -30,6 +31,10 @@ pub struct RunHead {
     pub deployment: Option<DeploymentShare>,
     /// Images per second, or why there are none.
     pub outcome: Result<Measured, Failure>,
+    /// Energy per image, mJ.
+    pub mj_per_image: Figure,
+    /// What the samples of the machine say against the figures.
+    pub marks: Vec<Mark>,
     /// The engine came from the cache.
     pub cached: bool,
     /// Why its outputs mean nothing, if so.
@@ -58,6 +63,8 @@ impl RunHead {
                 Outcome::Finished(m) => Ok(m.fps.clone()),
                 Outcome::Failed(failure) => Err(failure.clone()),
             },
+            mj_per_image: measurement.map_or_else(not_sampled, |m| m.mj_per_image.clone()),
+            marks: run.marks.clone(),
             cached: measurement.is_some_and(|m| m.cached),
             timing_only: measurement.and_then(|m| m.timing_only.clone()),
             silent_fallbacks: comparison.map_or(0, |c| c.silent_fallbacks.len()),
@@ -78,6 +85,8 @@ pub(super) struct Slim {
     deployment: Option<DeploymentShare>,
     #[serde(default)]
     comparison: Option<SlimComparison>,
+    #[serde(default)]
+    marks: Vec<Mark>,
     outcome: SlimOutcome,
 }
 
@@ -98,6 +107,7 @@ struct SlimComparison {
 #[serde(default)]
 struct SlimOutcome {
     fps: Option<Measured>,
+    mj_per_image: Figure,
     cached: bool,
     timing_only: Option<String>,
     kind: ErrorKind,
@@ -109,6 +119,7 @@ impl Default for SlimOutcome {
     fn default() -> Self {
         Self {
             fps: None,
+            mj_per_image: not_sampled(),
             cached: false,
             timing_only: None,
             kind: ErrorKind::Crashed,
@@ -136,6 +147,8 @@ impl Slim {
                 stage: outcome.stage,
                 message: outcome.message,
             }),
+            mj_per_image: outcome.mj_per_image,
+            marks: self.marks,
             cached: outcome.cached,
             timing_only: outcome.timing_only,
             silent_fallbacks: comparison.as_ref().map_or(0, |c| c.silent_fallbacks.len()),

@@ -236,6 +236,10 @@ impl Store {
         let mut slim = run.clone();
         let log = self.json("run", &std::mem::take(&mut slim.log))?;
         let mut samples = vec![("log", log)];
+        if !slim.telemetry.is_empty() {
+            let telemetry = std::mem::take(&mut slim.telemetry);
+            samples.push(("telemetry", self.json("run", &telemetry)?));
+        }
         if let Outcome::Finished(m) = &mut slim.outcome {
             let latency = std::mem::take(&mut m.latency_samples_ms);
             samples.push(("latency_ms", self.json("run", &latency)?));
@@ -374,6 +378,7 @@ impl Store {
         for (kind, json) in rows {
             match (kind.as_str(), &mut run.outcome) {
                 ("log", _) => run.log = self.parse("log of run", id, &json)?,
+                ("telemetry", _) => run.telemetry = self.parse("samples of run", id, &json)?,
                 ("latency_ms", Outcome::Finished(m)) => {
                     m.latency_samples_ms = self.parse("samples of run", id, &json)?;
                 }

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::engine::{Level, LogLine};
-use crate::figure::{Measured, short};
+use crate::engine::{Energy, Level, LogLine};
+use crate::figure::{Figure, Measured, short};
 
 /// `2026-11-21 07:12`, UTC, of milliseconds since 1970; empty for a time no calendar has.
 pub fn date(unix_ms: u64) -> String {
@@ -22,6 +22,30 @@ pub fn spread(m: &Measured) -> String {
         m.repeats,
         short(m.min),
         short(m.max)
+    )
+}
+
+/// `54.1 mJ, median of 5 (53.8 to 54.6)`, or why there is no figure.
+pub fn energy_per_image(mj: &Figure) -> String {
+    match mj {
+        Figure::Measured(m) => format!(
+            "{} mJ, median of {} ({} to {})",
+            short(m.value),
+            m.repeats,
+            short(m.min),
+            short(m.max)
+        ),
+        other => format!("not known: {}", other.source()),
+    }
+}
+
+/// Mean power and what it is of: `12.3 W, board input rails, not at the wall (VDD_IN)`.
+pub fn energy_of(energy: &Energy) -> String {
+    format!(
+        "{} W, {} ({})",
+        short(energy.watts()),
+        energy.kind.text(),
+        energy.rails.join(" + ")
     )
 }
 

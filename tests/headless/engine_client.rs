@@ -55,6 +55,7 @@ fn measured(fps: f64, beats: Vec<(u64, u64)>) -> String {
             model: ModelRef::default(),
             measurement: measurement(fps),
             beats,
+            timed: Vec::new(),
         }),
     })
 }
@@ -138,6 +139,7 @@ fn cached(fps: f64) -> String {
         model,
         measurement,
         beats: vec![],
+        timed: Vec::new(),
     };
     encode(Event::Measured {
         report: Box::new(report),
@@ -221,6 +223,7 @@ fn crashes_name_the_exit_code_or_signal_and_the_last_lines() {
         ("kill -SEGV $$", "SIGSEGV"),
         ("kill -ABRT $$", "SIGABRT"),
         ("kill -KILL $$", "SIGKILL"),
+        ("kill -KILL $$", "probably killed by the system for memory"),
         ("exit 0", "exit code 0"),
     ] {
         let (run, took) = run(&format!("{begin}\necho 'last words' >&2; sleep 0.1; {end}"));

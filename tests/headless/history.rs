@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use dlaplan::engine::telemetry::Series;
 use dlaplan::engine::{
-    Actual, Comparison, ErrorKind, Failure, Latency, Level, LogLine, Measurement, ModelRef,
-    Outcome, Request, Run, Stage, unix_ms,
+    Actual, Comparison, Energy, EnergyKind, ErrorKind, Failure, Latency, Level, LogLine, Mark,
+    Measurement, ModelRef, Outcome, Quantity, Request, Run, Stage, Telemetry, unix_ms,
 };
-use dlaplan::figure::{Band, Figure};
+use dlaplan::figure::{Band, Figure, Measured};
 use dlaplan::history::{HistoryError, Item, NewKept, RunFilter, RunHead, Store};
 use dlaplan::model::onnx;
 use dlaplan::placement::{Device, EngineConfig, Placement};
@@ -43,6 +44,20 @@ fn run(model: &str, fps: f64) -> Run {
             fps: Measurement::measured(&samples, "test").unwrap(),
             fps_samples: samples,
             process_fps: Vec::new(),
+            mj_per_image: Figure::Measured(Measured {
+                value: 54.5,
+                min: 54.0,
+                max: 55.0,
+                repeats: 5,
+                source: "test".into(),
+            }),
+            energy: Some(Energy {
+                kind: EnergyKind::BoardInputRails,
+                rails: vec!["VDD_IN".into()],
+                joules: 27.25,
+                seconds: 5.0,
+                images: 500.0,
+            }),
             latency: Latency::of(&latency).unwrap(),
             latency_samples_ms: latency,
             cuda_graph: false,
@@ -60,6 +75,16 @@ fn run(model: &str, fps: f64) -> Run {
             inspector: Some(Arc::from("{\"Layers\": []}")),
         })),
         log: vec![LogLine::new(Level::Warning, "a warning")],
+        marks: vec![Mark::DlaNeverWoke { core: 0 }],
+        telemetry: Telemetry {
+            at_s: vec![0.0, 0.1],
+            series: vec![Series {
+                quantity: Quantity::PowerW,
+                name: "VDD_IN".into(),
+                values: vec![Some(5.5), None],
+            }],
+            ..Telemetry::default()
+        },
     }
 }
 
@@ -91,6 +116,10 @@ fn runs_round_trip_with_samples_and_log() {
     let listed = store.runs(&all()).unwrap();
     assert_eq!(listed.iter().map(|r| r.id).collect::<Vec<_>>(), [1, 2]);
     assert!(listed[0].run.log.is_empty() && listed[0].run.fps() == first.fps());
+    assert!(listed[0].run.telemetry.is_empty() && listed[0].run.marks == first.marks);
+    let head = &store.run_heads(&all()).unwrap()[0];
+    assert_eq!(head, &RunHead::of(1, &first));
+    assert_eq!(head.mj_per_image.value(), Some(54.5));
     let filter = RunFilter {
         structure_hash: Some("hash of resnet18".into()),
         finished: true,
@@ -113,7 +142,10 @@ fn runs_round_trip_with_samples_and_log() {
     let columns = csv.lines().next().unwrap().split(',').count();
     assert_eq!(csv.lines().count(), 3);
     assert!(csv.contains("398.805262354432") && csv.contains("layer1=DLA"));
-    assert_eq!(csv.lines().nth(1).unwrap().split(',').count(), columns);
+    assert!(csv.contains("54.5,5.45,\"board input rails, not at the wall\",DLA never woke"));
+    // One cell has a comma in it.
+    let cells = csv.lines().nth(1).unwrap().split(',').count();
+    assert_eq!(cells, columns + 1);
 }
 
 #[test]

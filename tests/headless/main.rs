@@ -10,6 +10,7 @@ mod engine_client;
 mod engine_environment;
 mod engine_recorded;
 mod engine_remote;
+mod engine_sampling;
 mod estimate;
 mod export;
 mod history;

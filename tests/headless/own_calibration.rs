@@ -50,6 +50,8 @@ fn run(model: &str, placement: Placement) -> Run {
             ..measurement(vec![fps; 5], vec![1000.0 / fps; 20], "test")
         })),
         log: Vec::new(),
+        marks: Vec::new(),
+        telemetry: dlaplan::engine::Telemetry::default(),
     }
 }
 
@@ -175,6 +177,7 @@ fn runs_that_say_nothing_of_the_estimates_are_passed_over() {
         member: 0,
         members: 2,
         total_fps: None,
+        mj_per_image: dlaplan::engine::not_sampled(),
         overlap_s: 1.0,
     });
     for r in [&good, &elsewhere, &custom, &changed, &gone, &beside] {

@@ -47,6 +47,8 @@ fn finished(model: &Model, request: &EngineRequest, fps: f64) -> Run {
         comparison: None,
         outcome: Outcome::Finished(Box::new(measurement(samples, latency, "test board"))),
         log: Vec::new(),
+        marks: Vec::new(),
+        telemetry: dlaplan::engine::Telemetry::default(),
     }
 }
 
@@ -76,6 +78,7 @@ fn board(model: &Model, requests: &[EngineRequest]) -> Vec<Run> {
                     member: i as u32,
                     members: requests.len() as u32,
                     total_fps: Measurement::measured(&[total; 5], "test board"),
+                    mj_per_image: dlaplan::engine::not_sampled(),
                     overlap_s: 1.0,
                 });
             }

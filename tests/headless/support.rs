@@ -11,6 +11,8 @@ pub fn measurement(samples: Vec<f64>, latency_ms: Vec<f64>, source: &str) -> Mea
         fps: Measurement::measured(&samples, source).unwrap(),
         fps_samples: samples,
         process_fps: Vec::new(),
+        mj_per_image: dlaplan::engine::not_sampled(),
+        energy: None,
         latency: Latency::of(&latency_ms).unwrap(),
         latency_samples_ms: latency_ms,
         cuda_graph: false,

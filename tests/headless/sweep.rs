@@ -32,6 +32,7 @@ fn measured() -> String {
             model: ModelRef::default(),
             measurement: measurement(samples, vec![1.0, 2.0], "worker"),
             beats: (0..=100).map(|i| ((1000 + i * 10) * ms, i)).collect(),
+            timed: Vec::new(),
         }),
     })
 }

@@ -101,6 +101,8 @@ fn measurement(model: &Model, fps: f64, dla: &dyn Fn(&str) -> bool) -> Measureme
         fps: Measurement::measured(&samples, "test").unwrap(),
         fps_samples: samples,
         process_fps: Vec::new(),
+        mj_per_image: dlaplan::engine::not_sampled(),
+        energy: None,
         latency: Latency::of(&[2.0, 2.1, 2.2]).unwrap(),
         latency_samples_ms: vec![2.0, 2.1, 2.2],
         cuda_graph: false,
@@ -148,6 +150,8 @@ fn run(model: &Model, placement: Placement, fps: f64) -> Run {
         comparison: None,
         outcome: Outcome::Finished(Box::new(m)),
         log: Vec::new(),
+        marks: Vec::new(),
+        telemetry: dlaplan::engine::Telemetry::default(),
     }
 }
 
@@ -220,6 +224,7 @@ fn measured(model: &Model, m: Measurement, dir: &Path) -> String {
             model: model_ref(model),
             measurement: m,
             beats: Vec::new(),
+            timed: Vec::new(),
         }),
     };
     say(report, "report", dir)

@@ -39,6 +39,14 @@ pub(super) fn number(path: &Path) -> Option<f64> {
         .filter(|n: &f64| n.is_finite())
 }
 
+/// A line of meminfo, MiB.
+pub(super) fn memory_mb(root: &Path, key: &str) -> Option<f64> {
+    let text = text(&root.join("proc/meminfo"))?;
+    let line = text.lines().find_map(|l| l.strip_prefix(key))?;
+    let kb: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kb / 1024.0)
+}
+
 /// The entries of a folder, by name.
 pub(super) fn entries(folder: PathBuf) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = fs::read_dir(folder)

@@ -2,8 +2,9 @@
 
 mod files;
 mod module;
+pub(super) mod nvml;
 mod power_mode;
-mod sensors;
+pub(super) mod sensors;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -13,7 +14,7 @@ use crate::platform::{Board, Place, Target};
 
 use super::log::escape;
 use super::run::Environment;
-use files::{MAX_TEXT, first_line, text};
+use files::{MAX_TEXT, first_line, memory_mb, text};
 
 /// The user's folder for what can be made again; `None` without a home folder.
 pub fn cache_dir() -> Option<PathBuf> {
@@ -46,7 +47,7 @@ pub fn read_under(root: &Path) -> Environment {
             .any(|mark| root.join(mark).exists()),
         l4t: line("etc/nv_tegra_release").or_else(|| l4t_of_dpkg(root)),
         memory_mb: memory_mb(root, "MemTotal:"),
-        memory_available_mb: memory_mb(root, "MemAvailable:"),
+        memory_available_mb: memory_available_mb(root),
         swap_free_mb: memory_mb(root, "SwapFree:"),
         power_mode: mode.name,
         mode_not_applied: mode.not_applied,
@@ -132,12 +133,9 @@ fn l4t_of_dpkg(root: &Path) -> Option<String> {
     Some(escape(&format!("nvidia-l4t-core {version}"), MAX_TEXT))
 }
 
-/// A line of meminfo, MiB.
-fn memory_mb(root: &Path, key: &str) -> Option<f64> {
-    let text = text(&root.join("proc/meminfo"))?;
-    let line = text.lines().find_map(|l| l.strip_prefix(key))?;
-    let kb: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kb / 1024.0)
+/// Memory that a new process can have now, MiB.
+pub fn memory_available_mb(root: &Path) -> Option<f64> {
+    memory_mb(root, "MemAvailable:")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The little of CUDA's driver API that timing needs, through cudarc. Libraries are opened at run
 //! time: a machine without them gets an error, never a panic.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::panic::catch_unwind;
 
 use cudarc::driver::{DriverError, result, sys};
@@ -96,6 +96,24 @@ impl Device {
         let r = unsafe { sys::cuDriverGetVersion(&raw mut version) }.result();
         check("cuDriverGetVersion", r)?;
         Ok(format!("{}.{}", version / 1000, version % 1000 / 10))
+    }
+
+    /// Its PCI bus id, `0000:65:00.0`; none of a GPU that is part of the chip.
+    pub fn bus_id(&self) -> Option<String> {
+        use sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_INTEGRATED as INTEGRATED;
+        // SAFETY: the device is valid.
+        let integrated = unsafe { result::device::get_attribute(self.device, INTEGRATED) };
+        if integrated.ok()? != 0 {
+            return None;
+        }
+        let mut text = [0u8; 32];
+        // SAFETY: at most so many bytes are written, with a zero at their end.
+        let r = unsafe {
+            sys::cuDeviceGetPCIBusId(text.as_mut_ptr().cast(), text.len() as i32, self.device)
+        };
+        check("cuDeviceGetPCIBusId", r.result()).ok()?;
+        let text = CStr::from_bytes_until_nul(&text).ok()?;
+        Some(text.to_str().ok()?.to_owned())
     }
 
     /// Allocates device memory, zeroed.

@@ -8,9 +8,11 @@ use std::time::Instant;
 
 use crate::engine::event_sender::EventSender;
 use crate::engine::log::{Level, LogLine};
+use crate::engine::protocol::Event;
 use crate::engine::reading::attribution::{LayerMap, NetworkLayer};
 use crate::engine::request::{Calibration, Request};
 use crate::engine::run::{ErrorKind, Stage};
+use crate::engine::{environment, memory};
 use crate::model::Model;
 use crate::placement::Device;
 use crate::platform::TensorRt;
@@ -94,6 +96,7 @@ impl Job<'_> {
             }
             None => None,
         };
+        self.warn_of_memory();
         let (plan, mut record) = self.build(stage, sources)?;
         record.engine_hash = blake3::hash(&plan).to_hex().to_string();
         if let Some((folder, key)) = key
@@ -107,6 +110,19 @@ impl Job<'_> {
             record,
             cached: false,
         })
+    }
+
+    /// Says so where the build will not fit the memory that is free now.
+    fn warn_of_memory(&self) {
+        let costs = self.model.ops.iter().filter_map(|op| op.cost.as_ref());
+        // Random weights are written into the network, those beside the file are not.
+        let elements: u64 = costs.map(|cost| cost.weight_elems).sum();
+        let weights = elements.saturating_mul(4).max(self.onnx.len() as u64);
+        let needed = memory::build_mb(weights, self.request.pools.workspace);
+        let available = environment::memory_available_mb(Path::new("/"));
+        if let Some(text) = memory::shortage(needed, available) {
+            self.outbox.send(Event::Warning { text });
+        }
     }
 
     fn build(&self, stage: Stage, sources: u32) -> Result<(Vec<u8>, BuildRecord), Stop> {

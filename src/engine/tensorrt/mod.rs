@@ -38,6 +38,11 @@ pub fn describe(environment: &mut Environment) -> Vec<String> {
     missing
 }
 
+/// The PCI bus id of the GPU that measures; none of a GPU that is part of the chip, and without one.
+pub fn bus_id() -> Option<String> {
+    cuda::Device::open().ok()?.bus_id()
+}
+
 fn describe_tensorrt(environment: &mut Environment, cuda: bool, missing: &mut Vec<String>) {
     let found = process::process().and_then(|process| {
         environment.tensorrt = Some(process.libraries.version.to_string());

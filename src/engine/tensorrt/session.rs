@@ -15,8 +15,9 @@ use crate::engine::reading::attribution::LayerMap;
 use crate::engine::request::{NumericReference, Request};
 use crate::engine::run::{
     Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage, dla_refusal,
-    thinned,
+    not_sampled, thinned,
 };
+use crate::engine::telemetry::TimedPart;
 use crate::model::onnx::weights::Ready;
 use crate::model::onnx::{self, LoadOptions, weights};
 use crate::model::{DType, Model, ModelSource};
@@ -27,7 +28,7 @@ use super::cuda::{self, Graph};
 use super::make::{Job, Made};
 use super::process::{Process, process};
 use super::stop::Stop;
-use super::timing::{Bound, Outputs, Pace, compare};
+use super::timing::{Bound, Outputs, Pace, Repeat, compare};
 
 /// Inferences of the profiled run.
 const PROFILED: usize = 100;
@@ -351,6 +352,9 @@ fn measure(
             fps,
             fps_samples: timed.fps,
             process_fps: Vec::new(),
+            // The client has the samples.
+            mj_per_image: not_sampled(),
+            energy: None,
             latency,
             latency_samples_ms: thinned(&timed.latency_ms),
             cuda_graph: graph.is_some(),
@@ -372,6 +376,7 @@ fn measure(
             inspector: inspector.map(Into::into),
         },
         beats: timed.beats,
+        timed: timed.parts,
     })
 }
 
@@ -449,6 +454,7 @@ struct Timed {
     latency_ms: Vec<f64>,
     cpu_us: f64,
     beats: Vec<(u64, u64)>,
+    parts: Vec<TimedPart>,
 }
 
 fn alone(
@@ -461,7 +467,7 @@ fn alone(
     let timing = &request.timing;
     let duration = Duration::from_millis(timing.duration_ms);
     let batch = f64::from(request.config.batch);
-    let (mut fps, mut latency_ms) = (Vec::new(), Vec::new());
+    let (mut fps, mut latency_ms, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cpu, mut iterations) = (0.0, 0u64);
     for i in 0..timing.repeats {
         outbox.progress(
@@ -470,6 +476,7 @@ fn alone(
         );
         let r = bound.repeat(graph, duration, Pace::ALONE, timing.spin_wait, |_, _| {})?;
         fps.push(r.iterations as f64 / r.wall_s * batch);
+        parts.push(part(&r, batch));
         cpu += r.cpu_s;
         iterations += r.iterations;
         latency_ms.extend(r.latency_ms);
@@ -479,7 +486,16 @@ fn alone(
         latency_ms,
         cpu_us: cpu * 1e6 / iterations.max(1) as f64,
         beats: Vec::new(),
+        parts,
     })
+}
+
+fn part(repeat: &Repeat, batch: f64) -> TimedPart {
+    TimedPart {
+        from_ns: repeat.from_ns,
+        to_ns: repeat.to_ns,
+        images: repeat.iterations as f64 * batch,
+    }
 }
 
 /// Runs beside others: one uninterrupted loop, whose beats tell afterwards what happened while
@@ -510,6 +526,7 @@ fn together(
     })?;
     Ok(Timed {
         fps: slices(&beats, timing.repeats, request.config.batch),
+        parts: vec![part(&r, f64::from(request.config.batch))],
         latency_ms: r.latency_ms,
         cpu_us: r.cpu_s * 1e6 / r.iterations.max(1) as f64,
         beats,

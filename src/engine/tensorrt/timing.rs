@@ -8,6 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 use half::{bf16, f16};
 
 use crate::engine::run::NumericCheck;
+use crate::engine::sampler;
 use crate::model::onnx::weights::uniform;
 
 use super::cuda::{Buffer, CudaError, Device, Event, Graph, Stream};
@@ -80,6 +81,9 @@ pub type Outputs = Vec<(String, Option<Vec<f64>>)>;
 #[derive(Clone, Debug)]
 pub struct Repeat {
     pub iterations: u64,
+    /// Start and end on the machine's clock, ns.
+    pub from_ns: u64,
+    pub to_ns: u64,
     pub wall_s: f64,
     pub cpu_s: f64,
     /// Per inference, by CUDA events.
@@ -176,7 +180,8 @@ impl<'e> Bound<'e> {
         self.stream.synchronize()?;
         let cpu = cpu_s();
         let begun = Instant::now();
-        beat(monotonic_ns(), 0);
+        let from_ns = monotonic_ns();
+        beat(from_ns, 0);
         let (mut launched, mut complete) = (0, 0);
         while begun.elapsed() < duration {
             for span in slot(launched) {
@@ -196,12 +201,15 @@ impl<'e> Bound<'e> {
         }
         self.stream.synchronize()?;
         let wall_s = begun.elapsed().as_secs_f64();
-        let cpu_s = cpu_s() - cpu;
+        let cpu_s = (cpu_s() - cpu).max(0.0);
         let iterations = (launched * pace.group) as u64;
-        beat(monotonic_ns(), iterations);
+        let to_ns = monotonic_ns();
+        beat(to_ns, iterations);
         (complete..launched).try_for_each(read)?;
         Ok(Repeat {
             iterations,
+            from_ns,
+            to_ns,
             wall_s,
             cpu_s,
             latency_ms,
@@ -369,9 +377,9 @@ pub fn monotonic_ns() -> u64 {
     clock_ns(ClockId::CLOCK_MONOTONIC)
 }
 
-/// CPU time of this process, all threads, s.
+/// CPU time of this process, all threads but those that sample, s.
 fn cpu_s() -> f64 {
-    clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID) as f64 / 1e9
+    clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID) as f64 / 1e9 - sampler::cpu_s()
 }
 
 #[cfg(test)]
