@@ -104,6 +104,7 @@ fn chain(ops: u32) -> Model {
         ops,
         modules,
         notes: vec![],
+        file_ops: Vec::new(),
     })
 }
 

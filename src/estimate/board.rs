@@ -125,6 +125,16 @@ impl BoardFile {
         Band::within(half)
     }
 
+    /// The widest band of a device mix, whatever the precision: for what no row is about.
+    pub fn widest_band(&self, mix: Mix) -> Band {
+        let rows = self
+            .bands
+            .iter()
+            .filter(|b| b.model.is_none() && b.mix == mix);
+        let half = rows.map(|b| b.band).reduce(f64::max);
+        Band::within(half.unwrap_or(UNMEASURED_BAND))
+    }
+
     /// The file's text.
     ///
     /// # Errors

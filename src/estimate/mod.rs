@@ -238,6 +238,9 @@ impl Ready {
                 model.tensor(input.tensor).name
             ));
         }
+        if let Some(why) = planner.parser_refusals().first() {
+            return Err(format!("it does not build: {why}"));
+        }
         let costs = CostModel::new(planner.target(), config, board.parameters.clone())?;
         let mut units: Vec<Costed> = Vec::new();
         let mut largest = (0.0, None);
@@ -280,14 +283,25 @@ impl Ready {
         }
         let scale = unit::scale(model, config.batch);
         let unpriced = unit::data_dependent(model);
+        let version = planner.target().tensorrt;
+        let partly_known = version.not_modelled().is_some() && sold.dla.is_some();
+        let basis = if partly_known {
+            format!(
+                "as for TensorRT 8.5, with the board's widest band: the measurements do not tell \
+                 TensorRT {version} apart; {}",
+                board.source
+            )
+        } else {
+            board.source.clone()
+        };
         let source = match unpriced.first() {
-            None => board.source.clone(),
+            None => basis,
             Some(op) => format!(
                 "without the time of {} ops whose sizes only the data tell ({} {:?}); {}",
                 unpriced.len(),
                 model.op(*op).op_type,
                 model.op(*op).name,
-                board.source
+                basis
             ),
         };
         Ok(Self {
@@ -296,8 +310,15 @@ impl Ready {
                 .iter()
                 .map(|t| t.elements().unwrap_or(0) as f64 * scale)
                 .collect(),
-            bands: [Mix::Gpu, Mix::Dla, Mix::Both]
-                .map(|mix| board.band(config.precision, mix, &model.source.structure_hash)),
+            bands: [Mix::Gpu, Mix::Dla, Mix::Both].map(|mix| {
+                let band = board.band(config.precision, mix, &model.source.structure_hash);
+                let widest = board.widest_band(mix);
+                if partly_known && widest.half_width() > band.half_width() {
+                    widest
+                } else {
+                    band
+                }
+            }),
             contention_band: Band::within(board.contention_band),
             refused_source: format!(
                 "time of the GPU alone, because the DLA takes none of the ops asked for; {source}"

@@ -250,7 +250,13 @@ fn main(subject: &Subject<'_>, version: TensorRt, int8: bool) -> String {
     }
     line("network = builder.create_network(flags)");
     line("parser = trt.OnnxParser(network, logger)");
-    line("if not parser.parse_from_file(sys.argv[1]):");
+    if version < TensorRt::V8_0 {
+        line("with open(sys.argv[1], \"rb\") as file:");
+        line("    parsed = parser.parse(file.read())");
+        line("if not parsed:");
+    } else {
+        line("if not parser.parse_from_file(sys.argv[1]):");
+    }
     line("    sys.exit(\"\\n\".join(str(parser.get_error(i)) for i in range(parser.num_errors)))");
     line("for i in range(network.num_inputs):");
     line("    tensor = network.get_input(i)");
@@ -260,6 +266,9 @@ fn main(subject: &Subject<'_>, version: TensorRt, int8: bool) -> String {
     );
     line("    tensor.shape = SHAPES[tensor.name]");
     line("config = builder.create_builder_config()");
+    if version < TensorRt::V8_4 {
+        line("config.max_workspace_size = 1 << 30");
+    }
     if !version.strongly_typed() {
         if precision.fp16 {
             line("config.set_flag(trt.BuilderFlag.FP16)");
@@ -281,11 +290,16 @@ fn main(subject: &Subject<'_>, version: TensorRt, int8: bool) -> String {
             "    sys.exit(f\"{sys.argv[1]} has no layer for {', '.join(sorted(missing))}: another model?\")",
         );
     }
-    line("engine = builder.build_serialized_network(network, config)");
+    let (build, bytes) = if version < TensorRt::V8_0 {
+        ("build_engine", "engine.serialize()")
+    } else {
+        ("build_serialized_network", "engine")
+    };
+    line(&format!("engine = builder.{build}(network, config)"));
     line("if engine is None:");
     line("    sys.exit(\"TensorRT built no engine; its messages above say why\")");
     line("with open(sys.argv[2], \"wb\") as file:");
-    line("    file.write(engine)");
+    line(&format!("    file.write({bytes})"));
     if dla {
         line("# An engine does not remember its core: set IRuntime's DLA_core before you load it.");
     }

@@ -1,7 +1,7 @@
 //! A trtexec command line in the dialect of the target's TensorRT.
 //!
-//! Source: `samples/common/sampleOptions.cpp` and `sampleEngines.cpp` of TensorRT 8.5.1, 8.6.1,
-//! 10.3 and 10.7, and trtexec's help of 11.x.
+//! Source: `samples/common/sampleOptions.cpp` and `sampleEngines.cpp` of TensorRT 7.1.3, 8.0.1,
+//! 8.2.1, 8.4.1, 8.5.1, 8.6.1, 10.3 and 10.7, and trtexec's help of 11.x.
 
 use std::fmt::Write as _;
 
@@ -14,6 +14,9 @@ use super::{Refused, Subject};
 
 /// Longest single argument Linux passes to a program, with its final zero (`MAX_ARG_STRLEN`).
 const LONGEST_ARGUMENT: usize = 131_072;
+
+/// Scratch memory for the versions whose own default is little, MiB.
+const WORKSPACE_MIB: u32 = 1024;
 
 /// A program and its arguments, and what to know before running it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,12 @@ pub fn trtexec(subject: &Subject<'_>) -> Result<TrtexecCommand, Refused> {
         ModelSource::File(path) => path.display().to_string(),
     };
     let mut args = vec!["trtexec".to_owned(), format!("--onnx={onnx}")];
+    if dialect.little_workspace {
+        args.push(format!("--workspace={WORKSPACE_MIB}"));
+    }
+    if dialect.explicit_batch {
+        args.push("--explicitBatch".into());
+    }
     args.extend(shapes(model, config)?);
     args.push(format!("--saveEngine={}.engine", model.name));
     if dialect.precision_flags {

@@ -192,6 +192,22 @@ pub struct Note {
     pub text: String,
 }
 
+/// An op type that nodes of the file have: those that became ops, those folded away, and those in
+/// branches, loop bodies and called local functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOp {
+    /// ONNX domain; "" for ONNX's own ops.
+    pub domain: String,
+    /// ONNX op type, or the name of a local function.
+    pub op_type: String,
+    /// Name of the first node, or of its first output where the node has none.
+    pub first: String,
+    /// How many nodes.
+    pub nodes: usize,
+    /// The nodes call a local function of the file.
+    pub function: bool,
+}
+
 /// One network.
 #[derive(Clone, Debug, Serialize)]
 pub struct Model {
@@ -211,6 +227,9 @@ pub struct Model {
     pub outputs: Vec<TensorId>,
     /// What the reader noticed.
     pub notes: Vec<Note>,
+    /// Op types of the file's nodes, in the order of their first node.
+    #[serde(skip)]
+    pub file_ops: Vec<FileOp>,
     #[serde(skip)]
     ops_by_name: HashMap<Arc<str>, OpId>,
 }
@@ -227,6 +246,7 @@ pub struct ModelParts {
     pub inputs: Vec<ModelInput>,
     pub outputs: Vec<TensorId>,
     pub notes: Vec<Note>,
+    pub file_ops: Vec<FileOp>,
 }
 
 impl From<ModelParts> for Model {
@@ -246,6 +266,7 @@ impl From<ModelParts> for Model {
             inputs,
             outputs,
             notes,
+            file_ops,
         } = parts;
         Self {
             name,
@@ -256,6 +277,7 @@ impl From<ModelParts> for Model {
             inputs,
             outputs,
             notes,
+            file_ops,
             ops_by_name,
         }
     }

@@ -10,8 +10,8 @@ pub(crate) mod testing;
 mod tree;
 
 pub use graph::{
-    DType, Dim, Exporter, Model, ModelInput, ModelParts, Note, Op, OpCost, Shape, Source, Tensor,
-    TensorRole, by,
+    DType, Dim, Exporter, FileOp, Model, ModelInput, ModelParts, Note, Op, OpCost, Shape, Source,
+    Tensor, TensorRole, by,
 };
 pub use ids::{ModuleId, OpId, TensorId};
 pub use kind::{

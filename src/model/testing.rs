@@ -165,6 +165,7 @@ impl Net {
             inputs: self.inputs,
             outputs,
             notes: Vec::new(),
+            file_ops: Vec::new(),
         }
         .into()
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::model::{Model, OpId};
 use crate::placement::{EngineConfig, Placement, Resolved, Site};
-use crate::platform::{DlaGeneration, Target};
+use crate::platform::{DlaGeneration, Target, parser};
 
 use super::{Fallback, Plan};
 
@@ -82,6 +82,31 @@ pub(super) fn lints(
             None,
         );
     }
+    let together = target.tensorrt.max_loadables_together();
+    if used > together {
+        add(
+            "subgraphs.together",
+            Severity::Warning,
+            format!(
+                "{used} DLA subgraphs, and the guide of TensorRT {} allows {together} in use at a \
+                 time",
+                target.tensorrt
+            ),
+            "place whole stages rather than single ops; every engine on the core shares the limit",
+            None,
+        );
+    }
+    if used > 0
+        && let Some(what) = target.tensorrt.not_modelled()
+    {
+        add(
+            "tensorrt.partly_known",
+            Severity::Info,
+            format!("TensorRT {}: {what}", target.tensorrt),
+            "believe the build log rather than the plan (dlaplan trtexec)",
+            None,
+        );
+    }
     for subgraph in &plan.subgraphs {
         if let [op] = subgraph.ops[..]
             && used > 1
@@ -143,6 +168,21 @@ pub(super) fn lints(
             "strict engines take and give DLA formats only; FP32 I/O needs a reformat on the GPU"
                 .into(),
             "use the I/O formats kCHW16/kCHW32/kDLA_LINEAR, or allow GPU fallback",
+            None,
+        );
+    }
+    let plugins = parser::own_plugins(model, target.tensorrt);
+    if !plugins.is_empty() {
+        add(
+            "parser.plugin",
+            Severity::Warning,
+            format!(
+                "only a plugin of yours imports {}: neither ONNX nor TensorRT {} has it",
+                parser::listed(&plugins),
+                target.tensorrt
+            ),
+            "load its library when you build (trtexec --plugins=LIBRARY); dlaplan's own runs load \
+             TensorRT's plugins only",
             None,
         );
     }

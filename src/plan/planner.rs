@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{Dim, Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
 use crate::platform::dla_rules::rule::{Refusal, Verdict};
-use crate::platform::{Target, dla_rules};
+use crate::platform::{Target, dla_rules, parser};
 
 use super::flow::Flows;
 use super::lint::{Engine, lints};
@@ -34,6 +34,8 @@ pub struct Planner<'m> {
     verdicts: Vec<Verdict>,
     refusals: Vec<Option<Fallback>>,
     engine_refusal: Option<Fallback>,
+    /// Why TensorRT's ONNX parser refuses the file.
+    parser_refusals: Vec<String>,
     edges: Edges,
     flows: Flows,
     /// Bytes of each tensor on the DLA side, at the engine's batch.
@@ -100,12 +102,18 @@ impl<'m> Planner<'m> {
             verdicts,
             refusals,
             engine_refusal,
+            parser_refusals: parser::refusals(model, target.tensorrt),
             edges: Edges::new(model),
             flows,
             tensor_bytes,
             weight_bytes,
             most_bytes,
         }
+    }
+
+    /// Why TensorRT's ONNX parser refuses the file, whatever the placement; empty where it does not.
+    pub fn parser_refusals(&self) -> &[String] {
+        &self.parser_refusals
     }
 
     /// The model it was made for.
@@ -360,7 +368,7 @@ impl<'m> Planner<'m> {
     }
 
     fn buildable(&self, requested: &[Device], fallbacks: &[(OpId, Fallback)]) -> Buildable {
-        let mut reasons = Vec::new();
+        let mut reasons = self.parser_refusals.clone();
         let wants_dla = requested.contains(&Device::Dla);
         if wants_dla && let Some(why) = &self.engine_refusal {
             reasons.push(why.sentence());

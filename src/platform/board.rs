@@ -9,7 +9,7 @@
 //! - G: deviceQuery and timings of branes-ai/graphs; Q: a published deviceQuery of Orin NX;
 //! - M: MLPerf system descriptions; T: TensorRT's documentation.
 
-use crate::platform::TensorRt::{V8_2, V8_5, V8_6, V10_3, V10_7, V11_4};
+use crate::platform::TensorRt::{V7_1, V8_0, V8_2, V8_4, V8_5, V8_6, V10_3, V10_7, V11_4};
 use crate::platform::{DlaSupport, TensorRt};
 
 /// GPU architecture of a board.
@@ -95,7 +95,7 @@ pub struct PowerMode {
     /// DRAM bandwidth in GB/s (10^9 bytes): EMC clock x 2 transfers x bus width / 8 / 1000.
     pub dram_gbs: f64,
     /// The TensorRT version whose JetPack brought the mode, where the board had others before:
-    /// the "Super" modes came with JetPack 6.2.
+    /// the "Super" modes came with JetPack 6.2, Xavier NX's 20W with JetPack 4.6.
     pub since: Option<TensorRt>,
     /// What about these clocks no opened source confirms.
     pub unconfirmed: Option<&'static str>,
@@ -137,7 +137,8 @@ pub struct Board {
 
 impl Board {
     /// Whether a TensorRT version drives its DLAs, by NVIDIA's "Working with DLA" page and
-    /// release notes: none in 11.0-11.3; 11.4.1 on AGX Orin only; Xavier ended with JetPack 5.
+    /// release notes: none in 11.0-11.3; 11.4.1 on AGX Orin only; Xavier ended with JetPack 5, and
+    /// JetPack 5.0 knew AGX Orin alone of the Orins.
     pub fn dla_support(&self, version: TensorRt) -> DlaSupport {
         let Some(dla) = self.dla else {
             return DlaSupport::None(format!("{} has no DLA", self.name));
@@ -145,6 +146,12 @@ impl Board {
         let xavier = dla.generation == DlaGeneration::V1;
         match version {
             V8_5 => DlaSupport::Cores(dla.cores),
+            V7_1 | V8_0 | V8_2 if xavier => DlaSupport::Cores(dla.cores),
+            V8_4 if xavier || self.id.starts_with("agx-orin") => DlaSupport::Cores(dla.cores),
+            V7_1 | V8_0 | V8_2 | V8_4 => DlaSupport::None(format!(
+                "{} came after TensorRT {version}; it needs 8.5 or later",
+                self.name
+            )),
             V8_6 | V10_3 | V10_7 if !xavier => DlaSupport::Cores(dla.cores),
             V8_6 | V10_3 | V10_7 => DlaSupport::None(format!(
                 "TensorRT {version} dropped Xavier; JetPack 5.1 with TensorRT 8.5 is its last"
@@ -155,9 +162,6 @@ impl Board {
                 self.name,
                 if xavier { "8.5" } else { "10.7 or earlier" }
             )),
-            V8_2 => DlaSupport::None(
-                "the DLA rules of TensorRT 8.2 are not modelled; use TensorRT 8.5".to_owned(),
-            ),
         }
     }
 
@@ -231,9 +235,13 @@ impl PowerMode {
         self
     }
 
-    const fn with_jetpack_6_2(mut self) -> Self {
-        self.since = Some(V10_3);
+    const fn since(mut self, version: TensorRt) -> Self {
+        self.since = Some(version);
         self
+    }
+
+    const fn with_jetpack_6_2(self) -> Self {
+        self.since(V10_3)
     }
 
     const fn unconfirmed(mut self, what: &'static str) -> Self {
@@ -287,12 +295,14 @@ const fn gpu(
     }
 }
 
-/// TensorRT of Xavier: JetPack 5 is its last.
-const XAVIER_TENSORRT: &[TensorRt] = &[V8_5];
+/// TensorRT of Xavier: JetPack 4.4 to 4.6.1, 5.0 and 5.1, its last.
+const XAVIER_TENSORRT: &[TensorRt] = &[V8_5, V8_4, V8_2, V8_0, V7_1];
+/// TensorRT of Nano and TX2: JetPack 4 is their last.
+const NANO_TENSORRT: &[TensorRt] = &[V8_2, V8_0, V7_1];
 /// TensorRT of Orin with JetPack 5.1, 6.0, 6.1 and later.
 const ORIN_TENSORRT: &[TensorRt] = &[V10_3, V10_7, V8_6, V8_5];
-/// AGX Orin alone also takes JetPack 7.2.2 with a DLA.
-const AGX_ORIN_TENSORRT: &[TensorRt] = &[V10_3, V10_7, V8_6, V8_5, V11_4];
+/// AGX Orin alone also had JetPack 5.0, and takes JetPack 7.2.2 with a DLA.
+const AGX_ORIN_TENSORRT: &[TensorRt] = &[V10_3, V10_7, V8_6, V8_5, V8_4, V11_4];
 
 #[rustfmt::skip]
 static BOARDS: [Board; 11] = [
@@ -305,7 +315,7 @@ static BOARDS: [Board; 11] = [
         // 15W first: JetPack 4.5 of the published DLA benchmarks had nothing faster.
         modes: &[
             mode::<128>("15W", &["MODE_15W_2CORE", "MODE_15W_4CORE", "MODE_15W_6CORE"], 1109.25, 6, 1100.8, 1600.0),
-            mode::<128>("20W", &["MODE_20W_2CORE", "MODE_20W_4CORE", "MODE_20W_6CORE"], 1109.25, 6, 1100.8, 1866.0),
+            mode::<128>("20W", &["MODE_20W_2CORE", "MODE_20W_4CORE", "MODE_20W_6CORE"], 1109.25, 6, 1100.8, 1866.0).since(V8_0),
             mode::<128>("10W", &["MODE_10W_2CORE", "MODE_10W_4CORE"], 803.25, 6, 896.0, 1600.0),
             mode::<128>("10W_DESKTOP", &["MODE_10W_DESKTOP"], 510.0, 6, 896.0, 1600.0),
         ],
@@ -402,8 +412,9 @@ static BOARDS: [Board; 11] = [
         memory_gb: 8,
         gpu: gpu(GpuArch::Ampere, 8, 128, 32, None),
         dla: None,
+        // 15W is that of the Super file; the file before leaves the GPU at its 625 MHz.
         modes: &[
-            mode::<128>("15W", &["15W"], 625.0, 8, 0.0, 2133.0),
+            mode::<128>("15W", &["15W"], 612.0, 8, 0.0, 2133.0),
             mode::<128>("7W", &["7W"], 408.0, 4, 0.0, 2133.0),
             mode::<128>("25W", &["25W"], 918.0, 8, 0.0, 3199.0).with_jetpack_6_2(),
             mode::<128>("MAXN_SUPER", &["MAXN_SUPER"], 1020.0, 8, 0.0, 3199.0).with_jetpack_6_2(),
@@ -449,7 +460,7 @@ static BOARDS: [Board; 11] = [
             mode::<128>("MAXP", &["MAXP_CORE_ALL", "MAXP_CORE_ARM", "MAXP_CORE_DENVER"], 1120.0, 2, 0.0, 1600.0),
             mode::<128>("MAXQ", &["MAXQ"], 850.0, 2, 0.0, 1331.2),
         ],
-        tensorrt: &[V8_2],
+        tensorrt: NANO_TENSORRT,
         source: "B; modes N (t186)",
     },
     Board {
@@ -462,7 +473,7 @@ static BOARDS: [Board; 11] = [
             mode::<64>("MAXN", &["MAXN"], 921.6, 1, 0.0, 1600.0),
             mode::<64>("5W", &["5W"], 640.0, 1, 0.0, 1600.0),
         ],
-        tensorrt: &[V8_2],
+        tensorrt: NANO_TENSORRT,
         source: "U, B; modes N (t210_jetson-nano)",
     },
 ];

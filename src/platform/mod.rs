@@ -3,6 +3,7 @@
 mod board;
 mod clocks;
 pub mod dla_rules;
+pub mod parser;
 mod tensorrt;
 
 use std::fmt;
@@ -426,15 +427,19 @@ mod tests {
         );
         assert_eq!(
             message("xavier-nx:9"),
-            "TensorRT \"9\" is not one of 8.2, 8.5, 8.6, 10.3, 10.7, 11.4"
+            "TensorRT \"9\" is not one of 7.1, 8.0, 8.2, 8.4, 8.5, 8.6, 10.3, 10.7, 11.4"
         );
         assert_eq!(
             message("xavier-nx:8.6"),
-            "xavier-nx does not run TensorRT 8.6; it runs 8.5"
+            "xavier-nx does not run TensorRT 8.6; it runs 8.5, 8.4, 8.2, 8.0, 7.1"
         );
         assert_eq!(
             message("orin-nx-16@maxn_super:8.6"),
             "orin-nx-16 has MAXN_SUPER with TensorRT 10.3 or later, not with 8.6"
+        );
+        assert_eq!(
+            message("xavier-nx@20W:7.1"),
+            "xavier-nx has 20W with TensorRT 8.0 or later, not with 7.1"
         );
         assert!(Target::parse("").is_err());
         assert!(Target::parse("xavier-nx@").is_err());
@@ -525,7 +530,20 @@ mod tests {
     #[test]
     fn dla_support_follows_the_releases() {
         let cores = |id: &str, v: TensorRt| Board::find(id).unwrap().dla_support(v).cores();
-        use TensorRt::{V8_5, V8_6, V10_3, V10_7, V11_4};
+        use TensorRt::{V7_1, V8_0, V8_2, V8_4, V8_5, V8_6, V10_3, V10_7, V11_4};
+        for v in [V7_1, V8_0, V8_2, V8_4] {
+            for id in ["xavier-nx", "agx-xavier"] {
+                assert_eq!(cores(id, v), 2);
+                assert!(Target::parse(&format!("{id}:{v}")).is_ok());
+            }
+            assert_eq!(cores("orin-nx-16", v), 0);
+            assert!(v.not_modelled().is_some() && v.max_loadables() == 8);
+        }
+        assert_eq!(
+            (cores("agx-orin-32", V8_4), cores("agx-orin-64", V8_2)),
+            (2, 0)
+        );
+        assert_eq!(V8_5.not_modelled(), None);
         assert_eq!(cores("xavier-nx", V8_5), 2);
         assert_eq!(cores("xavier-nx", V8_6), 0);
         assert_eq!(cores("agx-xavier", V10_3), 0);

@@ -6,8 +6,14 @@ use std::str::FromStr;
 /// A TensorRT version dlaplan knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TensorRt {
-    /// JetPack 4.6, for the boards that never had a DLA nor a later JetPack.
+    /// JetPack 4.4 and 4.5.
+    V7_1,
+    /// JetPack 4.6.
+    V8_0,
+    /// JetPack 4.6.1 and later: the last one for Nano and TX2.
     V8_2,
+    /// JetPack 5.0: the first one for Orin.
+    V8_4,
     /// JetPack 5.1: the last one for Xavier.
     V8_5,
     /// JetPack 6.0.
@@ -37,6 +43,10 @@ pub struct Dialect {
     pub build_dla_standalone: bool,
     /// Prints a list of percentiles and takes one (since 8.5); earlier versions print one.
     pub percentiles: bool,
+    /// Takes ONNX files only with `--explicitBatch` (before 8.0).
+    pub explicit_batch: bool,
+    /// Gives layers 16 MiB of scratch memory unless told otherwise (before 8.4).
+    pub little_workspace: bool,
 }
 
 /// Whether TensorRT of a version drives the DLA of a board.
@@ -65,8 +75,11 @@ pub struct UnknownTensorRt(pub String);
 
 impl TensorRt {
     /// All versions, oldest first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
+        Self::V7_1,
+        Self::V8_0,
         Self::V8_2,
+        Self::V8_4,
         Self::V8_5,
         Self::V8_6,
         Self::V10_3,
@@ -77,7 +90,10 @@ impl TensorRt {
     /// `8.5` and so on.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::V7_1 => "7.1",
+            Self::V8_0 => "8.0",
             Self::V8_2 => "8.2",
+            Self::V8_4 => "8.4",
             Self::V8_5 => "8.5",
             Self::V8_6 => "8.6",
             Self::V10_3 => "10.3",
@@ -89,7 +105,10 @@ impl TensorRt {
     /// The JetPacks that ship it.
     pub fn jetpack(self) -> &'static str {
         match self {
-            Self::V8_2 => "JetPack 4.6",
+            Self::V7_1 => "JetPack 4.4-4.5",
+            Self::V8_0 => "JetPack 4.6",
+            Self::V8_2 => "JetPack 4.6.1",
+            Self::V8_4 => "JetPack 5.0",
             Self::V8_5 => "JetPack 5.1",
             Self::V8_6 => "JetPack 6.0",
             Self::V10_3 => "JetPack 6.1-6.2",
@@ -107,6 +126,8 @@ impl TensorRt {
             skip_inference: self >= Self::V8_6,
             build_dla_standalone: self >= Self::V8_6,
             percentiles: self >= Self::V8_5,
+            explicit_batch: self < Self::V8_0,
+            little_workspace: self < Self::V8_4,
         }
     }
 
@@ -115,22 +136,47 @@ impl TensorRt {
         self >= Self::V11_4
     }
 
-    /// Highest ONNX opset its parser documents: `docs/operators.md` of onnx-tensorrt 8.2, 8.5,
-    /// 8.6 and 10.0 (whose figure stands for 10.3 and 10.7), NVIDIA's opset guide for 11.x.
+    /// Highest ONNX opset its parser documents: `docs/operators.md` of onnx-tensorrt 7.1, 8.0, 8.2,
+    /// 8.4, 8.5, 8.6 and 10.0 (whose figure stands for 10.3 and 10.7), NVIDIA's opset guide for 11.x.
     pub fn max_opset(self) -> i64 {
         match self {
-            Self::V8_2 => 13,
-            Self::V8_5 | Self::V8_6 => 17,
+            Self::V7_1 => 11,
+            Self::V8_0 | Self::V8_2 => 13,
+            Self::V8_4 | Self::V8_5 | Self::V8_6 => 17,
             Self::V10_3 | Self::V10_7 => 20,
             Self::V11_4 => 25,
         }
     }
 
     /// Loadables a DLA core holds at a time; each DLA subgraph is one, those of all engines
-    /// loaded on the core together. Documented as 16 since 8.5; a log of TensorRT 7 says 8, the
-    /// 8.4 guide 4, and nothing is documented for 8.2, which dlaplan offers without DLA only.
+    /// loaded on the core together. Documented as 16 since 8.5. Build logs of TensorRT 7 say 8
+    /// ("DLA supports only 8 subgraphs per DLA core"), and nothing public says more for 8.0 to 8.4.
     pub fn max_loadables(self) -> u32 {
-        16
+        if self < Self::V8_5 { 8 } else { 16 }
+    }
+
+    /// Loadables of all engines that may be in use together, where the guide states fewer than
+    /// [`Self::max_loadables`]: the 8.4 guide says four.
+    pub fn max_loadables_together(self) -> u32 {
+        match self {
+            Self::V8_4 => 4,
+            _ => self.max_loadables(),
+        }
+    }
+
+    /// What dlaplan does not know of this version's DLA, for people; `None` where its rules are as
+    /// well documented as those of 8.5.
+    pub fn not_modelled(self) -> Option<&'static str> {
+        match self {
+            Self::V7_1 | Self::V8_0 | Self::V8_2 => Some(
+                "only the limits in NvInfer.h and in public build logs are modelled; its guide to \
+                 the DLA is not",
+            ),
+            Self::V8_4 => {
+                Some("only the limits in NvInfer.h and in a translation of its guide are modelled")
+            }
+            _ => None,
+        }
     }
 
     /// `8.5, 8.6 or 10.3`-style list for messages.

@@ -255,6 +255,10 @@ fn trtexec_reads_back_the_placement_in_every_dialect() {
         Placement::default().with_op("/layer1/layer1.0/Add", Device::Dla),
     ];
     for target in [
+        "xavier-nx:7.1",
+        "xavier-nx:8.0",
+        "xavier-nx:8.2",
+        "agx-orin-64:8.4",
         "xavier-nx:8.5",
         "agx-orin-64:8.6",
         "agx-orin-64:10.3",
@@ -265,16 +269,20 @@ fn trtexec_reads_back_the_placement_in_every_dialect() {
             let setup = setup("resnet18", target, placement.clone());
             let judged = setup.judge().unwrap();
             let wanted = judged.resolved.devices();
+            let dialect = setup.target.tensorrt.dialect();
             let mixed = wanted.iter().any(|d| *d != wanted[0]);
             match trtexec(&setup.subject(&judged)) {
                 Ok(command) => {
-                    let wildcard = setup.target.tensorrt.dialect().wildcard;
-                    assert_eq!(trtexec_reads(&command.args, &setup.model, wildcard), wanted);
-                    let flags = command.args.iter().any(|a| a == "--fp16");
-                    assert_eq!(flags, setup.target.tensorrt.dialect().precision_flags);
+                    let read = trtexec_reads(&command.args, &setup.model, dialect.wildcard);
+                    assert_eq!(read, wanted);
+                    let has = |flag: &str| command.args.iter().any(|a| a == flag);
+                    assert_eq!(has("--fp16"), dialect.precision_flags);
+                    assert_eq!(has("--explicitBatch"), target.ends_with("7.1"));
+                    let old = ["7.1", "8.0", "8.2"].iter().any(|v| target.ends_with(v));
+                    assert_eq!(has("--workspace=1024"), old);
                     assert!(
-                        !(mixed && target.ends_with("8.5")),
-                        "8.5 has no --layerDeviceTypes"
+                        !mixed || dialect.layer_device_types,
+                        "{target} has no --layerDeviceTypes"
                     );
                 }
                 // The file's types are FP32, which no DLA computes in.
@@ -282,7 +290,7 @@ fn trtexec_reads_back_the_placement_in_every_dialect() {
                     assert!(why.to_string().contains("FP16"), "{why}");
                 }
                 Err(why) => {
-                    assert!(mixed && target.ends_with("8.5"), "{target}: {why}");
+                    assert!(mixed && !dialect.layer_device_types, "{target}: {why}");
                     assert!(why.to_string().contains("8.6"), "{why}");
                 }
             }
@@ -338,11 +346,23 @@ fn what_does_not_build_is_not_exported_as_a_program() {
 /// The generated program is Python and names every layer that leaves the default device.
 #[test]
 fn tensorrt_python_compiles_and_lists_the_layers() {
-    for target in ["xavier-nx:8.5", "agx-orin-64:8.6", "agx-orin-64:10.3"] {
+    for target in [
+        "xavier-nx:7.1",
+        "xavier-nx:8.2",
+        "xavier-nx:8.5",
+        "agx-orin-64:8.6",
+        "agx-orin-64:10.3",
+    ] {
         for precision in [Precision::FP16, Precision::INT8] {
             let mut setup = setup("resnet18", target, dla(&["layer1"]));
             setup.config.precision = precision;
             let text = render(&setup, Format::TensorrtPython).unwrap();
+            // Calls of its own version: TensorRT 7 has neither of the first two.
+            let seven = target.ends_with("7.1");
+            assert_eq!(text.contains("parse_from_file"), !seven);
+            assert_eq!(text.contains("build_serialized_network"), !seven);
+            let old = seven || target.ends_with("8.2");
+            assert_eq!(text.contains("max_workspace_size"), old);
             let dir = tempfile::tempdir().unwrap();
             let file = dir.path().join("build.py");
             save_atomic(&file, text.as_bytes()).unwrap();

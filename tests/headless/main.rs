@@ -31,3 +31,4 @@ mod search_request;
 mod search_space;
 mod support;
 mod sweep;
+mod targets;

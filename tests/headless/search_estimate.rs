@@ -40,6 +40,12 @@ fn sums_are_the_estimate_for_every_choice() {
             for precision in [Precision::FP16, Precision::INT8] {
                 let planner = Planner::new(&model, &target(board), &config(precision));
                 let estimator = Estimator::new(&planner);
+                // TensorRT 8.5, Xavier's last, does not import its LayerNormalization.
+                if (board, b.name) == ("xavier-nx", "vit_b_16") {
+                    let why = Costs::of(&estimator).unwrap_err();
+                    assert!(why.contains("cannot import LayerNormalization"), "{why}");
+                    continue;
+                }
                 let costs = Costs::of(&estimator).unwrap();
                 for granularity in [Granularity::Ops, Granularity::Modules] {
                     let constraints = Constraints {

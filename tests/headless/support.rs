@@ -64,6 +64,7 @@ pub fn ops_in(tree: ModuleTreeBuilder, handles: &[usize]) -> Model {
         inputs: Vec::new(),
         outputs: Vec::new(),
         notes: Vec::new(),
+        file_ops: Vec::new(),
     }
     .into()
 }

@@ -424,6 +424,7 @@ impl Net {
             }],
             outputs: outputs.to_vec(),
             notes: Vec::new(),
+            file_ops: Vec::new(),
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::engine::run::{ErrorKind, Stage};
 use crate::engine::{environment, memory};
 use crate::model::Model;
 use crate::placement::Device;
-use crate::platform::TensorRt;
+use crate::platform::{TensorRt, parser};
 
 use super::cache::{self, BuildRecord, Machine};
 use super::calibrate::{Folder, Input};
@@ -214,15 +214,37 @@ impl Job<'_> {
         builder.parse(network, self.onnx, path.as_deref()).map_err(|e| {
             let version = self.machine.tensorrt.parse::<TensorRt>();
             let opset = self.model.source.opset;
-            let hint = match version.map(TensorRt::max_opset) {
+            let hint = match version.as_ref().map(|v| v.max_opset()) {
                 Ok(max) if opset > max => format!(
                     ". The file has opset {opset} and this parser covers up to {max}: export with \
                      opset_version={max}"
                 ),
                 _ => String::new(),
             };
-            Stop::new(ErrorKind::Build, format!("{e}{hint}{}", self.batch_hint()))
+            let said = e.to_string();
+            let restricted = version.ok().and_then(|v| self.restriction(&said, v));
+            Stop::new(
+                ErrorKind::Build,
+                format!(
+                    "{said}{hint}{}{}",
+                    restricted.unwrap_or_default(),
+                    self.batch_hint()
+                ),
+            )
         })
+    }
+
+    /// What onnx-tensorrt's table restricts of the op that the parser's error names.
+    fn restriction(&self, error: &str, version: TensorRt) -> Option<String> {
+        let named = self.model.file_ops.iter().filter(|op| {
+            error.contains(&op.op_type) && parser::restriction(&op.op_type, version).is_some()
+        });
+        let op = named.max_by_key(|op| op.op_type.len())?;
+        let restriction = parser::restriction(&op.op_type, version)?;
+        Some(format!(
+            ". The parser restricts {}: {restriction}",
+            op.op_type
+        ))
     }
 
     /// What to try where the batch is another than the file's.

@@ -9,6 +9,7 @@ use super::agree::Clash;
 use super::attrs::Data;
 use super::decode::{Bad, Site};
 use super::error::{LoadError, Quoted};
+use super::file_ops;
 use super::graph::{Graph, NodeId, ValueId};
 use super::hash::structure_hash;
 use super::inline::{self, Branches};
@@ -188,6 +189,7 @@ pub(super) fn model(
         inputs,
         outputs,
         notes,
+        file_ops: file_ops::of(file),
     }))
 }
 

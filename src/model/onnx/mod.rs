@@ -8,6 +8,7 @@ mod blocks;
 mod bundled;
 mod decode;
 mod error;
+mod file_ops;
 mod graph;
 mod hash;
 mod inline;

@@ -1179,6 +1179,58 @@ fn call(name: &str, input: &str, output: &str) -> Node {
     }
 }
 
+/// Nodes that become no op count too: TensorRT's parser reads every one of them.
+#[test]
+fn op_types_are_counted_wherever_their_nodes_are() {
+    let body = Graph {
+        node: vec![node("Unique", "u", &["x"], &["v"])],
+        ..Graph::default()
+    };
+    let branch = Attribute {
+        name: "then_branch".into(),
+        g: Some(Box::new(body)),
+        ..Attribute::default()
+    };
+    let choose = Node {
+        attribute: vec![branch],
+        ..node("If", "choose", &["c"], &["z"])
+    };
+    let ml = Node {
+        domain: "ai.onnx".into(),
+        ..node("Relu", "", &["y"], &["last"])
+    };
+    let nodes = vec![
+        node("DFT", "dead", &["w"], &["d"]),
+        node("Relu", "r", &["x"], &["y0"]),
+        call("f0", "y0", "y"),
+        choose,
+        ml,
+    ];
+    let weights = vec![weight("w", &[4]), ints("c", &[1])];
+    let mut file = file(graph(nodes, weights), 17);
+    file.functions = vec![
+        function("f0", vec![node("Elu", "e", &["a"], &["b"])]),
+        function("never", vec![node("Det", "d", &["a"], &["b"])]),
+    ];
+    let model = read_with(&file, &LoadOptions::default()).unwrap();
+    let found: Vec<(&str, &str, usize, bool)> = model
+        .file_ops
+        .iter()
+        .map(|op| (&*op.op_type, &*op.first, op.nodes, op.function))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("DFT", "dead", 1, false),
+            ("Relu", "r", 2, false),
+            ("f0", "y", 1, true),
+            ("If", "choose", 1, false),
+            ("Unique", "u", 1, false),
+            ("Elu", "e", 1, false),
+        ]
+    );
+}
+
 #[test]
 fn functions_are_written_out_within_bounds() {
     let calling = |functions: Vec<proto::Function>| {

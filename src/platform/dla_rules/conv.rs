@@ -6,7 +6,8 @@ use crate::model::{Conv, by};
 use crate::platform::TensorRt;
 
 use crate::platform::dla_rules::rule::{
-    Check, Cx, GUIDE_8_4, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, Rule, rules, unknown,
+    Check, Cx, GUIDE_8_4, GUIDE_8_5, GUIDE_11, HEADER, HEADERS_BEFORE, MATRIX, Refusal, Rule,
+    rules, unknown,
 };
 
 rules! {
@@ -30,6 +31,8 @@ rules! {
         "kernel dims of 1-32, or 1 by 64, 96 or 128", HEADER;
     DECONV_STRIDE = "deconv.stride":
         "strides of 1-32, or 1 by 64, 96 or 128", HEADER;
+    DECONV_STRIDE_KERNEL = "deconv.stride_kernel":
+        "strides equal to the kernel, in TensorRT 8.2", HEADERS_BEFORE;
     DECONV_SQUARE = "deconv.square":
         "square kernels and strides below 23 (TensorRT disabled 23-32: they compile too slowly)",
         GUIDE_8_5;
@@ -151,6 +154,14 @@ pub(crate) fn deconvolution(cx: &Cx<'_>, c: &Conv) -> Check {
     }
     if !long(&c.stride) {
         each(&c.stride, 1..=32, &DECONV_STRIDE, "stride")?;
+    }
+    if cx.tensorrt == TensorRt::V8_2 && c.stride != c.kernel {
+        return Err(Refusal::new(
+            &DECONV_STRIDE_KERNEL,
+            format!("stride {} with kernel {}", by(&c.stride), by(&c.kernel)),
+        )
+        .fix("use a kernel of the stride's size")
+        .into());
     }
     for (dims, what) in [(&c.kernel, "kernel"), (&c.stride, "stride")] {
         if let [h @ 23..=32, w] = *dims.as_slice()

@@ -4,7 +4,7 @@ use crate::model::{DType, Model, OpKind};
 use crate::placement::EngineConfig;
 use crate::platform::{DlaSupport, Target, TensorRt};
 
-use crate::platform::dla_rules::rule::{Check, Cx, GUIDE_8_5, HEADER, Refusal, rules, unknown};
+use crate::platform::dla_rules::rule::{Check, Cx, GUIDE_8_5, HEADER, No, Refusal, rules, unknown};
 
 rules! {
     NO_DLA = "engine.no_dla":
@@ -23,8 +23,9 @@ rules! {
         "FP16 or INT8 tensors in the file, as TensorRT 11 is strongly typed",
         "TensorRT 11.4 documentation, Working with DLA";
     LOADABLE_COUNT = "loadable.count":
-        "16 loadables on a core at a time, those of all engines together",
-        GUIDE_8_5;
+        "16 loadables on a core at a time, those of all engines together; 8 before TensorRT 8.5",
+        "TensorRT 8.5 developer guide, DLA supported layers and restrictions; build logs of \
+         TensorRT 7: DLA supports only 8 subgraphs per DLA core";
     LOADABLE_WEIGHTS = "loadable.weights":
         "less than 512 MB of weights in a loadable",
         "NvInferRuntime.h, Weights";
@@ -34,6 +35,9 @@ rules! {
     BATCH = "general.batch":
         "an effective batch of 1-4096: the product of all dims but the last three",
         GUIDE_8_5;
+    BATCH_BEFORE = "general.batch_before":
+        "an effective batch of 1-32 in TensorRT 7",
+        "build log in NVIDIA/TensorRT#2318: exceeds max batch size allowed of 32";
     DIMS = "general.dims":
         "non-batch dims of 1-8192",
         crate::platform::dla_rules::rule::GUIDE_11;
@@ -50,6 +54,8 @@ pub const MAX_LOADABLE_WEIGHT_BYTES: u64 = 512 << 20;
 pub const MAX_LOADABLE_TENSOR_BYTES: u64 = 1 << 30;
 
 const MAX_BATCH: u64 = 4096;
+/// The largest batch before TensorRT 8.
+const MAX_BATCH_BEFORE: u64 = 32;
 const MAX_DIM: u64 = 8192;
 
 /// Why no op at all may run on the DLA under this target and config, if so.
@@ -183,7 +189,10 @@ pub(crate) fn tensors(cx: &Cx<'_>) -> Check {
             doubt = Err(unknown(format!("the shape of {} is not known", t.name)));
             continue;
         };
-        sizes(cx, &t.name, dims)?;
+        match sizes(cx, &t.name, dims) {
+            Err(No::Unknown(why)) => doubt = Err(No::Unknown(why)),
+            other => other?,
+        }
     }
     doubt
 }
@@ -204,14 +213,34 @@ fn sizes(cx: &Cx<'_>, name: &str, dims: &[u64]) -> Check {
             return Err(Refusal::new(&DIMS, format!("dim {i} of {name} is {dim}")).into());
         }
     }
-    if !(1..=MAX_BATCH).contains(&batch) {
-        let refusal = Refusal::new(&BATCH, format!("effective batch {batch} of {name}"));
+    let (rule, most) = match cx.tensorrt {
+        TensorRt::V7_1 => (&BATCH_BEFORE, MAX_BATCH_BEFORE),
+        _ => (&BATCH, MAX_BATCH),
+    };
+    if !(1..=most).contains(&batch) {
+        let refusal = Refusal::new(rule, format!("effective batch {batch} of {name}"));
         return Err(if cx.config.batch > 1 {
             refusal.fix("lower the batch")
         } else {
             refusal
         }
         .into());
+    }
+    if cx.tensorrt < TensorRt::V8_4 {
+        if dims.len() > 4 {
+            return Err(unknown(format!(
+                "{name} has {} dims; what TensorRT {} does with more than four is not published",
+                dims.len(),
+                cx.tensorrt
+            )));
+        }
+        if batch > MAX_BATCH_BEFORE {
+            return Err(unknown(format!(
+                "effective batch {batch} of {name}: TensorRT 7 takes 32, 8.4 takes 4096, and \
+                 TensorRT {} is not published",
+                cx.tensorrt
+            )));
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::model::{CoordinateMode, NearestMode, OpKind, Resize, ResizeMode, Shuf
 use crate::platform::TensorRt;
 
 use crate::platform::dla_rules::rule::{
-    Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, a, rules, unknown,
+    Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, HEADERS_BEFORE, MATRIX, Refusal, a, rules, unknown,
 };
 
 rules! {
@@ -18,6 +18,10 @@ rules! {
         "whole factors of 1-32 for nearest, 1-4 for bilinear", HEADER;
     RESIZE_MODE = "resize.mode":
         "nearest with (asymmetric, floor) or (half pixel, round); bilinear with half pixel", HEADER;
+    RESIZE_VERSION = "resize.version":
+        "Resize since TensorRT 8.2", HEADERS_BEFORE;
+    RESIZE_MODE_8_2 = "resize.mode_8_2":
+        "nearest with (asymmetric, floor) in TensorRT 8.2", HEADERS_BEFORE;
     SOFTMAX_BOARD = "softmax.board": "Softmax on Orin, not on Xavier", HEADER;
     SOFTMAX_LOG = "softmax.log": "Softmax without a logarithm", MATRIX;
     SOFTMAX_PRECISION = "softmax.precision": "FP16", GUIDE_8_5;
@@ -30,6 +34,7 @@ rules! {
         "Reshape that is not directly connected to a Slice or Concat",
         "TensorRT build log: This version of DLA does not support reshape layers directly \
          connected to Slice or Concat";
+    SLICE_VERSION = "slice.version": "Slice since TensorRT 8.4", HEADERS_BEFORE;
     SLICE_STATIC = "slice.static": "constant starts and sizes", HEADER;
     SLICE_RANK = "slice.rank":
         "four dims", "TensorRT build log: DLA only supports slicing 4 dimensional tensors";
@@ -83,6 +88,19 @@ pub(crate) fn concat(cx: &Cx<'_>, axis: u64) -> Check {
 }
 
 pub(crate) fn resize(cx: &Cx<'_>, r: &Resize) -> Check {
+    const LATER: &str = "upsample with a deconvolution, or use TensorRT 8.4 or later";
+    if cx.tensorrt < TensorRt::V8_2 {
+        return Err(Refusal::new(&RESIZE_VERSION, "a Resize").fix(LATER).into());
+    }
+    let plain = (
+        ResizeMode::Nearest,
+        CoordinateMode::Asymmetric,
+        NearestMode::Floor,
+    );
+    if cx.tensorrt == TensorRt::V8_2 && (r.mode, r.coordinates, r.nearest) != plain {
+        let what = format!("{:?} with {:?} and {:?}", r.mode, r.coordinates, r.nearest);
+        return Err(Refusal::new(&RESIZE_MODE_8_2, what).fix(LATER).into());
+    }
     let refused = |what: &str| {
         Err(Refusal::new(&RESIZE_MODE, what)
             .fix("nn.Upsample(mode=\"nearest\") exports as asymmetric with floor")
@@ -159,6 +177,12 @@ pub(crate) fn softmax(cx: &Cx<'_>, axis: u64, log: bool) -> Check {
     if *size > largest {
         return Err(Refusal::new(&SOFTMAX_SIZE, format!("an axis of {size}")).into());
     }
+    if !alone && cx.tensorrt == TensorRt::V8_4 {
+        return Err(unknown(
+            "the 8.4 guide wants all other non-batch dims of a Softmax to be 1, the header of \
+             8.4.1 does not",
+        ));
+    }
     if cx.model.source.opset < 13 {
         return Err(unknown(
             "the parser flattens the input of Softmax before opset 13, which adds Shuffle layers",
@@ -215,6 +239,12 @@ pub(crate) fn shuffle(cx: &Cx<'_>, kind: &ShuffleKind) -> Check {
     if matches!(kind, ShuffleKind::Reshape) && beside_slice_or_concat(cx) {
         return Err(Refusal::new(&SHUFFLE_NEIGHBOURS, "a Reshape beside a Slice or Concat").into());
     }
+    if cx.tensorrt < TensorRt::V8_5 {
+        return Err(unknown(
+            "its limits on the DLA are not published before TensorRT 8.5; probably the GPU unless \
+             a build shows otherwise",
+        ));
+    }
     Err(unknown(
         "NVIDIA's matrix has it on Orin's DLA, its limits are not published; probably the GPU \
          unless a build shows otherwise",
@@ -257,6 +287,7 @@ fn name(kind: &ShuffleKind) -> &'static str {
 }
 
 pub(crate) fn slice(cx: &Cx<'_>, axes: &[u64], steps: &[i64], static_params: bool) -> Check {
+    slices(cx, "a Slice")?;
     if !static_params {
         return Err(Refusal::new(&SLICE_STATIC, "a start or size computed at run time").into());
     }
@@ -270,7 +301,17 @@ pub(crate) fn slice(cx: &Cx<'_>, axes: &[u64], steps: &[i64], static_params: boo
 
 /// The parser makes one Slice layer per output of Split.
 pub(crate) fn split(cx: &Cx<'_>, axis: u64) -> Check {
+    slices(cx, "a Split, which is one Slice per output")?;
     slicing(cx, &[axis])
+}
+
+/// Whether the version has a DLA layer for slicing at all.
+fn slices(cx: &Cx<'_>, what: &str) -> Result<(), Refusal> {
+    if cx.tensorrt < TensorRt::V8_4 {
+        return Err(Refusal::new(&SLICE_VERSION, what)
+            .fix("a convolution with a kernel of ones and zeros picks the same channels"));
+    }
+    Ok(())
 }
 
 fn slicing(cx: &Cx<'_>, axes: &[u64]) -> Check {
@@ -283,15 +324,16 @@ fn slicing(cx: &Cx<'_>, axes: &[u64]) -> Check {
     }
     if cx.int8_only() {
         match cx.tensorrt {
-            TensorRt::V8_2 | TensorRt::V8_5 => {
+            TensorRt::V7_1 | TensorRt::V8_0 | TensorRt::V8_2 | TensorRt::V8_5 => {
                 return Err(Refusal::new(&SLICE_PRECISION, "INT8 without FP16")
                     .fix("allow FP16 too (int8+fp16)")
                     .into());
             }
-            TensorRt::V8_6 => {
-                return Err(unknown(
-                    "slicing is documented in FP16 for 8.5; 8.6 in INT8 is open",
-                ));
+            TensorRt::V8_4 | TensorRt::V8_6 => {
+                return Err(unknown(format!(
+                    "slicing is documented in FP16 for 8.5; {} in INT8 is open",
+                    cx.tensorrt
+                )));
             }
             TensorRt::V10_3 | TensorRt::V10_7 | TensorRt::V11_4 => {}
         }

@@ -4,7 +4,7 @@ use crate::model::{Activation, BinaryOp, NormKind, OpKind, UnaryOp};
 use crate::platform::TensorRt;
 
 use crate::platform::dla_rules::rule::{
-    Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, MATRIX, Refusal, a, rules, unknown,
+    Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, HEADERS_BEFORE, MATRIX, Refusal, a, rules, unknown,
 };
 
 rules! {
@@ -12,8 +12,15 @@ rules! {
         "ReLU, LeakyReLU, sigmoid, tanh and clipped ReLU (in INT8 the DLA computes sigmoid and \
          tanh in FP16)",
         GUIDE_8_5;
+    LEAKY = "activation.leaky":
+        "LeakyReLU since TensorRT 8.4",
+        "TensorRT 7 build log: ActivationLayer (with ActivationType = LEAKY_RELU) not supported \
+         for DLA";
     CLIP = "activation.clip": "clipped ReLU: from 0 to a bound of 1-127", GUIDE_8_5;
     SLOPE = "prelu.slope": "a constant slope", GUIDE_8_5;
+    PRELU_VERSION = "prelu.version": "PReLU since TensorRT 8.4", HEADERS_BEFORE;
+    SUB_VERSION = "elementwise.difference": "difference since TensorRT 8.2", HEADERS_BEFORE;
+    UNARY_VERSION = "unary.version": "absolute value since TensorRT 8.4", HEADERS_BEFORE;
     ELEMENTWISE = "elementwise.op":
         "sum, difference, product, maximum, minimum; quotient and power since TensorRT 11.4",
         GUIDE_11;
@@ -39,6 +46,15 @@ pub(crate) fn activation(cx: &Cx<'_>, kind: Activation) -> Check {
     };
     const RETRAIN: Option<&str> = Some("train with ReLU, LeakyReLU or ReLU6 instead");
     match kind {
+        Activation::LeakyRelu { .. } if cx.tensorrt == TensorRt::V7_1 => {
+            Err(Refusal::new(&LEAKY, "a LeakyReLU")
+                .fix("train with ReLU or ReLU6 instead, or use TensorRT 8.4 or later")
+                .into())
+        }
+        Activation::LeakyRelu { .. } if cx.tensorrt < TensorRt::V8_4 => Err(unknown(
+            "a build log of TensorRT 7 refuses LeakyReLU, the guide of 8.4 allows it; what \
+             TensorRT 8.0 and 8.2 do is not published",
+        )),
         Activation::Relu
         | Activation::LeakyRelu { .. }
         | Activation::Sigmoid
@@ -91,11 +107,21 @@ pub(crate) fn prelu(cx: &Cx<'_>, const_slope: bool) -> Check {
     if !const_slope {
         return Err(Refusal::new(&SLOPE, "a slope computed at run time").into());
     }
+    if cx.tensorrt < TensorRt::V8_4 {
+        return Err(Refusal::new(&PRELU_VERSION, "a PReLU")
+            .fix("train with ReLU instead, or use TensorRT 8.4 or later")
+            .into());
+    }
     cx.wants_image()
 }
 
 pub(crate) fn binary(cx: &Cx<'_>, op: BinaryOp, const_operand: bool) -> Check {
     match op {
+        BinaryOp::Sub if cx.tensorrt < TensorRt::V8_2 => {
+            return Err(Refusal::new(&SUB_VERSION, "a Sub")
+                .fix("multiply by -1 and add, or use TensorRT 8.2 or later")
+                .into());
+        }
         BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Max | BinaryOp::Min => {}
         BinaryOp::Div | BinaryOp::Pow if cx.tensorrt >= TensorRt::V11_4 => {}
         BinaryOp::Div | BinaryOp::Pow if cx.tensorrt >= TensorRt::V10_3 => {
@@ -218,6 +244,11 @@ pub(crate) fn comparison(cx: &Cx<'_>, op: BinaryOp, const_operand: bool) -> Chec
 
 pub(crate) fn unary(cx: &Cx<'_>, op: UnaryOp) -> Check {
     match op {
+        UnaryOp::Abs if cx.tensorrt < TensorRt::V8_4 => {
+            return Err(Refusal::new(&UNARY_VERSION, "an Abs")
+                .fix("use TensorRT 8.4 or later")
+                .into());
+        }
         UnaryOp::Abs => return cx.wants_image(),
         UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Atan | UnaryOp::Atanh
             if !cx.xavier && cx.tensorrt >= TensorRt::V10_3 =>

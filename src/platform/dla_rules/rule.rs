@@ -162,6 +162,9 @@ pub(crate) const GUIDE_11: &str =
 /// Doc comments of the public header, 8.5.2 to 10.7.
 pub(crate) const HEADER: &str = "NvInfer.h";
 
+/// Doc comments of the headers before: 7.1.3, 8.0.1, 8.2.1 and 8.4.1, each against the next.
+pub(crate) const HEADERS_BEFORE: &str = "NvInfer.h of TensorRT 7.1.3, 8.0.1, 8.2.1 and 8.4.1";
+
 /// NVIDIA's matrix of ONNX ops on Orin's DLA.
 pub(crate) const MATRIX: &str = "NVIDIA Deep-Learning-Accelerator-SW, operators/README.md";
 

@@ -13,6 +13,11 @@ use crate::platform::dla_rules::rule::*;
 use crate::platform::dla_rules::*;
 
 const XAVIER: &str = "xavier-nx";
+const XAVIER_7_1: &str = "xavier-nx:7.1";
+const XAVIER_8_0: &str = "xavier-nx:8.0";
+const XAVIER_8_2: &str = "xavier-nx:8.2";
+const XAVIER_8_4: &str = "xavier-nx:8.4";
+const ORIN_8_4: &str = "agx-orin-64:8.4";
 const ORIN_8_5: &str = "agx-orin-64:8.5";
 const ORIN_8_6: &str = "agx-orin-64:8.6";
 const ORIN_10_3: &str = "agx-orin-64:10.3";
@@ -254,6 +259,17 @@ fn resize(change: impl FnOnce(&mut Resize)) -> Setup {
     op(OpKind::Resize(r)).to(&[1, 64, 112, 112])
 }
 
+fn half_pixel() -> Setup {
+    resize(|r| {
+        r.coordinates = CoordinateMode::HalfPixel;
+        r.nearest = NearestMode::RoundPreferCeil;
+    })
+}
+
+fn leaky() -> Setup {
+    op(OpKind::Activation(Activation::LeakyRelu { slope: 0.1 }))
+}
+
 fn softmax(dims: &[u64], axis: u64) -> Setup {
     op(OpKind::Softmax { axis, log: false })
         .shape(dims)
@@ -313,7 +329,7 @@ enum Probe {
     /// A loadable of this many bytes of weights and tensors.
     Loadable(u64, u64),
     /// This many loadables on a core.
-    Loadables(u32),
+    Loadables(u32, TensorRt),
 }
 
 use Probe::{Allowed, Engine, Loadable, Loadables, Undecided};
@@ -325,7 +341,7 @@ impl Probe {
             Self::Allowed(s) | Self::Undecided(s) => s.verdict(),
             Self::Engine(s) => s.engine(),
             Self::Loadable(weights, tensors) => or_allowed(check_loadable(*weights, *tensors)),
-            Self::Loadables(n) => or_allowed(check_loadable_count(*n, TensorRt::V8_5)),
+            Self::Loadables(n, version) => or_allowed(check_loadable_count(*n, *version)),
         }
     }
 }
@@ -368,13 +384,16 @@ rules_at_their_edge! {
     engine_types "engine.types":
         Engine(op(conv(|_| {})).on(ORIN_11_4).dtype(DType::F16)),
         Engine(op(conv(|_| {})).on(ORIN_11_4));
-    loadable_count "loadable.count": Loadables(16), Loadables(17);
+    loadable_count "loadable.count": Loadables(16, TensorRt::V8_5), Loadables(17, TensorRt::V8_5);
     loadable_weights "loadable.weights":
         Loadable(MAX_LOADABLE_WEIGHT_BYTES - 1, 0), Loadable(MAX_LOADABLE_WEIGHT_BYTES, 0);
     loadable_tensors "loadable.tensors":
         Loadable(0, MAX_LOADABLE_TENSOR_BYTES - 1), Loadable(0, MAX_LOADABLE_TENSOR_BYTES);
     general_batch "general.batch":
         Allowed(op(conv(|_| {})).batch(4096)), Allowed(op(conv(|_| {})).batch(4097));
+    general_batch_before "general.batch_before":
+        Allowed(op(conv(|_| {})).batch(32).on(XAVIER_7_1)),
+        Allowed(op(conv(|_| {})).batch(33).on(XAVIER_7_1));
     general_dims "general.dims":
         Allowed(op(OpKind::Activation(Activation::Relu)).shape(&[1, 8192, 1, 1])),
         Allowed(op(OpKind::Activation(Activation::Relu)).shape(&[1, 8193, 1, 1]));
@@ -433,6 +452,9 @@ rules_at_their_edge! {
     deconv_stride "deconv.stride":
         Allowed(op(deconv(|c| c.stride = vec![64, 1]))),
         Allowed(op(deconv(|c| c.stride = vec![64, 2])));
+    deconv_stride_kernel "deconv.stride_kernel":
+        Allowed(op(deconv(|_| {})).on(XAVIER_8_2)),
+        Allowed(op(deconv(|c| c.kernel = vec![4, 4])).on(XAVIER_8_2));
     deconv_square "deconv.square":
         Allowed(op(deconv(|c| c.kernel = vec![22, 22]))),
         Allowed(op(deconv(|c| c.kernel = vec![23, 23])));
@@ -476,13 +498,20 @@ rules_at_their_edge! {
         Allowed(op(OpKind::GlobalPool(PoolKind::Max)).on(ORIN_8_6));
 
     activation_kind "activation.kind":
-        Allowed(op(OpKind::Activation(Activation::LeakyRelu { slope: 0.1 }))),
-        Allowed(op(OpKind::Activation(Activation::HardSwish)));
+        Allowed(leaky()), Allowed(op(OpKind::Activation(Activation::HardSwish)));
+    activation_leaky "activation.leaky":
+        Allowed(leaky().on(XAVIER_8_4)), Allowed(leaky().on(XAVIER_7_1));
     activation_clip "activation.clip":
         Allowed(op(clip(0.0, 127.0))), Allowed(op(clip(0.0, 127.5)));
     prelu_slope "prelu.slope":
         Allowed(op(OpKind::PRelu { const_slope: true })),
         Allowed(op(OpKind::PRelu { const_slope: false }));
+    prelu_version "prelu.version":
+        Allowed(op(OpKind::PRelu { const_slope: true }).on(XAVIER_8_4)),
+        Allowed(op(OpKind::PRelu { const_slope: true }).on(XAVIER_8_2));
+    elementwise_difference "elementwise.difference":
+        Allowed(op(binary(BinaryOp::Sub, false)).second(IMAGE).on(XAVIER_8_2)),
+        Allowed(op(binary(BinaryOp::Sub, false)).second(IMAGE).on(XAVIER_8_0));
     elementwise_op "elementwise.op":
         Allowed(add()), Allowed(op(binary(BinaryOp::Div, false)).second(IMAGE));
     compare_op "compare.op":
@@ -494,6 +523,9 @@ rules_at_their_edge! {
         Allowed(compare(BinaryOp::Equal)), Allowed(compare(BinaryOp::Equal).after(OpKind::Where));
     unary_op "unary.op":
         Allowed(op(OpKind::Unary(UnaryOp::Abs))), Allowed(op(OpKind::Unary(UnaryOp::Neg)));
+    unary_version "unary.version":
+        Allowed(op(OpKind::Unary(UnaryOp::Abs)).on(XAVIER_8_4)),
+        Allowed(op(OpKind::Unary(UnaryOp::Abs)).on(XAVIER_8_2));
     norm_kind "norm.kind":
         Allowed(op(OpKind::Norm(NormKind::Batch))), Allowed(op(OpKind::Norm(NormKind::Group)));
     lrn_window "lrn.window":
@@ -518,6 +550,10 @@ rules_at_their_edge! {
             r.coordinates = CoordinateMode::PytorchHalfPixel;
         })),
         Allowed(resize(|r| r.coordinates = CoordinateMode::AlignCorners));
+    resize_version "resize.version":
+        Allowed(resize(|_| {}).on(XAVIER_8_2)), Allowed(resize(|_| {}).on(XAVIER_8_0));
+    resize_mode_8_2 "resize.mode_8_2":
+        Allowed(half_pixel().on(XAVIER_8_4)), Allowed(half_pixel().on(XAVIER_8_2));
     softmax_board "softmax.board":
         Allowed(softmax(IMAGE, 1)), Allowed(softmax(IMAGE, 1).on(XAVIER));
     softmax_log "softmax.log":
@@ -538,6 +574,8 @@ rules_at_their_edge! {
     shuffle_neighbours "shuffle.neighbours":
         Undecided(reshape(IMAGE, &[1, 1, 64, 3136]).before(conv(|_| {}))),
         Allowed(reshape(IMAGE, &[1, 1, 64, 3136]).before(OpKind::Split { axis: 1 }));
+    slice_version "slice.version":
+        Allowed(slice(|_, _| {}).on(XAVIER_8_4)), Allowed(slice(|_, _| {}).on(XAVIER_8_2));
     slice_static "slice.static":
         Allowed(slice(|_, _| {})),
         Allowed(op(OpKind::Slice { axes: vec![], steps: vec![], static_params: false }));
@@ -587,6 +625,52 @@ fn unknown_shapes_are_unknown() {
     op(OpKind::Norm(NormKind::Layer))
         .unknown_shape()
         .is_refused("norm.kind");
+}
+
+/// What the documents of the versions before 8.5 leave open is not answered.
+#[test]
+fn earlier_versions_are_modelled_as_far_as_documents_go() {
+    for target in [XAVIER_8_0, XAVIER_8_2] {
+        leaky().on(target).is_unknown();
+        op(conv(|_| {})).batch(33).on(target).is_unknown();
+        op(conv(|_| {})).batch(32).on(target).is_allowed();
+        op(OpKind::Split { axis: 1 })
+            .on(target)
+            .is_refused("slice.version");
+    }
+    op(conv(|_| {})).batch(4096).on(XAVIER_8_4).is_allowed();
+    add()
+        .shape(&[1, 2, 64, 56, 56])
+        .second(&[1, 2, 64, 56, 56])
+        .on(XAVIER_8_2)
+        .is_unknown();
+    // The 8.4 guide and the header of 8.4.1 disagree.
+    softmax(&[1, 1000, 1, 1], 1).on(ORIN_8_4).is_allowed();
+    softmax(&[1, 100, 2, 1], 1).on(ORIN_8_4).is_unknown();
+    softmax(&[1, 100, 1, 1], 1)
+        .on(XAVIER_8_4)
+        .is_refused("softmax.board");
+    slice(|_, _| {}).int8().on(ORIN_8_4).is_unknown();
+    let refusal = |n, version| check_loadable_count(n, version).map(|r| r.rule.id);
+    for version in [
+        TensorRt::V7_1,
+        TensorRt::V8_0,
+        TensorRt::V8_2,
+        TensorRt::V8_4,
+    ] {
+        assert_eq!(refusal(8, version), None);
+        assert_eq!(refusal(9, version), Some("loadable.count"));
+    }
+    for target in [XAVIER_7_1, XAVIER_8_0, XAVIER_8_2, XAVIER_8_4, ORIN_8_4] {
+        assert_eq!(
+            op(conv(|_| {})).on(target).engine(),
+            Verdict::Allowed,
+            "{target}"
+        );
+        op(conv(|_| {})).on(target).is_allowed();
+        op(max(|_| {})).on(target).is_allowed();
+        add().on(target).is_allowed();
+    }
 }
 
 #[test]
