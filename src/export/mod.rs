@@ -13,7 +13,7 @@ use crate::estimate::Estimate;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Resolved};
 use crate::plan::{Buildable, Plan};
-use crate::platform::Target;
+use crate::platform::{Target, parser};
 
 pub use crate::files::{SaveError, save_atomic};
 pub use document::{Document, DocumentError, ModelRef};
@@ -45,13 +45,28 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// A program that would only fail is not worth exporting.
     fn must_build(&self, what: &str) -> Result<(), Refused> {
-        match &self.plan.buildable {
-            Buildable::Yes => Ok(()),
-            Buildable::No { reasons } => Err(Refused::new(format!(
-                "no {what} export of what does not build: {}",
-                reasons.join("; ")
-            ))),
+        self.must_build_but_for(what, &[])
+    }
+
+    /// The same for what does not read the ONNX file, and so does not need TensorRT's parser.
+    fn must_build_without_parser(&self, what: &str) -> Result<(), Refused> {
+        let parser = parser::refusals(self.model, self.target.tensorrt);
+        self.must_build_but_for(what, &parser)
+    }
+
+    fn must_build_but_for(&self, what: &str, allowed: &[String]) -> Result<(), Refused> {
+        let Buildable::No { reasons } = &self.plan.buildable else {
+            return Ok(());
+        };
+        let reasons = reasons.iter().filter(|r| !allowed.contains(r));
+        let reasons: Vec<&str> = reasons.map(String::as_str).collect();
+        if reasons.is_empty() {
+            return Ok(());
         }
+        Err(Refused::new(format!(
+            "no {what} export of what does not build: {}",
+            reasons.join("; ")
+        )))
     }
 }
 

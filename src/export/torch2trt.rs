@@ -27,7 +27,7 @@ pub fn torch2trt(subject: &Subject<'_>) -> Result<String, Refused> {
         placement,
         ..
     } = *subject;
-    subject.must_build("torch2trt")?;
+    subject.must_build_without_parser("torch2trt")?;
     if model.source.exporter == Exporter::Foreign && !placement.overrides.is_empty() {
         return Err(Refused::new(format!(
             "{} was not exported by PyTorch, so its modules are no torch.nn.Module that torch2trt \

@@ -171,6 +171,19 @@ pub(super) fn lints(
             None,
         );
     }
+    let (opset, covered) = (model.source.opset, target.tensorrt.max_opset());
+    if opset > covered {
+        add(
+            "parser.opset",
+            Severity::Warning,
+            format!(
+                "the file has opset {opset}, and the ONNX parser of TensorRT {} covers up to {covered}",
+                target.tensorrt
+            ),
+            &format!("export with opset_version={covered} where the parser refuses an op"),
+            None,
+        );
+    }
     let plugins = parser::own_plugins(model, target.tensorrt);
     if !plugins.is_empty() {
         add(

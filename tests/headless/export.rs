@@ -343,6 +343,17 @@ fn what_does_not_build_is_not_exported_as_a_program() {
     }
 }
 
+/// torch2trt converts PyTorch's modules and reads no ONNX file.
+#[test]
+fn only_what_reads_the_onnx_file_needs_its_parser() {
+    let setup = setup("vit_b_16", "xavier-nx:8.5", Placement::default());
+    assert!(render(&setup, Format::Torch2trt).is_ok());
+    for format in [Format::Trtexec, Format::TensorrtPython] {
+        let why = render(&setup, format).unwrap_err();
+        assert!(why.contains("cannot import LayerNormalization"), "{why}");
+    }
+}
+
 /// The generated program is Python and names every layer that leaves the default device.
 #[test]
 fn tensorrt_python_compiles_and_lists_the_layers() {

@@ -243,6 +243,16 @@ fn what_the_parser_cannot_import_does_not_build() {
             "{summary}"
         );
     }
+    // An opset past the parser's is no refusal by itself.
+    let file = "onnx/14_shared_activation.onnx";
+    let opset = |target: &str| {
+        let plan = plan_file(file, target, Device::Gpu, Precision::FP16);
+        lint(&plan, "parser.opset").map(|l| (l.hazard.clone(), l.mitigation.clone()))
+    };
+    let (hazard, mitigation) = opset("xavier-nx:7.1").unwrap();
+    assert!(hazard.contains("covers up to 11"), "{hazard}");
+    assert!(mitigation.contains("opset_version=11"), "{mitigation}");
+    assert_eq!(opset("agx-orin-64:11.4"), None);
     for (file, target) in [
         ("onnx/08c_stft.onnx", "agx-orin-64:10.7"),
         ("onnx/09_local_function.onnx", "agx-orin-64:10.3"),

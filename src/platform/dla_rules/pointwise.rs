@@ -12,6 +12,8 @@ rules! {
         "ReLU, LeakyReLU, sigmoid, tanh and clipped ReLU (in INT8 the DLA computes sigmoid and \
          tanh in FP16)",
         GUIDE_8_5;
+    ACTIVATION_BEFORE = "activation.kind_before":
+        "ReLU, sigmoid, tanh and clipped ReLU, before TensorRT 8.4", HEADERS_BEFORE;
     LEAKY = "activation.leaky":
         "LeakyReLU since TensorRT 8.4",
         "TensorRT 7 build log: ActivationLayer (with ActivationType = LEAKY_RELU) not supported \
@@ -36,15 +38,25 @@ rules! {
 }
 
 pub(crate) fn activation(cx: &Cx<'_>, kind: Activation) -> Check {
+    let before = cx.tensorrt < TensorRt::V8_4;
+    let rule = if before {
+        &ACTIVATION_BEFORE
+    } else {
+        &ACTIVATION
+    };
     let refused = |name: &str, fix: Option<&'static str>| {
-        let refusal = Refusal::new(&ACTIVATION, a(name));
+        let refusal = Refusal::new(rule, a(name));
         Err(match fix {
             Some(fix) => refusal.fix(fix),
             None => refusal,
         }
         .into())
     };
-    const RETRAIN: Option<&str> = Some("train with ReLU, LeakyReLU or ReLU6 instead");
+    let retrain = Some(if before {
+        "train with ReLU or ReLU6 instead"
+    } else {
+        "train with ReLU, LeakyReLU or ReLU6 instead"
+    });
     match kind {
         Activation::LeakyRelu { .. } if cx.tensorrt == TensorRt::V7_1 => {
             Err(Refusal::new(&LEAKY, "a LeakyReLU")
@@ -93,13 +105,13 @@ pub(crate) fn activation(cx: &Cx<'_>, kind: Activation) -> Check {
             "GELU",
             Some("approximate it by x * sigmoid(1.702 x), and check the accuracy"),
         ),
-        Activation::Elu => refused("ELU", RETRAIN),
-        Activation::Selu => refused("SELU", RETRAIN),
-        Activation::Celu => refused("CELU", RETRAIN),
-        Activation::Softplus => refused("Softplus", RETRAIN),
-        Activation::Softsign => refused("Softsign", RETRAIN),
-        Activation::Mish => refused("Mish", RETRAIN),
-        Activation::ThresholdedRelu => refused("ThresholdedRelu", RETRAIN),
+        Activation::Elu => refused("ELU", retrain),
+        Activation::Selu => refused("SELU", retrain),
+        Activation::Celu => refused("CELU", retrain),
+        Activation::Softplus => refused("Softplus", retrain),
+        Activation::Softsign => refused("Softsign", retrain),
+        Activation::Mish => refused("Mish", retrain),
+        Activation::ThresholdedRelu => refused("ThresholdedRelu", retrain),
     }
 }
 

@@ -499,6 +499,9 @@ rules_at_their_edge! {
 
     activation_kind "activation.kind":
         Allowed(leaky()), Allowed(op(OpKind::Activation(Activation::HardSwish)));
+    activation_kind_before "activation.kind_before":
+        Allowed(op(OpKind::Activation(Activation::Tanh)).on(XAVIER_8_2)),
+        Allowed(op(OpKind::Activation(Activation::Softplus)).on(XAVIER_8_2));
     activation_leaky "activation.leaky":
         Allowed(leaky().on(XAVIER_8_4)), Allowed(leaky().on(XAVIER_7_1));
     activation_clip "activation.clip":
