@@ -247,6 +247,39 @@ fn every_panel_is_reached_at_every_size() {
 }
 
 #[test]
+fn the_scatter_stays_under_the_wheel_and_has_a_way_back() {
+    let mut w = window();
+    w.get_by_role_and_label(Role::Tab, "FPS against DLA share")
+        .click();
+    w.settle();
+    let place = |w: &Window<'_>| {
+        let point = w
+            .query_all_by_role(Role::Button)
+            .find(|n| text_of(n).starts_with("this placement"));
+        point.map(|n| n.rect().center())
+    };
+    let start = place(&w).unwrap();
+    let middle = start + Vec2::new(200.0, 60.0);
+    w.event(Event::PointerMoved(middle));
+    w.event(Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Line,
+        delta: Vec2::new(0.0, 5.0),
+        phase: egui::TouchPhase::Move,
+        source: egui::MouseWheelSource::Wheel,
+        modifiers: Modifiers::NONE,
+    });
+    w.settle();
+    assert_eq!(place(&w), Some(start));
+    assert!(w.query_by_label("Show all").is_none());
+    drag(&mut w, middle, middle + Vec2::new(90.0, 0.0));
+    let moved = place(&w).unwrap();
+    assert!((moved.x - start.x - 90.0).abs() < 3.0, "{start} {moved}");
+    w.click("Show all");
+    assert_eq!(place(&w), Some(start));
+    assert!(w.query_by_label("Show all").is_none());
+}
+
+#[test]
 fn the_tree_gets_its_width_back() {
     let mut w = window();
     let tree = |w: &Window<'_>| {

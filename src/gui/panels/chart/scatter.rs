@@ -1,6 +1,6 @@
 //! The chart as a scatter, with the front of a search.
 
-use crate::chart::{Chart, Point, View, share_bounds};
+use crate::chart::{Chart, Point, Spot, View, share_bounds};
 use crate::figure::{Figure, short};
 use crate::gui::command::Command;
 use crate::gui::data::points::Origin;
@@ -12,9 +12,7 @@ use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
 use egui::{Pos2, Rect, Response, RichText, Role, Sense, Stroke, Ui, Vec2, WidgetInfo};
 
-use egui_plot::{Line, Plot, PlotPoint, PlotPoints};
-
-use egui_plot::PlotTransform;
+use egui_plot::{Plot, PlotBounds, PlotPoint, PlotTransform};
 
 /// Name, tooltip, click and menu of a bar or point.
 pub(crate) fn finish(
@@ -166,6 +164,8 @@ pub(crate) fn scatter(
         .default_x_bounds(left, right)
         .default_y_bounds(0.0, top)
         .allow_boxed_zoom(false)
+        // The wheel would move the points out of sight; dragging moves the chart.
+        .allow_scroll(false)
         .allow_double_click_reset(false)
         .show_crosshair(false)
         .label_formatter(|_| None)
@@ -176,26 +176,20 @@ pub(crate) fn scatter(
             let digits = usize::from(mark.step_size < 1.0);
             format!("{:.digits$}", mark.value)
         })
-        .show(&mut inner, |plot| {
-            for (precision, line) in &fronts {
-                let line: Vec<[f64; 2]> = line
-                    .iter()
-                    .map(|(_, share, fps)| [share * 100.0, *fps])
-                    .collect();
-                plot.line(
-                    Line::new(format!("front {precision}"), PlotPoints::from(line))
-                        .color(front_color(t))
-                        .width(1.5)
-                        .allow_hover(false),
-                );
-            }
-        });
-    if drawn.response.double_clicked() {
+        .show(&mut inner, |_| {});
+    let frame = *drawn.transform.frame();
+    let moved = moved(drawn.transform.bounds(), [left, 0.0], [right, top]);
+    if drawn.response.double_clicked() || moved && show_all(ui, frame, t) {
         ui.data_mut(|d| d.insert_temp(resets, again.wrapping_add(1)));
     }
-    let frame = *drawn.transform.frame();
     let painter = ui.painter().with_clip_rect(frame);
     for (precision, line) in &fronts {
+        let at = |(_, share, fps): &Spot| {
+            let point = PlotPoint::new(share * 100.0, *fps);
+            drawn.transform.position_from_point(&point)
+        };
+        let stroke = Stroke::new(1.5, front_color(t));
+        segments(&painter, &line.iter().map(at).collect::<Vec<_>>(), stroke);
         // The front's left end names its precision.
         if let Some((_, share, fps)) = line.first() {
             let at = PlotPoint::new(share * 100.0, *fps);
@@ -244,6 +238,32 @@ pub(crate) fn scatter(
     }
 }
 
+/// A line as segments by themselves: joined, near points at sharp angles make wedges.
+fn segments(painter: &egui::Painter, line: &[Pos2], stroke: Stroke) {
+    for ends in line.windows(2) {
+        painter.line_segment([ends[0], ends[1]], stroke);
+    }
+}
+
+/// Whether a plot shows another part than the whole.
+fn moved(now: &PlotBounds, min: [f64; 2], max: [f64; 2]) -> bool {
+    let off = |now: [f64; 2], whole: [f64; 2]| {
+        (0..2).any(|i| (now[i] - whole[i]).abs() > (max[i] - min[i]) * 0.005)
+    };
+    off(now.min(), min) || off(now.max(), max)
+}
+
+/// The way back to the whole chart, in its corner.
+fn show_all(ui: &mut Ui, frame: Rect, t: &Tokens) -> bool {
+    let size = Vec2::new(64.0, 22.0);
+    let corner = frame.right_top() + Vec2::new(-size.x - 6.0, 6.0);
+    let text = RichText::new("Show all").font(theme::small()).color(t.text);
+    let button = ui.put(Rect::from_min_size(corner, size), egui::Button::new(text));
+    button
+        .on_hover_text("The whole chart again; a double click does the same")
+        .clicked()
+}
+
 /// The points of the front in the scatter.
 pub fn front(
     ui: &Ui,
@@ -264,11 +284,7 @@ pub fn front(
             .iter()
             .map(|(_, share, fps)| place(*share, *fps))
             .collect();
-        // Segments by themselves: joined, near points at sharp angles make wedges.
-        let stroke = Stroke::new(1.5, found_color(t));
-        for ends in line.windows(2) {
-            painter.line_segment([ends[0], ends[1]], stroke);
-        }
+        segments(&painter, &line, Stroke::new(1.5, found_color(t)));
     }
     for (i, share, fps) in front.scatter() {
         let point = &front.points[i];
