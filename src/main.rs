@@ -27,9 +27,10 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let program = Program::parse();
-    env_logger::Builder::from_env(
-        env_logger::Env::new().filter_or("DLAPLAN_LOG", "warn,tracing=off"),
-    )
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or(
+        "DLAPLAN_LOG",
+        "warn,tracing=off,usvg=error,egui_system_font_provider=error",
+    ))
     .format_timestamp(None)
     .init();
     let result = match program.command {

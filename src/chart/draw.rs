@@ -19,6 +19,24 @@ use super::{Chart, Group, Mark, Point, Shape, Spot, View, elide, share_bounds};
 #[error("the chart cannot be drawn: {0}")]
 pub struct DrawError(String);
 
+/// How a chart is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Its colours.
+    pub palette: Palette,
+    /// The day it was made, in words; none on a page that says so itself.
+    pub date: Option<String>,
+}
+
+impl From<Palette> for Look {
+    fn from(palette: Palette) -> Self {
+        Self {
+            palette,
+            date: None,
+        }
+    }
+}
+
 /// Colours of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Palette {
@@ -28,15 +46,16 @@ pub enum Palette {
     Dark,
 }
 
-struct Colours {
-    back: RGBColor,
-    text: RGBColor,
-    faint: RGBColor,
-    grid: RGBColor,
-    mine: RGBColor,
-    published: RGBColor,
-    current: RGBColor,
-    line: RGBColor,
+/// Colours by what they are for; those of the window.
+pub(crate) struct Colours {
+    pub(crate) back: RGBColor,
+    pub(crate) text: RGBColor,
+    pub(crate) faint: RGBColor,
+    pub(crate) grid: RGBColor,
+    pub(crate) mine: RGBColor,
+    pub(crate) published: RGBColor,
+    pub(crate) current: RGBColor,
+    pub(crate) line: RGBColor,
 }
 
 impl Colours {
@@ -52,27 +71,27 @@ impl Colours {
 }
 
 impl Palette {
-    fn colours(self) -> Colours {
+    pub(crate) fn colours(self) -> Colours {
         match self {
             Self::Light => Colours {
                 back: RGBColor(255, 255, 255),
-                text: RGBColor(28, 32, 38),
-                faint: RGBColor(98, 106, 118),
-                grid: RGBColor(226, 230, 236),
-                mine: RGBColor(36, 99, 190),
-                published: RGBColor(150, 158, 170),
-                current: RGBColor(196, 110, 20),
-                line: RGBColor(32, 138, 92),
+                text: RGBColor(0x26, 0x30, 0x3c),
+                faint: RGBColor(0x4d, 0x58, 0x66),
+                grid: RGBColor(0xdc, 0xe1, 0xe7),
+                mine: RGBColor(0x15, 0x60, 0xc4),
+                published: RGBColor(0x8d, 0x98, 0xa7),
+                current: RGBColor(0x0e, 0x16, 0x20),
+                line: RGBColor(0x8f, 0x55, 0x00),
             },
             Self::Dark => Colours {
-                back: RGBColor(22, 24, 29),
-                text: RGBColor(230, 233, 238),
-                faint: RGBColor(148, 156, 168),
-                grid: RGBColor(46, 50, 58),
-                mine: RGBColor(104, 164, 255),
-                published: RGBColor(112, 120, 132),
-                current: RGBColor(240, 164, 80),
-                line: RGBColor(88, 196, 140),
+                back: RGBColor(0x14, 0x18, 0x1e),
+                text: RGBColor(0xd2, 0xd9, 0xe3),
+                faint: RGBColor(0x9f, 0xaa, 0xb9),
+                grid: RGBColor(0x28, 0x2f, 0x39),
+                mine: RGBColor(0x5a, 0xa2, 0xf7),
+                published: RGBColor(0x7d, 0x89, 0x99),
+                current: RGBColor(0xf2, 0xf5, 0xf9),
+                line: RGBColor(0xf0, 0xb1, 0x3c),
             },
         }
     }
@@ -88,6 +107,10 @@ const TOP: i32 = 76;
 /// Extra room above a section.
 const SECTION: i32 = 16;
 const SCATTER_HEIGHT: u32 = 420;
+/// Height of a line under the chart, letters in it, and most sources named.
+const NOTE: u32 = 17;
+const NOTE_WIDTH: usize = 150;
+const MOST_SOURCES: usize = 6;
 
 type Area<'a, DB> = DrawingArea<DB, Shift>;
 /// Draws a legend's sample at a place from the left.
@@ -98,11 +121,14 @@ impl Chart {
     ///
     /// # Errors
     /// plotters cannot draw it.
-    pub fn svg(&self, palette: Palette) -> Result<String, DrawError> {
+    pub fn svg(&self, look: impl Into<Look>) -> Result<String, DrawError> {
+        let look = look.into();
+        let notes = self.notes(&look);
         let mut text = String::new();
         {
-            let area = SVGBackend::with_string(&mut text, self.size()).into_drawing_area();
-            self.draw(&area, palette)?;
+            let size = self.size(notes.len());
+            let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+            self.draw(&area, look.palette, &notes)?;
         }
         Ok(text.replace(|c| !in_xml(c), "\u{fffd}"))
     }
@@ -111,17 +137,26 @@ impl Chart {
     ///
     /// # Errors
     /// plotters cannot draw it, or resvg cannot render it.
-    pub fn png(&self, palette: Palette) -> Result<Vec<u8>, DrawError> {
+    pub fn png(&self, look: impl Into<Look>) -> Result<Vec<u8>, DrawError> {
+        let look = look.into();
+        let size = self.size(self.notes(&look).len());
+        let svg = self.svg(look)?;
         let fail = |e: &dyn std::fmt::Display| DrawError(e.to_string());
         let mut options = usvg::Options::default();
         let fonts = options.fontdb_mut();
         fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
         let family = fonts.faces().next().and_then(|f| f.families.first());
-        if let Some(name) = family.map(|(name, _)| name.clone()) {
+        let family = family.map(|(name, _)| name.clone());
+        if !embedded_suffices(&svg) {
+            // Slow where there are many, and of no use to most charts.
+            fonts.load_system_fonts();
+        }
+        // Last: the system's fonts bring a choice of their own.
+        if let Some(name) = family {
             fonts.set_sans_serif_family(name);
         }
-        let tree = usvg::Tree::from_str(&self.svg(palette)?, &options).map_err(|e| fail(&e))?;
-        let (width, height) = self.size();
+        let tree = usvg::Tree::from_str(&svg, &options).map_err(|e| fail(&e))?;
+        let (width, height) = size;
         let mut pixels = Pixmap::new(width * SHARPNESS, height * SHARPNESS)
             .ok_or_else(|| fail(&"too many bars for one picture"))?;
         let scale = Transform::from_scale(SHARPNESS as f32, SHARPNESS as f32);
@@ -129,8 +164,32 @@ impl Chart {
         pixels.encode_png().map_err(|e| fail(&e))
     }
 
-    /// Width and height in pixels: as many rows as there are bars.
-    fn size(&self) -> (u32, u32) {
+    /// The lines under a chart: when it was made, and where its figures come from.
+    fn notes(&self, look: &Look) -> Vec<String> {
+        let mut notes = Vec::new();
+        let version = env!("CARGO_PKG_VERSION");
+        if let Some(date) = &look.date {
+            notes.push(format!("{date}, dlaplan {version}"));
+        }
+        let mut sources: Vec<String> = Vec::new();
+        for point in self.points.iter().filter(|p| p.fps.value().is_some()) {
+            let source = format!("{}: {}", point.mark.text(), point.fps.source());
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        let more = sources.len().saturating_sub(MOST_SOURCES);
+        for source in sources.iter().take(MOST_SOURCES) {
+            notes.extend(wrapped(source, NOTE_WIDTH));
+        }
+        if more > 0 {
+            notes.push(format!("and {more} more sources"));
+        }
+        notes
+    }
+
+    /// Width and height in pixels: as many rows as there are bars, and the notes below.
+    fn size(&self, notes: usize) -> (u32, u32) {
         let mut height = TOP as u32 + 24;
         for (i, (_, groups)) in self.sections().iter().enumerate() {
             height += 24 + if i > 0 { SECTION as u32 } else { 0 };
@@ -140,6 +199,9 @@ impl Chart {
         }
         if self.scatter().len() > 1 {
             height += SCATTER_HEIGHT;
+        }
+        if notes > 0 {
+            height += NOTE * notes as u32 + 16;
         }
         (WIDTH, height)
     }
@@ -157,10 +219,11 @@ impl Chart {
         &self,
         area: &Area<'_, DB>,
         palette: Palette,
+        notes: &[String],
     ) -> Result<(), DrawError> {
         load_font()?;
         let colours = palette.colours();
-        self.draw_all(area, &colours)
+        self.draw_all(area, &colours, notes)
             .map_err(|e| DrawError(e.to_string()))
     }
 
@@ -168,6 +231,7 @@ impl Chart {
         &self,
         area: &Area<'_, DB>,
         c: &Colours,
+        notes: &[String],
     ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
         area.fill(&c.back)?;
         text(area, &self.title, (24, 18), 22, c.text, HPos::Left)?;
@@ -188,7 +252,13 @@ impl Chart {
         }
         if self.scatter().len() > 1 {
             let (_, below) = area.split_vertically(y);
-            self.draw_scatter(&below, c)?;
+            let (plot, _) = below.split_vertically(SCATTER_HEIGHT);
+            self.draw_scatter(&plot, c)?;
+            y += SCATTER_HEIGHT as i32;
+        }
+        for note in notes {
+            text(area, note, (24, y + 8), 12, c.faint, HPos::Left)?;
+            y += NOTE as i32;
         }
         area.present()
     }
@@ -360,6 +430,37 @@ fn mark<DB: DrawingBackend>(
             PathElement::new(corners, style).into_dyn()
         }
     }
+}
+
+/// Whether the embedded font has the letters: Latin, Greek and Cyrillic, and signs.
+fn embedded_suffices(text: &str) -> bool {
+    text.chars()
+        .all(|c| matches!(c, '\0'..='\u{52f}' | '\u{1e00}'..='\u{22ff}' | '\u{fffd}'))
+}
+
+/// Lines of at most so many letters, broken between words; a longer word is broken itself.
+fn wrapped(text: &str, most: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut left = most;
+    for word in text.split_whitespace() {
+        let letters: Vec<char> = word.chars().collect();
+        for piece in letters.chunks(most) {
+            if piece.len() >= left {
+                lines.push(String::new());
+                left = most;
+            }
+            if let Some(line) = lines.last_mut() {
+                if !line.is_empty() {
+                    line.push(' ');
+                    left = left.saturating_sub(1);
+                }
+                line.extend(piece);
+            }
+            left = left.saturating_sub(piece.len());
+        }
+    }
+    lines.retain(|l| !l.is_empty());
+    lines
 }
 
 /// Whether XML 1.0 has the character; a file's name may be anything.
@@ -545,11 +646,58 @@ mod tests {
         let reader = png::Decoder::new(std::io::Cursor::new(&png))
             .read_info()
             .unwrap();
-        let (width, height) = chart.size();
+        let (width, height) = chart.size(chart.notes(&Palette::Dark.into()).len());
         let asked = (width * SHARPNESS, height * SHARPNESS);
         assert_eq!((reader.info().width, reader.info().height), asked);
         if let Ok(path) = std::env::var("DLAPLAN_CHART_PNG") {
             crate::export::save_atomic(path.as_ref(), &png).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_picture_says_when_and_from_what() {
+        let chart = sample();
+        let look = Look {
+            palette: Palette::Light,
+            date: Some("2026-11-28".into()),
+        };
+        let svg = chart.svg(look).unwrap();
+        assert!(svg.contains("2026-11-28, dlaplan"));
+        for point in &chart.points {
+            let start: String = point.fps.source().chars().take(20).collect();
+            let said = format!("{}: {start}", point.mark.text());
+            assert!(svg.contains(&said), "{said}");
+        }
+        assert!(!chart.svg(Palette::Light).unwrap().contains("2026-11-28"));
+    }
+
+    #[test]
+    fn notes_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 9), ["one two", "three"]);
+        assert_eq!(wrapped("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert!(wrapped("", 4).is_empty());
+    }
+
+    #[test]
+    fn other_scripts_are_drawn_with_the_fonts_of_the_system() {
+        assert!(embedded_suffices("résumé ±10 % – Модель"));
+        for name in ["网络", "ネット", "네트", "רשת", "شبكة", "\u{1f600}"] {
+            assert!(!embedded_suffices(name), "{name}");
+        }
+        let mut options = usvg::Options::default();
+        options.fontdb_mut().load_system_fonts();
+        let titled = |title: &str| {
+            let mut chart = sample();
+            chart.title = title.into();
+            chart.png(Palette::Light).unwrap()
+        };
+        // A letter that no font has, for comparison: the box both would be.
+        if options.fontdb_mut().faces().any(|f| {
+            let han = |(name, _): &(String, _)| name.contains("CJK") || name.contains("WenQuanYi");
+            f.families.iter().any(han)
+        }) {
+            let same = titled("网络") == titled("\u{e123}\u{e124}");
+            assert!(!same, "boxes");
         }
     }
 

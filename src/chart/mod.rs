@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Precision};
 use crate::platform::{Place, Target};
 
-pub use draw::{DrawError, Palette, load_font};
+pub use draw::{DrawError, Look, Palette, load_font};
 pub use series::{kept, references, runs};
 
 /// Where a point's figure comes from; drawn hollow, solid, or solid in the reference colour.

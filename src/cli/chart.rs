@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::chart::{Chart, Mark, Palette, Point, kept, references, runs};
+use crate::chart::{Chart, Look, Mark, Palette, Point, kept, references, runs};
 use crate::export::save_atomic;
 use crate::history::{self, ReferenceSet, RunFilter, Store, data_dir, default_path};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Buildable, Planner};
+use crate::tasks::words::today;
 
 use crate::tasks::judge::{Setup, judge};
 
@@ -91,15 +92,18 @@ pub fn run(args: &ChartArgs) -> Result<ExitCode> {
         references: !args.no_references,
     };
     let chart = series(&setup, &more, sources)?;
-    let palette = if args.dark {
-        Palette::Dark
-    } else {
-        Palette::Light
+    let look = Look {
+        palette: if args.dark {
+            Palette::Dark
+        } else {
+            Palette::Light
+        },
+        date: Some(today()),
     };
     if let Some(path) = &args.output {
         let bytes = match path.extension().and_then(|e| e.to_str()) {
-            Some("svg") => chart.svg(palette)?.into_bytes(),
-            Some("png") => chart.png(palette)?,
+            Some("svg") => chart.svg(look)?.into_bytes(),
+            Some("png") => chart.png(look)?,
             _ => anyhow::bail!("{}: a chart is a .svg or a .png", path.display()),
         };
         save_atomic(path, &bytes)?;

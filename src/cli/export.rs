@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::chart::{Look, Palette};
 use crate::export::{Format, save_atomic};
 use crate::history::{Store, default_path};
+use crate::tasks::words::today;
 
 use super::args::PlanArgs;
 use super::chart::{Sources, series};
@@ -50,7 +52,11 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         }
         _ => crate::chart::Chart::default(),
     };
-    let bytes = args.format.render(&setup.subject(&judged), &chart)?;
+    let look = Look {
+        palette: Palette::Light,
+        date: Some(today()),
+    };
+    let bytes = args.format.render(&setup.subject(&judged), &chart, &look)?;
     if let Some(path) = &args.output {
         save_atomic(path, &bytes)?;
     } else {

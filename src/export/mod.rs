@@ -8,7 +8,7 @@ mod tensorrt_python;
 mod torch2trt;
 mod trtexec;
 
-use crate::chart::Chart;
+use crate::chart::{Chart, Look};
 use crate::estimate::Estimate;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Resolved};
@@ -150,11 +150,16 @@ impl Format {
         self != Self::Png
     }
 
-    /// The file's bytes.
+    /// The file's bytes; pictures in a look.
     ///
     /// # Errors
     /// The format cannot express the placement, and why.
-    pub fn render(self, subject: &Subject<'_>, chart: &Chart) -> Result<Vec<u8>, Refused> {
+    pub fn render(
+        self,
+        subject: &Subject<'_>,
+        chart: &Chart,
+        look: &Look,
+    ) -> Result<Vec<u8>, Refused> {
         let text = match self {
             Self::Placement => Document::new(subject).to_json(),
             Self::Torch2trt => torch2trt(subject)?,
@@ -162,8 +167,8 @@ impl Format {
             Self::Trtexec => trtexec(subject)?.script(),
             Self::Csv => plan_csv(subject),
             Self::Html => report(subject, chart)?,
-            Self::Svg => chart.svg(crate::chart::Palette::Light)?,
-            Self::Png => return Ok(chart.png(crate::chart::Palette::Light)?),
+            Self::Svg => chart.svg(look.clone())?,
+            Self::Png => return Ok(chart.png(look.clone())?),
         };
         Ok(text.into_bytes())
     }

@@ -120,6 +120,7 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     state.refresh();
 
     let t = Tokens::of(ui);
+    state.dark = t.dark;
     let flat = |fill| Frame::new().fill(fill).inner_margin(Margin::ZERO);
     Panel::top("top")
         .exact_size(40.0)

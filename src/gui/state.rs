@@ -106,6 +106,8 @@ pub struct State {
     pub runs: Runs,
     /// The inspector is shown.
     pub inspector: bool,
+    /// The appearance on screen is dark.
+    pub dark: bool,
     /// What is shown where there is no room for all panels.
     pub pane: Pane,
     /// The appearance.
@@ -198,6 +200,7 @@ impl State {
             measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
             inspector: true,
+            dark: true,
             pane: Pane::default(),
             theme: settings.theme,
             recent: settings.recent,

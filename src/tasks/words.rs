@@ -14,6 +14,11 @@ pub fn date(unix_ms: u64) -> String {
     })
 }
 
+/// `2026-11-21`, of this day, UTC.
+pub fn today() -> String {
+    Timestamp::now().strftime("%Y-%m-%d").to_string()
+}
+
 /// `181 FPS, median of 5 (180 to 182)`.
 pub fn spread(m: &Measured) -> String {
     format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use dlaplan::chart::Chart;
+use dlaplan::chart::{Chart, Palette};
 use dlaplan::estimate::Estimator;
 use dlaplan::export::{Document, Format, Subject, save_atomic, shell_quote, torch2trt, trtexec};
 use dlaplan::model::onnx::{LoadOptions, load, load_bundled};
@@ -32,7 +32,11 @@ fn dla(modules: &[&str]) -> Placement {
 fn render(setup: &Setup, format: Format) -> Result<String, String> {
     let judged = setup.judge().unwrap();
     let bytes = format
-        .render(&setup.subject(&judged), &Chart::default())
+        .render(
+            &setup.subject(&judged),
+            &Chart::default(),
+            &Palette::Light.into(),
+        )
         .map_err(|e| e.to_string())?;
     Ok(String::from_utf8(bytes).unwrap())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::chart::Chart;
+use crate::chart::{Chart, Look, Palette};
 use crate::export::{Document, Format, Subject, save_atomic};
 use crate::gui::data::judgement::Judgement;
 use crate::gui::data::options::MadeAt;
@@ -12,6 +12,7 @@ use crate::gui::state::State;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::platform::Target;
+use crate::tasks::words::today;
 
 /// Everything an export speaks of, owned, so that it can be rendered on another thread.
 struct Material {
@@ -21,6 +22,7 @@ struct Material {
     placement: Placement,
     judged: Arc<Judgement>,
     chart: Chart,
+    look: Look,
 }
 
 impl Material {
@@ -35,7 +37,7 @@ impl Material {
             estimate: &self.judged.estimate,
         };
         format
-            .render(&subject, &self.chart)
+            .render(&subject, &self.chart, &self.look)
             .map_err(|e| e.to_string())
     }
 }
@@ -51,6 +53,14 @@ impl State {
             placement: self.doc.placement().clone(),
             judged: Arc::clone(judged),
             chart: self.points.chart.clone(),
+            look: Look {
+                palette: if self.dark {
+                    Palette::Dark
+                } else {
+                    Palette::Light
+                },
+                date: Some(today()),
+            },
         })
     }
 

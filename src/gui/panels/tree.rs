@@ -430,11 +430,7 @@ fn draw_name(
         && row.twig.is_some()
     {
         let from = format!("from {}", Node::Module(at).title(model));
-        job.append(
-            &from,
-            7.0,
-            TextFormat::simple(theme::small(), t.dla.gamma_multiply(0.8)),
-        );
+        job.append(&from, 7.0, TextFormat::simple(theme::small(), t.dla));
     }
     job.wrap = TextWrapping::truncate_at_width(rect.width());
     let galley = painter.layout_job(job);

@@ -65,8 +65,8 @@ pub const DARK: Tokens = Tokens {
     line: rgb(0x28_2f39),
     strong: rgb(0xf2_f5f9),
     text: rgb(0xd2_d9e3),
-    dim: rgb(0x93_9eae),
-    faint: rgb(0x67_7282),
+    dim: rgb(0x9f_aab9),
+    faint: rgb(0x88_94a4),
     accent: rgb(0x5a_a2f7),
     gpu: rgb(0x4c_c38a),
     gpu_soft: rgb(0x17_3529),
@@ -93,15 +93,15 @@ pub const LIGHT: Tokens = Tokens {
     line: rgb(0xdc_e1e7),
     strong: rgb(0x0e_1620),
     text: rgb(0x26_303c),
-    dim: rgb(0x56_6272),
-    faint: rgb(0x86_91a0),
-    accent: rgb(0x17_6ad6),
-    gpu: rgb(0x15_8a5a),
+    dim: rgb(0x4d_5866),
+    faint: rgb(0x5f_6a79),
+    accent: rgb(0x15_60c4),
+    gpu: rgb(0x0f_7048),
     gpu_soft: rgb(0xdc_f3e8),
     dla: rgb(0x6a_4be0),
     dla_soft: rgb(0xe9_e4fc),
     on_device: rgb(0xff_ffff),
-    amber: rgb(0xa8_6400),
+    amber: rgb(0x8f_5500),
     amber_soft: rgb(0xfd_efd3),
     error: rgb(0xc2_2f2f),
     error_soft: rgb(0xfd_e6e4),
@@ -324,4 +324,97 @@ fn visuals(t: &Tokens) -> Visuals {
     v.button_frame = true;
     v.indent_has_left_vline = false;
     v
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DARK, LIGHT, Tokens};
+    use crate::chart::Palette;
+    use egui::Color32;
+
+    /// Relative luminance of an opaque colour, 0 to 1 (WCAG 2.2, "relative luminance").
+    fn luminance(color: Color32) -> f64 {
+        let linear = |c: u8| {
+            let c = f64::from(c) / 255.0;
+            if c <= 0.04045 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        0.2126 * linear(color.r()) + 0.7152 * linear(color.g()) + 0.0722 * linear(color.b())
+    }
+
+    /// Contrast of two colours, 1 to 21 (WCAG 2.2, "contrast ratio").
+    fn contrast(a: Color32, b: Color32) -> f64 {
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_stands_out_from_every_background() {
+        assert!((contrast(Color32::BLACK, Color32::WHITE) - 21.0).abs() < 1e-6);
+        for t in [DARK, LIGHT] {
+            let Tokens {
+                base,
+                panel,
+                raised,
+                hover,
+                selected,
+                ..
+            } = t;
+            let inks = [
+                ("strong", t.strong),
+                ("text", t.text),
+                ("dim", t.dim),
+                ("faint", t.faint),
+                ("accent", t.accent),
+                ("gpu", t.gpu),
+                ("dla", t.dla),
+                ("amber", t.amber),
+                ("error", t.error),
+            ];
+            for (name, ink) in inks {
+                for back in [base, panel, raised, hover, selected] {
+                    let ratio = contrast(ink, back);
+                    assert!(ratio >= 4.5, "dark {}: {name} {ratio:.2}", t.dark);
+                }
+            }
+            for (ink, back) in [
+                (t.amber, t.amber_soft),
+                (t.error, t.error_soft),
+                (t.text, t.amber_soft),
+                (t.text, t.error_soft),
+                (t.dim, t.error_soft),
+                (t.gpu, t.gpu_soft),
+                (t.dla, t.dla_soft),
+                (t.strong, t.mark),
+                (t.on_device, t.gpu),
+                (t.on_device, t.dla),
+            ] {
+                let ratio = contrast(ink, back);
+                assert!(ratio >= 4.5, "dark {}: {ink:?} {back:?} {ratio:.2}", t.dark);
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_have_the_colours_of_the_window() {
+        for (t, palette) in [(DARK, Palette::Dark), (LIGHT, Palette::Light)] {
+            let c = palette.colours();
+            for (ours, theirs) in [
+                (t.panel, c.back),
+                (t.text, c.text),
+                (t.dim, c.faint),
+                (t.line, c.grid),
+                (t.accent, c.mine),
+                (t.reference, c.published),
+                (t.current, c.current),
+                (t.amber, c.line),
+            ] {
+                let theirs = Color32::from_rgb(theirs.0, theirs.1, theirs.2);
+                assert_eq!(ours, theirs, "{palette:?}");
+            }
+        }
+    }
 }
