@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a Debian or Ubuntu machine lacks. Sourced by the other scripts; safe to repeat.
-# Usage: . scripts/setup.sh run|test|corpus
+# Usage: . scripts/setup.sh run|test|corpus|cross
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -59,6 +59,7 @@ need_packages gcc g++ libc6-dev pkg-config
 [ "${1:-run}" = corpus ] || need_rust
 case ${1:-run} in
     corpus) need_packages binutils "${python_packages[@]}" ;;
+    cross) need_packages binutils "${python_packages[@]}" ;;
     run) need_packages "${window_packages[@]}" ;;
     test)
         need_packages "${window_packages[@]}" xvfb xauth xdotool xclip x11-utils imagemagick \

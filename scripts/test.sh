@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests, with their set-up: format, spelling, lints, licences, corpus, tests (the window under
-# Xvfb among them) and the headless build.
+# Xvfb among them), the program for boards under qemu, packages, and the headless build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh test
@@ -43,6 +43,9 @@ cargo test --locked --doc
 
 step "window under Xvfb"
 scripts/window_test.sh
+
+step "aarch64 program, packages, boards under qemu"
+scripts/qemu_test.sh
 
 step "headless build"
 cargo clippy --locked --no-default-features --all-targets -- -D warnings

@@ -3,19 +3,9 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser};
-use dlaplan::cli::Command;
+use clap::{CommandFactory as _, Parser as _};
 
-/// See, judge, measure and export which parts of a network run on the GPU and which on the DLA of a
-/// Jetson. Without a command it opens the window.
-#[derive(Debug, Parser)]
-#[command(name = "dlaplan", version, args_conflicts_with_subcommands = true)]
-struct Program {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    window: window::WindowArgs,
-}
+type Program = dlaplan::cli::program::Program<window::Args>;
 
 fn main() -> ExitCode {
     if let Some((word, command)) = std::env::args_os().nth(1).and_then(|a| misspelt(&a)) {
@@ -90,33 +80,19 @@ fn closed_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(feature = "gui")]
 mod window {
-    use std::path::PathBuf;
     use std::process::ExitCode;
 
     use anyhow::{Result, anyhow, bail};
-    use dlaplan::cli::args::{SetupArgs, parse_input};
+    pub use dlaplan::cli::program::WindowArgs as Args;
     use dlaplan::gui::MadeAt;
     use dlaplan::gui::Options;
     use dlaplan::gui::run;
     use dlaplan::placement::Placement;
 
-    /// What the window opens with.
-    #[derive(Clone, Debug, clap::Args)]
-    pub struct WindowArgs {
-        /// ONNX file, or `bundled:resnet18` and so on; the last session if not given.
-        #[arg(value_name = "MODEL")]
-        model: Option<PathBuf>,
-        /// Dims of an input the file leaves open, or to override the file's.
-        #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
-        input: Vec<(String, Vec<u64>)>,
-        #[command(flatten)]
-        setup: SetupArgs,
-    }
-
     const HEADLESS: &str = "use the commands that need no display: dlaplan inspect, plan, estimate, \
                             search, profile, chart, export (see dlaplan --help)";
 
-    pub fn open(args: WindowArgs) -> Result<ExitCode> {
+    pub fn open(args: Args) -> Result<ExitCode> {
         let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
         if !set("DISPLAY") && !set("WAYLAND_DISPLAY") {
             bail!("there is no display (DISPLAY and WAYLAND_DISPLAY are not set); {HEADLESS}");
@@ -149,12 +125,9 @@ mod window {
     use std::process::ExitCode;
 
     use anyhow::{Result, bail};
+    pub use dlaplan::cli::program::NoWindowArgs as Args;
 
-    /// Nothing: this build has no window.
-    #[derive(Clone, Copy, Debug, clap::Args)]
-    pub struct WindowArgs {}
-
-    pub fn open(_: WindowArgs) -> Result<ExitCode> {
+    pub fn open(_: Args) -> Result<ExitCode> {
         bail!("this dlaplan was built without its window (feature `gui`); see dlaplan --help")
     }
 }

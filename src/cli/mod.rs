@@ -13,6 +13,7 @@ mod members;
 pub mod plan;
 pub mod probe;
 pub mod profile;
+pub mod program;
 pub mod rules;
 pub mod runs;
 pub mod search;

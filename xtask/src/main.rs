@@ -1,8 +1,9 @@
-//! What only those who build dlaplan do: fit the shipped boards' parameters, and report how far off
-//! the estimates are.
+//! What only those who build dlaplan do: fit the shipped boards' parameters, report how far off
+//! the estimates are, and write what a package holds beside the program.
 
 mod chart;
 mod fit;
+mod manuals;
 #[path = "../../tests/support/networks.rs"]
 #[expect(dead_code, reason = "tests and benches use the rest")]
 mod networks;
@@ -14,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
+use dlaplan::cli::program::{NoWindowArgs, Program, WindowArgs};
 use dlaplan::export::save_atomic;
 
 use rows::Measurements;
@@ -49,6 +51,14 @@ enum Task {
         #[arg(long, value_name = "DIR", default_value = DOCS)]
         out: PathBuf,
     },
+    /// Write the manual pages and the completions of bash, zsh and fish.
+    Manuals {
+        /// Folder in the place of /usr/share.
+        out: PathBuf,
+        /// Those of the program without a window.
+        #[arg(long)]
+        headless: bool,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -59,6 +69,15 @@ fn main() -> Result<ExitCode> {
             check,
         } => calibrate(measurements.as_deref(), &out, check),
         Task::Fidelity { measurements, out } => fidelity(measurements.as_deref(), &out),
+        Task::Manuals { out, headless } => {
+            let program = if headless {
+                Program::<NoWindowArgs>::command()
+            } else {
+                Program::<WindowArgs>::command()
+            };
+            manuals::write(program, &out)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
