@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use crate::engine::remote::board::survey;
-use crate::engine::remote::deploy::{Deployed, clear_cache, deploy, packaged, remove};
+use crate::engine::remote::deploy::{Deployed, clear_cache};
 use crate::engine::remote::ssh::Host;
+use crate::tasks::machine;
 
 /// Put dlaplan on another machine, where `--on HOST` finds it (~/.local/lib/dlaplan there).
 #[derive(Clone, Debug, clap::Args)]
@@ -40,27 +40,25 @@ pub fn run(args: &DeployArgs) -> Result<ExitCode> {
     let host = &args.host;
     let mut out = super::terminal::stdout();
     if args.remove {
-        remove(host)?;
+        machine::remove(host)?;
         writeln!(out, "nothing of dlaplan is left on {host}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let found = survey(host)?;
-    let binary = match &args.binary {
-        Some(binary) => binary.clone(),
-        None => packaged(&found.arch)?,
-    };
-    match deploy(host, &found, &binary)? {
+    let own = std::env::current_exe().context("cannot find this program")?;
+    let put = machine::put(host, args.binary.as_deref(), &own)?;
+    match put.deployed {
         Deployed::Sent { bytes, folder } => {
             let mb = bytes as f64 / 1e6;
             writeln!(
                 out,
                 "sent {} ({mb:.1} MB) to {host}:~/{folder}",
-                binary.display()
+                put.binary.display()
             )?;
         }
         Deployed::There { folder } => writeln!(out, "{host}:~/{folder} has it already")?,
     }
-    for lack in found.lacks(host).iter().filter(|l| l.what != "no dlaplan") {
+    let lacks = put.survey.lacks(host);
+    for lack in lacks.iter().filter(|l| l.what != "no dlaplan") {
         writeln!(out, "{}\n  remedy: {}", lack.what, lack.remedy)?;
     }
     Ok(ExitCode::SUCCESS)

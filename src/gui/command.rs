@@ -116,6 +116,14 @@ pub enum Command {
     MeasureOn(Option<Host>),
     /// Offers a machine no more.
     ForgetHost(Host),
+    /// Says what another machine is and lacks to measure.
+    CheckHost(Host),
+    /// Takes another machine's key, by the fingerprint that was shown.
+    AcceptKey(Host, String),
+    /// Puts dlaplan on another machine.
+    DeployTo(Host),
+    /// Removes dlaplan and its caches from another machine.
+    RemoveFrom(Host),
     /// Changes the board, by id.
     Board(&'static str),
     /// Changes the power mode, by name.
@@ -330,6 +338,10 @@ impl Command {
             Self::MeasureOn(None) => named("Measure on this machine"),
             Self::MeasureOn(Some(host)) => named(format!("Measure on {host}")),
             Self::ForgetHost(host) => named(format!("Forget {host}")),
+            Self::CheckHost(host) => named(format!("Check {host}")),
+            Self::AcceptKey(..) => named("Accept this key"),
+            Self::DeployTo(host) => named(format!("Put dlaplan on {host}")),
+            Self::RemoveFrom(host) => named(format!("Remove dlaplan from {host}")),
             Self::Board(id) => {
                 let name = crate::platform::Board::find(id).map_or(*id, |b| b.name);
                 named(format!("Board: {name}"))

@@ -88,6 +88,14 @@ impl Messages {
         self.all.push(message);
     }
 
+    /// Shows a message in the place of an older one with its title.
+    pub fn renew(&mut self, message: Message) {
+        for old in self.all.iter_mut().filter(|m| m.title == message.title) {
+            old.dismissed = true;
+        }
+        self.push(message);
+    }
+
     /// Takes a card away.
     pub fn dismiss(&mut self, id: u64) {
         if let Some(message) = self.all.iter_mut().find(|m| m.id == id) {

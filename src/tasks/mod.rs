@@ -2,6 +2,7 @@
 
 pub mod confirm;
 pub mod judge;
+pub mod machine;
 pub mod measure;
 pub mod refit;
 pub mod sweep;

@@ -10,16 +10,16 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::sshd::{Board, PROGRAM, fingerprint, ran, said};
 use dlaplan::engine::client::{Limits, Update, profile};
 use dlaplan::engine::protocol::{Command, Entry, Event, decode, encode};
 use dlaplan::engine::remote::kept::{KEPT, LIMIT};
@@ -28,8 +28,6 @@ use dlaplan::engine::{
     Calibration, Environment, ErrorKind, Failure, ModelRef, Outcome, Request, Stage, WorkerCommand,
 };
 use dlaplan::placement::{EngineConfig, Placement};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_dlaplan");
 
 fn entry(name: &str, content: &[u8]) -> Entry {
     Entry {
@@ -529,222 +527,6 @@ fn a_silent_machine_is_given_up() {
     }
 }
 
-/// An sshd of our own on a free port of this machine, and a client configuration for it.
-struct Board {
-    dir: tempfile::TempDir,
-    daemon: Child,
-    /// The worker's program, where no other test has it.
-    program: PathBuf,
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        self.daemon.kill().unwrap();
-        self.daemon.wait().unwrap();
-    }
-}
-
-fn ran(command: &mut Process) -> Output {
-    command.stdin(Stdio::null()).output().unwrap()
-}
-
-impl Board {
-    /// `None` where there is no OpenSSH or it lets nobody in.
-    fn new() -> Option<Self> {
-        let sshd = Path::new("/usr/sbin/sshd");
-        if !sshd.exists() || !Path::new("/usr/bin/ssh").exists() {
-            return None;
-        }
-        // Debian's service makes it; sshd insists on it.
-        let _not_root = fs::create_dir_all("/run/sshd");
-        let dir = tempfile::tempdir().unwrap();
-        let at = dir.path();
-        for key in ["id", "host", "other"] {
-            let made = ran(Process::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(at.join(key)));
-            assert!(made.status.success(), "{made:?}");
-        }
-        fs::copy(at.join("id.pub"), at.join("authorized_keys")).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let here = at.display();
-        fs::write(
-            at.join("sshd_config"),
-            format!(
-                "Port {port}\nListenAddress 127.0.0.1\nHostKey {here}/host\n\
-                 AuthorizedKeysFile {here}/authorized_keys\nPasswordAuthentication no\nUsePAM no\n\
-                 StrictModes no\nPidFile none\nPermitRootLogin prohibit-password\n\
-                 SetEnv HOME={here}/home\n"
-            ),
-        )
-        .unwrap();
-        fs::write(
-            at.join("ssh_config"),
-            format!(
-                "Host board\nHostName 127.0.0.1\nPort {port}\nIdentityFile {here}/id\n\
-                 IdentitiesOnly yes\nUserKnownHostsFile {here}/known_hosts\n\
-                 GlobalKnownHostsFile none\n"
-            ),
-        )
-        .unwrap();
-        fs::create_dir(at.join("home")).unwrap();
-        let bin = at.join("bin");
-        fs::create_dir(&bin).unwrap();
-        let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {here}/ssh_config \"$@\"\n");
-        fs::write(bin.join("ssh"), ssh).unwrap();
-        fs::set_permissions(bin.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
-        let program = at.join("dlaplan");
-        fs::copy(PROGRAM, &program).unwrap();
-        let daemon = Process::new(sshd)
-            .args(["-D", "-e", "-f"])
-            .arg(at.join("sshd_config"))
-            .stderr(fs::File::create(at.join("sshd.log")).unwrap())
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let board = Self {
-            dir,
-            daemon,
-            program,
-        };
-        board.listens(port).then_some(board)
-    }
-
-    fn listens(&self, port: u16) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if Instant::now() > deadline {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        // Accounts may be locked on a machine for builds.
-        let inside = ran(self
-            .ssh()
-            .args(["-o", "StrictHostKeyChecking=no", "board", "true"]));
-        let _none = fs::remove_file(self.dir.path().join("known_hosts"));
-        if !inside.status.success() {
-            eprintln!("no way in: {}", String::from_utf8_lossy(&inside.stderr));
-        }
-        inside.status.success()
-    }
-
-    fn ssh(&self) -> Process {
-        let mut ssh = Process::new(self.dir.path().join("bin/ssh"));
-        ssh.args(["-o", "BatchMode=yes"]);
-        ssh
-    }
-
-    /// Lets the client know a host key.
-    fn introduce(&self, key: &str) {
-        let key = fs::read_to_string(self.dir.path().join(key)).unwrap();
-        let config = fs::read_to_string(self.dir.path().join("ssh_config")).unwrap();
-        let port = config
-            .lines()
-            .find_map(|l| l.strip_prefix("Port "))
-            .unwrap();
-        let known = format!("[127.0.0.1]:{port} {key}");
-        fs::write(self.dir.path().join("known_hosts"), known).unwrap();
-    }
-
-    /// As [`Self::new`], and the way to it leads through a link that can be cut.
-    fn behind_a_link() -> Option<(Self, Link)> {
-        let board = Self::new()?;
-        let link = Link::to(board.port());
-        board.lead_through(&link);
-        board.introduce("host.pub");
-        Some((board, link))
-    }
-
-    fn lead_through(&self, link: &Link) {
-        let path = self.dir.path().join("ssh_config");
-        let config = fs::read_to_string(&path).unwrap();
-        let port = |l: &str| match l.strip_prefix("Port ") {
-            Some(_) => format!("Port {}\n", link.port),
-            None => format!("{l}\n"),
-        };
-        let config: String = config.lines().map(port).collect();
-        fs::write(&path, config).unwrap();
-    }
-
-    fn port(&self) -> u16 {
-        let config = fs::read_to_string(self.dir.path().join("sshd_config")).unwrap();
-        let port = config.lines().find_map(|l| l.strip_prefix("Port "));
-        port.unwrap().parse().unwrap()
-    }
-
-    fn wait_for_workers(&self, count: usize, within: Duration) {
-        let begun = Instant::now();
-        while self.workers() != count {
-            assert!(begun.elapsed() < within, "not {count} workers");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn profile(&self, program: &Path) -> Output {
-        let path = std::env::var("PATH").unwrap();
-        let path = format!("{}:{path}", self.dir.path().join("bin").display());
-        ran(Process::new(PROGRAM)
-            .args(["profile", "bundled:resnet18", "--no-history", "--on"])
-            .arg(format!("board:{}", program.display()))
-            .env("PATH", path))
-    }
-
-    /// dlaplan with the board's ssh in its path.
-    fn dlaplan(&self, args: &[&str]) -> Output {
-        let path = std::env::var("PATH").unwrap();
-        let path = format!("{}:{path}", self.dir.path().join("bin").display());
-        ran(Process::new(PROGRAM).args(args).env("PATH", path))
-    }
-
-    /// dlaplan without its debug information, where that can be taken off.
-    fn stripped(&self) -> PathBuf {
-        let to = self.dir.path().join("stripped");
-        match Process::new("strip")
-            .arg("-o")
-            .arg(&to)
-            .arg(PROGRAM)
-            .status()
-        {
-            Ok(done) if done.success() => to,
-            _ => PathBuf::from(PROGRAM),
-        }
-    }
-
-    /// All files below the board's home.
-    fn at_home(&self) -> Vec<PathBuf> {
-        let mut files = Vec::new();
-        let mut folders = vec![self.dir.path().join("home")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().flatten() {
-                let path = entry.path();
-                if path.is_dir() && !path.is_symlink() {
-                    folders.push(path);
-                } else {
-                    files.push(path);
-                }
-            }
-        }
-        files.sort();
-        files
-    }
-
-    fn workers(&self) -> usize {
-        let own = self.program.as_os_str().as_encoded_bytes();
-        let processes = fs::read_dir("/proc").unwrap().flatten();
-        let lines = processes.filter_map(|p| fs::read(p.path().join("cmdline")).ok());
-        lines
-            .filter(|line| line.split(|b| *b == 0).next() == Some(own))
-            .count()
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
 #[test]
 fn over_ssh() {
     let Some(board) = Board::new() else {
@@ -813,56 +595,6 @@ fn a_cut_link_ends_the_worker() {
     while board.workers() > 0 {
         assert!(Instant::now() < gone, "the worker stays");
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A port of this machine that leads to another one until the link is cut: then nothing passes
-/// and nobody is told.
-struct Link {
-    port: u16,
-    cut: Arc<AtomicBool>,
-    passed: Arc<AtomicU64>,
-}
-
-impl Link {
-    fn to(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let link = Self {
-            port: listener.local_addr().unwrap().port(),
-            cut: Arc::default(),
-            passed: Arc::default(),
-        };
-        let (cut, passed) = (Arc::clone(&link.cut), Arc::clone(&link.passed));
-        std::thread::spawn(move || {
-            for near in listener.incoming() {
-                let near = near.unwrap();
-                let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
-                for (mut from, mut to) in [
-                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
-                    (far, near),
-                ] {
-                    let (cut, passed) = (Arc::clone(&cut), Arc::clone(&passed));
-                    std::thread::spawn(move || {
-                        let mut part = vec![0; 1 << 16];
-                        while let Ok(n) = from.read(&mut part) {
-                            while cut.load(Ordering::Relaxed) {
-                                std::thread::park();
-                            }
-                            passed.fetch_add(n as u64, Ordering::Relaxed);
-                            if n == 0 || to.write_all(&part[..n]).is_err() {
-                                let _gone = to.shutdown(Shutdown::Both);
-                                return;
-                            }
-                        }
-                    });
-                }
-            }
-        });
-        link
-    }
-
-    fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
     }
 }
 
@@ -955,12 +687,6 @@ fn a_cut_link_ends_the_sending() {
     }
     let took = cut.unwrap().elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
-}
-
-fn fingerprint(key: &Path) -> String {
-    let shown = ran(Process::new("ssh-keygen").arg("-lf").arg(key));
-    let text = said(&shown);
-    text.split_whitespace().nth(1).unwrap().to_owned()
 }
 
 #[test]
@@ -1121,12 +847,10 @@ fn a_deployment_that_is_cut_leaves_only_a_part_file() {
     };
     board.introduce("host.pub");
     let binary = board.stripped();
-    let path = std::env::var("PATH").unwrap();
-    let path = format!("{}:{path}", board.dir.path().join("bin").display());
     let mut sending = Process::new(PROGRAM)
         .args(["deploy", "board", "--binary"])
         .arg(&binary)
-        .env("PATH", path)
+        .env("PATH", board.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -1163,4 +887,119 @@ fn a_deployment_that_is_cut_leaves_only_a_part_file() {
             .iter()
             .all(|f| f.file_name() != Some(OsStr::new(".part")))
     );
+}
+
+#[test]
+fn two_machines_are_kept_apart() {
+    let (Some(board), Some(second)) = (Board::new(), Board::new()) else {
+        eprintln!("no sshd to test with: skipped");
+        return;
+    };
+    board.knows(&second, "second");
+    board.introduce("host.pub");
+    // A program that is everywhere and small.
+    let binary = "/bin/bash";
+    let deploy = |host: &str| board.dlaplan(&["deploy", host, "--binary", binary]);
+    let first = deploy("board");
+    assert!(first.status.success(), "{}", said(&first));
+    assert_eq!((board.at_home().len(), second.at_home().len()), (2, 0));
+
+    // The key of one is not that of the other: shown before anything is sent.
+    let keys = [&board, &second].map(|b| fingerprint(&b.dir.path().join("host.pub")));
+    let unknown = deploy("second");
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(said(&unknown).contains(&keys[1]), "{}", said(&unknown));
+    assert!(!said(&unknown).contains(&keys[0]));
+    let swapped = board.dlaplan(&["probe", "second", "--accept-key", &keys[0]]);
+    assert!(
+        said(&swapped).contains("nothing was changed"),
+        "{}",
+        said(&swapped)
+    );
+    assert!(!second.dir.path().join("known_hosts").exists());
+    assert_eq!(second.at_home().len(), 0);
+
+    let taken = board.dlaplan(&["probe", "second", "--accept-key", &keys[1]]);
+    assert!(said(&taken).contains("processor"), "{}", said(&taken));
+    let sent = deploy("second");
+    assert!(said(&sent).contains("sent "), "{}", said(&sent));
+    let removed = board.dlaplan(&["deploy", "board", "--remove"]);
+    assert!(removed.status.success(), "{}", said(&removed));
+    assert_eq!((board.at_home().len(), second.at_home().len()), (0, 2));
+}
+
+#[test]
+fn hostile_names_of_hosts_run_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("ran");
+    let touch = format!("touch {}", mark.display());
+    let hosts = [
+        format!("-oProxyCommand={touch}"),
+        format!("board;{touch}"),
+        format!("$({touch})"),
+        format!("board:$({touch})"),
+        format!("board:22;{touch}"),
+        format!("me@`{touch}`"),
+        format!("board\n{touch}"),
+        "-F/etc/passwd".into(),
+        "me@-oProxyCommand=x".into(),
+    ];
+    for host in &hosts {
+        for args in [
+            &["probe", host][..],
+            &["probe", "--accept-key", "SHA256:x", "--", host],
+            &["deploy", "--", host],
+            &["deploy", "--remove", "--", host],
+            &["cache", "--clear", host],
+            &["profile", "bundled:resnet18", "--no-history", "--on", host],
+        ] {
+            let refused = ran(Process::new(PROGRAM).args(args));
+            assert_eq!(refused.status.code(), Some(2), "{args:?}");
+            assert!(!mark.exists(), "{args:?}");
+        }
+    }
+}
+
+/// A machine that answers with other things than it was asked for.
+#[test]
+fn hostile_answers_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let answer = |arch: &str| {
+        let body = format!(
+            "#!/bin/sh\nfor last; do :; done\necho \"$last\" >>{}/asked\n\
+             printf '\\n=dlaplan= arch\\n{arch}\\n=dlaplan= disk\\nx x x 99999999999999999999\\n\
+             =dlaplan= deployed\\n%070000d /x\\n=dlaplan= file /../../../{}/out\\nx\\n'\n",
+            dir.path().display(),
+            dir.path().display()
+        );
+        let ssh = bin.join("ssh");
+        fs::write(&ssh, body).unwrap();
+        fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let dlaplan = |args: &[&str]| ran(Process::new(PROGRAM).args(args).env("PATH", &path));
+    for arch in ["", "\\033[31maarch64", "riscv64; rm -rf ~", "i686"] {
+        answer(arch);
+        for args in [
+            &["probe", "board"][..],
+            &["deploy", "board"],
+            &["deploy", "board", "--binary", PROGRAM],
+        ] {
+            let output = dlaplan(args);
+            let text = said(&output);
+            assert!(!output.status.success(), "{args:?}: {text}");
+            assert!(!text.contains('\u{1b}'), "{text:?}");
+            assert!(text.len() < 4000, "{} bytes", text.len());
+        }
+    }
+    let asked = fs::read_to_string(dir.path().join("asked")).unwrap();
+    let surveys = asked.lines().filter(|l| *l == "sh -s").count();
+    assert_eq!(
+        surveys,
+        asked.lines().count(),
+        "something was sent: {asked}"
+    );
+    assert!(!dir.path().join("out").exists());
 }

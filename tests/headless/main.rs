@@ -29,6 +29,14 @@ mod search_estimate;
 mod search_overrides;
 mod search_request;
 mod search_space;
+#[cfg(target_os = "linux")]
+#[path = "../support/sshd.rs"]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test's files and threads end with it"
+)]
+mod sshd;
 mod support;
 mod sweep;
 mod targets;

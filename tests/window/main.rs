@@ -3,12 +3,23 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod keys;
+#[cfg(target_os = "linux")]
+mod machine;
 mod narrow;
 #[path = "../support/open_dims.rs"]
 mod open_dims;
 mod placing;
 mod runs;
 mod search;
+#[cfg(target_os = "linux")]
+#[path = "../support/sshd.rs"]
+#[expect(
+    dead_code,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test's files and threads end with it; other tests use the rest"
+)]
+mod sshd;
 mod tensorrt;
 mod tree;
 #[path = "../support/window.rs"]

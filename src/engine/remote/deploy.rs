@@ -95,32 +95,27 @@ fn arch_of(path: &Path) -> Result<Option<&'static str>, std::io::Error> {
     Ok(built_for(&head))
 }
 
-/// The packaged binary for a processor: this program where it fits, else one beside it or in the
-/// package's library folder.
+/// The packaged binary for a processor: the program `own` where it fits, else one beside it or in
+/// its package's library folder.
 ///
 /// # Errors
 /// There is none.
-pub fn packaged(arch: &str) -> Result<PathBuf, DeployError> {
-    let mut looked = Vec::new();
-    if let Ok(own) = std::env::current_exe() {
-        let name = format!("dlaplan-{arch}");
-        let folder = own.parent().map(Path::to_owned).unwrap_or_default();
-        let places = [
-            own,
-            folder.join(&name),
-            folder.join("../lib/dlaplan").join(&name),
-        ];
-        for place in places {
-            if arch_of(&place).is_ok_and(|a| a == Some(arch)) {
-                return Ok(place);
-            }
-            looked.push(place.display().to_string());
-        }
+pub fn packaged(arch: &str, own: &Path) -> Result<PathBuf, DeployError> {
+    let name = format!("dlaplan-{arch}");
+    let folder = own.parent().unwrap_or(Path::new("."));
+    let places = [
+        own.to_owned(),
+        folder.join(&name),
+        folder.join("../lib/dlaplan").join(&name),
+    ];
+    let fits = |place: &&PathBuf| arch_of(place).is_ok_and(|a| a == Some(arch));
+    match places.iter().find(fits) {
+        Some(place) => Ok(place.clone()),
+        None => Err(DeployError::NoBinary {
+            arch: arch.to_owned(),
+            looked: places.iter().map(|p| p.display().to_string()).collect(),
+        }),
     }
-    Err(DeployError::NoBinary {
-        arch: arch.to_owned(),
-        looked,
-    })
 }
 
 /// Sends a binary, unless it is there, and makes it the one that `--on HOST` starts.

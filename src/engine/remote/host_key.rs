@@ -52,6 +52,14 @@ pub struct HostKey {
     lines: String,
 }
 
+impl HostKey {
+    /// What to type on the machine itself to see the same fingerprint.
+    pub fn command(&self) -> String {
+        let kind = self.kind.to_ascii_lowercase();
+        format!("ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub")
+    }
+}
+
 /// Asks a machine for its key. Nothing of the user's is shown to it: no key, no password.
 ///
 /// # Errors

@@ -86,6 +86,9 @@ impl State {
         let hosts = || self.measuring.hosts.iter().cloned();
         all.extend(hosts().map(|h| Command::MeasureOn(Some(h))));
         all.extend(hosts().map(Command::ForgetHost));
+        all.extend(hosts().map(Command::CheckHost));
+        all.extend(hosts().map(Command::DeployTo));
+        all.extend(hosts().map(Command::RemoveFrom));
         all.extend(
             crate::platform::boards()
                 .iter()
@@ -173,7 +176,12 @@ impl State {
                 self.here().is_some(),
                 "The machine that measures is no Jetson that dlaplan knows",
             ),
-            Command::AskMeasureOn | Command::MeasureOn(_) | Command::ForgetHost(_) => need(
+            Command::AskMeasureOn
+            | Command::MeasureOn(_)
+            | Command::ForgetHost(_)
+            | Command::AcceptKey(..)
+            | Command::DeployTo(_)
+            | Command::RemoveFrom(_) => need(
                 self.measuring.active.is_none() && self.find.confirming.is_none(),
                 "A measurement is under way",
             ),
@@ -181,6 +189,7 @@ impl State {
             Command::Export(kind) | Command::CopyExport(kind) => self.export_unavailable(*kind),
             // These can always be done; a new command is sorted in above or here.
             Command::OpenModel
+            | Command::CheckHost(_)
             | Command::OpenPath(_)
             | Command::SetInputs(..)
             | Command::ExportTo(..)

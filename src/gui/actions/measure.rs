@@ -15,6 +15,7 @@ use crate::engine::{
 use crate::history::RunHead;
 use crate::placement::Device;
 use crate::platform::Target;
+use crate::tasks::machine;
 use crate::tasks::measure::measure;
 
 use crate::gui::command::Command;
@@ -37,22 +38,31 @@ impl State {
             return;
         };
         let host = self.measuring.host.clone();
+        let asked = host.clone();
         let work = move || match client::probe(&worker.command, worker.limits) {
-            Ok((environment, why)) if why.is_empty() => Machine::Can(environment),
-            Ok((_, why)) => Machine::Cannot(why),
-            Err(run) => Machine::Cannot(match run.outcome {
-                Outcome::Failed(f) => vec![f.message],
-                Outcome::Finished(_) => Vec::new(),
-            }),
+            Ok((environment, why)) if why.is_empty() => (Machine::Can(environment), None),
+            Ok((_, why)) => (Machine::Cannot(why), None),
+            Err(run) => {
+                let why = match run.outcome {
+                    Outcome::Failed(f) => vec![f.message],
+                    Outcome::Finished(_) => Vec::new(),
+                };
+                // No worker was found there: is the key unknown, or dlaplan missing?
+                let found = asked.map(|host| machine::check(&host));
+                (Machine::Cannot(why), found)
+            }
         };
         self.background(
             "Looking for TensorRT",
             false,
             work,
-            move |state, machine| {
+            move |state, (machine, found)| {
                 // Another machine may have been chosen meanwhile.
                 if state.measuring.host == host {
                     state.machine_known(machine);
+                    if let (Some(host), Some(found)) = (host, found) {
+                        state.offer_help(&host, found);
+                    }
                 }
             },
         );

@@ -5,6 +5,7 @@ pub mod confirm;
 pub mod export;
 pub mod judge;
 pub mod kept;
+pub mod machine;
 pub mod measure;
 pub mod open;
 pub mod refit;
@@ -117,6 +118,10 @@ impl State {
             }
             Command::MeasureOn(host) => self.measure_on(host),
             Command::ForgetHost(host) => self.forget_host(&host),
+            Command::CheckHost(host) => self.check_host(host),
+            Command::AcceptKey(host, fingerprint) => self.accept_key(host, fingerprint),
+            Command::DeployTo(host) => self.deploy_to(host),
+            Command::RemoveFrom(host) => self.remove_from(host),
             Command::Board(id) => self.set_board(id),
             Command::Mode(name) => {
                 if let Some(mode) = self.target.board.modes.iter().find(|m| m.name == name) {

@@ -346,8 +346,8 @@ fn name_field(
 fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     head(ui, 520.0, "Measure on another machine");
-    let note = "Over SSH, with the dlaplan there (`dlaplan deploy HOST` puts it there); the model is \
-                sent to it. Keys, ports and jump hosts are those of ~/.ssh/config.";
+    let note = "Over SSH, with the dlaplan there; the model is sent to it. Keys, ports and jump hosts \
+                are those of ~/.ssh/config.";
     ui.label(RichText::new(note).color(t.dim));
     ui.add_space(4.0);
     let edit = ui.add(
@@ -375,6 +375,32 @@ fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
         _ => " ".into(),
     };
     ui.label(RichText::new(hint).font(theme::small()).color(t.amber));
+    ui.horizontal_wrapped(|ui| {
+        for (text, hover, command) in [
+            (
+                "Check",
+                "Says what the machine is and lacks to measure; nothing is changed",
+                Command::CheckHost as fn(Host) -> Command,
+            ),
+            (
+                "Put dlaplan there",
+                "Copies the program into your home there, unless it is there already",
+                Command::DeployTo,
+            ),
+            (
+                "Remove dlaplan",
+                "Removes what was put there, with built engines and models that were sent",
+                Command::RemoveFrom,
+            ),
+        ] {
+            let button = ui.add_enabled(host.is_ok(), egui::Button::new(text));
+            if button.on_hover_text(hover).clicked()
+                && let Ok(host) = &host
+            {
+                out.extend([Command::CloseDialog, command(host.clone())]);
+            }
+        }
+    });
     if buttons(ui, "Measure there", host.is_ok(), out)
         && let Ok(host) = host
     {
