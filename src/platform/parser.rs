@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::model::{FileOp, Model};
+use crate::model::{DType, FileOp, Model, Op, OpKind, Resize, ResizeMode, TensorId};
 use crate::platform::TensorRt;
 
 /// What a version's parser makes of an op type.
@@ -188,7 +188,68 @@ pub fn refusals(model: &Model, version: TensorRt) -> Vec<String> {
             listed(&ops)
         )
     };
-    groups.into_iter().map(sentence).collect()
+    let mut reasons: Vec<String> = groups.into_iter().map(sentence).collect();
+    reasons.extend(restricted(model, version));
+    reasons
+}
+
+/// Forms of an op that its importer refuses.
+struct Form {
+    what: &'static str,
+    remedy: &'static str,
+    applies: fn(&Model, &Op, TensorRt) -> bool,
+}
+
+/// The checks at the head of the importers, in every branch the table names.
+const FORMS: [Form; 3] = [
+    Form {
+        what: "MaxPool with its second output, the indices",
+        remedy: "pool without return_indices, and unpool by Resize or a deconvolution",
+        applies: |_, op, _| {
+            op.domain.is_empty() && &*op.op_type == "MaxPool" && op.outputs.len() > 1
+        },
+    },
+    Form {
+        what: "a Resize by cubic interpolation",
+        remedy: "use TensorRT 8.5 or later, or interpolate linearly",
+        applies: |_, op, version| {
+            let cubic = |r: &Resize| r.mode == ResizeMode::Cubic;
+            version < TensorRt::V8_5 && matches!(&op.kind, OpKind::Resize(r) if cubic(r))
+        },
+    },
+    Form {
+        what: "QuantizeLinear to UINT8",
+        remedy: "quantise symmetrically to INT8 (in ONNX Runtime: activation_type=QInt8, \
+                 ActivationSymmetric)",
+        // Later parsers have a flag for it, kENABLE_UINT8_AND_ASYMMETRIC_QUANTIZATION_DLA.
+        applies: |model, op, version| {
+            let unsigned = |t: &TensorId| model.tensor(*t).dtype == DType::U8;
+            version < TensorRt::V11_4
+                && matches!(op.kind, OpKind::Quantize)
+                && op.weights.iter().any(unsigned)
+        },
+    },
+];
+
+fn restricted(model: &Model, version: TensorRt) -> Vec<String> {
+    let found = FORMS.iter().filter_map(|form| {
+        let mut ops = model
+            .ops
+            .iter()
+            .filter(|op| (form.applies)(model, op, version));
+        let first = ops.next()?;
+        let more = match ops.count() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        Some(format!(
+            "the ONNX parser of TensorRT {version} cannot import {} (\"{}\"{more}); {}",
+            form.what,
+            short(&first.name),
+            form.remedy
+        ))
+    });
+    found.collect()
 }
 
 /// Op types that only a plugin of the user's can import.
@@ -393,6 +454,62 @@ mod tests {
                 missing,
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn forms_that_importers_refuse_are_refused() {
+        use crate::model::testing::Net;
+        use crate::model::{CoordinateMode, NearestMode, Pool, PoolKind};
+        const IMAGE: &[u64] = &[1, 3, 8, 8];
+        let model = |mode: ResizeMode, zero_point: DType, outputs: usize| {
+            let mut net = Net::new();
+            let x = net.input("x", Some(IMAGE));
+            let resize = Resize {
+                mode,
+                coordinates: CoordinateMode::HalfPixel,
+                nearest: NearestMode::Floor,
+                scales: vec![1.0; 4],
+                by_size: false,
+            };
+            let y = net.op("up", OpKind::Resize(resize), &[x], Some(IMAGE));
+            let scale = net.weight(&[1]);
+            net.dtype = zero_point;
+            let zero = net.weight(&[1]);
+            net.dtype = DType::F32;
+            let y = net.op("q", OpKind::Quantize, &[y, scale, zero], Some(IMAGE));
+            let pool = OpKind::Pool(Pool {
+                kind: PoolKind::Max,
+                window: vec![2, 2],
+                stride: vec![2, 2],
+                pads: vec![0; 4],
+                dilation: vec![1, 1],
+                count_include_pad: false,
+                ceil_mode: false,
+            });
+            net.op("pool", pool, &[y], Some(&[1, 3, 4, 4]));
+            let mut model = net.finish();
+            let pool = &mut model.ops[2];
+            pool.op_type = "MaxPool".into();
+            pool.outputs = vec![pool.outputs[0]; outputs];
+            model
+        };
+        let plain = model(ResizeMode::Linear, DType::I8, 1);
+        for version in TensorRt::ALL {
+            assert_eq!(refusals(&plain, version), Vec::<String>::new());
+        }
+        let odd = model(ResizeMode::Cubic, DType::U8, 2);
+        let count = |version| refusals(&odd, version).len();
+        assert_eq!(count(TensorRt::V8_4), 3);
+        assert_eq!(count(TensorRt::V10_7), 2);
+        assert_eq!(count(TensorRt::V11_4), 1);
+        let said = refusals(&odd, TensorRt::V8_4).join("\n");
+        for word in [
+            "indices (\"pool\")",
+            "cubic interpolation (\"up\")",
+            "UINT8 (\"q\")",
+        ] {
+            assert!(said.contains(word), "{said}");
         }
     }
 
