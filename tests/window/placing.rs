@@ -1,9 +1,10 @@
 //! The window, driven by its accessible labels.
 
 use crate::window::{Window, window};
+use dlaplan::gui::Command;
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
 use dlaplan::plan::plan;
-use dlaplan::platform::Target;
+use dlaplan::platform::{Target, TensorRt};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
@@ -161,7 +162,7 @@ fn a_range_says_nothing_twice() {
     w.key(Modifiers::COMMAND, Key::Z);
     assert_eq!(w.state().doc.placement(), &otherwise);
     // One between them that is not selected goes on saying it.
-    w.state_mut().apply(dlaplan::gui::Command::ExpandAll);
+    w.state_mut().apply(Command::ExpandAll);
     w.settle();
     w.row("layer2");
     w.row_with("layer2.0.conv1", Modifiers::COMMAND);
@@ -319,4 +320,31 @@ fn an_idle_window_draws_nothing() {
     w.run();
     assert_ne!(w.repaint_delay(), std::time::Duration::ZERO);
     assert!(w.repaint_delay() > std::time::Duration::from_hours(1));
+}
+
+/// JetPack 4.4 to 5.1: every TensorRT that a Xavier's JetPack shipped.
+#[test]
+fn the_top_bar_offers_the_versions_of_every_jetpack() {
+    let mut w = window();
+    let choose = |w: &mut Window<'_>, choice: &str| {
+        w.get_by_role_and_label(Role::ComboBox, "TensorRT").click();
+        w.settle();
+        w.click(choice);
+    };
+    for (choice, id) in [
+        ("TensorRT 8.4   JetPack 5.0", "xavier-nx@15W:8.4"),
+        ("TensorRT 8.2   JetPack 4.6.1", "xavier-nx@15W:8.2"),
+        ("TensorRT 8.0   JetPack 4.6", "xavier-nx@15W:8.0"),
+        ("TensorRT 7.1   JetPack 4.4-4.5", "xavier-nx@15W:7.1"),
+    ] {
+        choose(&mut w, choice);
+        assert_eq!(w.state().target.id(), id);
+        assert_eq!(w.state().dla_cores(), 2);
+    }
+    // 20W came with JetPack 4.6.
+    w.state_mut().apply(Command::Mode("20W"));
+    w.settle();
+    assert_eq!(w.state().target.id(), "xavier-nx@20W:8.5");
+    choose(&mut w, "TensorRT 7.1   JetPack 4.4-4.5");
+    assert_eq!(w.state().target.tensorrt, TensorRt::V7_1);
 }
