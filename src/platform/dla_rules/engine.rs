@@ -36,8 +36,9 @@ rules! {
         "an effective batch of 1-4096: the product of all dims but the last three",
         GUIDE_8_5;
     BATCH_BEFORE = "general.batch_before":
-        "an effective batch of 1-32 in TensorRT 7",
-        "build log in NVIDIA/TensorRT#2318: exceeds max batch size allowed of 32";
+        "an effective batch of 1-32 up to TensorRT 8.0",
+        "build log of JetPack 4.6 on AGX Xavier in NVIDIA/TensorRT#2318: exceeds max batch size \
+         allowed of 32";
     DIMS = "general.dims":
         "non-batch dims of 1-8192",
         crate::platform::dla_rules::rule::GUIDE_11;
@@ -54,7 +55,7 @@ pub const MAX_LOADABLE_WEIGHT_BYTES: u64 = 512 << 20;
 pub const MAX_LOADABLE_TENSOR_BYTES: u64 = 1 << 30;
 
 const MAX_BATCH: u64 = 4096;
-/// The largest batch before TensorRT 8.
+/// The largest batch up to TensorRT 8.0.
 const MAX_BATCH_BEFORE: u64 = 32;
 const MAX_DIM: u64 = 8192;
 
@@ -214,7 +215,7 @@ fn sizes(cx: &Cx<'_>, name: &str, dims: &[u64]) -> Check {
         }
     }
     let (rule, most) = match cx.tensorrt {
-        TensorRt::V7_1 => (&BATCH_BEFORE, MAX_BATCH_BEFORE),
+        TensorRt::V7_1 | TensorRt::V8_0 => (&BATCH_BEFORE, MAX_BATCH_BEFORE),
         _ => (&BATCH, MAX_BATCH),
     };
     if !(1..=most).contains(&batch) {
@@ -236,7 +237,7 @@ fn sizes(cx: &Cx<'_>, name: &str, dims: &[u64]) -> Check {
         }
         if batch > MAX_BATCH_BEFORE {
             return Err(unknown(format!(
-                "effective batch {batch} of {name}: TensorRT 7 takes 32, 8.4 takes 4096, and \
+                "effective batch {batch} of {name}: TensorRT 8.0 takes 32, 8.4 takes 4096, and \
                  TensorRT {} is not published",
                 cx.tensorrt
             )));
