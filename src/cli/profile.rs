@@ -25,7 +25,7 @@ use crate::platform::Target;
 use crate::tasks::measure::{Worker, measure};
 use crate::tasks::words;
 
-use super::args::{EngineArgs, MachineArgs, ModelArgs, PlacementArgs};
+use super::args::{EngineArgs, MachineArgs, ModelArgs, PlacementArgs, SettingsArgs};
 use super::members;
 
 /// Build a real engine and measure it, on this machine or over SSH.
@@ -37,6 +37,9 @@ pub struct ProfileArgs {
     /// Where it is built and measured.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// What the machine is set to meanwhile.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
     /// What runs where.
     #[command(flatten)]
     pub placement: PlacementArgs,
@@ -202,6 +205,7 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
         request.placement.resolve(&model)?;
     }
     let mut worker = args.machine.worker()?;
+    worker.command = worker.command.with(args.settings.settings());
     worker.limits.build = Duration::from_secs(args.build_timeout);
     let watch = Watch::new(args.verbose)?;
     if args.build_only {

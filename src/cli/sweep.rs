@@ -13,7 +13,7 @@ use crate::history::{Store, default_path};
 use crate::placement::{EngineConfig, Placement};
 use crate::tasks::sweep::{self, Progress, Row, Sweep, Swept, markdown, preset};
 
-use super::args::{MachineArgs, ModelArgs, fits};
+use super::args::{MachineArgs, ModelArgs, SettingsArgs, fits};
 use super::{interrupt, members};
 
 /// Measure many placements in one go: those of torch2trt's DLA benchmark, kept ones, or files.
@@ -28,6 +28,9 @@ pub struct SweepArgs {
     /// Where engines are built and measured.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// What the machine is set to meanwhile.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
     /// Measure the kept placements of the model.
     #[arg(long, conflicts_with = "no_history")]
     pub kept: bool,
@@ -107,8 +110,9 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
     if !args.no_cache {
         template.cache_dir = environment::engines_dir();
     }
-    let machine = args.machine.able()?;
-    let worker = args.machine.worker()?;
+    let machine = args.machine.able_with(args.settings.settings())?;
+    let mut worker = args.machine.worker()?;
+    worker.command = worker.command.with(args.settings.settings());
     let earlier = match &mut history {
         Some(store) => store.runs(&Sweep::earlier(&model))?,
         None => Vec::new(),

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::board_settings::Settings;
 use super::protocol::SILENCE;
 use super::remote::ssh::Host;
 
@@ -29,6 +30,18 @@ impl WorkerCommand {
             host: None,
         })
     }
+
+    /// The same with a power mode or clocks that are set while it measures.
+    #[must_use]
+    pub fn with(&self, settings: Settings) -> Self {
+        if let Some(host) = &self.host {
+            return host.worker_with(settings);
+        }
+        let mut with = self.clone();
+        with.args
+            .extend(settings.arguments().into_iter().map(OsString::from));
+        with
+    }
 }
 
 /// Finds dlaplan on another machine: the one that was deployed, else one in the path, to which a
@@ -39,8 +52,18 @@ const FIND: &str = "d=$HOME/.local/lib/dlaplan/current/dlaplan; test -x \"$d\" |
 impl Host {
     /// `ssh HOST dlaplan worker`. A host key that is not known, or not the known one, ends it.
     pub fn worker(&self) -> WorkerCommand {
+        self.worker_with(Settings::default())
+    }
+
+    /// The same for a worker that sets power mode or clocks.
+    pub fn worker_with(&self, settings: Settings) -> WorkerCommand {
         let mut args = self.arguments(&[]);
-        let worker = format!("worker --silence {}", SILENCE.as_secs());
+        let mut worker = format!("worker --silence {}", SILENCE.as_secs());
+        // Flags and numbers, with no character that a shell minds.
+        for word in settings.arguments() {
+            worker += " ";
+            worker += &word;
+        }
         // The remote shell reads the last word; a host's program has no character it minds.
         args.push(match self.named_program() {
             Some(program) => format!("{program} {worker}").into(),
@@ -69,6 +92,12 @@ mod tests {
             args[args.len() - 3..],
             ["--", "me@orin", "/opt/dlaplan worker --silence 120"]
         );
+        let settings = Settings {
+            power_mode: Some(8),
+            lock_clocks: true,
+        };
+        let last = "/opt/dlaplan worker --silence 120 --power-mode 8 --lock-clocks";
+        assert_eq!(command.with(settings).args.last().unwrap(), last);
         let port: Host = "me@orin:22322".parse().unwrap();
         let args = port.worker().args;
         let args: Vec<_> = args.iter().map(|a| a.to_str().unwrap()).collect();

@@ -2,6 +2,7 @@
 //! client that both the window and the command line use.
 
 mod beats;
+pub mod board_settings;
 pub mod client;
 mod command;
 mod compare;
@@ -21,6 +22,7 @@ pub mod telemetry;
 pub mod tensorrt;
 pub mod worker;
 
+pub use board_settings::Settings;
 pub use command::WorkerCommand;
 pub use compare::compare;
 pub use deployment::deploy;
@@ -33,6 +35,7 @@ pub use request::{
 pub use run::{
     Actual, ActualOp, Attribution, ClockRange, Comparison, Contradiction, DeploymentShare,
     Environment, ErrorKind, Failure, Latency, LayerTime, Measurement, ModelRef, NumericCheck,
-    Outcome, RowSite, Run, Stage, Summary, dla_refusal, median, not_sampled, summarise, unix_ms,
+    Outcome, PowerMode, RowSite, Run, Stage, Summary, dla_refusal, median, not_sampled, summarise,
+    unix_ms,
 };
 pub use telemetry::{Energy, EnergyKind, Mark, Quantity, Telemetry, TimedPart};

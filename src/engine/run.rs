@@ -137,6 +137,9 @@ pub struct Environment {
     pub swap_free_mb: Option<f64>,
     /// nvpmodel's mode, as `/var/lib/nvpmodel/status` names it.
     pub power_mode: Option<String>,
+    /// The modes that nvpmodel has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub power_modes: Vec<PowerMode>,
     /// What that mode sets and the kernel does not have, in words.
     pub mode_not_applied: Vec<String>,
     /// Clocks in MHz by name, sorted (`gpu`, `emc`, `dla0`, `cpu0`).
@@ -169,6 +172,17 @@ impl Environment {
         parts.extend(self.tensorrt.as_ref().map(|v| format!("TensorRT {v}")));
         parts.join(", ")
     }
+}
+
+/// A mode that nvpmodel has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerMode {
+    /// What `nvpmodel -m` takes.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// It switches other parts of the GPU off than the present one, which needs a reboot.
+    pub reboot: bool,
 }
 
 /// The range that a clock may move in; what cannot be read is absent.

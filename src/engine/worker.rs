@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::board_settings::{self, Held, Settings};
 use super::event_sender::EventSender;
 use super::protocol::{self, Command, Event, Refusal};
 use super::run::{ErrorKind, Failure, ModelRef, Stage};
@@ -58,11 +59,16 @@ fn wait(stdin: &File, silence: Duration) -> std::io::Result<()> {
 }
 
 /// Runs until stdin closes, the client cancels, or nothing comes from it for `silence`. `root` is the
-/// root folder of the files that tell of the machine.
+/// root folder of the files that tell of the machine; `settings` are in force until the first
+/// command is done, or the process ends however it ends.
 ///
 /// # Errors
 /// stdout or stdin cannot be used.
-pub fn run(root: &Path, silence: Option<Duration>) -> std::io::Result<ExitCode> {
+pub fn run(
+    root: &Path,
+    silence: Option<Duration>,
+    settings: Settings,
+) -> std::io::Result<ExitCode> {
     let mut out = take_stdout()?;
     // What a shell's start-up files have written must not run into the first message.
     out.write_all(b"\n")?;
@@ -118,8 +124,11 @@ pub fn run(root: &Path, silence: Option<Duration>) -> std::io::Result<ExitCode> 
             // Cancelled, or the client is gone. TensorRT's build cannot be interrupted otherwise.
             leave();
         })?;
+    // Before the machine is described: the settings are part of what it is.
+    let (mut held, refused) = prepare(root, settings, &events);
     let mut environment = environment::read_under(root);
-    let unavailable = tensorrt::describe(&mut environment);
+    let mut unavailable = tensorrt::describe(&mut environment);
+    unavailable.extend(refused);
     events.send(Event::Hello {
         environment: Box::new(environment),
         unavailable: unavailable.clone(),
@@ -150,12 +159,51 @@ pub fn run(root: &Path, silence: Option<Duration>) -> std::io::Result<ExitCode> 
                 })
             }
         };
+        // Before the result is known, so that nobody ends this process meanwhile.
+        if let Some(held) = held.take()
+            && let Err(text) = held.release()
+        {
+            events.send(Event::Warning { text });
+        }
         events.send(done.unwrap_or_else(|refusal| Event::Failed {
             failure: refusal.failure,
             model: refusal.model,
         }));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts power mode and clocks in force that are asked for, else back what an earlier measurement left
+/// behind. The second value says why they cannot be.
+fn prepare(
+    root: &Path,
+    settings: Settings,
+    events: &EventSender,
+) -> (Option<Held>, Option<String>) {
+    let folder = board_settings::folder();
+    if settings.is_none() {
+        if let Some(folder) = folder {
+            match board_settings::recover(&folder) {
+                Ok(false) => {}
+                Ok(true) => events.send(Event::Warning {
+                    text:
+                        "power mode and clocks were put back that an earlier measurement had left"
+                            .into(),
+                }),
+                Err(text) => events.send(Event::Warning { text }),
+            }
+        }
+        return (None, None);
+    }
+    let program = std::env::current_exe();
+    let (Some(folder), Ok(program)) = (folder, program) else {
+        let why = "no home folder to note in what is to be put back; set HOME";
+        return (None, Some(why.into()));
+    };
+    match board_settings::hold(settings, root, &folder, &program) {
+        Ok(held) => (Some(held), None),
+        Err(why) => (None, Some(why)),
+    }
 }
 
 /// Takes stdout for messages; what libraries print goes to stderr.

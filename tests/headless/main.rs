@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod architecture;
+mod board_settings;
 mod build_logs;
 mod cli;
 mod corpus;

@@ -3,7 +3,7 @@
 mod files;
 mod module;
 pub(super) mod nvml;
-mod power_mode;
+pub(super) mod power_mode;
 pub(super) mod sensors;
 
 use std::fs::File;
@@ -50,6 +50,7 @@ pub fn read_under(root: &Path) -> Environment {
         memory_available_mb: memory_available_mb(root),
         swap_free_mb: memory_mb(root, "SwapFree:"),
         power_mode: mode.name,
+        power_modes: power_mode::modes(root),
         mode_not_applied: mode.not_applied,
         dlaplan: env!("CARGO_PKG_VERSION").to_owned(),
         ..Environment::default()

@@ -4,8 +4,50 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use crate::engine::log::escape;
+use crate::engine::run::PowerMode;
 
 use super::files::{MAX_TEXT, first_line, text};
+
+/// The id of the mode in force, by the status file.
+pub fn id(root: &Path) -> Option<u32> {
+    first_line(&root.join("var/lib/nvpmodel/status")).and_then(|s| mode_id(&s))
+}
+
+/// The modes that nvpmodel's configuration has, and whether each needs a reboot from the present one.
+pub fn modes(root: &Path) -> Vec<PowerMode> {
+    let text = text(&root.join("etc/nvpmodel.conf")).unwrap_or_default();
+    let mut ids: Vec<u32> = text
+        .lines()
+        .filter_map(power_model)
+        .take(MOST_MODES)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mask = |id: u32| Config::parse(&text, id).tpc_mask();
+    let present = id(root).map(|id| {
+        let config = Config::parse(&text, id);
+        // What the kernel has counts more than what the present mode would set.
+        config.tpc_mask_in_force(root).or(config.tpc_mask())
+    });
+    ids.into_iter()
+        .map(|id| PowerMode {
+            id,
+            name: Config::parse(&text, id).name.unwrap_or_default(),
+            reboot: present.is_some_and(|present| present != mask(id)),
+        })
+        .collect()
+}
+
+/// Most modes that are looked at.
+const MOST_MODES: usize = 64;
+
+/// The id of a line `< POWER_MODEL ID=8 NAME=MODE_20W_6CORE >`.
+fn power_model(line: &str) -> Option<u32> {
+    let head = line.trim().strip_prefix('<')?.trim_end_matches('>');
+    let mut words = head.split_whitespace();
+    (words.next()? == "POWER_MODEL").then_some(())?;
+    words.find_map(|w| w.strip_prefix("ID="))?.parse().ok()
+}
 
 /// The mode in force by nvpmodel's own files.
 #[derive(Debug, Default, PartialEq)]
@@ -19,8 +61,7 @@ pub(super) struct Mode {
 /// Reads the status file and the configuration. JetPack 5 and later write `pmode:0002`, JetPack 4
 /// `pmode:0002 fmode:quiet`.
 pub(super) fn read(root: &Path) -> Mode {
-    let Some(id) = first_line(&root.join("var/lib/nvpmodel/status")).and_then(|s| mode_id(&s))
-    else {
+    let Some(id) = id(root) else {
         return Mode::default();
     };
     let config = text(&root.join("etc/nvpmodel.conf")).unwrap_or_default();
@@ -93,6 +134,18 @@ impl Config {
         config
     }
 
+    /// The mask of switched-off TPCs that the mode sets.
+    fn tpc_mask(&self) -> Option<i64> {
+        let mut all = self.values.iter();
+        all.find_map(|(key, value)| is_mask(key).then_some(*value))
+    }
+
+    /// The same as the kernel has it.
+    fn tpc_mask_in_force(&self, root: &Path) -> Option<i64> {
+        let (_, file) = self.files.iter().find(|(key, _)| is_mask(key))?;
+        whole(&first_line(&under(root, file)?)?)
+    }
+
     /// What decides a measurement: caps of GPU, DLA and memory clock, and the mask of the GPU's
     /// processors. -1 is no cap.
     fn not_applied(&self, root: &Path) -> Vec<String> {
@@ -101,7 +154,7 @@ impl Config {
             let (param, what) = (key.0.as_str(), key.1.as_str());
             let clock =
                 what == "MAX_FREQ" && ["GPU", "DLA", "EMC"].iter().any(|p| param.starts_with(p));
-            let mask = what == "TPC_PG_MASK" || param == "TPC_PG_MASK";
+            let mask = is_mask(key);
             let Some(file) = self.files.get(key).filter(|_| clock || mask) else {
                 continue;
             };
@@ -128,6 +181,10 @@ impl Config {
         }
         wrong
     }
+}
+
+fn is_mask((param, what): &(String, String)) -> bool {
+    what == "TPC_PG_MASK" || param == "TPC_PG_MASK"
 }
 
 /// Hz, or kHz as the EMC's file on some releases.
