@@ -12,7 +12,7 @@ use resvg::usvg;
 
 use crate::figure::{Figure, short};
 
-use super::{Chart, Group, Mark, Point, Shape, Spot, View, elide, share_bounds};
+use super::{Axis, Chart, Group, Mark, Point, Shape, Spot, View, elide};
 
 /// A chart could not be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -197,9 +197,7 @@ impl Chart {
                 height += (ROW * group.rows() + 34) as u32;
             }
         }
-        if self.scatter().len() > 1 {
-            height += SCATTER_HEIGHT;
-        }
+        height += SCATTER_HEIGHT * self.scatters().len() as u32;
         if notes > 0 {
             height += NOTE * notes as u32 + 16;
         }
@@ -213,6 +211,13 @@ impl Chart {
             .into_iter()
             .filter(|(_, g)| !g.is_empty())
             .collect()
+    }
+
+    /// The scatters that have something to compare.
+    fn scatters(&self) -> Vec<Axis> {
+        let mut all = vec![Axis::DlaShare, Axis::Energy];
+        all.retain(|axis| self.spots(*axis).len() > 1);
+        all
     }
 
     fn draw<DB: DrawingBackend>(
@@ -240,7 +245,7 @@ impl Chart {
         for (i, (view, groups)) in self.sections().into_iter().enumerate() {
             y += if i > 0 { SECTION } else { 0 };
             let heading = match view {
-                View::Bars | View::Scatter => "FPS per placement",
+                View::Bars | View::Scatter | View::Energy => "FPS per placement",
                 View::Deployments => "FPS of engines running at the same time",
             };
             text(area, heading, (24, y), 16, c.text, HPos::Left)?;
@@ -250,10 +255,10 @@ impl Chart {
                 y = bars(area, self, group, y, scale, c)?;
             }
         }
-        if self.scatter().len() > 1 {
+        for axis in self.scatters() {
             let (_, below) = area.split_vertically(y);
             let (plot, _) = below.split_vertically(SCATTER_HEIGHT);
-            self.draw_scatter(&plot, c)?;
+            self.draw_scatter(&plot, axis, c)?;
             y += SCATTER_HEIGHT as i32;
         }
         for note in notes {
@@ -266,24 +271,26 @@ impl Chart {
     fn draw_scatter<DB: DrawingBackend>(
         &self,
         area: &Area<'_, DB>,
+        axis: Axis,
         c: &Colours,
     ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
         let top = self.max_fps(View::Scatter) * 1.08;
-        let (left, right) = share_bounds(self.scatter().into_iter().map(|(_, share, _)| share));
+        let spots = self.spots(axis);
+        let (left, right) = axis.bounds(spots.iter().map(|(_, value, _)| *value));
         let several = self.precisions().len() > 1;
         let style = |size: i32, colour: RGBColor| ("sans-serif", size).into_font().color(&colour);
         let mut chart = ChartBuilder::on(area)
             .margin(24)
-            .caption(
-                "FPS against the share of multiply-accumulates on the DLA",
-                style(16, c.text),
-            )
+            .caption(axis.title(), style(16, c.text))
             .x_label_area_size(44)
             .y_label_area_size(56)
             .build_cartesian_2d(left..right, 0f64..top)?;
         chart
             .configure_mesh()
-            .x_desc("share on the DLA, %")
+            .x_desc(match axis {
+                Axis::DlaShare => "share on the DLA, %",
+                Axis::Energy => "mJ per image",
+            })
             .y_desc("FPS")
             .label_style(style(13, c.faint))
             .axis_desc_style(style(13, c.faint))
@@ -296,28 +303,27 @@ impl Chart {
             })
             .y_label_formatter(&|y| format!("{y:.0}"))
             .draw()?;
-        for (precision, line) in self.fronts() {
-            let points = line.iter().map(|(_, x, y)| (x * 100.0, *y));
+        for (precision, line) in self.fronts_over(axis) {
+            let points = line.iter().map(|(_, x, y)| (axis.shown(*x), *y));
             chart.draw_series(LineSeries::new(points, c.line.stroke_width(2)))?;
             if let Some((_, x, y)) = line.first() {
-                let at = (x * 100.0 + (right - left) * 0.02, y + top * 0.05);
+                let at = (axis.shown(*x) + (right - left) * 0.02, y + top * 0.05);
                 chart.draw_series([Text::new(precision.to_string(), at, style(13, c.line))])?;
             }
         }
-        let (others, mut points): (Vec<_>, Vec<_>) = self
-            .scatter()
+        let (others, mut points): (Vec<_>, Vec<_>) = spots
             .into_iter()
             .partition(|(i, ..)| self.other_batch(&self.points[*i]));
         // What the chart is about lies over the rest, the placement on screen over all.
         points.sort_by_key(|(i, ..)| self.points[*i].current);
-        for (i, share, fps) in others.into_iter().chain(points) {
+        for (i, value, fps) in others.into_iter().chain(points) {
             let point = &self.points[i];
             let colour = if self.beside(point) {
                 c.muted(colour_of(point, c))
             } else {
                 colour_of(point, c)
             };
-            let x = share * 100.0;
+            let x = axis.shown(value);
             if let (Mark::Estimated, Some((low, high))) = (point.mark, point.fps.range()) {
                 chart.draw_series(LineSeries::new([(x, low), (x, high)], colour.mix(0.5)))?;
             }
@@ -595,7 +601,7 @@ fn bar<DB: DrawingBackend>(
 mod tests {
     use crate::platform::Target;
 
-    use super::super::tests::sample;
+    use super::super::tests::{sample, with_energy};
     use super::*;
 
     #[test]
@@ -624,6 +630,16 @@ mod tests {
         assert!(svg.contains("another batch") && svg.contains("this placement"));
         chart.points.truncate(1);
         assert!(!chart.svg(Palette::Light).unwrap().contains("Pareto front"));
+    }
+
+    #[test]
+    fn energy_is_an_axis_where_it_was_measured() {
+        let plain = sample().svg(Palette::Light).unwrap();
+        assert!(!plain.contains("mJ per image"));
+        let chart = with_energy(sample());
+        let svg = chart.svg(Palette::Light).unwrap();
+        assert!(svg.contains("mJ per image") && svg.contains("share on the DLA, %"));
+        assert_eq!(chart.size().1, sample().size().1 + SCATTER_HEIGHT);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod series;
 
 use serde::Serialize;
 
-use crate::figure::Figure;
+use crate::figure::{Figure, Measured};
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Precision};
 use crate::platform::{Place, Target};
@@ -44,6 +44,9 @@ pub struct Point {
     pub label: String,
     /// Images per second.
     pub fps: Figure,
+    /// Energy per image, mJ, where it was measured; its source says which energy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mj_per_image: Option<Measured>,
     /// How it was come by.
     pub mark: Mark,
     /// Where it was measured; of an estimate the target it is for.
@@ -74,9 +77,45 @@ pub struct Chart {
     pub points: Vec<Point>,
 }
 
-/// Where a point is in the scatter: its index in [`Chart::points`], its share of the
-/// multiply-accumulates on the DLA, its FPS.
+/// Where a point is in a scatter: its index in [`Chart::points`], its value on the horizontal axis,
+/// its FPS.
 pub type Spot = (usize, f64, f64);
+
+/// What the FPS of a scatter are drawn against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// The share of the multiply-accumulates on the DLA, 0-1; more leaves more of the GPU free.
+    DlaShare,
+    /// Energy per image, mJ; less is better.
+    Energy,
+}
+
+impl Axis {
+    /// Over the picture.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::DlaShare => "FPS against the share of multiply-accumulates on the DLA",
+            Self::Energy => "FPS against the measured energy per image",
+        }
+    }
+
+    /// What the axis shows of a value of [`Spot`]: the share in %.
+    pub fn shown(self, value: f64) -> f64 {
+        match self {
+            Self::DlaShare => value * 100.0,
+            Self::Energy => value,
+        }
+    }
+
+    /// Bounds of the axis, as it shows values.
+    pub fn bounds(self, values: impl Iterator<Item = f64>) -> (f64, f64) {
+        match self {
+            Self::DlaShare => share_bounds(values),
+            // From nothing, so that twice as far is twice as much.
+            Self::Energy => (0.0, values.fold(0.0, f64::max).max(1e-3) * 1.1),
+        }
+    }
+}
 
 /// Shape of a point in the scatter, by its precision where there are several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,19 +187,22 @@ pub enum View {
     Bars,
     /// FPS against the share of multiply-accumulates on the DLA.
     Scatter,
+    /// FPS against the energy per image.
+    Energy,
     /// FPS of engines running at the same time, and their sum.
     Deployments,
 }
 
 impl View {
     /// In tab order.
-    pub const ALL: [Self; 3] = [Self::Bars, Self::Scatter, Self::Deployments];
+    pub const ALL: [Self; 4] = [Self::Bars, Self::Scatter, Self::Energy, Self::Deployments];
 
     /// Name of the view on its tab.
     pub fn title(self) -> &'static str {
         match self {
             Self::Bars => "FPS per placement",
             Self::Scatter => "FPS against DLA share",
+            Self::Energy => "FPS against energy",
             Self::Deployments => "Engines side by side",
         }
     }
@@ -170,6 +212,7 @@ impl View {
         match self {
             Self::Bars => "Placements",
             Self::Scatter => "DLA share",
+            Self::Energy => "Energy",
             Self::Deployments => "Side by side",
         }
     }
@@ -269,15 +312,24 @@ impl Chart {
         groups
     }
 
-    /// Points of single engines on the chart's target that have both coordinates.
+    /// Points of single engines on the chart's target that have FPS and a share on the DLA.
     pub fn scatter(&self) -> Vec<Spot> {
+        self.spots(Axis::DlaShare)
+    }
+
+    /// Points of single engines on the chart's target that have both coordinates.
+    pub fn spots(&self, axis: Axis) -> Vec<Spot> {
         let points = self
             .points
             .iter()
             .enumerate()
             .filter(|(_, p)| p.deployment.is_none() && !self.elsewhere(p));
+        let value = |p: &Point| match axis {
+            Axis::DlaShare => p.dla_mac_share,
+            Axis::Energy => p.mj_per_image.as_ref().map(|mj| mj.value),
+        };
         points
-            .filter_map(|(i, p)| Some((i, p.dla_mac_share?, p.fps.value()?)))
+            .filter_map(|(i, p)| Some((i, value(p)?, p.fps.value()?)))
             .collect()
     }
 
@@ -288,34 +340,51 @@ impl Chart {
         Precision::ALL.into_iter().filter(there).collect()
     }
 
-    /// The Pareto lines of the scatter, one per precision that has two points or more.
+    /// The Pareto lines over the share on the DLA, one per precision that has two points or more.
     pub fn fronts(&self) -> Vec<(Precision, Vec<Spot>)> {
+        self.fronts_over(Axis::DlaShare)
+    }
+
+    /// The same over an axis.
+    pub fn fronts_over(&self, axis: Axis) -> Vec<(Precision, Vec<Spot>)> {
         let mut precisions = Vec::new();
         for point in &self.points {
             if !precisions.contains(&point.precision) {
                 precisions.push(point.precision);
             }
         }
-        let line = |p: Precision| Some((p, self.pareto(p))).filter(|(_, line)| line.len() > 1);
+        let line =
+            |p: Precision| Some((p, self.pareto_over(axis, p))).filter(|(_, line)| line.len() > 1);
         precisions.into_iter().filter_map(line).collect()
     }
 
-    /// The Pareto line of the scatter for one precision at [`Self::batch`]: no other point has both
-    /// more work off the GPU and more FPS. By growing share.
+    /// The Pareto line over the share on the DLA for one precision at [`Self::batch`]: no other point
+    /// has both more work off the GPU and more FPS. By growing share.
     pub fn pareto(&self, precision: Precision) -> Vec<Spot> {
-        let mut points = self.scatter();
+        self.pareto_over(Axis::DlaShare, precision)
+    }
+
+    /// The same over an axis, by growing value: less energy is better.
+    fn pareto_over(&self, axis: Axis, precision: Precision) -> Vec<Spot> {
+        let mut points = self.spots(axis);
         points.retain(|(i, _, _)| {
             let point = &self.points[*i];
             point.precision == precision && !self.other_batch(point)
         });
-        points.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.2.total_cmp(&a.2)));
+        points.sort_by(|a, b| {
+            let order = match axis {
+                Axis::DlaShare => b.1.total_cmp(&a.1),
+                Axis::Energy => a.1.total_cmp(&b.1),
+            };
+            order.then(b.2.total_cmp(&a.2))
+        });
         let mut best = f64::NEG_INFINITY;
         points.retain(|(_, _, fps)| {
             let better = *fps > best;
             best = best.max(*fps);
             better
         });
-        points.reverse();
+        points.sort_by(|a, b| a.1.total_cmp(&b.1));
         points
     }
 
@@ -328,7 +397,7 @@ impl Chart {
                 .iter()
                 .filter_map(|g| g.total_fps)
                 .fold(0.0, f64::max),
-            View::Bars | View::Scatter => {
+            View::Bars | View::Scatter | View::Energy => {
                 let drawn = |p: &&Point| {
                     p.deployment.is_none() && (view == View::Bars || !self.elsewhere(p))
                 };
@@ -363,6 +432,7 @@ pub(crate) mod tests {
         Point {
             label: label.into(),
             fps: Figure::estimated(fps, Band::within(0.1), "test"),
+            mj_per_image: None,
             mark,
             place: Target::default().into(),
             dla_mac_share: Some(share),
@@ -414,6 +484,38 @@ pub(crate) mod tests {
         let line = sample().pareto(Precision::FP16);
         let indices: Vec<usize> = line.iter().map(|(i, _, _)| *i).collect();
         assert_eq!(indices, [0, 2, 1]);
+    }
+
+    pub(crate) fn with_energy(mut chart: Chart) -> Chart {
+        for (point, value) in chart.points.iter_mut().zip([40.0, 25.0, 30.0, 50.0]) {
+            point.mj_per_image = Some(Measured {
+                value,
+                min: value,
+                max: value,
+                repeats: 1,
+                source: "board input rails".into(),
+            });
+        }
+        chart
+    }
+
+    #[test]
+    fn less_energy_is_better() {
+        let chart = with_energy(sample());
+        let spots = chart.spots(Axis::Energy);
+        assert_eq!(spots.len(), 4, "others were not measured: {spots:?}");
+        let [(_, line)] = &chart.fronts_over(Axis::Energy)[..] else {
+            panic!("one precision")
+        };
+        let line: Vec<(usize, f64)> = line.iter().map(|(i, mj, _)| (*i, *mj)).collect();
+        assert_eq!(
+            line,
+            [(1, 25.0), (2, 30.0), (0, 40.0)],
+            "slow and hungry is dominated"
+        );
+        let (left, right) = Axis::Energy.bounds(spots.iter().map(|s| s.1));
+        assert!(left == 0.0 && right > 50.0);
+        assert!(sample().spots(Axis::Energy).is_empty());
     }
 
     #[test]

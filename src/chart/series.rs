@@ -1,6 +1,6 @@
 //! Points from what was measured and published.
 
-use crate::engine::environment;
+use crate::engine::{Run, environment};
 use crate::estimate::Estimator;
 use crate::estimate::board::BoardFile;
 use crate::figure::{Figure, Measured};
@@ -50,6 +50,7 @@ fn reference(
             repeats: 1,
             source: format!("{}; {}; {}", set.source, set.method, set.told()).into(),
         }),
+        mj_per_image: None,
         mark: Mark::Published,
         place,
         dla_mac_share: share(model, target, &config, &row.placement),
@@ -93,6 +94,7 @@ pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
                 format!("not as asked: {name}")
             },
             fps: Figure::Measured(fps.clone()),
+            mj_per_image: energy(run),
             mark: Mark::Measured,
             place,
             dla_mac_share: share(model, target, config, placement).filter(|_| as_asked),
@@ -105,6 +107,14 @@ pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
     }
     points.reverse();
     points
+}
+
+/// Energy per image of a run, where it was measured.
+fn energy(run: &Run) -> Option<Measured> {
+    match &run.measurement()?.mj_per_image {
+        Figure::Measured(mj) => Some(mj.clone()),
+        Figure::Estimated(_) | Figure::None { .. } => None,
+    }
 }
 
 /// Kept placements, each estimated anew: whatever board it was kept for, the figure is of this
@@ -136,6 +146,7 @@ pub fn kept(kept: &[Kept], model: &Model, target: &Target, own: &BoardFile) -> V
             points[at] = Some(Point {
                 label: kept.name.clone(),
                 fps,
+                mj_per_image: None,
                 mark: Mark::Estimated,
                 place: (*target).into(),
                 dla_mac_share: share,

@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::engine::client::{self, Limits};
 use crate::engine::remote::ssh::Host;
-use crate::engine::{Environment, Outcome, Settings, WorkerCommand, environment};
+use crate::engine::{BoardSettings, Environment, Outcome, WorkerCommand, environment};
 use crate::export::{Document, DocumentError};
 use crate::model::onnx::{self, LoadOptions};
 use crate::model::{Model, ModelSource, by};
@@ -153,14 +153,14 @@ impl MachineArgs {
     /// # Errors
     /// The machine does not answer or cannot build engines, and why.
     pub fn able(&self) -> Result<Environment> {
-        self.able_with(Settings::default())
+        self.able_with(BoardSettings::default())
     }
 
     /// The same, as it is while a power mode or clocks are set.
     ///
     /// # Errors
     /// As [`Self::able`], or the settings are refused.
-    pub fn able_with(&self, settings: Settings) -> Result<Environment> {
+    pub fn able_with(&self, settings: BoardSettings) -> Result<Environment> {
         let (machine, why_not) = probe(&self.worker()?.command.with(settings))?;
         if why_not.is_empty() {
             return Ok(machine);
@@ -171,7 +171,7 @@ impl MachineArgs {
 
 /// What a Jetson is set to while it measures; as it was afterwards, however the measurement ends.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
-pub struct SettingsArgs {
+pub struct BoardSettingsArgs {
     /// Measure in a power mode of nvpmodel, by its id (`sudo -n nvpmodel -m ID`), and go back to the
     /// present one afterwards. Refused where the mode needs a reboot.
     #[arg(long, value_name = "ID")]
@@ -181,10 +181,10 @@ pub struct SettingsArgs {
     pub lock_clocks: bool,
 }
 
-impl SettingsArgs {
+impl BoardSettingsArgs {
     /// As the engine room takes them.
-    pub fn settings(self) -> Settings {
-        Settings {
+    pub fn settings(self) -> BoardSettings {
+        BoardSettings {
             power_mode: self.power_mode,
             lock_clocks: self.lock_clocks,
         }

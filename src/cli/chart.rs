@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::chart::{Chart, Look, Mark, Palette, Point, kept, references, runs};
 use crate::export::save_atomic;
+use crate::figure::short;
 use crate::history::{self, ReferenceSet, RunFilter, Store, data_dir, default_path};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Buildable, Planner};
@@ -122,9 +123,12 @@ pub fn run(args: &ChartArgs) -> Result<ExitCode> {
             .deployment
             .as_ref()
             .map_or(String::new(), |d| format!("in {d}"));
+        let energy = point.mj_per_image.as_ref().map_or(String::new(), |mj| {
+            format!("{} mJ per image", short(mj.value))
+        });
         writeln!(
             out,
-            "{:<28} {:<18} {:<20} {:<10} {share:<14} {beside}",
+            "{:<28} {:<18} {:<20} {:<10} {share:<14} {energy:<20} {beside}",
             point.label,
             chart.kind(point),
             point.fps.to_string(),
@@ -187,6 +191,7 @@ pub(super) fn series(
         estimated.push(Point {
             label,
             fps: judged.estimate.fps,
+            mj_per_image: None,
             mark: Mark::Estimated,
             place: (*target).into(),
             // What does not build has no share of anything anywhere.

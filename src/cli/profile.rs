@@ -25,7 +25,7 @@ use crate::platform::Target;
 use crate::tasks::measure::{Worker, measure};
 use crate::tasks::words;
 
-use super::args::{EngineArgs, MachineArgs, ModelArgs, PlacementArgs, SettingsArgs};
+use super::args::{BoardSettingsArgs, EngineArgs, MachineArgs, ModelArgs, PlacementArgs};
 use super::members;
 
 /// Build a real engine and measure it, on this machine or over SSH.
@@ -39,7 +39,7 @@ pub struct ProfileArgs {
     pub machine: MachineArgs,
     /// What the machine is set to meanwhile.
     #[command(flatten)]
-    pub settings: SettingsArgs,
+    pub settings: BoardSettingsArgs,
     /// What runs where.
     #[command(flatten)]
     pub placement: PlacementArgs,

@@ -13,7 +13,7 @@ use crate::history::{Store, default_path};
 use crate::placement::{EngineConfig, Placement};
 use crate::tasks::sweep::{self, Progress, Row, Sweep, Swept, markdown, preset};
 
-use super::args::{MachineArgs, ModelArgs, SettingsArgs, fits};
+use super::args::{BoardSettingsArgs, MachineArgs, ModelArgs, fits};
 use super::{interrupt, members};
 
 /// Measure many placements in one go: those of torch2trt's DLA benchmark, kept ones, or files.
@@ -30,7 +30,7 @@ pub struct SweepArgs {
     pub machine: MachineArgs,
     /// What the machine is set to meanwhile.
     #[command(flatten)]
-    pub settings: SettingsArgs,
+    pub settings: BoardSettingsArgs,
     /// Measure the kept placements of the model.
     #[arg(long, conflicts_with = "no_history")]
     pub kept: bool,

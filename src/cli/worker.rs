@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::engine::{board_settings, worker};
 
-use super::args::SettingsArgs;
+use super::args::BoardSettingsArgs;
 
 /// Build and measure engines for another dlaplan (JSON lines on stdin and stdout).
 #[derive(Clone, Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct WorkerArgs {
     pub silence: Option<u64>,
     /// What the board is set to meanwhile.
     #[command(flatten)]
-    pub settings: SettingsArgs,
+    pub settings: BoardSettingsArgs,
     /// Wait for the end of stdin, then put back power mode and clocks as a note in this folder says.
     #[arg(long, value_name = "FOLDER", hide = true)]
     pub guard: Option<PathBuf>,

@@ -36,14 +36,14 @@ const MAX_OUTPUT: u64 = 64 << 10;
 
 /// What a measurement asks of the board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct BoardSettings {
     /// nvpmodel's mode, by its id.
     pub power_mode: Option<u32>,
     /// Clocks held at their highest, by jetson_clocks.
     pub lock_clocks: bool,
 }
 
-impl Settings {
+impl BoardSettings {
     /// Nothing is asked.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
@@ -78,7 +78,7 @@ impl Settings {
 #[derive(Debug, Serialize, Deserialize)]
 struct Before {
     /// What was asked.
-    settings: Settings,
+    settings: BoardSettings,
     /// The mode to go back to, where another one was asked.
     mode: Option<u32>,
     /// What `jetson_clocks --store` wrote.
@@ -112,7 +112,7 @@ pub fn folder() -> Option<PathBuf> {
     Some(environment::cache_dir()?.join("board"))
 }
 
-/// Settings in force. [`Self::release`] puts back what was there before; without it the guard does,
+/// BoardSettings in force. [`Self::release`] puts back what was there before; without it the guard does,
 /// when this process ends.
 pub struct Held {
     guard: Option<Guard>,
@@ -134,7 +134,7 @@ struct Guard {
 /// # Errors
 /// Why that cannot be, and what the user can do. Everything is as it was.
 pub fn hold(
-    settings: Settings,
+    settings: BoardSettings,
     root: &Path,
     folder: &Path,
     program: &Path,
@@ -240,7 +240,12 @@ fn lock_file(folder: &Path, name: &str) -> std::io::Result<File> {
 }
 
 /// Notes what is there, then changes it.
-fn set(settings: Settings, mode: Option<u32>, root: &Path, folder: &Path) -> Result<(), String> {
+fn set(
+    settings: BoardSettings,
+    mode: Option<u32>,
+    root: &Path,
+    folder: &Path,
+) -> Result<(), String> {
     // jetson_clocks asks before it writes over a file.
     let clocks = folder.join(format!("clocks-{}-{}", unix_ms(), std::process::id()));
     let before = Before {
@@ -286,7 +291,7 @@ fn set(settings: Settings, mode: Option<u32>, root: &Path, folder: &Path) -> Res
 }
 
 /// What a user types to undo what a user has typed.
-fn undo(settings: Settings, mode: Option<u32>) -> String {
+fn undo(settings: BoardSettings, mode: Option<u32>) -> String {
     let mut commands = Vec::new();
     if settings.lock_clocks {
         commands.push("sudo jetson_clocks --restore".to_owned());

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::board_settings::Settings;
+use super::board_settings::BoardSettings;
 use super::protocol::SILENCE;
 use super::remote::ssh::Host;
 
@@ -33,7 +33,7 @@ impl WorkerCommand {
 
     /// The same with a power mode or clocks that are set while it measures.
     #[must_use]
-    pub fn with(&self, settings: Settings) -> Self {
+    pub fn with(&self, settings: BoardSettings) -> Self {
         if let Some(host) = &self.host {
             return host.worker_with(settings);
         }
@@ -52,11 +52,11 @@ const FIND: &str = "d=$HOME/.local/lib/dlaplan/current/dlaplan; test -x \"$d\" |
 impl Host {
     /// `ssh HOST dlaplan worker`. A host key that is not known, or not the known one, ends it.
     pub fn worker(&self) -> WorkerCommand {
-        self.worker_with(Settings::default())
+        self.worker_with(BoardSettings::default())
     }
 
     /// The same for a worker that sets power mode or clocks.
-    pub fn worker_with(&self, settings: Settings) -> WorkerCommand {
+    pub fn worker_with(&self, settings: BoardSettings) -> WorkerCommand {
         let mut args = self.arguments(&[]);
         let mut worker = format!("worker --silence {}", SILENCE.as_secs());
         // Flags and numbers, with no character that a shell minds.
@@ -92,7 +92,7 @@ mod tests {
             args[args.len() - 3..],
             ["--", "me@orin", "/opt/dlaplan worker --silence 120"]
         );
-        let settings = Settings {
+        let settings = BoardSettings {
             power_mode: Some(8),
             lock_clocks: true,
         };

@@ -22,7 +22,7 @@ pub mod telemetry;
 pub mod tensorrt;
 pub mod worker;
 
-pub use board_settings::Settings;
+pub use board_settings::BoardSettings;
 pub use command::WorkerCommand;
 pub use compare::compare;
 pub use deployment::deploy;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::board_settings::{self, Held, Settings};
+use super::board_settings::{self, BoardSettings, Held};
 use super::event_sender::EventSender;
 use super::protocol::{self, Command, Event, Refusal};
 use super::run::{ErrorKind, Failure, ModelRef, Stage};
@@ -67,7 +67,7 @@ fn wait(stdin: &File, silence: Duration) -> std::io::Result<()> {
 pub fn run(
     root: &Path,
     silence: Option<Duration>,
-    settings: Settings,
+    settings: BoardSettings,
 ) -> std::io::Result<ExitCode> {
     let mut out = take_stdout()?;
     // What a shell's start-up files have written must not run into the first message.
@@ -177,7 +177,7 @@ pub fn run(
 /// behind. The second value says why they cannot be.
 fn prepare(
     root: &Path,
-    settings: Settings,
+    settings: BoardSettings,
     events: &EventSender,
 ) -> (Option<Held>, Option<String>) {
     let folder = board_settings::folder();

@@ -81,6 +81,7 @@ impl Points {
             Point {
                 label: "this placement".into(),
                 fps: judged.estimate.fps.clone(),
+                mj_per_image: None,
                 mark: Mark::Estimated,
                 place: (*target).into(),
                 dla_mac_share: judged.summary.dla_mac_share,

@@ -281,6 +281,7 @@ impl Find {
             Some(Point {
                 label: self.title(p),
                 fps: p.fps.clone(),
+                mj_per_image: None,
                 mark: Mark::Estimated,
                 place: (*target).into(),
                 dla_mac_share: p.dla_mac_share,
@@ -323,6 +324,7 @@ impl Find {
                 points.push(Point {
                     label: self.name(&engine.placement),
                     fps: engine.fps.clone(),
+                    mj_per_image: None,
                     mark: Mark::Estimated,
                     place: (*target).into(),
                     dla_mac_share: engine.summary.dla_mac_share,

@@ -1,6 +1,6 @@
 //! Marks, colours and the legend of the chart.
 
-use crate::chart::{Chart, Mark, Point, Shape, Spot, View};
+use crate::chart::{Axis, Chart, Mark, Point, Shape, Spot, View};
 use crate::gui::state::State;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::{theme, widgets};
@@ -58,7 +58,12 @@ impl<'a> Legend<'a> {
             };
             entries.push((name, mark.text(), dot(mark, color)));
         }
-        if state.view_of_chart == View::Scatter {
+        let axis = match state.view_of_chart {
+            View::Scatter => Some(Axis::DlaShare),
+            View::Energy => Some(Axis::Energy),
+            View::Bars | View::Deployments => None,
+        };
+        if let Some(axis) = axis {
             for precision in shaped(state) {
                 let draw: Draw<'a> = Box::new(move |painter, at| {
                     let shape = Shape::of(precision);
@@ -67,14 +72,14 @@ impl<'a> Legend<'a> {
                 let name = precision.title();
                 entries.push((name, name, draw));
             }
-            if !chart.fronts().is_empty() {
+            if !chart.fronts_over(axis).is_empty() {
                 entries.push(("Pareto front", "front", line(front_color(t))));
             }
-            if state.points.front.scatter().len() > 1 {
+            if axis == Axis::DlaShare && state.points.front.scatter().len() > 1 {
                 entries.push(("found front", "found", line(found_color(t))));
             }
             let other = |(i, ..): &Spot| chart.other_batch(&chart.points[*i]);
-            if chart.scatter().iter().any(other) {
+            if chart.spots(axis).iter().any(other) {
                 let sample = dot(Mark::Measured, muted(t.accent));
                 entries.push(("another batch", "other batch", sample));
             }

@@ -5,7 +5,7 @@ pub mod marks;
 pub mod scatter;
 use egui::{CornerRadius, Pos2, Sense, Ui, Vec2};
 
-use crate::chart::{Chart, View};
+use crate::chart::{Axis, Chart, View};
 use crate::gui::command::Command;
 use crate::gui::panels::chart::bars::bars;
 use crate::gui::panels::chart::marks::{LEGEND_ROW, Legend};
@@ -29,7 +29,7 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     if !beside {
         // Beside the first heading of the bars, or over the plot.
         let heading = match state.view_of_chart {
-            View::Scatter => 0.0,
+            View::Scatter | View::Energy => 0.0,
             View::Bars => HEADING,
             View::Deployments => HEADING + 50.0,
         };
@@ -40,13 +40,14 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         let at = Pos2::new(top_right, ui.cursor().top() + 4.0);
         legend.draw(ui, at, &rows, full, &t);
         ui.add_space(match state.view_of_chart {
-            View::Scatter => LEGEND_ROW * rows.len() as f32 + 4.0,
+            View::Scatter | View::Energy => LEGEND_ROW * rows.len() as f32 + 4.0,
             View::Bars | View::Deployments => LEGEND_ROW * rows.len().saturating_sub(1) as f32,
         });
     }
     match state.view_of_chart {
         View::Bars => bars(ui, state, &chart.groups(), View::Bars, &t, out),
-        View::Scatter => scatter(ui, state, chart, &t, out),
+        View::Scatter => scatter(ui, state, chart, Axis::DlaShare, &t, out),
+        View::Energy => scatter(ui, state, chart, Axis::Energy, &t, out),
         View::Deployments => bars(ui, state, &chart.deployments(), View::Deployments, &t, out),
     }
 }
@@ -65,7 +66,11 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
     };
     let views: Vec<View> = View::ALL
         .into_iter()
-        .filter(|v| *v != View::Deployments || !chart.deployments().is_empty())
+        .filter(|v| match v {
+            View::Deployments => !chart.deployments().is_empty(),
+            View::Energy => state.view_of_chart == *v || !chart.spots(Axis::Energy).is_empty(),
+            View::Bars | View::Scatter => true,
+        })
         .collect();
     let width = |text: &str| {
         let font = theme::strong();

@@ -1,6 +1,6 @@
 //! The chart as a scatter, with the front of a search.
 
-use crate::chart::{Chart, Point, Spot, View, share_bounds};
+use crate::chart::{Axis, Chart, Point, Spot, View};
 use crate::figure::{Figure, short};
 use crate::gui::command::Command;
 use crate::gui::data::points::Origin;
@@ -93,6 +93,9 @@ pub(crate) fn finish(
         if let Some(share) = point.dla_mac_share {
             ui.label(format!("{:.0} % of the MACs on DLA", share * 100.0));
         }
+        if let Some(mj) = &point.mj_per_image {
+            ui.label(format!("{} mJ per image, {}", short(mj.value), mj.source));
+        }
         let current = state.judged.as_ref().and_then(|j| j.estimate.fps.value());
         if let (Some(now), Some(then), false) = (current, point.fps.value(), point.current) {
             let percent = (then / now - 1.0) * 100.0;
@@ -117,22 +120,32 @@ pub(crate) fn scatter(
     ui: &mut Ui,
     state: &State,
     chart: &Chart,
+    axis: Axis,
     t: &Tokens,
     out: &mut Vec<Command>,
 ) {
-    let points = chart.scatter();
+    let points = chart.spots(axis);
     if points.is_empty() {
+        let why = match axis {
+            Axis::DlaShare => "No placement has both an estimate and a share",
+            Axis::Energy => "No run on this target has a measured energy",
+        };
         ui.centered_and_justified(|ui| {
-            ui.label(RichText::new("No placement has both an estimate and a share").color(t.dim));
+            ui.label(RichText::new(why).color(t.dim));
         });
         return;
     }
-    let front = &state.points.front;
+    // What a search finds has no measured energy.
+    let none = Chart::default();
+    let front = match axis {
+        Axis::DlaShare => &state.points.front,
+        Axis::Energy => &none,
+    };
     let top = chart
         .max_fps(View::Scatter)
         .max(front.max_fps(View::Scatter))
         * 1.08;
-    let fronts = chart.fronts();
+    let fronts = chart.fronts_over(axis);
     let area = ui.available_rect_before_wrap();
     let area = Rect::from_min_max(
         area.min + Vec2::new(PAD, 6.0),
@@ -145,10 +158,14 @@ pub(crate) fn scatter(
         styles.insert(style, small.clone());
     }
     // A plot keeps the bounds it began with: other figures are another plot.
-    let shares = points.iter().map(|(_, share, _)| *share);
+    let values = points.iter().map(|(_, value, _)| *value);
     let found = front.scatter();
-    let (left, right) = share_bounds(shares.chain(found.iter().map(|(_, share, _)| *share)));
+    let (left, right) = axis.bounds(values.chain(found.iter().map(|(_, share, _)| *share)));
     let steps = match right - left {
+        w if axis == Axis::Energy => {
+            let unit = 10f64.powf(w.log10().floor());
+            [unit * 10.0, unit, unit / 2.0]
+        }
         w if w > 50.0 => [100.0, 50.0, 10.0],
         w if w > 20.0 => [50.0, 10.0, 5.0],
         w if w > 4.0 => [10.0, 5.0, 1.0],
@@ -159,7 +176,10 @@ pub(crate) fn scatter(
     let resets = egui::Id::unique("scatter resets");
     let again: u32 = ui.data(|d| d.get_temp(resets)).unwrap_or_default();
     let drawn = Plot::new(("scatter", bounds, again))
-        .x_axis_label("share of the MACs on the DLA, %")
+        .x_axis_label(match axis {
+            Axis::DlaShare => "share of the MACs on the DLA, %",
+            Axis::Energy => "mJ per image",
+        })
         .y_axis_label("FPS")
         .default_x_bounds(left, right)
         .default_y_bounds(0.0, top)
@@ -184,15 +204,15 @@ pub(crate) fn scatter(
     }
     let painter = ui.painter().with_clip_rect(frame);
     for (precision, line) in &fronts {
-        let at = |(_, share, fps): &Spot| {
-            let point = PlotPoint::new(share * 100.0, *fps);
+        let at = |(_, value, fps): &Spot| {
+            let point = PlotPoint::new(axis.shown(*value), *fps);
             drawn.transform.position_from_point(&point)
         };
         let stroke = Stroke::new(1.5, front_color(t));
         segments(&painter, &line.iter().map(at).collect::<Vec<_>>(), stroke);
         // The front's left end names its precision.
-        if let Some((_, share, fps)) = line.first() {
-            let at = PlotPoint::new(share * 100.0, *fps);
+        if let Some((_, value, fps)) = line.first() {
+            let at = PlotPoint::new(axis.shown(*value), *fps);
             let at = drawn.transform.position_from_point(&at) + Vec2::new(10.0, -12.0);
             let text = precision.title();
             painter.text(at, egui::Align2::LEFT_CENTER, text, theme::small(), t.dim);
@@ -206,13 +226,13 @@ pub(crate) fn scatter(
         let point = &chart.points[*i];
         (point.current, !chart.other_batch(point))
     });
-    for (i, share, fps) in points {
+    for (i, value, fps) in points {
         let point = &chart.points[i];
         let color = batch_color(chart, point, color_of(point, t));
         let place = |y: f64| {
             drawn
                 .transform
-                .position_from_point(&PlotPoint::new(share * 100.0, y))
+                .position_from_point(&PlotPoint::new(axis.shown(value), y))
         };
         let at = place(fps);
         if !frame.contains(at) {
