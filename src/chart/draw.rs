@@ -639,7 +639,7 @@ mod tests {
         let chart = with_energy(sample());
         let svg = chart.svg(Palette::Light).unwrap();
         assert!(svg.contains("mJ per image") && svg.contains("share on the DLA, %"));
-        assert_eq!(chart.size().1, sample().size().1 + SCATTER_HEIGHT);
+        assert_eq!(chart.size(0).1, sample().size(0).1 + SCATTER_HEIGHT);
     }
 
     #[test]

@@ -61,6 +61,14 @@ impl BoardSettings {
         words
     }
 
+    /// The commands that set it, without those that note and restore.
+    pub fn commands(&self) -> String {
+        let mode = self.power_mode.map(|id| format!("sudo nvpmodel -m {id}"));
+        let clocks = self.lock_clocks.then(|| "sudo jetson_clocks".to_owned());
+        let all: Vec<String> = mode.into_iter().chain(clocks).collect();
+        all.join(", ")
+    }
+
     /// What a user types to the same end.
     fn by_hand(&self) -> String {
         let mut commands = Vec::new();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::chart::View;
+use crate::engine::BoardSettings;
 use crate::engine::remote::ssh::Host;
 use crate::export::Format;
 use crate::gui::data::confirming::TOP;
@@ -114,6 +115,10 @@ pub enum Command {
     AskMeasureOn,
     /// Measures on another machine, over SSH, or on this one.
     MeasureOn(Option<Host>),
+    /// Asks for power mode and clocks while measuring.
+    AskBoardSettings,
+    /// Sets power mode and clocks while measuring.
+    BoardSettings(BoardSettings),
     /// Offers a machine no more.
     ForgetHost(Host),
     /// Says what another machine is and lacks to measure.
@@ -337,6 +342,15 @@ impl Command {
             Self::AskMeasureOn => named("Measure on another machine…"),
             Self::MeasureOn(None) => named("Measure on this machine"),
             Self::MeasureOn(Some(host)) => named(format!("Measure on {host}")),
+            Self::AskBoardSettings => named("Power mode and clocks while measuring…").tip(
+                "Set with nvpmodel and jetson_clocks for the measurement, and put back after it",
+            ),
+            Self::BoardSettings(settings) if settings.is_none() => {
+                named("Measure with power mode and clocks as they are")
+            }
+            Self::BoardSettings(settings) => {
+                named(format!("Measure after {}", settings.commands()))
+            }
             Self::ForgetHost(host) => named(format!("Forget {host}")),
             Self::CheckHost(host) => named(format!("Check {host}")),
             Self::AcceptKey(..) => named("Accept this key"),

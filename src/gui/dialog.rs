@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::{BoardSettings, PowerMode};
 use crate::export::Format;
 use crate::gui::command::Command;
 use crate::gui::data::open::InputField;
@@ -106,6 +107,13 @@ pub enum Dialog {
     MeasureOn {
         /// As typed.
         text: String,
+    },
+    /// What the board is set to while it measures.
+    Board {
+        /// Its power modes.
+        modes: Vec<PowerMode>,
+        /// As chosen.
+        settings: BoardSettings,
     },
     /// All messages so far.
     Messages,

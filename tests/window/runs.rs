@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::window::{NoDialogs, Window, open, open_with, stored, window};
-use dlaplan::chart::Mark;
+use dlaplan::chart::{Axis, Mark, View};
 use dlaplan::engine::client::Limits;
 use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::remote::ssh::Host;
+use dlaplan::engine::telemetry::{Sample, energy, marks};
 use dlaplan::engine::{
     Actual, ActualOp, Attribution, Calibration, Comparison, Contradiction, Environment, ErrorKind,
-    Failure, Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, Request, RowSite,
-    Run, Stage, WorkerCommand, unix_ms,
+    Failure, Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, PowerMode,
+    Quantity, Request, RowSite, Run, Stage, TimedPart, WorkerCommand, unix_ms,
 };
 use dlaplan::gui::{Command, Dialog, Machine, Node, Options, RunsAct, RunsColumn, Worker};
 use dlaplan::history::Store;
@@ -999,4 +1000,129 @@ fn int8_ranges_come_from_a_calibration_cache() {
     drop(w);
     let w = open(Options::default(), data);
     assert_eq!(w.state().calibration, Some(good));
+}
+
+/// A run of `layer1` on the DLA that was sampled: 10 W, a GPU clock that moved, a DLA that slept.
+fn sampled() -> Run {
+    let mut run = run(&resnet(), on_layer1(), 321.0);
+    run.environment = xavier();
+    let second = 1_000_000_000;
+    for i in 0..30u64 {
+        run.telemetry.add(&Sample {
+            at_ns: second + i * second / 10,
+            took_ns: 500_000,
+            cpu_ns: 200_000,
+            values: vec![
+                (Quantity::PowerW, "VDD_IN".into(), 10.0),
+                (
+                    Quantity::ClockMhz,
+                    "gpu".into(),
+                    if i < 15 { 1109.0 } else { 800.0 },
+                ),
+                (Quantity::DlaAwake, "dla0".into(), 0.0),
+            ],
+        });
+    }
+    run.telemetry.timed.push(TimedPart {
+        from_ns: 2 * second,
+        to_ns: 3 * second,
+        images: 321.0,
+    });
+    run.marks = marks(&run.telemetry, Some(0));
+    let (mj, energy) = energy(&run.telemetry, "board");
+    let Outcome::Finished(m) = &mut run.outcome else {
+        panic!("failed")
+    };
+    (m.mj_per_image, m.energy) = (mj, energy);
+    run
+}
+
+#[test]
+fn samples_are_drawn_under_their_run_with_marks_and_energy() {
+    let mut w = open(Options::default(), with_runs(&[sampled()]));
+    let id = w.state().runs.heads()[0].id;
+    w.state_mut().apply(Command::Runs(RunsAct::Show(id)));
+    w.settle();
+    for label in [
+        "Power VDD_IN: 10.0 W",
+        "Clock gpu: 800 to 1109 MHz",
+        "DLA awake dla0: 0 % of the time",
+    ] {
+        assert!(w.query_by_label(label).is_some(), "no {label}");
+    }
+    for text in ["clocks moved", "DLA never woke", "30 looks, 0.50 ms"] {
+        assert!(w.query_by_label_contains(text).is_some(), "no {text}");
+    }
+    // 10 J over 321 images.
+    assert!(w.query_by_label_contains("31.2 mJ").is_some());
+    let chart = &w.state().points.chart;
+    assert_eq!(chart.spots(Axis::Energy).len(), 1);
+    w.state_mut().apply(Command::Runs(RunsAct::Clear));
+    w.state_mut().apply(Command::Chart(View::Energy));
+    w.settle();
+    assert!(w.query_by_label("FPS against energy").is_some());
+    // Runs are found by their marks.
+    w.state_mut()
+        .apply(Command::Runs(RunsAct::Filter("never woke".into())));
+    assert_eq!(w.state().runs.len(), 1);
+    w.state_mut()
+        .apply(Command::Runs(RunsAct::Filter("throttled".into())));
+    assert_eq!(w.state().runs.len(), 0);
+}
+
+#[test]
+fn power_mode_and_clocks_are_set_only_when_the_dialog_says_so() {
+    let mut environment = xavier();
+    let mode = |id, name: &str, reboot| PowerMode {
+        id,
+        name: name.into(),
+        reboot,
+    };
+    environment.power_modes = vec![mode(2, "MODE_15W_6CORE", false), mode(8, "10W", true)];
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let dir = data.path().to_owned();
+    // Writes its arguments down.
+    let note = format!(
+        "echo \"$@\" >>'{}'; exit 1",
+        dir.join("arguments").display()
+    );
+    let mut w = measuring(Arc::clone(&data), worker(&environment, None, &note, &dir));
+    let arguments = || std::fs::read_to_string(dir.join("arguments")).unwrap_or_default();
+    w.click("Profile");
+    assert!(!arguments().contains("--"), "{}", arguments());
+    w.state_mut().apply(Command::AskBoardSettings);
+    w.settle();
+    let radio = |w: &Window<'_>, label: &str| {
+        let node = w.get_by_role_and_label(Role::RadioButton, label);
+        node.accesskit_node().is_disabled()
+    };
+    assert!(!radio(&w, "2  MODE_15W_6CORE") && radio(&w, "8  10W"));
+    w.get_by_role_and_label(Role::CheckBox, "Hold the clocks at their highest")
+        .click();
+    w.settle();
+    w.get_by_role_and_label(Role::RadioButton, "2  MODE_15W_6CORE")
+        .click();
+    w.settle();
+    assert!(
+        w.query_by_label("sudo nvpmodel -m 2, sudo jetson_clocks")
+            .is_some()
+    );
+    w.click("Use");
+    assert!(w.state().profile_hint().contains("sudo jetson_clocks"));
+    w.click("Profile");
+    assert!(
+        arguments().ends_with("--power-mode 2 --lock-clocks\n"),
+        "{}",
+        arguments()
+    );
+    // Another machine is asked anew.
+    w.state_mut().apply(Command::MeasureOn(None));
+    assert!(w.state().measuring.settings.is_none());
+}
+
+#[test]
+fn a_machine_without_nvpmodel_offers_no_power_mode() {
+    let w = window();
+    let why = w.state().unavailable(&Command::AskBoardSettings).unwrap();
+    assert!(why.contains("nvpmodel"), "{why}");
 }

@@ -1,6 +1,7 @@
 //! Which commands there are now, and why one cannot be done.
 
 use crate::chart::View;
+use crate::engine::BoardSettings;
 use crate::export::Format;
 use crate::gui::command::{Act, Command};
 use crate::gui::data::looks::ThemeChoice;
@@ -82,6 +83,8 @@ impl State {
             Command::TargetHere,
             Command::AskMeasureOn,
             Command::MeasureOn(None),
+            Command::AskBoardSettings,
+            Command::BoardSettings(BoardSettings::default()),
         ]);
         let hosts = || self.measuring.hosts.iter().cloned();
         all.extend(hosts().map(|h| Command::MeasureOn(Some(h))));
@@ -184,6 +187,10 @@ impl State {
             | Command::RemoveFrom(_) => need(
                 self.measuring.active.is_none() && self.find.confirming.is_none(),
                 "A measurement is under way",
+            ),
+            Command::AskBoardSettings | Command::BoardSettings(_) => need(
+                !self.measuring.power_modes().is_empty(),
+                "The machine that measures has no nvpmodel",
             ),
             Command::Runs(Act::Delete) => need(!self.runs.chosen.is_empty(), "Choose a run first"),
             Command::Export(kind) | Command::CopyExport(kind) => self.export_unavailable(*kind),

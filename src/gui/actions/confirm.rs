@@ -76,7 +76,7 @@ impl State {
     pub(crate) fn confirm_found(&mut self) {
         let (Some(open), Some(worker), Some(here)) = (
             &self.open,
-            self.measuring.worker(),
+            self.measuring.worker_with_settings(),
             self.measuring_machine().cloned(),
         ) else {
             return;

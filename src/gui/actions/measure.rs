@@ -183,6 +183,12 @@ impl State {
                     .into(),
             );
         }
+        if !self.measuring.settings.is_none() {
+            let commands = self.measuring.settings.commands();
+            lines.push(format!(
+                "{commands} before, and everything put back afterwards"
+            ));
+        }
         if self.config().precision.int8 {
             lines.push(match &self.calibration {
                 Some(path) => format!("INT8 ranges from {}", path.display()),
@@ -236,7 +242,8 @@ impl State {
 
     /// Builds and measures the placement on screen.
     pub(crate) fn profile(&mut self) {
-        let (Some(open), Some(worker)) = (&self.open, self.measuring.worker()) else {
+        let worker = self.measuring.worker_with_settings();
+        let (Some(open), Some(worker)) = (&self.open, worker) else {
             return;
         };
         let model = Arc::clone(&open.model);
@@ -253,6 +260,7 @@ impl State {
             fraction: None,
             detail: String::new(),
             log: LogRing::default(),
+            warnings: Vec::new(),
         }));
         let stop = Arc::new(AtomicBool::new(false));
         self.measuring.active = Some(Active {
@@ -286,6 +294,7 @@ impl State {
                             p.detail.clone_from(detail);
                         }
                         Update::Log(line) => p.log.push(line.clone()),
+                        Update::Warning(text) => p.warnings.push(text.clone()),
                         _ => {}
                     }
                 }

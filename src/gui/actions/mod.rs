@@ -117,6 +117,13 @@ impl State {
                 });
             }
             Command::MeasureOn(host) => self.measure_on(host),
+            Command::AskBoardSettings => {
+                self.dialog = Some(Dialog::Board {
+                    modes: self.measuring.power_modes().to_vec(),
+                    settings: self.measuring.settings,
+                });
+            }
+            Command::BoardSettings(settings) => self.measuring.settings = settings,
             Command::ForgetHost(host) => self.forget_host(&host),
             Command::CheckHost(host) => self.check_host(host),
             Command::AcceptKey(host, fingerprint) => self.accept_key(host, fingerprint),

@@ -2,7 +2,7 @@
 
 use crate::engine::client::Limits;
 use crate::engine::remote::ssh::Host;
-use crate::engine::{Environment, LogRing, Stage, median};
+use crate::engine::{BoardSettings, Environment, LogRing, PowerMode, Stage, median};
 use crate::history::RunHead;
 use crate::model::ModelSource;
 use crate::placement::{EngineConfig, Placement};
@@ -34,6 +34,8 @@ pub struct Progress {
     pub detail: String,
     /// The log so far.
     pub log: LogRing,
+    /// What the user should know now.
+    pub warnings: Vec<String>,
 }
 
 /// A run under way.
@@ -113,6 +115,8 @@ pub struct Measuring {
     pub hosts: Vec<Host>,
     /// What can be measured.
     pub machine: Machine,
+    /// What the board is set to while it measures; nothing until the user says so.
+    pub settings: BoardSettings,
     /// The run under way.
     pub active: Option<Active>,
     /// The user waits to hear what the machine is.
@@ -127,6 +131,7 @@ impl Measuring {
             host,
             hosts,
             machine: Machine::Asked,
+            settings: BoardSettings::default(),
             active: None,
             announce: false,
         };
@@ -145,6 +150,21 @@ impl Measuring {
                 limits: Limits::default(),
             }),
             None => self.local.clone(),
+        }
+    }
+
+    /// The same with the settings that the user wants.
+    pub fn worker_with_settings(&self) -> Option<Worker> {
+        let mut worker = self.worker()?;
+        worker.command = worker.command.with(self.settings);
+        Some(worker)
+    }
+
+    /// Power modes of the machine; none where it has none or is not known.
+    pub fn power_modes(&self) -> &[PowerMode] {
+        match &self.machine {
+            Machine::Can(environment) => &environment.power_modes,
+            Machine::Asked | Machine::Cannot(_) => &[],
         }
     }
 

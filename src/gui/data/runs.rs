@@ -1,6 +1,6 @@
 //! Runs of the open model as a table: columns, rows, order, filter.
 
-use crate::engine::{ErrorKind, Run, environment, unix_ms};
+use crate::engine::{ErrorKind, Mark, Run, environment, unix_ms};
 use crate::figure::Measured;
 use crate::gui::data::actual::{Actual, Difference, differences};
 use crate::history::RunHead;
@@ -24,19 +24,21 @@ pub enum Column {
     Batch,
     Target,
     Fps,
+    Energy,
     Estimate,
     State,
 }
 
 impl Column {
     /// All, left to right.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::When,
         Self::Placement,
         Self::Precision,
         Self::Batch,
         Self::Target,
         Self::Fps,
+        Self::Energy,
         Self::Estimate,
         Self::State,
     ];
@@ -50,6 +52,7 @@ impl Column {
             Self::Batch => "Batch",
             Self::Target => "Measured on",
             Self::Fps => "FPS",
+            Self::Energy => "mJ",
             Self::Estimate => "vs est.",
             Self::State => "State",
         }
@@ -119,11 +122,13 @@ impl RunRow {
             Err(_) => Ended::Failed,
         };
         let group = head.deployment.as_ref().map_or("", |d| &d.group);
+        let marks: Vec<&str> = head.marks.iter().map(Mark::title).collect();
         let text = format!(
-            "{name} {} {target} {} batch{} {group}",
+            "{name} {} {target} {} batch{} {group} {}",
             head.config.precision,
             ended.text(),
-            head.config.batch
+            head.config.batch,
+            marks.join(" ")
         )
         .to_lowercase();
         Self {
@@ -342,6 +347,7 @@ impl Runs {
 
 pub(crate) fn order(column: Column, a: &RunRow, b: &RunRow) -> Ordering {
     let fps = |r: &RunRow| r.fps().map_or(f64::NEG_INFINITY, |f| f.value);
+    let energy = |r: &RunRow| r.head.mj_per_image.value().unwrap_or(f64::NEG_INFINITY);
     match column {
         Column::When => a.head.started_ms.cmp(&b.head.started_ms),
         Column::Placement => a.name.cmp(&b.name),
@@ -355,6 +361,7 @@ pub(crate) fn order(column: Column, a: &RunRow, b: &RunRow) -> Ordering {
         Column::Target => a.target.cmp(&b.target),
         // The estimate they are compared with is one for all.
         Column::Fps | Column::Estimate => fps(a).total_cmp(&fps(b)),
+        Column::Energy => energy(a).total_cmp(&energy(b)),
         Column::State => a.ended.cmp(&b.ended),
     }
 }

@@ -3,13 +3,15 @@
 use egui::text::{CCursor, CCursorRange};
 use egui::text_edit::TextEditState;
 use egui::{
-    CompletionPopup, Id, Key, Modal, RichText, ScrollArea, Suggestion, TextEdit, Ui, WidgetInfo,
+    CompletionPopup, Id, Key, Label, Modal, RichText, ScrollArea, Suggestion, TextEdit, Ui,
+    WidgetInfo,
 };
 use std::sync::Arc;
 
 use super::super::command::Command;
 use super::super::state::State;
 use crate::engine::remote::ssh::Host;
+use crate::engine::{BoardSettings, PowerMode};
 use crate::gui::dialog::{Dialog, Purpose, expanded};
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
@@ -43,6 +45,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
                 }
             }
             Dialog::MeasureOn { text } => measure_on(ui, text, out),
+            Dialog::Board { modes, settings } => board(ui, modes, settings, out),
             Dialog::Messages => messages(ui, state, out),
             Dialog::Shortcuts => shortcuts(ui, state, out),
             Dialog::About => about(ui, state, out),
@@ -60,7 +63,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
 fn head(ui: &mut Ui, width: f32, text: &str) {
     let most = ui.ctx().content_rect().width() - 44.0;
     ui.set_width(width.min(most));
-    ui.add(egui::Label::new(RichText::new(text).heading()).wrap());
+    ui.add(Label::new(RichText::new(text).heading()).wrap());
     ui.add_space(6.0);
 }
 
@@ -405,6 +408,42 @@ fn measure_on(ui: &mut Ui, text: &mut String, out: &mut Vec<Command>) {
         && let Ok(host) = host
     {
         out.extend([Command::CloseDialog, Command::MeasureOn(Some(host))]);
+    }
+}
+
+fn board(ui: &mut Ui, modes: &[PowerMode], settings: &mut BoardSettings, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    head(ui, 480.0, "Power mode and clocks while measuring");
+    let note = "Set with the board's own tools through sudo, which must not ask for a password. \
+                What was there before is put back after each measurement, however it ends.";
+    ui.add(Label::new(RichText::new(note).color(t.dim)).wrap());
+    ui.add_space(6.0);
+    ui.checkbox(
+        &mut settings.lock_clocks,
+        "Hold the clocks at their highest",
+    );
+    ui.add_space(4.0);
+    ui.label(RichText::new("Power mode").font(theme::strong()));
+    ui.radio_value(&mut settings.power_mode, None, "As it is");
+    for mode in modes {
+        let text = format!("{}  {}", mode.id, mode.name);
+        ui.add_enabled_ui(!mode.reboot, |ui| {
+            let radio = ui.radio_value(&mut settings.power_mode, Some(mode.id), text);
+            radio.on_disabled_hover_text(format!(
+                "Switches other parts of the GPU on or off, which needs a reboot: sudo nvpmodel -m {}",
+                mode.id
+            ));
+        });
+    }
+    let commands = if settings.is_none() {
+        "Nothing is changed".to_owned()
+    } else {
+        settings.commands()
+    };
+    ui.add_space(4.0);
+    ui.label(RichText::new(commands).font(theme::mono()).color(t.dim));
+    if buttons(ui, "Use", true, out) {
+        out.extend([Command::CloseDialog, Command::BoardSettings(*settings)]);
     }
 }
 

@@ -489,6 +489,13 @@ fn machines(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         });
     }
     menu_item(ui, state, Command::AskMeasureOn, out);
+    if !measuring.power_modes().is_empty() {
+        menu_item(ui, state, Command::AskBoardSettings, out);
+        if !measuring.settings.is_none() {
+            let text = RichText::new(measuring.settings.commands()).font(theme::small());
+            ui.label(text.color(t.amber));
+        }
+    }
 }
 
 fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {

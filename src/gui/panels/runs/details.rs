@@ -5,11 +5,12 @@ use crate::figure::short;
 use crate::gui::command::Command;
 use crate::gui::data::runs::{RunRow, date};
 use crate::gui::message::in_window;
+use crate::gui::panels::runs::telemetry;
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets::{facts, note};
 use crate::gui::ui::{theme, widgets};
-use crate::tasks::words::worth_reading;
+use crate::tasks::words::{energy_of, energy_per_image, worth_reading};
 use egui::{Align, Label, ProgressBar, RichText, Ui};
 
 /// Log lines shown of a run under way, and of one that failed.
@@ -83,6 +84,9 @@ pub(crate) fn active(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Comma
                     .desired_height(4.0)
                     .fill(t.accent),
             );
+            for text in active.look(|p| p.warnings.clone()) {
+                ui.add(Label::new(RichText::new(text).color(t.amber)).wrap());
+            }
             let lines = active.look(|p| p.log.tail(LOG_ACTIVE));
             for line in lines {
                 log_line(ui, &line.to_string(), false, t);
@@ -146,6 +150,9 @@ pub(crate) fn details(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens) {
                 let text = named.join("\n");
                 note(ui, t.error_soft, t.error, &title, &text, t);
             }
+            if let Some(run) = full {
+                telemetry::show(ui, run, t);
+            }
         }
         Err(failure) => {
             let title = format!("{} while {}", row.ended.text(), failure.stage.label());
@@ -178,6 +185,9 @@ pub(crate) fn details(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens) {
                     log_line(ui, &line.to_string(), true, t);
                 }
             }
+            if let Some(run) = full {
+                telemetry::show(ui, run, t);
+            }
         }
     }
 }
@@ -193,6 +203,11 @@ pub(crate) fn figures(m: &crate::engine::Measurement) -> Vec<(&'static str, Stri
             widgets::ms(l.p99)
         ),
     )];
+    let mut energy = energy_per_image(&m.mj_per_image);
+    if let Some(of) = &m.energy {
+        energy = format!("{energy}; {}", energy_of(of));
+    }
+    rows.push(("Energy per image", energy));
     let built = crate::tasks::words::built(m.cached, m.build_s);
     let size = widgets::bytes(m.engine_bytes);
     rows.push(("Engine", format!("{size}, {built}")));

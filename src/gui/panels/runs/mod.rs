@@ -2,6 +2,7 @@
 
 pub mod details;
 pub mod table;
+mod telemetry;
 use egui::{CornerRadius, ScrollArea, Sense, Ui, Vec2};
 
 use crate::gui::command::Command;

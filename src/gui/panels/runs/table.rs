@@ -1,5 +1,6 @@
 //! The table of runs.
 
+use crate::engine::Mark;
 use crate::figure::short;
 use crate::gui::command::{Act, Command};
 use crate::gui::data::runs::{Column, Ended, RunRow, date, when};
@@ -62,16 +63,16 @@ pub(crate) fn tools(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Comman
 }
 
 /// Where each column is.
-pub(crate) fn columns(rect: Rect) -> [Rect; 8] {
+pub(crate) fn columns(rect: Rect) -> [Rect; 9] {
     let wide = rect.width() > 820.0;
     let gap = if wide { 12.0 } else { 6.0 };
     // The name takes the rest; a column without width is left out.
     let mut widths = if wide {
-        [74.0, 0.0, 78.0, 38.0, 186.0, 110.0, 54.0, 104.0]
+        [74.0, 0.0, 78.0, 38.0, 186.0, 110.0, 44.0, 54.0, 104.0]
     } else if rect.width() > 560.0 {
-        [68.0, 0.0, 52.0, 34.0, 94.0, 86.0, 46.0, 16.0]
+        [68.0, 0.0, 52.0, 34.0, 94.0, 86.0, 0.0, 46.0, 16.0]
     } else {
-        [68.0, 0.0, 44.0, 0.0, 0.0, 86.0, 46.0, 16.0]
+        [68.0, 0.0, 44.0, 0.0, 0.0, 86.0, 0.0, 46.0, 16.0]
     };
     let columns = widths.iter().filter(|w| **w > 0.0).count() as f32;
     let taken: f32 = widths.iter().sum::<f32>() + gap * columns + PAD * 2.0;
@@ -90,7 +91,7 @@ pub(crate) fn columns(rect: Rect) -> [Rect; 8] {
 
 pub(crate) fn align(column: Column) -> Align {
     match column {
-        Column::Batch | Column::Fps | Column::Estimate => Align::Max,
+        Column::Batch | Column::Fps | Column::Energy | Column::Estimate => Align::Max,
         _ => Align::Min,
     }
 }
@@ -133,6 +134,7 @@ pub(crate) fn header(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Comma
         let hint = match column {
             Column::Estimate => "Against the estimate of the placement on screen",
             Column::State => "How it ended",
+            Column::Energy => "Energy per image, where it was measured",
             _ => "Sort",
         };
         if response.on_hover_text(hint).clicked() {
@@ -184,10 +186,19 @@ pub(crate) fn state_color(ended: Ended, t: &Tokens) -> Color32 {
     }
 }
 
-/// A dot for figures as asked, a hatched one for a silent fallback, a cross for none.
-pub(crate) fn draw_state(painter: &egui::Painter, at: Pos2, ended: Ended, t: &Tokens) {
+/// A dot for figures as asked, a warning for those with marks, a hatched one for a silent fallback, a cross for none.
+pub(crate) fn draw_state(
+    painter: &egui::Painter,
+    at: Pos2,
+    ended: Ended,
+    marked: bool,
+    t: &Tokens,
+) {
     let color = state_color(ended, t);
     match ended {
+        Ended::Measured if marked => {
+            widgets::draw_icon(painter, widgets::Icon::Warning, at, t.amber);
+        }
         Ended::Measured => {
             painter.circle_filled(at, 4.0, color);
         }
@@ -233,6 +244,7 @@ pub(crate) fn draw_row(
         at_batch,
         at_target,
         at_fps,
+        at_energy,
         at_estimate,
         at_state,
     ] = columns(rect);
@@ -286,18 +298,26 @@ pub(crate) fn draw_row(
     } else {
         cell(at_fps, "–", t.faint, Align::Max);
     }
+    let energy = head.mj_per_image.value().map_or("–".to_owned(), short);
+    cell(at_energy, &energy, t.dim, Align::Max);
+    let marked = head.marks.first().filter(|_| row.ended == Ended::Measured);
     draw_state(
         painter,
         at_state.left_center() + Vec2::new(7.0, 0.0),
         row.ended,
+        marked.is_some(),
         t,
     );
     if at_state.width() > 40.0 {
         let rest = at_state.with_min_x(at_state.left() + 18.0);
         cell(
             rest,
-            row.ended.text(),
-            state_color(row.ended, t),
+            marked.map_or(row.ended.text(), Mark::title),
+            if marked.is_some() {
+                t.amber
+            } else {
+                state_color(row.ended, t)
+            },
             Align::Min,
         );
     }
@@ -331,6 +351,16 @@ pub(crate) fn draw_row(
             Err(f) => {
                 ui.label(format!("{} while {}", row.ended.text(), f.stage.label()));
             }
+        }
+        for mark in &head.marks {
+            ui.label(RichText::new(mark.text()).color(t.amber));
+        }
+        if let Some(mj) = head.mj_per_image.value() {
+            ui.label(format!(
+                "{} mJ per image, {}",
+                short(mj),
+                head.mj_per_image.source()
+            ));
         }
         if row.ended == Ended::SilentFallback {
             let text = format!(
