@@ -115,6 +115,8 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     for file in ctx.input(|i| i.raw.dropped_files.clone()) {
         out.push(Command::OpenPath(file.path().to_owned()));
     }
+    let focused = |e: &egui::Event| *e == egui::Event::WindowFocused(true);
+    state.watch_file(ctx.input(|i| i.events.iter().any(focused)));
     keys::read(&ctx, state, &mut out);
     perform(state, &mut out);
     state.refresh();

@@ -54,6 +54,8 @@ pub enum Command {
     OpenPlacement,
     /// Opens a model or placement by its path.
     OpenPath(PathBuf),
+    /// Reads the open model's file again.
+    Reload,
     /// Asks for the dims of inputs the file leaves open.
     AskInputs,
     /// Reads the open model again with these input dims.
@@ -289,6 +291,7 @@ impl Command {
             Self::AskInputs => {
                 named("Input dims…").tip("Numbers for the dims the file leaves open")
             }
+            Self::Reload => named("Read the model again").tip("The placement stays where it fits"),
             Self::OpenPath(path) => named(format!("Open {}", path.display())),
             Self::SetInputs(..) => named("Set input dims"),
             Self::Export(Format::Placement) => {

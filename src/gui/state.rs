@@ -18,7 +18,7 @@ use crate::gui::data::kept::History;
 use crate::gui::data::looks::{Palette, Pane, ThemeChoice};
 use crate::gui::data::measuring::Measuring;
 use crate::gui::data::memo::Memo;
-use crate::gui::data::open::{Open, Selection, first_levels};
+use crate::gui::data::open::{FileStamp, Open, Selection, first_levels};
 use crate::gui::data::options::Options;
 use crate::gui::data::points::{Origin, Points, PointsInput};
 use crate::gui::data::ribbon::Ribbon;
@@ -106,6 +106,12 @@ pub struct State {
     pub runs: Runs,
     /// The inspector is shown.
     pub inspector: bool,
+    /// Work of a window that died is being brought back; its file.
+    pub(super) restoring: Option<PathBuf>,
+    /// The open model's file as it was when it was read.
+    pub(super) read_at: Option<FileStamp>,
+    /// When the file was last looked at.
+    pub(super) looked_at: Option<std::time::Instant>,
     /// The appearance on screen is dark.
     pub dark: bool,
     /// What is shown where there is no room for all panels.
@@ -200,6 +206,9 @@ impl State {
             measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
             inspector: true,
+            restoring: None,
+            read_at: None,
+            looked_at: None,
             dark: true,
             pane: Pane::default(),
             theme: settings.theme,
@@ -239,10 +248,7 @@ impl State {
             }
             (None, Some(found)) => {
                 if found.crashed && !found.session.is_plain() {
-                    state.messages.push(Message::info(
-                        "Your work was restored".into(),
-                        "The last session ended unexpectedly; nothing was lost.",
-                    ));
+                    state.restoring = Some(found.path);
                 }
                 state.batch_said = true;
                 state.restore(found.session);
@@ -405,6 +411,7 @@ impl State {
         });
         self.view.forget();
         self.reshape();
+        self.note_file();
         self.load_kept();
         self.forget_runs();
         self.touch(true);
@@ -418,6 +425,7 @@ impl State {
             self.config(),
             self.doc.placement(),
             self.calibration.as_deref(),
+            &self.find.form.pinned,
         ))
     }
 
@@ -490,8 +498,10 @@ impl State {
         if ModelSource::of(path).file().is_none() {
             return;
         }
-        self.recent.retain(|p| p != path);
-        self.recent.insert(0, path.to_owned());
+        // From another folder a relative path would be another file.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.recent.retain(|p| *p != path);
+        self.recent.insert(0, path);
         self.recent.truncate(8);
         self.save_settings();
     }

@@ -202,6 +202,21 @@ impl Store {
         })
     }
 
+    /// Writes a kept placement anew, in its place; false where there is none with this id.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn rewrite_kept(&mut self, id: i64, kept: &NewKept) -> Result<bool, HistoryError> {
+        let json = self.json("kept placement", kept)?;
+        self.wrap("renaming a placement", |db| {
+            let n = db.execute(
+                "UPDATE kept SET json = ?1 WHERE id = ?2 AND deleted_ms IS NULL",
+                params![json, id],
+            )?;
+            Ok(n == 1)
+        })
+    }
+
     /// Kept placements, oldest first; of one model structure where one is given.
     ///
     /// # Errors

@@ -123,6 +123,32 @@ impl Placement {
         }
     }
 
+    /// What sets it apart from all on one device: `all on GPU`, `layer1, layer2 on DLA`, or
+    /// `conv1 on GPU, rest on DLA`.
+    pub fn difference(&self) -> String {
+        const NAMED: usize = 4;
+        let other = self.default.other();
+        let differing = self.overrides.iter().filter(|(_, d)| **d == other);
+        let sites: Vec<&str> = differing
+            .map(|(site, _)| match site {
+                Site::Module(path) => path,
+                Site::Op(op) => op.rsplit('/').next().unwrap_or(op),
+            })
+            .collect();
+        let rest = match self.default {
+            Device::Gpu => String::new(),
+            Device::Dla => format!(", rest on {}", self.default),
+        };
+        match sites.len() {
+            0 => format!("all on {}", self.default),
+            n if n <= NAMED => format!("{} on {other}{rest}", sites.join(", ")),
+            n => {
+                let named = sites[..NAMED - 1].join(", ");
+                format!("{named} and {} more on {other}{rest}", n - NAMED + 1)
+            }
+        }
+    }
+
     /// Says anything about the DLA at all.
     pub fn wants_dla(&self) -> bool {
         self.default == Device::Dla || self.overrides.values().any(|d| *d == Device::Dla)

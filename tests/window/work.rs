@@ -733,3 +733,157 @@ fn a_failed_save_says_where_and_leaves_the_old_file() {
             .is_some()
     );
 }
+
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::File::create(path)
+        .and_then(|mut f| std::io::Write::write_all(&mut f, bytes))
+        .unwrap();
+}
+
+#[test]
+fn kept_names_say_what_differs_and_are_never_two_alike() {
+    let mut w = window();
+    let suggested = |w: &mut Window<'_>| {
+        w.state_mut().apply(Command::Keep);
+        w.settle();
+        match &w.state().dialog {
+            Some(Dialog::Keep { name }) => name.clone(),
+            _ => String::new(),
+        }
+    };
+    assert_eq!(suggested(&mut w), "all on GPU");
+    w.state_mut().apply(Command::CloseDialog);
+    w.click("GPU layer1");
+    w.click("GPU layer2");
+    w.state_mut().apply(Command::Precision(Precision::INT8));
+    w.settle();
+    let name = "layer1, layer2 on DLA, INT8";
+    assert_eq!(suggested(&mut w), name);
+    w.key(Modifiers::NONE, Key::Enter);
+    w.settle();
+    assert_eq!(suggested(&mut w), format!("{name} (2)"));
+    // Typed all the same, the dialog says what becomes of it.
+    w.key(Modifiers::COMMAND, Key::A);
+    w.type_into("Name", name);
+    assert!(w.query_by_label_contains("this one becomes").is_some());
+    w.key(Modifiers::NONE, Key::Enter);
+    w.settle();
+    let names = |w: &Window<'_>| -> Vec<String> {
+        w.state().kept.iter().map(|k| k.kept.name.clone()).collect()
+    };
+    assert_eq!(names(&w), [name.to_owned(), format!("{name} (2)")]);
+    // Renamed, a placement stays where it was, and under its own number.
+    let first = w.state().kept[0].id;
+    w.state_mut()
+        .apply(Command::RenameKept(first, "mine".into()));
+    w.settle();
+    assert_eq!(names(&w), ["mine".to_owned(), format!("{name} (2)")]);
+    assert_eq!(w.state().kept[0].id, first);
+    w.state_mut()
+        .apply(Command::RenameKept(first, format!("{name} (2)")));
+    w.settle();
+    assert_eq!(names(&w)[0], format!("{name} (2) (2)"));
+}
+
+#[test]
+fn restored_work_is_not_called_safe_beside_a_missing_file() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let file = data.path().join("net.onnx");
+    write(&file, &symbolic_model());
+    let options = Options {
+        model: Some(file.clone()),
+        inputs: [("x".to_owned(), vec![1, 3, 8, 8])].into(),
+        ..Options::default()
+    };
+    let mut w = open(options, Arc::clone(&data));
+    w.state_mut().apply(Command::All(Device::Dla));
+    w.settle();
+    drop(w);
+    let away = data.path().join("away.onnx");
+    std::fs::rename(&file, &away).unwrap();
+    let mut w = again(&data);
+    assert!(w.query_by_label("net.onnx cannot be opened").is_some());
+    assert!(w.query_by_label("Your work was restored").is_none());
+    assert!(w.query_by_label_contains("nothing was lost").is_none());
+    // The work comes back with the file.
+    std::fs::rename(&away, &file).unwrap();
+    w.click("Try again");
+    assert_eq!(w.state().open.as_ref().unwrap().path, file);
+    assert_eq!(w.state().doc.placement(), &Placement::all(Device::Dla));
+}
+
+#[test]
+fn a_model_that_changes_on_disk_is_offered_for_reading_again() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let file = data.path().join("net.onnx");
+    write(&file, &symbolic_model());
+    let options = Options {
+        model: Some(file.clone()),
+        inputs: [("x".to_owned(), vec![1, 3, 8, 8])].into(),
+        ..Options::default()
+    };
+    let mut w = open(options, Arc::clone(&data));
+    w.state_mut().apply(Command::All(Device::Dla));
+    w.settle();
+    let focus = |w: &mut Window<'_>| {
+        w.event(egui::Event::WindowFocused(true));
+        w.settle();
+        w.settle();
+    };
+    focus(&mut w);
+    let offer = "net.onnx has changed on disk";
+    assert!(w.query_by_label(offer).is_none());
+    // Another producer's name: an unknown field at the end, the same network.
+    let mut bytes = symbolic_model();
+    bytes.extend([2 << 3 | 2, 3, b'n', b'e', b'w']);
+    write(&file, &bytes);
+    focus(&mut w);
+    assert!(w.query_by_label(offer).is_some());
+    w.click("Read it again");
+    let source = &w.state().open.as_ref().unwrap().model.source;
+    assert!(source.producer.contains("new"), "{}", source.producer);
+    assert_eq!(w.state().doc.placement(), &Placement::all(Device::Dla));
+    focus(&mut w);
+    assert!(w.query_by_label(offer).is_none());
+}
+
+#[test]
+fn opened_files_are_in_the_menu_at_once_and_pins_come_back() {
+    let mut w = window();
+    let file = w.data.path().join("mine.json");
+    w.state_mut()
+        .apply(Command::ExportTo(Format::Placement, file.clone()));
+    w.settle();
+    w.state_mut().apply(Command::OpenPath(file.clone()));
+    w.settle();
+    assert_eq!(w.state().recent, [file]);
+    w.row("layer3");
+    w.state_mut().apply(Command::Pin(Some(Device::Gpu)));
+    w.settle();
+    let data = Arc::clone(&w.data);
+    drop(w);
+    let w = again(&data);
+    let pinned = &w.state().find.form.pinned;
+    let site = dlaplan::placement::Site::Module("layer3".into());
+    assert_eq!(pinned, &[(site, Device::Gpu)]);
+}
+
+#[test]
+fn a_number_outside_its_range_says_so_and_inputs_show_the_batch() {
+    let mut w = window();
+    let batch = w.get_by_role_and_label(Role::SpinButton, "Batch");
+    batch.click();
+    w.settle();
+    w.key(Modifiers::COMMAND, Key::A);
+    w.event(egui::Event::Text("1000000".into()));
+    w.settle();
+    w.key(Modifiers::NONE, Key::Enter);
+    let most = dlaplan::placement::EngineConfig::MAX_BATCH;
+    assert_eq!(w.state().config().batch, most);
+    let said = format!("At most {most}, so {most} is taken");
+    assert!(w.query_by_label(&said).is_some());
+    w.state_mut().apply(Command::Batch(4));
+    w.settle();
+    let shown = "images 4×3×224×224 (batch 1 in the file)";
+    assert!(w.query_by_label(shown).is_some());
+}

@@ -29,6 +29,7 @@ impl State {
         let mut all = vec![
             Command::OpenModel,
             Command::OpenPlacement,
+            Command::Reload,
             Command::AskInputs,
             Command::Undo,
             Command::Redo,
@@ -157,6 +158,7 @@ impl State {
             | Command::KeepAs(_)
             | Command::OpenPlacement
             | Command::AskCalibration
+            | Command::Reload
             | Command::FindBest
             | Command::FindGoal(_) => need(self.open.is_some(), "Open a model first"),
             Command::AskInputs => {

@@ -124,7 +124,7 @@ impl State {
             return;
         };
         let new = NewKept {
-            name: name.to_owned(),
+            name: self.free_name(name, None),
             model: open.model.name.clone(),
             structure_hash: open.model.source.structure_hash.clone(),
             placement: self.doc.placement().clone(),
@@ -136,10 +136,26 @@ impl State {
         self.change_history(Change::Keep(Box::new(new)));
     }
 
+    /// A name that no other kept placement has: with a number where one has it.
+    pub(crate) fn free_name(&self, name: &str, own: Option<i64>) -> String {
+        let taken = |name: &str| {
+            let mut others = self.kept.iter().filter(|k| Some(k.id) != own);
+            others.any(|k| k.kept.name == name)
+        };
+        if !taken(name) {
+            return name.to_owned();
+        }
+        // One more than there are is free for certain.
+        (2..self.kept.len() + 3)
+            .map(|n| format!("{name} ({n})"))
+            .find(|name| !taken(name))
+            .unwrap_or_else(|| name.to_owned())
+    }
+
     pub(crate) fn rename_kept(&mut self, id: i64, name: &str) {
         if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
             let mut new = kept.kept.clone();
-            name.clone_into(&mut new.name);
+            new.name = self.free_name(name, Some(id));
             self.change_history(Change::Rename(id, Box::new(new)));
         }
     }
@@ -177,8 +193,10 @@ fn make(store: &mut history::Store, change: &Change) -> Result<(), HistoryError>
             store.keep(new)?;
         }
         Change::Rename(id, new) => {
-            store.keep(new)?;
-            store.delete(&[Item::Kept(*id)])?;
+            // Deleted meanwhile by another window: what the user named is kept all the same.
+            if !store.rewrite_kept(*id, new)? {
+                store.keep(new)?;
+            }
         }
         Change::Delete(id, _) => {
             store.delete(&[Item::Kept(*id)])?;

@@ -9,6 +9,7 @@ pub mod machine;
 pub mod measure;
 pub mod open;
 pub mod refit;
+pub mod reload;
 pub mod runs;
 pub mod search;
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use crate::gui::data::tree_index::Node;
 use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::state::State;
 use crate::model::{ModuleId, OpId};
-use crate::placement::{Device, Edit, Precision};
+use crate::placement::{Device, Edit, EngineConfig, Precision};
 use crate::platform::Target;
 
 /// Rows a page key moves.
@@ -38,6 +39,7 @@ impl State {
             Command::OpenModel => self.ask_file(Purpose::OpenModel),
             Command::OpenPlacement => self.ask_file(Purpose::OpenPlacement),
             Command::OpenPath(path) => self.open_path(path),
+            Command::Reload => self.reload(),
             Command::AskInputs => self.ask_inputs(),
             Command::SetInputs(path, dims) => self.load(path, dims.into_iter().collect()),
             Command::Export(kind) => self.ask_file(Purpose::Save(kind)),
@@ -447,17 +449,25 @@ impl State {
         self.plan_for(format!("board {}", board.name), &asked, target);
     }
 
-    /// A name for what is on screen, in the manner of the seeds' tables.
+    /// A name for what is on screen: what sets it apart, the engine's config where it is not the
+    /// usual one.
     fn suggested_name(&self) -> String {
-        let Some(open) = &self.open else {
-            return String::new();
-        };
-        format!(
-            "{} {} {}",
-            open.model.name,
-            self.config().precision,
-            self.doc.placement().title()
-        )
+        let (config, usual) = (self.config(), EngineConfig::default());
+        let mut name = self.doc.placement().difference();
+        if config.precision != usual.precision {
+            name = format!("{name}, {}", config.precision.title());
+        }
+        let own = self
+            .open
+            .as_ref()
+            .map(|o| EngineConfig::own_batch(&o.model));
+        if own.is_some_and(|own| own != config.batch) {
+            name = format!("{name}, batch {}", config.batch);
+        }
+        if !config.gpu_fallback {
+            name += ", strict";
+        }
+        self.free_name(&name, None)
     }
 }
 

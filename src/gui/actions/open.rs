@@ -60,7 +60,14 @@ impl State {
                 &format!("The work was for another target: {why}"),
             )),
         }
+        if self.open.is_some()
+            && let Err(e) = self.store.put_aside(&session)
+        {
+            // In place of another model it comes back as work that was put aside.
+            log::warn!("{}: {e}", session.title());
+        }
         self.calibration = session.calibration;
+        self.find.form.pinned = session.pinned;
         self.doc = Document::new(session.placement, session.config);
         self.load(session.model, session.inputs);
     }
@@ -217,10 +224,11 @@ impl State {
                 let back = self.store.put_back(&model.source.structure_hash);
                 let mut config = self.config().clone();
                 config.batch = back.as_ref().map_or(own, |s| s.config.batch);
-                let (placement, calibration) =
-                    back.map_or_else(Default::default, |s| (s.placement, s.calibration));
+                let (placement, calibration, pinned) =
+                    back.map_or_else(Default::default, |s| (s.placement, s.calibration, s.pinned));
                 self.doc = Document::new(placement, config);
                 self.calibration = calibration;
+                self.find.form.pinned = pinned;
             }
         }
         if let Err(unknown) = self.doc.placement().resolve(&model) {
@@ -237,6 +245,12 @@ impl State {
         }
         self.remember(&path);
         self.install(model, path.clone(), options.inputs);
+        if self.restoring.take().is_some() {
+            self.messages.push(Message::info(
+                "Your work was restored".into(),
+                "The last session ended unexpectedly; nothing was lost.",
+            ));
+        }
         if !fields.is_empty() {
             self.dialog = Some(Dialog::Inputs { path, fields });
         } else if matches!(self.dialog, Some(Dialog::Inputs { .. })) {
@@ -254,7 +268,9 @@ impl State {
             // The window must never stay empty; the work that belongs to the file is kept.
             message.remedy =
                 "A bundled model is shown instead; your work on this file is kept".into();
-            message = message.with_action("Try again", Command::OpenPath(path.to_owned()));
+            // Of work that a dead window left, its own file is the one to try again.
+            let again = self.restoring.take().unwrap_or_else(|| path.to_owned());
+            message = message.with_action("Try again", Command::OpenPath(again));
             self.reset_placement();
             let first = crate::gui::data::open::first_model();
             if path != first {
@@ -301,7 +317,10 @@ impl State {
             .map_err(|e| format!("{}: {e}", path.display()))
             .and_then(|text| crate::gui::actions::export::read_placement(&text, path));
         match parsed {
-            Ok(made_at) => self.open_placement(made_at),
+            Ok(made_at) => {
+                self.remember(path);
+                self.open_placement(made_at);
+            }
             Err(why) => self.messages.push(Message::error(
                 format!("{} cannot be opened", file_name(path)),
                 &why,

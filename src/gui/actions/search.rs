@@ -52,7 +52,11 @@ impl State {
         } else {
             form.min_fps
         };
+        let pinned = form.pinned != self.find.form.pinned;
         self.find.form = Form { min_fps, ..form };
+        if pinned {
+            self.autosave();
+        }
     }
 
     /// Pins nodes to a device for searches, or unpins them.
@@ -62,6 +66,7 @@ impl State {
         for site in sites {
             self.find.form.pin(site, device);
         }
+        self.autosave();
     }
 
     /// Starts the search that the state calls for, gives up one that it does not, and takes in

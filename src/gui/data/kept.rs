@@ -46,7 +46,7 @@ pub enum Change {
     List,
     /// Keep.
     Keep(Box<NewKept>),
-    /// Keep again under another name, in place of the old one.
+    /// Keep under another name, in the same place.
     Rename(i64, Box<NewKept>),
     /// Delete, with the name for the message.
     Delete(i64, String),

@@ -151,3 +151,23 @@ pub(crate) fn declared(dims: &[Dim]) -> String {
         .collect();
     parts.join(" × ")
 }
+
+/// A file as it is at a moment: what tells whether another program has written it since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    modified: Option<std::time::SystemTime>,
+    bytes: u64,
+}
+
+impl FileStamp {
+    /// Of a file; `None` where there is none that can be looked at.
+    pub fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path)
+            .ok()
+            .filter(std::fs::Metadata::is_file)?;
+        Some(Self {
+            modified: meta.modified().ok(),
+            bytes: meta.len(),
+        })
+    }
+}

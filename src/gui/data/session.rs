@@ -3,7 +3,7 @@
 use crate::engine::remote::ssh::Host;
 use crate::gui::data::looks::ThemeChoice;
 use crate::gui::data::open::Open;
-use crate::placement::{EngineConfig, Placement};
+use crate::placement::{Device, EngineConfig, Placement, Site};
 use crate::platform::Target;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,9 @@ pub struct Session {
     /// INT8 ranges for measuring; made up without.
     #[serde(default)]
     pub calibration: Option<PathBuf>,
+    /// What searches leave where it is.
+    #[serde(default)]
+    pub pinned: Vec<(Site, Device)>,
 }
 
 impl Session {
@@ -42,6 +45,7 @@ impl Session {
         config: &EngineConfig,
         placement: &Placement,
         calibration: Option<&Path>,
+        pinned: &[(Site, Device)],
     ) -> Self {
         Self {
             version: VERSION,
@@ -52,12 +56,13 @@ impl Session {
             config: config.clone(),
             placement: placement.clone(),
             calibration: calibration.map(Path::to_owned),
+            pinned: pinned.to_vec(),
         }
     }
 
     /// Nothing was placed yet.
     pub fn is_plain(&self) -> bool {
-        self.placement == Placement::default()
+        self.placement == Placement::default() && self.pinned.is_empty()
     }
 
     /// For a message.

@@ -35,12 +35,14 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
             } => path(ui, purpose, text, note, out),
             Dialog::Inputs { path, fields } => inputs(ui, path, fields, out),
             Dialog::Keep { name } => {
-                if let Some(name) = name_field(ui, "Keep placement", "Keep", name, out) {
+                let free = state.free_name(name.trim(), None);
+                if let Some(name) = name_field(ui, "Keep placement", "Keep", name, &free, out) {
                     out.extend([Command::CloseDialog, Command::KeepAs(name)]);
                 }
             }
             Dialog::Rename { id, name } => {
-                if let Some(name) = name_field(ui, "Rename", "Rename", name, out) {
+                let free = state.free_name(name.trim(), Some(*id));
+                if let Some(name) = name_field(ui, "Rename", "Rename", name, &free, out) {
                     out.extend([Command::CloseDialog, Command::RenameKept(*id, name)]);
                 }
             }
@@ -328,6 +330,7 @@ fn name_field(
     heading: &str,
     ok: &str,
     name: &mut String,
+    free: &str,
     out: &mut Vec<Command>,
 ) -> Option<String> {
     head(ui, 420.0, heading);
@@ -343,6 +346,11 @@ fn name_field(
         select(ui, &edit, 0..name.chars().count());
     }
     let trimmed = name.trim().to_owned();
+    if trimmed != free {
+        let t = Tokens::of(ui);
+        let hint = format!("There is one of that name; this one becomes {free}");
+        ui.label(RichText::new(hint).font(theme::small()).color(t.amber));
+    }
     buttons(ui, ok, !trimmed.is_empty(), out).then_some(trimmed)
 }
 

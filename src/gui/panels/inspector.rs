@@ -17,7 +17,7 @@ use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets::{facts, note, section};
 use crate::gui::ui::{theme, widgets};
 use crate::model::OpId;
-use crate::placement::{Assigned, Device};
+use crate::placement::{Assigned, Device, EngineConfig};
 
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
@@ -117,12 +117,24 @@ fn overview(
         .filter_map(|o| o.cost)
         .map(|c| c.weight_elems)
         .sum();
+    let own = EngineConfig::own_batch(model);
     let inputs: Vec<String> = model
         .inputs
         .iter()
         .map(|i| {
             let tensor = model.tensor(i.tensor);
-            format!("{} {}", tensor.name, explain::shape(&tensor.shape))
+            let (own, batch) = (u64::from(own), u64::from(state.config().batch));
+            let mut shape = tensor.shape.clone();
+            let mut note = String::new();
+            // The batch in force, not the file's.
+            if let Some(first) = shape.as_mut().and_then(|s| s.first_mut())
+                && *first == own
+                && own != batch
+            {
+                *first = batch;
+                note = format!(" (batch {own} in the file)");
+            }
+            format!("{} {}{note}", tensor.name, explain::shape(&shape))
         })
         .collect();
     // Without shapes a sum would be a number nobody knows.

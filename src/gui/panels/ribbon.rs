@@ -89,7 +89,15 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
                 .any(|op| selected.binary_search(op).is_ok());
         let id = egui::Id::unique(("segment", i));
         let response = ui.interact(body.expand2(Vec2::new(0.0, 2.0)), id, Sense::click());
-        draw_segment(&painter, &t, body, segment, hit, response.hovered());
+        draw_segment(
+            &painter,
+            &t,
+            body,
+            segment,
+            state.ribbon.timed,
+            hit || response.hovered(),
+            hit,
+        );
         if segment.device == Device::Dla {
             connectors.extend([
                 Connector {
@@ -378,19 +386,28 @@ fn segment_name(segment: &Segment) -> String {
     }
 }
 
+/// What a segment's width stands for: on one ribbon times or numbers of ops, never both.
+fn segment_figure(segment: &Segment, timed: bool) -> String {
+    match segment.ms.filter(|_| timed) {
+        Some(ms) => widgets::duration(ms),
+        None => format!("{} ops", segment.ops.len()),
+    }
+}
+
 fn draw_segment(
     painter: &egui::Painter,
     t: &Tokens,
     body: Rect,
     segment: &Segment,
+    timed: bool,
+    bright: bool,
     selected: bool,
-    hovered: bool,
 ) {
     let color = match segment.subgraph {
         Some(s) => t.subgraph(s),
         None => t.gpu,
     };
-    let fill = if hovered || selected {
+    let fill = if bright {
         color
     } else {
         color.gamma_multiply(0.78)
@@ -405,10 +422,7 @@ fn draw_segment(
         );
     }
     if body.width() > 46.0 {
-        let text = match segment.ms {
-            Some(ms) => widgets::duration(ms),
-            None => format!("{} ops", segment.ops.len()),
-        };
+        let text = segment_figure(segment, timed);
         let inner = body.shrink2(Vec2::new(5.0, 0.0));
         widgets::text_in(
             painter,

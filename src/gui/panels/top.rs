@@ -1,6 +1,6 @@
 //! The bar on top: model, target, engine config, keep and export.
 
-use egui::{Button, ComboBox, DragValue, RichText, Ui, WidgetInfo};
+use egui::{Button, ComboBox, RichText, Ui, WidgetInfo};
 
 use super::super::command::Command;
 use super::super::state::State;
@@ -587,16 +587,8 @@ fn batch_field(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     ui.label(RichText::new("batch").color(t.dim));
     let now = state.config().batch;
     let mut batch = now;
-    let drag = ui.add(
-        DragValue::new(&mut batch)
-            .range(1..=EngineConfig::MAX_BATCH)
-            .speed(0.05),
-    );
-    drag.widget_info(|| {
-        let mut info = WidgetInfo::drag_value(true, f64::from(now));
-        info.label = Some("Batch".into());
-        info
-    });
+    let range = 1..=EngineConfig::MAX_BATCH;
+    let drag = widgets::number(ui, "Batch", &mut batch, range, |d| d.speed(0.05));
     if drag.on_hover_text("Images per inference").changed() {
         out.push(Command::Batch(batch));
     }

@@ -296,7 +296,7 @@ fn draw_row(
     }
     let columns = Columns::of(rect);
     draw_band(&painter, t, rect, row);
-    draw_name(&painter, state, model, row, t, &columns);
+    let cut = draw_name(&painter, state, model, row, t, &columns);
     if let (Some(open_now), Node::Module(id)) = (row.twig, row.node) {
         let center = Pos2::new(twig_x(&columns, row), rect.center().y);
         widgets::draw_twig(&painter, center, open_now, t.dim);
@@ -344,6 +344,17 @@ fn draw_row(
         out.push(Command::Toggle(id));
     }
     response.context_menu(|ui| context_menu(ui, state, row, out));
+    if cut {
+        let (name, class, _) = explain::name_and_class(model, row.node);
+        let place = row.node.title(model);
+        response.on_hover_ui(|ui| {
+            ui.label(egui::RichText::new(&*name).font(theme::strong()));
+            if *place != *name {
+                ui.label(place);
+            }
+            ui.label(egui::RichText::new(&*class).color(t.dim));
+        });
+    }
 }
 
 fn twig_x(columns: &Columns, row: &Row) -> f32 {
@@ -380,13 +391,13 @@ fn draw_name(
     row: &Row,
     t: &Tokens,
     columns: &Columns,
-) {
+) -> bool {
     let x = twig_x(columns, row) + 10.0;
     let rect = columns.name.with_min_x(x);
     if rect.width() < 8.0 {
-        return;
+        return true;
     }
-    let (name, class, own_op) = explain::name_and_class(model, row.node);
+    let (whole, class, own_op) = explain::name_and_class(model, row.node);
     let nothing = row.sums.ops == 0;
     let color = match (nothing || row.context, own_op) {
         (true, _) => t.faint,
@@ -398,6 +409,8 @@ fn draw_name(
     } else {
         theme::body()
     };
+    // The end tells long names apart.
+    let name = widgets::short_to(painter, &whole, &font, rect.width());
     let plain = TextFormat::simple(font, color);
     let mut job = LayoutJob::default();
     match state.filter.highlight(&name) {
@@ -434,8 +447,10 @@ fn draw_name(
     }
     job.wrap = TextWrapping::truncate_at_width(rect.width());
     let galley = painter.layout_job(job);
+    let cut = galley.elided || *name != *whole;
     let y = rect.center().y - galley.size().y / 2.0;
     painter.galley(Pos2::new(rect.left(), y), galley, color);
+    cut
 }
 
 fn draw_costs(

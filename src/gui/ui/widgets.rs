@@ -422,6 +422,65 @@ pub fn short_to(painter: &Painter, text: &str, font: &FontId, width: f32) -> Str
     short(text, least)
 }
 
+/// How long a number field says that what was typed lies outside its range.
+const SAID: std::time::Duration = std::time::Duration::from_secs(6);
+
+/// A number with its range and accessible name. A typed number outside the range becomes the
+/// nearest in it, and the field says so.
+pub fn number<N: egui::emath::Numeric>(
+    ui: &mut Ui,
+    label: &str,
+    value: &mut N,
+    range: std::ops::RangeInclusive<N>,
+    finish: impl FnOnce(egui::DragValue<'_>) -> egui::DragValue<'_>,
+) -> Response {
+    let value_now = value.to_f64();
+    let (least, most) = (range.start().to_f64(), range.end().to_f64());
+    let typed = std::cell::Cell::new(None);
+    let field = egui::DragValue::new(value)
+        .range(range)
+        .custom_parser(|text| {
+            let number = text.trim().trim_end_matches('%').trim().parse::<f64>().ok();
+            let number = number.filter(|n| n.is_finite());
+            typed.set(number);
+            number
+        });
+    let response = ui.add(finish(field));
+    response.widget_info(|| {
+        let mut info = WidgetInfo::drag_value(true, value_now);
+        info.label = Some(label.to_owned());
+        info
+    });
+    let id = response.id.with("outside");
+    let now = std::time::Instant::now();
+    if let Some(typed) = typed.get() {
+        let said = if typed > most {
+            Some(format!("At most {most}, so {most} is taken"))
+        } else if typed < least {
+            Some(format!("At least {least}, so {least} is taken"))
+        } else {
+            None
+        };
+        ui.data_mut(|d| match said {
+            Some(said) => {
+                d.insert_temp(id, (now, said));
+            }
+            None => d.remove::<(std::time::Instant, String)>(id),
+        });
+    }
+    let said = ui.data(|d| d.get_temp::<(std::time::Instant, String)>(id));
+    if let Some((since, said)) = said {
+        let left = SAID.saturating_sub(now.duration_since(since));
+        if left.is_zero() {
+            ui.data_mut(|d| d.remove::<(std::time::Instant, String)>(id));
+        } else {
+            ui.ctx().request_repaint_after(left);
+            response.show_tooltip_text(said);
+        }
+    }
+    response
+}
+
 /// A quiet heading with a line under it.
 pub fn section(ui: &mut Ui, text: &str, t: &Tokens) {
     ui.add_space(12.0);

@@ -128,7 +128,9 @@ pub(crate) fn bar(
     } else {
         (theme::body(), if elsewhere { t.dim } else { t.text })
     };
-    widgets::text_in(painter, name, &point.label, font, ink, Align::Min);
+    // The end tells names apart.
+    let label = widgets::short_to(painter, &point.label, &font, name.width());
+    widgets::text_in(painter, name, &label, font, ink, Align::Min);
     let x = |fps: f64| track.left() + track.width() * (fps / top) as f32;
     if let Some(fps) = point.fps.value() {
         let body = track.with_max_x(x(fps).max(track.left() + 1.0));

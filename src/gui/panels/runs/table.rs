@@ -266,6 +266,7 @@ pub(crate) fn draw_row(
     // What was measured elsewhere stands back.
     let here = row.on(&state.target);
     let ink = if here { t.text } else { t.dim };
+    let name = widgets::short_to(painter, &name, &theme::body(), at_name.width());
     cell(at_name, &name, ink, Align::Min);
     let precision = head.config.precision.title();
     cell(at_precision, precision, t.dim, Align::Min);

@@ -5,12 +5,11 @@ use crate::gui::data::search::{Form, GoalKind};
 use crate::gui::state::State;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets::note;
+use crate::gui::ui::widgets::{note, number};
 use crate::plan::Fallback;
 use crate::search::Granularity;
 use egui::{
-    Button, Checkbox, ComboBox, CornerRadius, DragValue, Grid, Label, RichText, Role, Ui, Vec2,
-    WidgetInfo,
+    Button, Checkbox, ComboBox, CornerRadius, Grid, Label, RichText, Role, Ui, Vec2, WidgetInfo,
 };
 
 /// Goal and constraints.
@@ -98,15 +97,6 @@ pub(crate) fn combo(
     inner.response.on_hover_text(hover);
 }
 
-pub(crate) fn drag(ui: &mut Ui, label: &str, drag: DragValue<'_>, value: f64) {
-    let response = ui.add(drag);
-    response.widget_info(|| {
-        let mut info = WidgetInfo::drag_value(true, value);
-        info.label = Some(label.to_owned());
-        info
-    });
-}
-
 /// The goal's own number.
 pub(crate) fn goal_number(ui: &mut Ui, form: &mut Form, t: &Tokens) {
     let say = |ui: &mut Ui, text: &str| {
@@ -118,9 +108,9 @@ pub(crate) fn goal_number(ui: &mut Ui, form: &mut Form, t: &Tokens) {
             name(ui, "Engines", t);
             ui.horizontal(|ui| {
                 say(ui, "at most");
-                let value = f64::from(form.engines);
-                let field = DragValue::new(&mut form.engines).range(1..=8).speed(0.05);
-                drag(ui, "Most engines", field, value);
+                number(ui, "Most engines", &mut form.engines, 1..=8, |d| {
+                    d.speed(0.05)
+                });
                 say(ui, "at the same time");
             });
         }
@@ -128,20 +118,18 @@ pub(crate) fn goal_number(ui: &mut Ui, form: &mut Form, t: &Tokens) {
             name(ui, "Stages", t);
             ui.horizontal(|ui| {
                 say(ui, "at most");
-                let value = f64::from(form.stages);
-                let field = DragValue::new(&mut form.stages).range(1..=8).speed(0.05);
-                drag(ui, "Most stages", field, value);
+                number(ui, "Most stages", &mut form.stages, 1..=8, |d| {
+                    d.speed(0.05)
+                });
             });
         }
         GoalKind::OffGpu => {
             name(ui, "Still", t);
             ui.horizontal(|ui| {
                 say(ui, "at least");
-                let value = form.min_fps;
-                let field = DragValue::new(&mut form.min_fps)
-                    .range(0.1..=1e6)
-                    .max_decimals(1);
-                drag(ui, "FPS floor", field, value);
+                number(ui, "FPS floor", &mut form.min_fps, 0.1..=1e6, |d| {
+                    d.max_decimals(1)
+                });
                 say(ui, "FPS");
             });
         }
@@ -149,13 +137,9 @@ pub(crate) fn goal_number(ui: &mut Ui, form: &mut Form, t: &Tokens) {
             name(ui, "Slower", t);
             ui.horizontal(|ui| {
                 say(ui, "by at most");
-                let value = form.max_loss;
-                let field = DragValue::new(&mut form.max_loss)
-                    .range(0.0..=99.0)
-                    .speed(0.1)
-                    .max_decimals(1)
-                    .suffix(" %");
-                drag(ui, "Most loss", field, value);
+                number(ui, "Most loss", &mut form.max_loss, 0.0..=99.0, |d| {
+                    d.speed(0.1).max_decimals(1).suffix(" %")
+                });
                 say(ui, "than the fastest");
             });
         }
@@ -203,9 +187,7 @@ pub(crate) fn subgraphs(ui: &mut Ui, form: &mut Form, limit: u32, t: &Tokens) {
         }
         match &mut form.max_subgraphs {
             Some(most) => {
-                let value = f64::from(*most);
-                let field = DragValue::new(most).range(0..=limit).speed(0.05);
-                drag(ui, "Most DLA subgraphs", field, value);
+                number(ui, "Most DLA subgraphs", most, 0..=limit, |d| d.speed(0.05));
             }
             None => {
                 ui.label(RichText::new(limit.to_string()).color(t.faint));
@@ -217,9 +199,9 @@ pub(crate) fn subgraphs(ui: &mut Ui, form: &mut Form, limit: u32, t: &Tokens) {
 pub(crate) fn dla_cores(ui: &mut Ui, form: &mut Form, cores: u32, t: &Tokens) {
     ui.horizontal(|ui| {
         let mut most = form.dla_cores.unwrap_or(cores).min(cores);
-        let value = f64::from(most);
-        let field = DragValue::new(&mut most).range(1..=cores).speed(0.02);
-        drag(ui, "Most DLA cores", field, value);
+        number(ui, "Most DLA cores", &mut most, 1..=cores, |d| {
+            d.speed(0.02)
+        });
         ui.label(RichText::new(format!("of {cores}")).color(t.dim));
         form.dla_cores = (most < cores).then_some(most);
     });

@@ -161,18 +161,20 @@ fn progress(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
             text.extend([", none below ", &short(bound)]);
         }
     }
-    ui.horizontal(|ui| {
-        let label = ui.add(Label::new(RichText::new(&text).color(t.text)).truncate());
-        label.widget_info(|| WidgetInfo::labeled(Role::Status, true, &text));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let cancel = ui.small_button("Cancel");
-            cancel
-                .widget_info(|| WidgetInfo::labeled(Role::Button, true, Command::FindStop.text()));
-            if cancel.on_hover_text(Command::FindStop.tooltip()).clicked() {
-                out.push(Command::FindStop);
-            }
-            let text = RichText::new(format!("{elapsed:.1} s"));
-            ui.label(text.font(theme::small()).color(t.dim));
+    let size = Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
+    // The time and the button first: the text gives way to them.
+    ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
+        let cancel = ui.small_button("Cancel");
+        cancel.widget_info(|| WidgetInfo::labeled(Role::Button, true, Command::FindStop.text()));
+        if cancel.on_hover_text(Command::FindStop.tooltip()).clicked() {
+            out.push(Command::FindStop);
+        }
+        let time = RichText::new(format!("{elapsed:.1} s"));
+        ui.label(time.font(theme::small()).color(t.dim));
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            let label = ui.add(Label::new(RichText::new(&text).color(t.text)).truncate());
+            label.widget_info(|| WidgetInfo::labeled(Role::Status, true, &text));
+            label.on_hover_text(&text);
         });
     });
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 3.0), Sense::hover());
