@@ -32,6 +32,10 @@ struct Mode {
     name: &'static str,
     gpu_mhz: f64,
     dla_mhz: f64,
+    /// Of core 1, which some modes slow down.
+    dla1_mhz: f64,
+    #[serde(skip)]
+    dla_clocks: Option<String>,
     dram_gb_per_s: f64,
     unconfirmed: Option<&'static str>,
 }
@@ -62,9 +66,9 @@ pub fn run(args: BoardsArgs) -> Result<ExitCode> {
             row.tensorrt.join(", ")
         )?;
         for mode in &row.modes {
-            let dla = match row.dla_cores {
-                0 => String::new(),
-                _ => format!("DLA {} MHz, ", short(mode.dla_mhz)),
+            let dla = match &mode.dla_clocks {
+                Some(clocks) => format!("DLA {clocks} MHz, "),
+                None => String::new(),
             };
             writeln!(
                 out,
@@ -92,6 +96,8 @@ fn row(board: &'static Board) -> Row {
                 name: m.name,
                 gpu_mhz: m.gpu_mhz,
                 dla_mhz: m.dla_mhz,
+                dla1_mhz: m.dla1_mhz,
+                dla_clocks: board.dla_clocks(m),
                 dram_gb_per_s: m.dram_gbs,
                 unconfirmed: m.unconfirmed,
             })

@@ -178,6 +178,17 @@ impl Board {
         })
     }
 
+    /// The clocks of its DLA cores in a mode, MHz, for people: one where all have it (`614`,
+    /// `614 and 115`); `None` on a board without any.
+    pub fn dla_clocks(&self, mode: &PowerMode) -> Option<String> {
+        let mut clocks: Vec<f64> = (0..self.dla_cores())
+            .map(|c| mode.dla_core_mhz(c))
+            .collect();
+        clocks.dedup();
+        let clocks: Vec<String> = clocks.iter().map(|mhz| format!("{mhz:.0}")).collect();
+        (!clocks.is_empty()).then(|| clocks.join(" and "))
+    }
+
     /// DLA cores; 0 on a board without any.
     pub fn dla_cores(&self) -> u32 {
         self.dla.map_or(0, |d| d.cores)

@@ -439,9 +439,13 @@ fn target_menus(ui: &mut Ui, state: &State, full: bool, t: &Tokens, out: &mut Ve
         "nvpmodel's clocks",
         |ui| {
             for m in target.board.modes {
+                let dla = match target.board.dla_clocks(m) {
+                    Some(clocks) => format!("DLA {clocks} MHz, "),
+                    None => String::new(),
+                };
                 let text = format!(
-                    "{}   GPU {:.0} MHz, DLA {:.0} MHz, {:.0} GB/s",
-                    m.name, m.gpu_mhz, m.dla_mhz, m.dram_gbs
+                    "{}   GPU {:.0} MHz, {dla}{:.0} GB/s",
+                    m.name, m.gpu_mhz, m.dram_gbs
                 );
                 pick(
                     ui,
