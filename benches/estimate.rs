@@ -7,6 +7,9 @@
     reason = "a table for a person; a missing network is a bug"
 )]
 
+#[path = "../tests/support/net.rs"]
+#[expect(dead_code, reason = "tests use the rest")]
+mod net;
 #[path = "../tests/support/networks.rs"]
 mod networks;
 

@@ -21,6 +21,10 @@ pub mod tasks;
 #[cfg(test)]
 extern crate self as dlaplan;
 #[cfg(test)]
+#[path = "../tests/support/net.rs"]
+#[expect(dead_code, reason = "tests and benches use the rest")]
+mod net;
+#[cfg(test)]
 #[path = "../tests/support/networks.rs"]
 #[expect(dead_code, reason = "tests and benches use the rest")]
 mod networks;

@@ -12,7 +12,7 @@ use crate::placement::{EngineConfig, Placement, Precision};
 use crate::platform::{Place, Target};
 
 pub use draw::{DrawError, Look, Palette, load_font};
-pub use series::{kept, references, runs};
+pub use series::{estimated, kept, references, runs};
 
 /// Where a point's figure comes from; drawn hollow, solid, or solid in the reference colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,7 +47,7 @@ pub struct Point {
     /// Energy per image, mJ, where it was measured; its source says which energy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mj_per_image: Option<Measured>,
-    /// How it was come by.
+    /// Where the figure comes from.
     pub mark: Mark,
     /// Where it was measured; of an estimate the target it is for.
     pub place: Place,
@@ -180,7 +180,7 @@ pub fn share_bounds(shares: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// Which way the points are shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, strum::VariantArray)]
 pub enum View {
     /// A bar per placement, grouped by precision.
     #[default]
@@ -195,7 +195,7 @@ pub enum View {
 
 impl View {
     /// In tab order.
-    pub const ALL: [Self; 4] = [Self::Bars, Self::Scatter, Self::Energy, Self::Deployments];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Name of the view on its tab.
     pub fn title(self) -> &'static str {
@@ -223,8 +223,7 @@ impl View {
 pub struct Group<'a> {
     /// Precision, batch where there are several, and deployment.
     pub title: String,
-    /// Indices into [`Chart::points`] and the points, fastest first within equal marks not
-    /// reordered: the list's own order.
+    /// Each bar's index in [`Chart::points`] and its point, in the order of that list.
     pub bars: Vec<(usize, &'a Point)>,
     /// For deployments: the sum over the engines, where every engine has a figure.
     pub total_fps: Option<f64>,
@@ -246,7 +245,8 @@ impl Chart {
         !point.place.is(&self.target)
     }
 
-    /// Whether a point is beside what the chart is about; drawn muted.
+    /// Whether a point has another batch, board, power mode or TensorRT than the chart is about;
+    /// drawn muted.
     pub fn beside(&self, point: &Point) -> bool {
         self.other_batch(point) || self.elsewhere(point)
     }

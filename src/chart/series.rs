@@ -62,9 +62,9 @@ fn reference(
     }
 }
 
-/// The user's own runs on this board in this power mode, the newest of each engine with each
-/// TensorRT. One that did not run as asked says so and loads nothing. A run of an unknown power
-/// mode has no place in any chart.
+/// The user's own runs on this board in this power mode: the newest run of each engine with each
+/// TensorRT, and every run of a deployment. A run that was not built as asked is labelled so, and a
+/// click on it loads no placement. A run in an unknown power mode is left out.
 pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
     let mut points = Vec::new();
     let mut seen: Vec<(&Placement, &EngineConfig, Place, bool)> = Vec::new();
@@ -120,45 +120,58 @@ fn energy(run: &Run) -> Option<Measured> {
 /// Kept placements, each estimated anew: whatever board it was kept for, the figure is of this
 /// target, with the calibration in force.
 pub fn kept(kept: &[Kept], model: &Model, target: &Target, own: &BoardFile) -> Vec<Point> {
-    let configs: Vec<EngineConfig> = kept
-        .iter()
-        .map(|k| k.kept.config.clone().on(target.dla_support().cores()))
-        .collect();
-    let mut points: Vec<Option<Point>> = vec![None; kept.len()];
+    let cores = target.dla_support().cores();
+    let entries = kept.iter().map(|k| {
+        let config = k.kept.config.clone().on(cores);
+        (k.kept.name.clone(), k.kept.placement.clone(), config)
+    });
+    estimated(entries.collect(), model, target, own)
+}
+
+/// Placements with their names and engine configs, each estimated for the target.
+pub fn estimated(
+    placements: Vec<(String, Placement, EngineConfig)>,
+    model: &Model,
+    target: &Target,
+    own: &BoardFile,
+) -> Vec<Point> {
+    let mut figures: Vec<Option<(Figure, Option<f64>)>> = vec![None; placements.len()];
     // A planner serves all placements of one engine config.
-    for first in 0..kept.len() {
-        if points[first].is_some() {
+    for first in 0..placements.len() {
+        if figures[first].is_some() {
             continue;
         }
-        let config = &configs[first];
+        let config = &placements[first].2;
         let planner = Planner::new(model, target, config);
         let estimator = Estimator::with_board(&planner, own);
-        for at in (first..kept.len()).filter(|at| configs[*at] == *config) {
-            let kept = &kept[at].kept;
-            let (fps, share) = match planner.plan_placement(&kept.placement) {
+        for at in (first..placements.len()).filter(|at| placements[*at].2 == *config) {
+            figures[at] = Some(match planner.plan_placement(&placements[at].1) {
                 Ok(plan) => {
+                    // What does not build has no share of anything anywhere.
                     let builds = matches!(plan.buildable, Buildable::Yes);
                     let share = plan.dla_mac_share(model).filter(|_| builds);
                     (estimator.estimate(&plan).fps, share)
                 }
                 Err(unknown) => (Figure::none(unknown.to_string()), None),
-            };
-            points[at] = Some(Point {
-                label: kept.name.clone(),
-                fps,
-                mj_per_image: None,
-                mark: Mark::Estimated,
-                place: (*target).into(),
-                dla_mac_share: share,
-                precision: config.precision,
-                batch: config.batch,
-                deployment: None,
-                current: false,
-                load: Some((kept.placement.clone(), config.clone())),
             });
         }
     }
-    points.into_iter().flatten().collect()
+    let points = placements.into_iter().zip(figures.into_iter().flatten());
+    points
+        .map(|((label, placement, config), (fps, share))| Point {
+            label,
+            fps,
+            mj_per_image: None,
+            mark: Mark::Estimated,
+            place: (*target).into(),
+            dla_mac_share: share,
+            precision: config.precision,
+            batch: config.batch,
+            deployment: None,
+            current: false,
+            load: Some((placement, config)),
+        })
+        .collect()
 }
 
 /// Share of the multiply-accumulates the rules of the target expect on the DLA.

@@ -1,6 +1,5 @@
 //! What several commands take: a model, a target, an engine config, a placement.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -9,13 +8,13 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use crate::engine::client::{self, Limits};
 use crate::engine::remote::ssh::Host;
 use crate::engine::{BoardSettings, Environment, Outcome, WorkerCommand, environment};
-use crate::export::{Document, DocumentError};
-use crate::model::onnx::{self, LoadOptions};
-use crate::model::{Model, ModelSource, by};
+use crate::export::Document;
+use crate::model::{Model, ModelSource};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::platform::Target;
 use crate::tasks::judge::Setup;
 use crate::tasks::measure::Worker;
+use crate::tasks::open::{Dims, open};
 
 /// A model file.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,50 +41,10 @@ impl ModelArgs {
     ///
     /// # Errors
     /// The model cannot be read, the files' dims do not fit it, or they contradict each other.
-    pub fn load_for(
-        &self,
-        files: &[(&Path, &Document)],
-    ) -> Result<(Model, BTreeMap<String, Vec<u64>>)> {
-        let mut inputs: BTreeMap<String, Vec<u64>> = self.input.iter().cloned().collect();
-        let mut from: Vec<(&Path, BTreeMap<String, Vec<u64>>)> = Vec::new();
-        for (path, document) in files {
-            let unsaid = document.inputs.iter();
-            let unsaid = unsaid.filter(|(n, _)| !self.input.iter().any(|(said, _)| said == *n));
-            let theirs: BTreeMap<_, _> = unsaid.map(|(n, d)| (n.clone(), d.clone())).collect();
-            for (name, dims) in &theirs {
-                if let Some(other) = inputs.insert(name.clone(), dims.clone())
-                    && other != *dims
-                {
-                    let first = from.iter().find(|(_, inputs)| inputs.contains_key(name));
-                    let first = first.map_or(*path, |(path, _)| *path);
-                    bail!(
-                        "{} and {} were made at different dims of input {name:?} ({} and {}); say \
-                         which with --input",
-                        first.display(),
-                        path.display(),
-                        by(&other),
-                        by(dims)
-                    );
-                }
-            }
-            from.push((path, theirs));
-        }
-        let options = LoadOptions { inputs };
-        let model = onnx::open(Path::new(&self.model), &options).map_err(|e| {
-            match from.iter().find(|(_, inputs)| e.blames(inputs)) {
-                Some((path, _)) => {
-                    let made_for = files.iter().find(|(p, _)| p == path);
-                    let name = made_for.map_or("", |(_, document)| &*document.model.name);
-                    anyhow::Error::from(DocumentError::Inputs {
-                        path: path.to_path_buf(),
-                        source: Box::new(e),
-                    })
-                    .context(format!("a placement made for {name:?}"))
-                }
-                None => anyhow::Error::from(e),
-            }
-        })?;
-        Ok((model, options.inputs))
+    pub fn load_for(&self, files: &[(&Path, &Document)]) -> Result<(Model, Dims)> {
+        let given: Dims = self.input.iter().cloned().collect();
+        let files: Vec<(&Path, &Dims)> = files.iter().map(|(p, d)| (*p, &d.inputs)).collect();
+        Ok(open(Path::new(&self.model), &given, &files)?)
     }
 
     /// The model as a worker finds it: absolute, or a `bundled:` name.

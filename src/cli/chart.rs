@@ -6,15 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::chart::{Chart, Look, Mark, Palette, Point, kept, references, runs};
+use crate::chart::{Chart, Look, Palette, estimated, kept, references, runs};
 use crate::export::save_atomic;
 use crate::figure::short;
 use crate::history::{self, ReferenceSet, RunFilter, Store, data_dir, default_path};
 use crate::placement::{Device, EngineConfig, Placement};
-use crate::plan::{Buildable, Planner};
+use crate::tasks::judge::Setup;
 use crate::tasks::words::today;
-
-use crate::tasks::judge::{Setup, judge};
 
 use super::args::PlanArgs;
 use super::members;
@@ -166,48 +164,28 @@ pub(super) fn series(
         ));
     }
     asked.extend(more.iter().cloned());
+    for (label, placement, _) in &asked {
+        placement.resolve(model).with_context(|| label.clone())?;
+    }
+    let own = history::calibration(data_dir().as_deref(), target.board.id);
+    chart.points = estimated(asked, model, target, &own);
+    let mut measured = Vec::new();
     if let Some(store) = sources.history {
         let hash = &model.source.structure_hash;
-        let own = history::calibration(data_dir().as_deref(), target.board.id);
-        chart.points = kept(&store.kept(Some(hash))?, model, target, &own);
-        for point in &mut chart.points {
-            let here = |(p, c): &(_, _)| *p == setup.placement && *c == setup.config;
-            point.current = point.load.as_ref().is_some_and(here);
-        }
+        let kept = kept(&store.kept(Some(hash))?, model, target, &own);
+        chart.points.extend(kept);
         let filter = RunFilter {
             structure_hash: Some(hash.clone()),
             finished: true,
             ..RunFilter::default()
         };
-        chart
-            .points
-            .extend(runs(&store.runs(&filter)?, model, target));
+        measured = runs(&store.runs(&filter)?, model, target);
     }
-    let mut estimated = Vec::new();
-    for (label, placement, config) in asked {
-        let planner = Planner::new(model, target, &config);
-        let estimator = history::estimator(&planner);
-        let judged = judge(&estimator, &placement).with_context(|| label.clone())?;
-        estimated.push(Point {
-            label,
-            fps: judged.estimate.fps,
-            mj_per_image: None,
-            mark: Mark::Estimated,
-            place: (*target).into(),
-            // What does not build has no share of anything anywhere.
-            dla_mac_share: match judged.plan.buildable {
-                Buildable::Yes => judged.plan.dla_mac_share(model),
-                Buildable::No { .. } => None,
-            },
-            precision: config.precision,
-            batch: config.batch,
-            deployment: None,
-            current: placement == setup.placement && config == setup.config,
-            load: Some((placement, config)),
-        });
+    for point in &mut chart.points {
+        let here = |(p, c): &(_, _)| *p == setup.placement && *c == setup.config;
+        point.current = point.load.as_ref().is_some_and(here);
     }
-    estimated.append(&mut chart.points);
-    chart.points = estimated;
+    chart.points.extend(measured);
     if sources.references {
         chart
             .points

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::chart::{Look, Palette};
+use crate::chart::{Chart, Look, Palette};
 use crate::export::{Format, save_atomic};
 use crate::history::{Store, default_path};
 use crate::tasks::words::today;
@@ -20,12 +21,17 @@ pub struct ExportArgs {
     /// Model, target, engine config and placement.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// json, torch2trt, tensorrt-python, trtexec, csv, html, svg or png.
-    #[arg(long, short, value_name = "FORMAT")]
+    /// What to write.
+    #[arg(long, short, value_name = "FORMAT", value_parser = formats())]
     pub format: Format,
     /// The file; standard output if not given.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Every format by its name.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::all().map(Format::id)).try_map(|id| id.parse::<Format>())
 }
 
 /// Runs the command. Nothing is written unless all of it can be.
@@ -35,22 +41,16 @@ pub struct ExportArgs {
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let setup = args.plan.setup()?;
     let judged = setup.judge()?;
-    let chart = match args.format {
-        Format::Html | Format::Svg | Format::Png => {
-            let mut store = default_path()
-                .filter(|p| p.exists())
-                .map(|p| Store::open(&p))
-                .transpose()?;
-            series(
-                &setup,
-                &[],
-                Sources {
-                    history: store.as_mut(),
-                    references: true,
-                },
-            )?
-        }
-        _ => crate::chart::Chart::default(),
+    let chart = if args.format.is_charted() {
+        let path = default_path().filter(|p| p.exists());
+        let mut store = path.map(|p| Store::open(&p)).transpose()?;
+        let sources = Sources {
+            history: store.as_mut(),
+            references: true,
+        };
+        series(&setup, &[], sources)?
+    } else {
+        Chart::default()
     };
     let look = Look {
         palette: Palette::Light,

@@ -233,7 +233,19 @@ pub enum Outcome {
 }
 
 /// The stages of a run, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Starting the worker.
@@ -264,20 +276,7 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 12] = [
-        Self::Start,
-        Self::Send,
-        Self::Check,
-        Self::Parse,
-        Self::Calibrate,
-        Self::Build,
-        Self::Reference,
-        Self::Numeric,
-        Self::Warmup,
-        Self::Barrier,
-        Self::Timing,
-        Self::Layers,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// What the progress bar says.
     pub fn label(self) -> &'static str {

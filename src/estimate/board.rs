@@ -183,54 +183,22 @@ pub enum BoardFileError {
     Board(String),
 }
 
-/// The shipped files.
-const FILES: &[(&str, &str)] = &[
-    (
-        "xavier-nx",
-        include_str!("../../assets/calibration/xavier-nx.json"),
-    ),
-    (
-        "agx-xavier",
-        include_str!("../../assets/calibration/agx-xavier.json"),
-    ),
-    (
-        "orin-nx-8",
-        include_str!("../../assets/calibration/orin-nx-8.json"),
-    ),
-    (
-        "orin-nx-16",
-        include_str!("../../assets/calibration/orin-nx-16.json"),
-    ),
-    (
-        "agx-orin-32",
-        include_str!("../../assets/calibration/agx-orin-32.json"),
-    ),
-    (
-        "agx-orin-64",
-        include_str!("../../assets/calibration/agx-orin-64.json"),
-    ),
-    (
-        "orin-nano-4",
-        include_str!("../../assets/calibration/orin-nano-4.json"),
-    ),
-    (
-        "orin-nano-8",
-        include_str!("../../assets/calibration/orin-nano-8.json"),
-    ),
-    ("nano", include_str!("../../assets/calibration/nano.json")),
-];
+/// The shipped files: `<board id>.json`.
+static FILES: include_dir::Dir<'_> =
+    include_dir::include_dir!("$CARGO_MANIFEST_DIR/assets/calibration/boards");
 
 /// Ids of the boards with a shipped file.
 pub fn shipped_boards() -> impl Iterator<Item = &'static str> {
-    FILES.iter().map(|(id, _)| *id)
+    FILES
+        .files()
+        .filter_map(|file| file.path().file_stem()?.to_str())
 }
 
 /// The calibration shipped for a board; priors where there is none.
 pub fn shipped(board: &str) -> BoardFile {
     FILES
-        .iter()
-        .find(|(id, _)| *id == board)
-        .and_then(|(_, text)| serde_json::from_str(text).ok())
+        .get_file(format!("{board}.json"))
+        .and_then(|file| serde_json::from_slice(file.contents()).ok())
         .unwrap_or_else(|| BoardFile::prior(board))
 }
 
@@ -240,9 +208,15 @@ mod tests {
 
     #[test]
     fn every_shipped_file_reads_and_names_its_board() {
-        for (id, text) in FILES {
-            let file: BoardFile = serde_json::from_str(text).expect(id);
-            assert_eq!(file.board, *id);
+        assert!(FILES.files().count() >= 9, "the shipped files are gone");
+        for file in FILES.files() {
+            let id = file.path().file_stem().unwrap().to_str().unwrap();
+            assert!(
+                crate::platform::Board::find(id).is_some(),
+                "{id} is no board"
+            );
+            let file: BoardFile = serde_json::from_slice(file.contents()).expect(id);
+            assert_eq!(file.board, id);
             assert_eq!(file.schema, BoardFile::SCHEMA);
             assert!(!file.bands.is_empty(), "{id} has no bands");
         }

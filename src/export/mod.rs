@@ -71,7 +71,7 @@ impl Subject<'_> {
 }
 
 /// A file format an export writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::VariantArray)]
 pub enum Format {
     /// dlaplan's own placement document.
     Placement,
@@ -91,63 +91,100 @@ pub enum Format {
     Png,
 }
 
+/// What is fixed about a format.
+struct Spec {
+    id: &'static str,
+    title: &'static str,
+    /// Last part of the file name offered, after the model's.
+    ending: &'static str,
+    /// Its bytes are text.
+    text: bool,
+    /// It shows the chart.
+    charted: bool,
+    /// Its words may not suffice for a placement.
+    refuses: bool,
+}
+
 impl Format {
     /// Every format, in menu order.
-    pub const ALL: [Self; 8] = [
-        Self::Placement,
-        Self::Torch2trt,
-        Self::TensorrtPython,
-        Self::Trtexec,
-        Self::Csv,
-        Self::Html,
-        Self::Svg,
-        Self::Png,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        <Self as strum::VariantArray>::VARIANTS.iter().copied()
+    }
+
+    /// The one place that describes a format.
+    const fn spec(self) -> Spec {
+        let (id, title, ending, [text, charted, refuses]) = match self {
+            Self::Placement => (
+                "json",
+                "Placement (JSON)",
+                "placement.json",
+                [true, false, false],
+            ),
+            Self::Torch2trt => (
+                "torch2trt",
+                "torch2trt (Python)",
+                "torch2trt.py",
+                [true, false, true],
+            ),
+            Self::TensorrtPython => (
+                "tensorrt-python",
+                "TensorRT (Python)",
+                "tensorrt.py",
+                [true, false, true],
+            ),
+            Self::Trtexec => ("trtexec", "trtexec command", "sh", [true, false, true]),
+            Self::Csv => ("csv", "Ops (CSV)", "csv", [true, false, false]),
+            Self::Html => ("html", "Report (HTML)", "html", [true, true, false]),
+            Self::Svg => ("svg", "Chart (SVG)", "chart.svg", [true, true, false]),
+            Self::Png => ("png", "Chart (PNG)", "chart.png", [false, true, false]),
+        };
+        Spec {
+            id,
+            title,
+            ending,
+            text,
+            charted,
+            refuses,
+        }
+    }
 
     /// The name on the command line.
     pub fn id(self) -> &'static str {
-        match self {
-            Self::Placement => "json",
-            Self::Torch2trt => "torch2trt",
-            Self::TensorrtPython => "tensorrt-python",
-            Self::Trtexec => "trtexec",
-            Self::Csv => "csv",
-            Self::Html => "html",
-            Self::Svg => "svg",
-            Self::Png => "png",
-        }
+        self.spec().id
     }
 
     /// The name in menus.
     pub fn title(self) -> &'static str {
-        match self {
-            Self::Placement => "Placement (JSON)",
-            Self::Torch2trt => "torch2trt (Python)",
-            Self::TensorrtPython => "TensorRT (Python)",
-            Self::Trtexec => "trtexec command",
-            Self::Csv => "Ops (CSV)",
-            Self::Html => "Report (HTML)",
-            Self::Svg => "Chart (SVG)",
-            Self::Png => "Chart (PNG)",
-        }
+        self.spec().title
     }
 
     /// The usual file extension.
     pub fn extension(self) -> &'static str {
-        match self {
-            Self::Placement => "json",
-            Self::Torch2trt | Self::TensorrtPython => "py",
-            Self::Trtexec => "sh",
-            Self::Csv => "csv",
-            Self::Html => "html",
-            Self::Svg => "svg",
-            Self::Png => "png",
-        }
+        let ending = self.spec().ending;
+        ending.rsplit_once('.').map_or(ending, |(_, last)| last)
+    }
+
+    /// The file name offered first.
+    pub fn file_name(self, model: &str) -> String {
+        format!("{model}.{}", self.spec().ending)
     }
 
     /// It is text a clipboard can hold.
     pub fn is_text(self) -> bool {
-        self != Self::Png
+        self.spec().text
+    }
+
+    /// It shows the chart.
+    pub fn is_charted(self) -> bool {
+        self.spec().charted
+    }
+
+    /// Why the format cannot express a placement, if so.
+    pub fn refusal(self, subject: &Subject<'_>) -> Option<Refused> {
+        self.spec()
+            .refuses
+            .then(|| self.render(subject, &Chart::default(), &Look::default()).err())
+            .flatten()
     }
 
     /// The file's bytes; pictures in a look.
@@ -178,11 +215,10 @@ impl std::str::FromStr for Format {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, String> {
-        let ids: Vec<&str> = Self::ALL.iter().map(|f| f.id()).collect();
-        Self::ALL
-            .into_iter()
+        let ids = || Self::all().map(Self::id).collect::<Vec<_>>().join(", ");
+        Self::all()
             .find(|f| f.id() == s)
-            .ok_or_else(|| format!("format {s:?} is not one of {}", ids.join(", ")))
+            .ok_or_else(|| format!("format {s:?} is not one of {}", ids()))
     }
 }
 

@@ -150,7 +150,7 @@ fn row(out: &mut String, what: &str, unit: &str, figure: &Figure) {
     .ok();
 }
 
-/// Most stripes of the strip: runs of ops on one device, drawn by their number of ops.
+/// Maximum number of stripes. A stripe is a row of ops on one device, as wide as their number.
 const STRIPES: usize = 400;
 
 fn strip(out: &mut String, subject: &Subject<'_>) {

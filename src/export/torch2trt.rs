@@ -11,9 +11,9 @@ use super::{Refused, Subject};
 
 /// A snippet that expects `model` (the `torch.nn.Module`) and `data` (an example input).
 ///
-/// torch2trt assigns devices to modules that run: what is said of a container that is never
-/// called is written on its children, and what is said of a single op only where that op is all
-/// its module does. A BatchNorm folded into a convolution goes where the convolution goes.
+/// torch2trt assigns devices to modules that PyTorch calls. An assignment on a container that is
+/// never called is written on its children. One on a single op is written only if that op is its
+/// module's only op. A BatchNorm folded into a convolution goes where the convolution goes.
 /// `use_onnx=True` is never written, since it makes torch2trt ignore
 /// `device_types`.
 ///

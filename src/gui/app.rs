@@ -321,7 +321,7 @@ impl Room {
     }
 }
 
-/// The panel on the right.
+/// The panel on the right. Only one shows: Find best hides the inspector.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Find,

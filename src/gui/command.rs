@@ -278,8 +278,9 @@ impl Command {
         self.spec().shortcut
     }
 
-    /// The one place that names a command. A new command gets its line here, one in
-    /// `State::apply` and one in `State::unavailable`; the compiler asks for all three.
+    /// The one place that names a command and its shortcut. A new command gets its line here, one
+    /// in `State::apply` and one in `State::unavailable`; the compiler asks for all three. It does
+    /// not ask for the fourth: `State::listed` makes the palette show it and the keyboard read it.
     pub fn spec(&self) -> Spec {
         match self {
             Self::OpenModel => named("Open model…")

@@ -35,13 +35,13 @@ impl Purpose {
     }
 
     /// File kinds: a name and extensions.
-    pub fn filter(&self) -> (&'static str, &'static [&'static str]) {
+    pub fn filter(&self) -> (&'static str, Vec<&'static str>) {
         match self {
-            Self::OpenModel => ("ONNX model", &["onnx"]),
-            Self::OpenPlacement => ("Placement", &["json"]),
-            Self::Calibration => ("Calibration cache", &["cache", "calib", "bin"]),
-            Self::Save(kind) => filter(*kind),
-            Self::SaveRuns => ("CSV", &["csv"]),
+            Self::OpenModel => ("ONNX model", vec!["onnx"]),
+            Self::OpenPlacement => ("Placement", vec!["json"]),
+            Self::Calibration => ("Calibration cache", vec!["cache", "calib", "bin"]),
+            Self::Save(kind) => (kind.title(), vec![kind.extension()]),
+            Self::SaveRuns => ("CSV", vec!["csv"]),
         }
     }
 
@@ -121,33 +121,6 @@ pub enum Dialog {
     Shortcuts,
     /// Which dlaplan this is, and where it keeps its files.
     About,
-}
-
-/// File kind for the dialog: a name and extensions.
-pub fn filter(format: Format) -> (&'static str, &'static [&'static str]) {
-    let extensions: &[&str] = match format.extension() {
-        "json" => &["json"],
-        "py" => &["py"],
-        "sh" => &["sh"],
-        "csv" => &["csv"],
-        "html" => &["html"],
-        "svg" => &["svg"],
-        "png" => &["png"],
-        _ => &[],
-    };
-    (format.title(), extensions)
-}
-
-/// The file name offered first.
-pub fn file_name(format: Format, model: &str) -> String {
-    let kind = match format {
-        Format::Placement => ".placement",
-        Format::Torch2trt => ".torch2trt",
-        Format::TensorrtPython => ".tensorrt",
-        Format::Svg | Format::Png => ".chart",
-        _ => "",
-    };
-    format!("{model}{kind}.{}", format.extension())
 }
 
 /// A typed path; `~` is the user's home folder, as in a shell, also behind a folder that was

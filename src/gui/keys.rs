@@ -1,46 +1,34 @@
 //! The keyboard: shortcuts of commands, and moving in the tree.
 
-use egui::{Context, CornerRadius, Key, Modifiers, Stroke, StrokeKind};
+use egui::{Context, CornerRadius, Event, Key, KeyboardShortcut, Modifiers, Stroke, StrokeKind};
 
 use super::command::{Command, Pick, Step};
 use super::panels::tree;
 use super::state::State;
-use crate::export::Format;
 use crate::gui::command::Act;
 use crate::gui::ui::theme::{DARK, LIGHT};
 use crate::placement::Device;
 
-/// Commands whose shortcut is a letter: not while a text field has the keyboard.
-fn letters() -> [Command; 3] {
-    [
-        Command::Assign(Device::Gpu),
-        Command::Assign(Device::Dla),
-        Command::Inherit,
-    ]
-}
+/// Commands whose shortcut is a key without modifiers that a text field, a menu or a button wants
+/// for itself.
+const PLAIN: [Command; 5] = [
+    Command::Assign(Device::Gpu),
+    Command::Assign(Device::Dla),
+    Command::Inherit,
+    Command::CycleSelection,
+    Command::Escape,
+];
 
-/// Commands whose shortcut works everywhere.
-fn everywhere() -> Vec<Command> {
-    let mut all = vec![
-        // Longer chords first: a shorter one would swallow them.
-        Command::OpenPlacement,
-        Command::ShowRuns,
-        Command::ExpandAll,
-        Command::CollapseAll,
-        Command::OpenModel,
-        Command::Undo,
-        Command::Redo,
-        Command::FocusFilter,
-        Command::Keep,
-        Command::FindBest,
-        Command::Profile,
-        Command::Palette,
-        Command::ToggleInspector,
-        Command::Shortcuts,
-        Command::Quit,
-    ];
-    all.extend(Format::ALL.map(Command::Export));
-    all
+/// Commands with a shortcut that works everywhere, longer chords first: a shorter one would swallow
+/// them.
+fn everywhere(state: &State) -> Vec<(KeyboardShortcut, Command)> {
+    let all = state.listed().into_iter().chain([Command::Palette]);
+    let mut chords: Vec<_> = all
+        .filter(|c| !PLAIN.contains(c))
+        .filter_map(|c| Some((c.shortcut()?, c)))
+        .collect();
+    chords.sort_by_key(|(keys, _)| !keys.modifiers.shift);
+    chords
 }
 
 /// Reads the keys of a frame.
@@ -58,12 +46,22 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
     let free = focused.is_none() || row.is_some_and(|r| r.whole);
     let mut moved = false;
     ctx.input_mut(|i| {
-        for command in everywhere() {
-            let Some(keys) = command.shortcut() else {
-                continue;
+        let pressed = i
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::Key { pressed: true, .. }));
+        let chords = if pressed {
+            everywhere(state)
+        } else {
+            Vec::new()
+        };
+        for (keys, command) in chords {
+            // In a text field, undo, redo and the selection are the field's own.
+            let own = match command {
+                Command::Undo | Command::Redo => typing,
+                Command::SelectAll => typing || menu,
+                _ => false,
             };
-            // In a text field, undo and redo are the field's own.
-            let own = typing && matches!(command, Command::Undo | Command::Redo);
             let allowed = !covered || command == Command::Palette || command == Command::Quit;
             if !own && allowed && i.consume_shortcut(&keys) {
                 out.push(command);
@@ -84,16 +82,11 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
             }
             return;
         }
-        if i.consume_shortcut(&egui::KeyboardShortcut::new(
+        if i.consume_shortcut(&KeyboardShortcut::new(
             Modifiers::COMMAND.plus(Modifiers::SHIFT),
             Key::Z,
         )) {
             out.push(Command::Redo);
-        }
-        if let Some(keys) = Command::SelectAll.shortcut()
-            && i.consume_shortcut(&keys)
-        {
-            out.push(Command::SelectAll);
         }
         if state.runs.shown
             && !state.runs.chosen.is_empty()
@@ -109,26 +102,20 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
                 out.push(Command::Select(row.node, Pick::Only));
             }
         };
-        for command in letters() {
-            if let Some(keys) = command.shortcut()
+        for command in PLAIN {
+            let letter = !matches!(command, Command::CycleSelection | Command::Escape);
+            if (letter || free)
+                && let Some(keys) = command.shortcut()
                 && i.consume_shortcut(&keys)
             {
-                select(out);
+                if command != Command::Escape {
+                    select(out);
+                }
                 out.push(command);
             }
         }
         if !free {
             return;
-        }
-        for command in [Command::CycleSelection, Command::Escape] {
-            if let Some(keys) = command.shortcut()
-                && i.consume_shortcut(&keys)
-            {
-                if command == Command::CycleSelection {
-                    select(out);
-                }
-                out.push(command);
-            }
         }
         for (key, step) in [
             (Key::ArrowUp, Step::Up),

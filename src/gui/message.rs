@@ -53,8 +53,8 @@ impl Message {
     pub fn error(title: String, detail: &str, remedy: &str) -> Self {
         Self {
             severity: Severity::Error,
-            remedy: in_window(remedy),
-            ..Self::info(title, &in_window(detail))
+            remedy: remedy.to_owned(),
+            ..Self::info(title, detail)
         }
     }
 
@@ -135,47 +135,4 @@ impl Messages {
     pub fn all(&self) -> &[Message] {
         &self.all
     }
-}
-
-/// A reason in the window's words: where the command line takes `--input`, the window has a
-/// dialog. Options of other programs stay as they are.
-pub fn in_window(text: &str) -> String {
-    const DIALOG: &str = "with “Input dims…” in the model menu";
-    let mut rest = text;
-    let mut said = String::new();
-    while let Some(at) = rest.find("--input") {
-        let (before, after) = rest.split_at(at);
-        let after = &after["--input".len()..];
-        let value = after.strip_prefix(' ').map(|v| {
-            let end = v.find([' ', ')', '`', ';', '\n']).unwrap_or(v.len());
-            v.split_at(end)
-        });
-        if let Some(start) = before.strip_suffix("give them: ")
-            && let Some((_, tail)) = value
-        {
-            said.extend([start, "give them ", DIALOG]);
-            rest = tail;
-        } else if let Some(start) = before.strip_suffix("give them (")
-            && let Some((_, tail)) = value
-        {
-            said.extend([start, "give them ", DIALOG]);
-            rest = tail.strip_prefix(')').unwrap_or(tail);
-        } else if let Some(start) = before.strip_suffix("Give dims like `")
-            && let Some((value, tail)) = value
-        {
-            let dims = value.rsplit('=').next().unwrap_or(value);
-            said.extend([start, "Give dims like ", dims]);
-            rest = tail.strip_prefix('`').unwrap_or(tail);
-        } else if let Some(start) = before.strip_suffix("(`")
-            && let Some(tail) = after.strip_prefix("`)")
-        {
-            said.extend([start, DIALOG]);
-            rest = tail;
-        } else {
-            said += before;
-            said += "--input";
-            rest = after;
-        }
-    }
-    said + rest
 }

@@ -102,7 +102,8 @@ struct SlimComparison {
     contradictions: Vec<IgnoredAny>,
 }
 
-/// Both outcomes at once: an enum would first take in the whole measurement.
+/// Success and failure in one struct: to read an enum, serde would hold the whole measurement in
+/// memory first.
 #[derive(Deserialize)]
 #[serde(default)]
 struct SlimOutcome {

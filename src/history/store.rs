@@ -404,8 +404,8 @@ impl Store {
         Ok(())
     }
 
-    /// Median build time of finished, uncached runs of a model structure, s: what "time left"
-    /// stands on.
+    /// Median build time, s, of up to 50 finished, uncached runs of a model structure, for the
+    /// "time left" of the next build.
     ///
     /// # Errors
     /// The file cannot be read.

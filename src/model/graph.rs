@@ -43,6 +43,11 @@ pub fn by(values: &[u64]) -> String {
     words.join("x")
 }
 
+/// What to do about an input without fixed dims, in the window and on the command line.
+pub fn give_dims(input: &str, example: &str) -> String {
+    format!("give them: “Input dims…” in the window, --input {input}={example} on the command line")
+}
+
 /// One dim of a declared model input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Dim {

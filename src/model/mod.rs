@@ -5,13 +5,11 @@ mod ids;
 mod kind;
 pub mod onnx;
 mod source;
-#[cfg(test)]
-pub(crate) mod testing;
 mod tree;
 
 pub use graph::{
     DType, Dim, Exporter, FileOp, Model, ModelInput, ModelParts, Note, Op, OpCost, Shape, Source,
-    Tensor, TensorRole, by,
+    Tensor, TensorRole, by, give_dims,
 };
 pub use ids::{ModuleId, OpId, TensorId};
 pub use kind::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Dim, Model, OpId, TensorId};
+use crate::model::{Dim, Model, OpId, TensorId, give_dims};
 use crate::placement::{Device, EngineConfig, Placement, Resolved, UnknownSite};
 use crate::platform::dla_rules::rule::{Refusal, Verdict};
 use crate::platform::{Target, dla_rules, parser};
@@ -398,13 +398,13 @@ impl<'m> Planner<'m> {
                 })
                 .collect();
             let name = &self.model.tensor(input.tensor).name;
+            let example = match &dims[..] {
+                [] => "1x3x224x224".to_owned(),
+                dims => dims.join("x"),
+            };
             reasons.push(format!(
-                "input {name:?} has no fixed dims; give them: --input {name}={}",
-                if dims.is_empty() {
-                    "1x3x224x224".to_owned()
-                } else {
-                    dims.join("x")
-                }
+                "input {name:?} has no fixed dims; {}",
+                give_dims(name, &example)
             ));
         }
         if reasons.is_empty() {

@@ -33,7 +33,7 @@ impl Add for Price {
 
 const DEVICES: [Device; 2] = [Device::Gpu, Device::Dla];
 
-/// The placement with the fewest entries that asks every op with a requirement for just that.
+/// The placement with the fewest entries that gives every op its required device.
 /// With `whole_modules` an op gets an entry of its own only where there is no other way.
 ///
 /// Exact, by dynamic programming over the tree: per module and inherited device, the least price

@@ -53,9 +53,9 @@ const KEPT: usize = 12;
 /// may favour it.
 const NEAR: f64 = 1.25;
 
-/// The best pipeline of each sequence of devices, by ascending period, and whether every cut and
-/// sequence was weighed, so that the first is the best. None if pins leave none. `stop` ends the
-/// search with what there is.
+/// The best pipeline of each sequence of devices, by ascending period, and true if all cuts and
+/// sequences were tried, which proves that the first is the best. Empty if pins leave none. `stop`
+/// ends the search with what was found so far.
 ///
 /// Tries one stage, then two, and so on, cutting off what cannot come near the best: a device
 /// over its period, or more work left than the devices have time for.

@@ -36,7 +36,7 @@ pub struct Kernel {
     /// What the DLA refuses of it, on the GPU by itself.
     pub left_ms: f64,
     /// Ops that also read from other kernels, and so may end up in a later DLA subgraph than the
-    /// op before them: what the DLA then takes longer, the copy excluded.
+    /// op before them, each with the extra DLA time in ms if it does, without the copy.
     pub splits: Vec<(OpId, f64)>,
 }
 

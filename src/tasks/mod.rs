@@ -4,6 +4,7 @@ pub mod confirm;
 pub mod judge;
 pub mod machine;
 pub mod measure;
+pub mod open;
 pub mod refit;
 pub mod sweep;
 pub mod words;

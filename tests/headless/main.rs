@@ -6,6 +6,7 @@ mod board_settings;
 mod build_logs;
 mod cli;
 mod corpus;
+mod dla_rules;
 mod engine_attribution;
 mod engine_client;
 mod engine_environment;
@@ -15,6 +16,8 @@ mod engine_sampling;
 mod estimate;
 mod export;
 mod history;
+#[path = "../support/net.rs"]
+mod net;
 #[path = "../support/networks.rs"]
 mod networks;
 mod onnx_cases;
@@ -30,6 +33,7 @@ mod search_estimate;
 mod search_overrides;
 mod search_request;
 mod search_space;
+mod shared_names;
 #[cfg(target_os = "linux")]
 #[path = "../support/sshd.rs"]
 #[expect(

@@ -1,13 +1,12 @@
 //! The networks that published measurements are about, made from their papers' and libraries'
 //! descriptions: structure only, no weights. The estimator never sees a name; it sees the graph.
 
-use std::sync::Arc;
-
 use dlaplan::model::{
-    Activation, BinaryOp, Conv, DType, Dim, Exporter, Model, ModelInput, ModelParts, ModuleId,
-    ModuleTreeBuilder, NormKind, Op, OpCost, OpId, OpKind, Pool, PoolKind, ShuffleKind, Source,
-    Tensor, TensorId, TensorRole,
+    Activation, BinaryOp, Conv, Exporter, Model, NormKind, OpKind, Pool, PoolKind, ShuffleKind,
+    TensorId,
 };
+
+use super::net;
 
 /// A network by its name in the measurement rows; `None` if no row is about it.
 ///
@@ -51,51 +50,23 @@ pub fn network(name: &str) -> Option<Model> {
     Some(model)
 }
 
-/// Builds a [`Model`] layer by layer. Shapes are NCHW.
-struct Net {
-    name: String,
-    ops: Vec<Op>,
-    tensors: Vec<Tensor>,
-    tree: ModuleTreeBuilder,
-    drafts: Vec<usize>,
-    input: TensorId,
-}
+/// Lays a network layer by layer. Shapes are NCHW.
+struct Net(net::Net);
 
 impl Net {
     fn new(name: &str, input: &[u64]) -> (Self, TensorId) {
-        let mut net = Self {
-            name: name.to_owned(),
-            ops: Vec::new(),
-            tensors: Vec::new(),
-            tree: ModuleTreeBuilder::default(),
-            drafts: Vec::new(),
-            input: TensorId(0),
-        };
-        let input = net.tensor("input".into(), input.to_vec(), TensorRole::Input, None);
-        (net, input)
-    }
-
-    fn tensor(
-        &mut self,
-        name: Arc<str>,
-        shape: Vec<u64>,
-        role: TensorRole,
-        producer: Option<OpId>,
-    ) -> TensorId {
-        self.tensors.push(Tensor {
-            name,
-            dtype: DType::F32,
-            shape: Some(shape),
-            role,
-            producer,
-            consumers: Vec::new(),
-            is_output: false,
-        });
-        TensorId(self.tensors.len() as u32 - 1)
+        let mut net = net::Net::new(name);
+        net.source.path = format!("calibration:{name}").into();
+        net.source.producer = "dlaplan calibration".into();
+        net.source.exporter = Exporter::Foreign;
+        net.source.opset = 13;
+        name.clone_into(&mut net.source.structure_hash);
+        let input = net.input("input", Some(input));
+        (Self(net), input)
     }
 
     fn shape(&self, t: TensorId) -> &[u64] {
-        self.tensors[t.index()].shape.as_deref().unwrap_or(&[])
+        self.0.shape(t)
     }
 
     fn channels(&self, t: TensorId) -> u64 {
@@ -103,7 +74,7 @@ impl Net {
     }
 
     fn elems(&self, t: TensorId) -> u64 {
-        self.tensors[t.index()].elements().unwrap_or(0)
+        self.shape(t).iter().product()
     }
 
     /// Adds an op to a module. `macs` and `weight` are of the whole op.
@@ -116,52 +87,12 @@ impl Net {
         outputs: &[Vec<u64>],
         (macs, weight): (u64, u64),
     ) -> Vec<TensorId> {
-        let id = OpId(self.ops.len() as u32);
-        let name: Arc<str> = format!("{path}/{op_type}_{}", id.0).into();
-        let weights = if weight > 0 {
-            let name = format!("{path}.weight_{}", id.0).into();
-            vec![self.tensor(name, vec![weight], TensorRole::Weight, None)]
-        } else {
-            Vec::new()
-        };
-        let mut distinct: Vec<TensorId> = Vec::new();
-        for t in inputs {
-            self.tensors[t.index()].consumers.push(id);
-            if !distinct.contains(t) {
-                distinct.push(*t);
-            }
-        }
-        let outs: Vec<TensorId> = outputs
-            .iter()
-            .enumerate()
-            .map(|(i, s)| {
-                let name = format!("{name}_output_{i}").into();
-                self.tensor(name, s.clone(), TensorRole::Activation, Some(id))
-            })
-            .collect();
-        let cost = OpCost {
-            macs,
-            weight_elems: weight,
-            in_elems: distinct.iter().map(|t| self.elems(*t)).sum(),
-            out_elems: outs.iter().map(|t| self.elems(*t)).sum(),
-        };
-        let draft = self.tree.module(path);
-        self.tree.add_op(draft, id);
-        self.drafts.push(draft);
-        self.ops.push(Op {
-            name,
-            op_type: op_type.into(),
-            domain: "".into(),
-            kind,
-            module: ModuleId::ROOT,
-            inputs: inputs.to_vec(),
-            weights,
-            outputs: outs.clone(),
-            cost: Some(cost),
-            folded: Vec::new(),
-            shared_name: None,
-        });
-        outs
+        let mut operands = inputs.to_vec();
+        operands.extend((weight > 0).then(|| self.0.weight(&[weight])));
+        let name = format!("{path}/{op_type}_{}", self.0.len());
+        let outputs: Vec<Option<&[u64]>> = outputs.iter().map(|o| Some(&o[..])).collect();
+        self.0
+            .add((path, &name, op_type), kind, &operands, &outputs, macs)
     }
 
     /// A convolution with `groups`; padding on all sides. Returns its output.
@@ -390,42 +321,8 @@ impl Net {
         )[0]
     }
 
-    fn finish(mut self, outputs: &[TensorId]) -> Model {
-        for t in outputs {
-            self.tensors[t.index()].is_output = true;
-        }
-        let (modules, ids) = self.tree.finish();
-        for (op, draft) in self.ops.iter_mut().zip(&self.drafts) {
-            op.module = ids[*draft];
-        }
-        let declared = self.tensors[self.input.index()]
-            .shape
-            .iter()
-            .flatten()
-            .map(|d| Dim::Fixed(*d))
-            .collect();
-        Model::from(ModelParts {
-            source: Source {
-                path: format!("calibration:{}", self.name).into(),
-                producer: "dlaplan calibration".into(),
-                exporter: Exporter::Foreign,
-                opset: 13,
-                file_bytes: 0,
-                structure_hash: self.name.clone(),
-                structure_only: true,
-            },
-            name: self.name,
-            ops: self.ops,
-            tensors: self.tensors,
-            modules,
-            inputs: vec![ModelInput {
-                tensor: self.input,
-                declared,
-            }],
-            outputs: outputs.to_vec(),
-            notes: Vec::new(),
-            file_ops: Vec::new(),
-        })
+    fn finish(self, outputs: &[TensorId]) -> Model {
+        self.0.finish(outputs)
     }
 }
 

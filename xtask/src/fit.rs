@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use dlaplan::placement::Precision;
-use dlaplan::platform::{Board, DlaGeneration, GpuArch};
+use dlaplan::platform::{Board, DlaGeneration, GpuArch, boards};
 
 use crate::rows::{self, Measurements, Networks, Row, RowError, Scope, Use};
 use dlaplan::estimate::board::{BoardFile, HeldOut, Mix};
@@ -424,6 +424,9 @@ fn families(measurements: &Measurements, loaded: &[Loaded<'_>]) -> Result<Famili
     Ok(families)
 }
 
+/// Boards without a calibration file: no row is of their GPU's generation, so priors stand.
+const WITHOUT_ROWS: [&str; 2] = ["thor", "tx2"];
+
 /// Fits everything, holds out model by model and board by board, and makes the files.
 ///
 /// # Errors
@@ -433,8 +436,9 @@ pub fn calibrate(measurements: &Measurements) -> Result<Calibration, RowError> {
     let families = families(measurements, &loaded)?;
     let mut comparisons = compare_rows(&loaded, &families);
     comparisons.extend(compare_deployments(measurements, &families)?);
-    let files = dlaplan::estimate::board::shipped_boards()
-        .filter_map(Board::find)
+    let files = boards()
+        .iter()
+        .filter(|board| !WITHOUT_ROWS.contains(&board.id))
         .map(|board| board_file(board, &families, &loaded, &comparisons))
         .collect();
     Ok(Calibration { files, comparisons })

@@ -4,6 +4,9 @@
 mod chart;
 mod fit;
 mod manuals;
+#[path = "../../tests/support/net.rs"]
+#[expect(dead_code, reason = "tests use the rest")]
+mod net;
 #[path = "../../tests/support/networks.rs"]
 #[expect(dead_code, reason = "tests and benches use the rest")]
 mod networks;

@@ -6,7 +6,7 @@ use crate::engine::run::Environment;
 /// (`jtop/core/jetson_variables.py`) and NVIDIA's flashing guide for JetPack 5.1.1. p3701-0000 is
 /// the developer kit's module: 2048 CUDA cores although it has 32 GB, so an AGX Orin 64GB in all
 /// but memory. Modules with other clocks (p3701-0008, p2888-0006, p2888-0008) are no board here.
-const MODULES: [(&str, &str); 23] = [
+const MODULES: &[(&str, &str)] = &[
     ("p3668-0000", "xavier-nx"),
     ("p3668-0001", "xavier-nx"),
     ("p3668-0003", "xavier-nx"),
@@ -86,7 +86,7 @@ pub(super) fn board_id(environment: &Environment) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::platform::Board;
+    use crate::platform::{Board, boards};
 
     use super::*;
 
@@ -95,6 +95,10 @@ mod tests {
         for (module, id) in MODULES {
             assert!(is_part_number(module), "{module}");
             assert!(Board::find(id).is_some(), "{id}");
+        }
+        for board in boards() {
+            let known = MODULES.iter().any(|(_, id)| *id == board.id);
+            assert!(known, "no module number means {}", board.id);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::engine::reading::attribution::{LayerMap, NetworkLayer};
 use crate::engine::request::{Calibration, Request};
 use crate::engine::run::{ErrorKind, Stage};
 use crate::engine::{environment, memory};
-use crate::model::Model;
+use crate::model::{Model, give_dims};
 use crate::placement::Device;
 use crate::platform::{TensorRt, parser};
 
@@ -140,7 +140,8 @@ impl Job<'_> {
             let name = input.name();
             if input.dims().iter().any(|d| *d < 0) {
                 return Err(Stop::refused(format!(
-                    "input {name:?} has no fixed dims; give them (--input {name}=1x3x224x224)"
+                    "input {name:?} has no fixed dims; {}",
+                    give_dims(&name, "1x3x224x224")
                 )));
             }
         }

@@ -20,7 +20,7 @@ use crate::engine::run::{
 use crate::engine::telemetry::TimedPart;
 use crate::model::onnx::weights::Ready;
 use crate::model::onnx::{self, LoadOptions, weights};
-use crate::model::{DType, Model, ModelSource};
+use crate::model::{DType, Model, ModelSource, give_dims};
 use crate::placement::{Device, Placement, Precision};
 
 use super::cache::{BuildRecord, Machine};
@@ -164,8 +164,9 @@ fn dims(model: &Model, request: &Request) -> Result<Vec<(String, Vec<i64>)>, Sto
             let tensor = model.tensor(input.tensor);
             let Some(shape) = &tensor.shape else {
                 return Err(Stop::refused(format!(
-                    "input {0:?} has no fixed dims; give them (--input {0}=1x3x224x224)",
-                    tensor.name
+                    "input {:?} has no fixed dims; {}",
+                    tensor.name,
+                    give_dims(&tensor.name, "1x3x224x224")
                 )));
             };
             let mut dims: Vec<i64> = shape.iter().map(|d| *d as i64).collect();

@@ -50,15 +50,11 @@ impl State {
             Command::Learn(false),
             Command::Runs(Act::Delete),
         ];
-        all.extend(Format::ALL.map(Command::Export));
-        all.extend(
-            Format::ALL
-                .iter()
-                .filter(|k| k.is_text())
-                .map(|k| Command::CopyExport(*k)),
-        );
+        all.extend(Format::all().map(Command::Export));
+        let texts = Format::all().filter(|k| k.is_text());
+        all.extend(texts.map(Command::CopyExport));
         all.push(Command::FindBest);
-        all.extend(GoalKind::ALL.map(Command::FindGoal));
+        all.extend(GoalKind::ALL.iter().copied().map(Command::FindGoal));
         all.extend([
             Command::FindAgain,
             Command::FindStop,
@@ -115,7 +111,7 @@ impl State {
         all.extend(Precision::ALL.map(Command::Precision));
         all.extend((0..self.dla_cores()).map(Command::Core));
         all.extend([Command::GpuFallback(true), Command::GpuFallback(false)]);
-        all.extend(View::ALL.map(Command::Chart));
+        all.extend(View::ALL.iter().copied().map(Command::Chart));
         all.extend(ThemeChoice::ALL.map(Command::Theme));
         all.extend(self.kept.iter().map(|k| Command::AskRename(k.id)));
         all.extend(self.kept.iter().map(|k| Command::DeleteKept(k.id)));

@@ -1,12 +1,11 @@
 //! Exporting from the window, and reading placement files back.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::chart::{Chart, Look, Palette};
-use crate::export::{Document, Format, Subject, save_atomic};
+use crate::export::{Format, Subject, save_atomic};
 use crate::gui::data::judgement::Judgement;
-use crate::gui::data::options::MadeAt;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::model::Model;
@@ -26,8 +25,8 @@ struct Material {
 }
 
 impl Material {
-    fn render(&self, format: Format) -> Result<Vec<u8>, String> {
-        let subject = Subject {
+    fn subject(&self) -> Subject<'_> {
+        Subject {
             model: &self.model,
             target: &self.target,
             config: &self.config,
@@ -35,9 +34,12 @@ impl Material {
             resolved: &self.judged.resolved,
             plan: &self.judged.plan,
             estimate: &self.judged.estimate,
-        };
+        }
+    }
+
+    fn render(&self, format: Format) -> Result<Vec<u8>, String> {
         format
-            .render(&subject, &self.chart, &self.look)
+            .render(&self.subject(), &self.chart, &self.look)
             .map_err(|e| e.to_string())
     }
 }
@@ -64,18 +66,20 @@ impl State {
         })
     }
 
-    /// Why an export cannot be written now, if so. Only the formats whose words may not suffice
-    /// are tried.
+    /// Why an export cannot be written now, if so. A judgement is asked once for each format.
     pub fn export_unavailable(&self, format: Format) -> Option<String> {
-        let Some(material) = self.material() else {
+        let current = |j: &&Arc<Judgement>| j.revision == self.revision;
+        let Some(judged) = self.judged.as_ref().filter(current) else {
             return Some("Open a model first".to_owned());
         };
-        match format {
-            Format::Trtexec | Format::Torch2trt | Format::TensorrtPython => {
-                material.render(format).err()
-            }
-            Format::Placement | Format::Csv | Format::Html | Format::Svg | Format::Png => None,
-        }
+        let refusals = judged.refusals.get_or_init(|| {
+            let material = self.material();
+            let subject = material.as_ref().map(Material::subject);
+            let refusal = |f: Format| f.refusal(subject.as_ref()?).map(|why| (f, why.to_string()));
+            Format::all().filter_map(refusal).collect()
+        });
+        let found = refusals.iter().find(|(f, _)| *f == format);
+        found.map(|(_, why)| why.clone())
     }
 
     pub(crate) fn export_to(&mut self, format: Format, path: PathBuf) {
@@ -115,18 +119,4 @@ impl State {
             )),
         }
     }
-}
-
-/// Reads a placement file, with the engine config and the input dims it was made for.
-///
-/// # Errors
-/// The file is no placement, damaged, or newer than this program.
-pub fn read_placement(text: &str, path: &Path) -> Result<MadeAt, String> {
-    Document::parse(text, path)
-        .map(|d| MadeAt {
-            file: path.to_owned(),
-            inputs: d.inputs,
-            point: Some((d.placement, d.engine)),
-        })
-        .map_err(|e| e.to_string())
 }

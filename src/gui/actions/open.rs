@@ -1,11 +1,10 @@
 //! Taking in what background work brings, and starting it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::export::DocumentError;
+use crate::export::{Document as Placed, DocumentError};
 use crate::gui::background::session_file::read_session;
 use crate::gui::command::Command;
 use crate::gui::data::open::{file_name, open_inputs};
@@ -15,39 +14,36 @@ use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::model::Model;
-use crate::model::onnx::{self, LoadError, LoadOptions};
 use crate::placement::{Document, Edit, EngineConfig, Placement, Site};
 use crate::platform::Target;
+use crate::tasks::open::{Dims, OpenError, open};
 
 /// A dialog that closes faster than this without an answer was never shown.
 const NEVER_SHOWN: Duration = Duration::from_millis(200);
 
 impl State {
     /// Reads a model in the background.
-    pub(crate) fn load(&mut self, path: PathBuf, inputs: BTreeMap<String, Vec<u64>>) {
+    pub(crate) fn load(&mut self, path: PathBuf, inputs: Dims) {
         self.load_at(path, inputs, None);
     }
 
     /// As [`Self::load`], at the dims a placement file was made at; those given here win.
-    pub(crate) fn load_at(
-        &mut self,
-        path: PathBuf,
-        mut inputs: BTreeMap<String, Vec<u64>>,
-        made_at: Option<MadeAt>,
-    ) {
-        let title = format!("Reading {}", file_name(&path));
-        let made_at = made_at.map(|mut made_at| {
-            made_at.inputs.retain(|name, _| !inputs.contains_key(name));
-            inputs.extend(made_at.inputs.clone());
-            made_at
-        });
-        let options = LoadOptions { inputs };
-        let (file, asked) = (path.clone(), options.clone());
+    pub(crate) fn load_at(&mut self, path: PathBuf, inputs: Dims, made_at: Option<MadeAt>) {
         self.background(
-            title,
+            format!("Reading {}", file_name(&path)),
             true,
-            move || onnx::open(&file, &asked),
-            move |state, result| state.model_read(path, options, made_at, result),
+            move || {
+                let file = made_at.iter().map(|m| (&*m.file, &m.inputs));
+                let result = open(&path, &inputs, &file.collect::<Vec<_>>());
+                (path, inputs, made_at, result)
+            },
+            |state, (path, inputs, made_at, result)| match (result, made_at) {
+                (Ok((model, inputs)), made_at) => state.model_read(model, path, inputs, made_at),
+                (Err(OpenError::Placement(e)), Some(made_at)) => {
+                    state.dims_refused(path, inputs, &made_at.file, &e);
+                }
+                (Err(e), _) => state.not_loaded(&path, &e),
+            },
         );
     }
 
@@ -79,7 +75,7 @@ impl State {
             .is_some_and(|e| e.eq_ignore_ascii_case("json"));
         if !json {
             self.put_aside();
-            self.load(path, BTreeMap::new());
+            self.load(path, Dims::new());
             return;
         }
         if let Some(session) = read_session(&path) {
@@ -150,7 +146,7 @@ impl State {
     fn export_name(&self, purpose: &Purpose) -> String {
         let model = self.open.as_ref().map_or("model", |o| &o.model.name);
         match purpose {
-            Purpose::Save(kind) => crate::gui::dialog::file_name(*kind, model),
+            Purpose::Save(kind) => kind.file_name(model),
             Purpose::SaveRuns => format!("{model}.runs.csv"),
             Purpose::OpenModel | Purpose::OpenPlacement | Purpose::Calibration => String::new(),
         }
@@ -172,27 +168,12 @@ impl State {
         }
     }
 
-    /// Takes in a model, or says why there is none.
-    fn model_read(
-        &mut self,
-        path: PathBuf,
-        options: LoadOptions,
-        made_at: Option<MadeAt>,
-        result: Result<Model, LoadError>,
-    ) {
-        match (result, made_at) {
-            (Ok(model), made_at) => {
-                self.loaded(model, path, options);
-                if let Some(made_at) = made_at
-                    && let Some((placement, config)) = made_at.point
-                {
-                    self.load_point(&file_name(&made_at.file), placement, config);
-                }
-            }
-            (Err(e), Some(made_at)) if e.blames(&made_at.inputs) => {
-                self.dims_refused(path, options, made_at, e);
-            }
-            (Err(e), _) => self.not_loaded(&path, &e),
+    fn model_read(&mut self, model: Model, path: PathBuf, inputs: Dims, made_at: Option<MadeAt>) {
+        self.loaded(model, path, inputs);
+        if let Some(made_at) = made_at
+            && let Some((placement, config)) = made_at.point
+        {
+            self.load_point(&file_name(&made_at.file), placement, config);
         }
     }
 
@@ -208,7 +189,7 @@ impl State {
         });
     }
 
-    fn loaded(&mut self, model: Model, path: PathBuf, options: LoadOptions) {
+    fn loaded(&mut self, model: Model, path: PathBuf, inputs: Dims) {
         let same = self.is_open(&model.source.structure_hash);
         let own = EngineConfig::own_batch(&model);
         match &self.open {
@@ -244,7 +225,7 @@ impl State {
             log::info!("{}: {}", model.name, note.text);
         }
         self.remember(&path);
-        self.install(model, path.clone(), options.inputs);
+        self.install(model, path.clone(), inputs);
         if self.restoring.take().is_some() {
             self.messages.push(Message::info(
                 "Your work was restored".into(),
@@ -258,7 +239,7 @@ impl State {
         }
     }
 
-    fn not_loaded(&mut self, path: &Path, error: &LoadError) {
+    fn not_loaded(&mut self, path: &Path, error: &OpenError) {
         let mut message = Message::error(
             format!("{} cannot be opened", file_name(path)),
             &error.to_string(),
@@ -274,52 +255,41 @@ impl State {
             self.reset_placement();
             let first = crate::gui::data::open::first_model();
             if path != first {
-                self.load(first, BTreeMap::new());
+                self.load(first, Dims::new());
             }
         }
         self.messages.push(message);
     }
 
     /// A placement's dims do not fit the model.
-    fn dims_refused(
-        &mut self,
-        path: PathBuf,
-        mut options: LoadOptions,
-        made_at: MadeAt,
-        error: LoadError,
-    ) {
-        let title = format!(
-            "{} does not fit {}",
-            file_name(&made_at.file),
-            file_name(&path)
-        );
-        let error = DocumentError::Inputs {
-            path: made_at.file,
-            source: Box::new(error),
-        };
+    fn dims_refused(&mut self, path: PathBuf, inputs: Dims, file: &Path, error: &DocumentError) {
         let remedy = if self.open.is_some() {
             "The placement is as it was"
         } else {
             "The model is opened without them"
         };
-        self.messages
-            .push(Message::error(title, &error.to_string(), remedy));
+        self.messages.push(Message::error(
+            format!("{} does not fit {}", file_name(file), file_name(&path)),
+            &error.to_string(),
+            remedy,
+        ));
         if self.open.is_none() {
-            options
-                .inputs
-                .retain(|name, _| !made_at.inputs.contains_key(name));
-            self.load(path, options.inputs);
+            self.load(path, inputs);
         }
     }
 
     fn placement_read(&mut self, path: &Path, result: std::io::Result<String>) {
         let parsed = result
             .map_err(|e| format!("{}: {e}", path.display()))
-            .and_then(|text| crate::gui::actions::export::read_placement(&text, path));
+            .and_then(|text| Placed::parse(&text, path).map_err(|e| e.to_string()));
         match parsed {
-            Ok(made_at) => {
+            Ok(document) => {
                 self.remember(path);
-                self.open_placement(made_at);
+                self.open_placement(MadeAt {
+                    file: path.to_owned(),
+                    inputs: document.inputs,
+                    point: Some((document.placement, document.engine)),
+                });
             }
             Err(why) => self.messages.push(Message::error(
                 format!("{} cannot be opened", file_name(path)),

@@ -4,14 +4,13 @@
 //! starts another and drops the old one, whose thread ends when its channel closes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
 use crate::gui::background::jobs::Waker;
 use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
-use crate::gui::message::in_window;
 use crate::history::calibration;
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement, UnknownSite};
@@ -172,14 +171,14 @@ fn serve(
             let judged = placement.resolve(model).map(|resolved| {
                 let plan = planner.plan_resolved(&placement, &resolved);
                 let estimate = estimator.estimate(&plan);
-                let mut summary = plan.summary(model);
-                summary.refused = summary.refused.as_deref().map(in_window);
+                let summary = plan.summary(model);
                 Arc::new(Judgement {
                     revision,
                     resolved,
                     plan,
                     estimate,
                     summary,
+                    refusals: OnceLock::new(),
                 })
             });
             if !tell(Answer::Judged(revision, judged)) {

@@ -1,6 +1,9 @@
 //! What the placement on screen means and costs.
 
+use std::sync::OnceLock;
+
 use crate::estimate::Estimate;
+use crate::export::Format;
 use crate::figure::Figure;
 use crate::model::OpId;
 use crate::placement::{Device, Resolved};
@@ -43,6 +46,8 @@ pub struct Judgement {
     pub estimate: Estimate,
     /// The counts for the status line.
     pub summary: Summary,
+    /// The exports that refuse the placement, and why; found when first asked for.
+    pub refusals: OnceLock<Vec<(Format, String)>>,
 }
 
 /// The figures of a placement that is only considered.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Columns of the table, in order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::VariantArray)]
 #[expect(missing_docs, reason = "each is the column of its title")]
 pub enum Column {
     #[default]
@@ -31,17 +31,7 @@ pub enum Column {
 
 impl Column {
     /// All, left to right.
-    pub const ALL: [Self; 9] = [
-        Self::When,
-        Self::Placement,
-        Self::Precision,
-        Self::Batch,
-        Self::Target,
-        Self::Fps,
-        Self::Energy,
-        Self::Estimate,
-        Self::State,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Over the column.
     pub fn title(self) -> &'static str {

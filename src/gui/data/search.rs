@@ -26,7 +26,7 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) const PROPOSALS: usize = 6;
 
 /// Kinds of goals, without their numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::VariantArray)]
 #[expect(missing_docs, reason = "as `Goal`")]
 pub enum GoalKind {
     #[default]
@@ -39,13 +39,7 @@ pub enum GoalKind {
 
 impl GoalKind {
     /// In menu order.
-    pub const ALL: [Self; 5] = [
-        Self::Latency,
-        Self::Deployment,
-        Self::Pipeline,
-        Self::OffGpu,
-        Self::FewestTransitions,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// For menus.
     pub fn text(self) -> &'static str {

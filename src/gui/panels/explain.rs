@@ -128,37 +128,3 @@ pub fn op_shapes(model: &Model, op: OpId) -> (String, String) {
     let op = model.op(op);
     (join(&op.inputs), join(&op.outputs))
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::gui::message::in_window;
-
-    #[test]
-    fn reasons_speak_of_the_dialog() {
-        let dialog = "with “Input dims…” in the model menu";
-        for (text, said) in [
-            (
-                "input \"x\" has no fixed dims; give them: --input x=1x3x<h>x<w>",
-                format!("input \"x\" has no fixed dims; give them {dialog}"),
-            ),
-            (
-                "give them (--input x=1x3x224x224)",
-                format!("give them {dialog}"),
-            ),
-            (
-                "but it has 4. Give dims like `--input x=1x3x8x8`",
-                "but it has 4. Give dims like 1x3x8x8".to_owned(),
-            ),
-            (
-                "Correct the dims given for its inputs (`--input`); else",
-                format!("Correct the dims given for its inputs {dialog}; else"),
-            ),
-            (
-                "`onnxsim --input 1x3 -o model.onnx` (--inputIOFormats)",
-                "`onnxsim --input 1x3 -o model.onnx` (--inputIOFormats)".to_owned(),
-            ),
-        ] {
-            assert_eq!(in_window(text), said);
-        }
-    }
-}

@@ -1,4 +1,5 @@
-//! What is drawn: each panel reads the state and emits commands.
+//! What is drawn: each panel reads the state and emits commands. `actual`, `change` and `reasons` are
+//! parts of the inspector, and `runs` takes the chart's place.
 
 mod actual;
 mod change;

@@ -6,7 +6,6 @@ use super::super::command::Command;
 use super::super::state::State;
 use crate::gui::data::judgement::Judgement;
 use crate::gui::data::open::Open;
-use crate::gui::message::in_window;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets::{card, facts, note, section};
@@ -106,7 +105,7 @@ fn refusal_card(
             ("Allowed", refusal.rule.allowed.to_owned()),
         ];
         if let Some(fix) = &refusal.fix {
-            rows.push(("Fix", in_window(fix)));
+            rows.push(("Fix", fix.to_string()));
         }
         rows.push(("Rule", refusal.rule.id.to_owned()));
         facts(ui, "refusal facts", t, &rows);

@@ -678,14 +678,12 @@ fn export_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     ui.menu_button("Export", |ui| {
         ui.set_min_width(230.0);
         tall(ui, |ui| {
-            for kind in Format::ALL {
+            for kind in Format::all() {
                 menu_item(ui, state, Command::Export(kind), out);
             }
             ui.separator();
-            for kind in Format::ALL {
-                if kind.is_text() {
-                    menu_item(ui, state, Command::CopyExport(kind), out);
-                }
+            for kind in Format::all().filter(|k| k.is_text()) {
+                menu_item(ui, state, Command::CopyExport(kind), out);
             }
         });
     });

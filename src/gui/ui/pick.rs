@@ -20,7 +20,7 @@ impl Picker for DesktopPicker {
         let (kind, extensions) = purpose.filter();
         let mut dialog = rfd::FileDialog::new()
             .set_title(purpose.title())
-            .add_filter(kind, extensions);
+            .add_filter(kind, &extensions);
         if let Some(folder) = folder {
             dialog = dialog.set_directory(folder);
         }

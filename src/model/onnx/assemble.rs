@@ -250,8 +250,8 @@ fn contradiction(
     let remedy = if options.inputs.is_empty() {
         "The file was edited wrongly; export the model again"
     } else {
-        "Correct the dims given for its inputs (`--input`); if they are right, export the model \
-         again"
+        "Correct the dims given for its inputs (“Input dims…” in the window, --input on the command \
+         line); if they are right, export the model again"
     };
     LoadError::Contradiction {
         path,

@@ -173,7 +173,7 @@ pub enum LoadError {
     },
     /// Dims that do not fit an input.
     #[error(
-        "{}: input {input} was given {given}, but {why}. Give dims like `--input {example}`",
+        "{}: input {input} was given {given}, but {why}. Give dims like {example}: “Input dims…” in the window, --input on the command line",
         path.display()
     )]
     BadInputDims {

@@ -1,10 +1,12 @@
 //! Rules about the engine, its loadables and the tensors of every layer.
 
-use crate::model::{DType, Model, OpKind};
+use crate::model::{DType, Model, OpKind, give_dims};
 use crate::placement::EngineConfig;
 use crate::platform::{DlaSupport, Target, TensorRt};
 
-use crate::platform::dla_rules::rule::{Check, Cx, GUIDE_8_5, HEADER, No, Refusal, rules, unknown};
+use crate::platform::dla_rules::rule::{
+    Check, Cx, GUIDE_8_5, GUIDE_11, HEADER, No, Refusal, rules, unknown,
+};
 
 rules! {
     NO_DLA = "engine.no_dla":
@@ -41,7 +43,7 @@ rules! {
          allowed of 32";
     DIMS = "general.dims":
         "non-batch dims of 1-8192",
-        crate::platform::dla_rules::rule::GUIDE_11;
+        GUIDE_11;
     TYPE = "general.type":
         "floating-point tensors, which become FP16 or INT8",
         HEADER;
@@ -71,7 +73,7 @@ pub fn check_engine(model: &Model, target: &Target, config: &EngineConfig) -> Op
                 &DYNAMIC_SHAPES,
                 format!("input {name:?} has no fixed dims, which the DLA needs"),
             )
-            .fix(format!("give them (--input {name}=1x3x224x224)")),
+            .fix(give_dims(name, "1x3x224x224")),
         );
     }
     let typed = |d| matches!(d, DType::F16 | DType::I8);

@@ -127,6 +127,3 @@ fn layer(cx: &Cx<'_>) -> Check {
         | OpKind::Other => layout::unsupported(cx),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -168,7 +168,9 @@ pub(crate) const HEADERS_BEFORE: &str = "NvInfer.h of TensorRT 7.1.3, 8.0.1, 8.2
 /// NVIDIA's matrix of ONNX ops on Orin's DLA.
 pub(crate) const MATRIX: &str = "NVIDIA Deep-Learning-Accelerator-SW, operators/README.md";
 
-/// Declares the rules of a file and lists them.
+/// Declares the rules of a file and lists them, one line each: its name here, its id
+/// (`family.what`), the allowed range in words, and the document it is from:
+/// `KERNEL = "conv.kernel": "a kernel of 1-32", GUIDE_8_5;`.
 macro_rules! rules {
     ($($(#[$meta:meta])* $name:ident = $id:literal: $allowed:literal, $source:expr;)+) => {
         $(

@@ -65,7 +65,8 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
         n => format!("Runs {n}"),
     };
     let views: Vec<View> = View::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|v| match v {
             View::Deployments => !chart.deployments().is_empty(),
             View::Energy => state.view_of_chart == *v || !chart.spots(Axis::Energy).is_empty(),

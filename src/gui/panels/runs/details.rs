@@ -4,7 +4,6 @@ use crate::engine::{Outcome, RowSite, Run};
 use crate::figure::short;
 use crate::gui::command::Command;
 use crate::gui::data::runs::{RunRow, date};
-use crate::gui::message::in_window;
 use crate::gui::panels::runs::telemetry;
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
@@ -156,14 +155,7 @@ pub(crate) fn details(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens) {
         }
         Err(failure) => {
             let title = format!("{} while {}", row.ended.text(), failure.stage.label());
-            note(
-                ui,
-                t.error_soft,
-                t.error,
-                &title,
-                &in_window(&failure.message),
-                t,
-            );
+            note(ui, t.error_soft, t.error, &title, &failure.message, t);
             ui.add_space(4.0);
             facts(
                 ui,

@@ -99,7 +99,7 @@ pub(crate) fn align(column: Column) -> Align {
 pub(crate) fn header(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 20.0), Sense::hover());
     let places = columns(rect);
-    for (column, place) in Column::ALL.into_iter().zip(places) {
+    for (column, place) in Column::ALL.iter().copied().zip(places) {
         if place.width() < 1.0 {
             continue;
         }

@@ -24,7 +24,7 @@ pub(crate) fn form(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command
         form.goal.tooltip(),
         width,
         |ui| {
-            for goal in GoalKind::ALL {
+            for &goal in GoalKind::ALL {
                 let response = ui.selectable_label(goal == form.goal, goal.text());
                 if response.on_hover_text(goal.tooltip()).clicked() {
                     form.goal = goal;

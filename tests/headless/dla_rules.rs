@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::testing::{Net, chain};
-use crate::model::{
-    Activation, BinaryOp, Conv, CoordinateMode, DType, NearestMode, NormKind, Pool, PoolKind,
-    ReduceOp, Resize, ResizeMode, ShuffleKind, TensorId, UnaryOp,
+use dlaplan::model::{
+    Activation, BinaryOp, Conv, CoordinateMode, DType, Model, NearestMode, NormKind, OpId, OpKind,
+    Pool, PoolKind, ReduceOp, Resize, ResizeMode, ShuffleKind, TensorId, UnaryOp,
 };
-use crate::placement::Precision;
-use crate::platform::TensorRt;
-use crate::platform::dla_rules::rule::*;
-use crate::platform::dla_rules::*;
+use dlaplan::placement::{EngineConfig, Precision};
+use dlaplan::platform::dla_rules::*;
+use dlaplan::platform::{Target, TensorRt};
+
+use crate::net::{Net, chain_of};
 
 const XAVIER: &str = "xavier-nx";
 const XAVIER_7_1: &str = "xavier-nx:7.1";
@@ -121,9 +121,9 @@ impl Setup {
     }
 
     fn model(&self) -> Model {
-        let mut net = Net::new();
+        let mut net = Net::new("test");
         net.dtype = self.dtype;
-        net.opset = self.opset;
+        net.source.opset = self.opset;
         let mut operands: Vec<TensorId> = Vec::new();
         for (i, dims) in self.inputs.iter().enumerate() {
             operands.push(net.input(&format!("in{i}"), dims.as_deref()));
@@ -139,7 +139,7 @@ impl Setup {
         if let Some(kind) = &self.after {
             net.op("after", kind.clone(), &[out], Some(&self.output));
         }
-        net.finish()
+        net.finish(&[])
     }
 
     fn verdict(&self) -> Verdict {
@@ -320,7 +320,7 @@ fn compare(op_: BinaryOp) -> Setup {
 
 /// What a case probes.
 enum Probe {
-    /// The op on the DLA: allowed.
+    /// The op on the DLA: allowed in the first place of a line, refused in the second.
     Allowed(Setup),
     /// The op on the DLA: the documents do not decide.
     Undecided(Setup),
@@ -746,7 +746,7 @@ fn the_model_batch_gives_way_to_the_engine_batch() {
     let relu = || op(OpKind::Activation(Activation::Relu));
     // Exported at batch 8; 8 windows of each image are folded into the batch.
     relu().shape(&[8, 64, 7, 7]).batch(4096).is_allowed();
-    let folded = chain(
+    let folded = chain_of(
         &[8, 3, 56, 56],
         vec![(OpKind::Activation(Activation::Relu), vec![64, 3, 7, 7])],
     );
@@ -923,7 +923,7 @@ fn tile_may_be_a_wrapping_slice() {
 /// not support AVG Reduce operation") and the Flatten's `SHUFFLE`.
 #[test]
 fn resnet_50_splits_as_in_the_published_log() {
-    let model = crate::model::onnx::load_bundled("resnet50").unwrap();
+    let model = dlaplan::model::onnx::load_bundled("resnet50").unwrap();
     let target = Target::parse(ORIN_10_3).unwrap();
     for precision in [Precision::FP16, Precision::INT8_FP16] {
         let config = EngineConfig {
