@@ -69,6 +69,14 @@ pub fn trtexec(subject: &Subject<'_>) -> Result<TrtexecCommand, Refused> {
         ..
     } = *subject;
     subject.must_build("trtexec")?;
+    let wants_dla = subject.plan.requested.contains(&Device::Dla);
+    if wants_dla && target.tensorrt.dialect().precision_flags && !config.precision.dla_capable() {
+        // sampleEngines.cpp of all versions to 10: `if (!build.int8) config.setFlag(kFP16)`.
+        return Err(Refused::new(
+            "trtexec turns FP16 on by itself with --useDLACore, so it cannot build this in FP32; \
+             choose FP16, place everything on the GPU, or export for TensorRT (Python)",
+        ));
+    }
     let dialect = target.tensorrt.dialect();
     let mut notes = vec![heading(subject)];
     let onnx = match ModelSource::of(&model.source.path) {

@@ -237,6 +237,8 @@ pub struct Model {
     pub file_ops: Vec<FileOp>,
     #[serde(skip)]
     ops_by_name: HashMap<Arc<str>, OpId>,
+    #[serde(skip)]
+    quantised: bool,
 }
 
 /// What a reader hands over to make a [`Model`].
@@ -256,6 +258,10 @@ pub struct ModelParts {
 
 impl From<ModelParts> for Model {
     fn from(parts: ModelParts) -> Self {
+        let quantised = parts
+            .ops
+            .iter()
+            .any(|o| matches!(o.kind, OpKind::Quantize | OpKind::Dequantize));
         let ops_by_name = parts
             .ops
             .iter()
@@ -284,6 +290,7 @@ impl From<ModelParts> for Model {
             notes,
             file_ops,
             ops_by_name,
+            quantised,
         }
     }
 }
@@ -334,6 +341,12 @@ impl Model {
             (own.as_ref() != Some(dims)).then(|| (tensor.name.to_string(), dims.clone()))
         };
         self.inputs.iter().filter_map(given).collect()
+    }
+
+    /// The file quantises explicitly: it has QuantizeLinear or DequantizeLinear ops, so TensorRT
+    /// takes no calibration for any of its layers.
+    pub fn is_quantised(&self) -> bool {
+        self.quantised
     }
 
     /// Producers of the op's activation inputs, in operand order, repeats included.

@@ -2,13 +2,15 @@
 
 use crate::model::{Model, TensorId, TensorRole};
 
+use super::partition::Edges;
+
 /// A tensor with the ops around it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flow<'a> {
     /// The tensor.
     pub tensor: TensorId,
-    /// The op that makes it; `None` for a model input.
-    pub producer: Option<u32>,
+    /// The node of [`Edges`] that makes it; `None` for a model input.
+    pub maker: Option<u32>,
     /// The ops that read it.
     pub readers: &'a [u32],
     /// Bytes on the DLA side, at the engine's batch.
@@ -24,7 +26,7 @@ struct Entry {
     bytes: u64,
     tensor: TensorId,
     /// `u32::MAX` for a model input.
-    producer: u32,
+    maker: u32,
     /// One past its last reader in [`Flows::readers`].
     end: u32,
     is_input: bool,
@@ -39,7 +41,7 @@ pub(super) struct Flows {
 }
 
 impl Flows {
-    pub(super) fn new(model: &Model, tensor_bytes: &[u64]) -> Self {
+    pub(super) fn new(model: &Model, edges: &Edges, tensor_bytes: &[u64]) -> Self {
         let inputs = model.inputs.iter().map(|i| i.tensor);
         let made = model.ops.iter().flat_map(|o| o.outputs.iter().copied());
         let mut entries = Vec::with_capacity(model.inputs.len() + model.ops.len());
@@ -50,7 +52,7 @@ impl Flows {
             entries.push(Entry {
                 bytes: tensor_bytes[tensor.index()],
                 tensor,
-                producer: t.producer.map_or(u32::MAX, |p| p.0),
+                maker: edges.maker(model, tensor).unwrap_or(u32::MAX),
                 end: readers.len() as u32,
                 is_input: t.role == TensorRole::Input,
                 is_output: t.is_output,
@@ -66,7 +68,7 @@ impl Flows {
             begin = e.end as usize;
             Flow {
                 tensor: e.tensor,
-                producer: (e.producer != u32::MAX).then_some(e.producer),
+                maker: (e.maker != u32::MAX).then_some(e.maker),
                 readers,
                 bytes: e.bytes,
                 is_input: e.is_input,

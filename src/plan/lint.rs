@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::model::{Model, OpId};
 use crate::placement::{EngineConfig, Placement, Resolved, Site};
-use crate::platform::{DlaGeneration, Target, parser};
+use crate::platform::{DlaGeneration, Target, dla_rules, parser};
 
 use super::{Fallback, Plan};
 
@@ -48,6 +48,10 @@ pub(super) struct Engine<'a> {
 
 /// The DLA clock that nvpmodel's lowest modes set, MHz: a tenth of the full one.
 const SLOWEST_USEFUL_DLA_MHZ: f64 = 154.0;
+
+/// Banks from which "allowed" is said with reserve: three of four. TensorRT asked for less data of a
+/// convolution that needs 9 of 16 in INT8 and all 16 in FP16, built for either.
+const NEARLY_ALL_BANKS: u64 = dla_rules::BANKS * 3 / 4;
 
 pub(super) fn lints(
     engine: Engine<'_>,
@@ -121,6 +125,24 @@ pub(super) fn lints(
                 ),
                 "each subgraph costs a submit and a reformat on both sides; assign it to the GPU",
                 Some(op),
+            );
+        }
+    }
+    for op in plan.subgraphs.iter().flat_map(|s| &s.ops) {
+        let banks = dla_rules::buffer_banks(model, model.op(*op), config);
+        if let Some(banks) = banks.filter(|b| *b >= NEARLY_ALL_BANKS) {
+            add(
+                "conv.buffer_near",
+                Severity::Warning,
+                format!(
+                    "{} needs {banks} of the {} banks of the DLA's convolution buffer; TensorRT has \
+                     refused a convolution at the limit (NVIDIA/TensorRT#3499)",
+                    model.op(*op).name,
+                    dla_rules::BANKS
+                ),
+                "build it before you rely on it; if TensorRT asks for a smaller input or weights, \
+                 split its channels or width, or assign it to the GPU",
+                Some(*op),
             );
         }
     }

@@ -1,54 +1,114 @@
 //! DLA subgraphs: which DLA ops TensorRT can compile into one loadable.
 
-use crate::model::Model;
+use crate::model::{Model, OpKind, TensorId};
 use crate::placement::Device;
 
 /// The activation edges of a model, flat, so that partitioning touches no other memory.
+///
+/// A node is an op, or one more output of a Split: TensorRT's parser makes a Slice layer for each
+/// output, and slices that share nothing but a tensor from the GPU are loadables of their own (seen
+/// in a build log of `TensorRT` 8.5.2 on Xavier NX, ultralytics/ultralytics#23488).
 #[derive(Debug)]
 pub(super) struct Edges {
     start: Vec<u32>,
+    /// The nodes that each op reads.
     producers: Vec<u32>,
+    /// The ops of the nodes after the last op, in execution order.
+    slices: Vec<u32>,
 }
 
 impl Edges {
     pub(super) fn new(model: &Model) -> Self {
         let mut start = Vec::with_capacity(model.ops.len() + 1);
         let mut producers = Vec::new();
-        start.push(0);
+        let mut slices = Vec::new();
         for op in model.op_ids() {
-            producers.extend(model.producers(op).map(|p| p.0));
+            if matches!(model.op(op).kind, OpKind::Split { .. }) {
+                let more = model.op(op).outputs.len().saturating_sub(1);
+                slices.extend(std::iter::repeat_n(op.0, more));
+            }
+        }
+        let mut edges = Self {
+            start: Vec::new(),
+            producers: Vec::new(),
+            slices,
+        };
+        start.push(0);
+        for op in &model.ops {
+            let nodes = op.inputs.iter().filter_map(|t| edges.maker(model, *t));
+            producers.extend(nodes);
             start.push(producers.len() as u32);
         }
-        Self { start, producers }
+        (edges.start, edges.producers) = (start, producers);
+        edges
     }
 
-    pub(super) fn producers(&self, op: usize) -> &[u32] {
+    /// The node that makes a tensor.
+    pub(super) fn maker(&self, model: &Model, tensor: TensorId) -> Option<u32> {
+        let op = model.tensor(tensor).producer?;
+        if self.slices.is_empty() || !matches!(model.op(op).kind, OpKind::Split { .. }) {
+            return Some(op.0);
+        }
+        let at = model.op(op).outputs.iter().position(|t| *t == tensor)?;
+        self.nodes(op.0, model.ops.len()).nth(at)
+    }
+
+    /// The nodes of an op of `ops`.
+    pub(super) fn nodes(&self, op: u32, ops: usize) -> impl Iterator<Item = u32> + use<> {
+        let begin = self.slices.partition_point(|o| *o < op);
+        let end = begin + self.slices[begin..].partition_point(|o| *o == op);
+        std::iter::once(op).chain((begin + ops) as u32..(end + ops) as u32)
+    }
+
+    /// The op of a node of `ops` ops.
+    pub(super) fn op(&self, node: usize, ops: usize) -> usize {
+        node.checked_sub(ops)
+            .map_or(node, |slice| self.slices[slice] as usize)
+    }
+
+    /// All nodes in execution order.
+    pub(super) fn in_order(&self, ops: usize) -> impl Iterator<Item = u32> {
+        let mut next = 0;
+        (0..ops as u32).flat_map(move |op| {
+            let begin = next;
+            while self.slices.get(next) == Some(&op) {
+                next += 1;
+            }
+            std::iter::once(op).chain((begin + ops) as u32..(next + ops) as u32)
+        })
+    }
+
+    fn producers(&self, op: usize) -> &[u32] {
         &self.producers[self.start[op] as usize..self.start[op + 1] as usize]
     }
 }
 
-/// Groups the DLA ops. Returns the group of each op, groups numbered by their first op in
+/// Groups the DLA ops. Returns the group of each node, groups numbered by their first op in
 /// execution order, and how many there are.
 ///
 /// An op's level counts the device changes on the worst path to it. DLA ops joined by an edge on
 /// the same level share a subgraph: no path can leave such a group and come back through the GPU,
 /// since that would raise the level. Linear in ops and edges.
 pub(super) fn partition(edges: &Edges, devices: &[Device]) -> (Vec<Option<u32>>, u32) {
-    let n = devices.len();
+    let ops = devices.len();
+    let n = ops + edges.slices.len();
+    let device = |node: u32| devices[edges.op(node as usize, ops)];
     let mut level = vec![0u32; n];
     let mut group: Vec<u32> = (0..n as u32).collect();
-    for op in 0..n {
+    for node in edges.in_order(ops) {
+        let op = edges.op(node as usize, ops);
         let producers = edges.producers(op);
         let own = devices[op];
-        level[op] = producers
+        let here = producers
             .iter()
-            .map(|p| level[*p as usize] + u32::from(devices[*p as usize] != own))
+            .map(|p| level[*p as usize] + u32::from(device(*p) != own))
             .max()
             .unwrap_or(0);
+        level[node as usize] = here;
         if own == Device::Dla {
             for p in producers {
-                if devices[*p as usize] == Device::Dla && level[*p as usize] == level[op] {
-                    let (a, b) = (find(&mut group, *p), find(&mut group, op as u32));
+                if device(*p) == Device::Dla && level[*p as usize] == here {
+                    let (a, b) = (find(&mut group, *p), find(&mut group, node));
                     group[a.max(b) as usize] = a.min(b);
                 }
             }
@@ -58,19 +118,17 @@ pub(super) fn partition(edges: &Edges, devices: &[Device]) -> (Vec<Option<u32>>,
     let mut number = level;
     number.fill(u32::MAX);
     let mut count = 0;
-    let of = (0..n)
-        .map(|op| {
-            (devices[op] == Device::Dla).then(|| {
-                // The root is the group's smallest op, so numbers follow execution order.
-                let root = find(&mut group, op as u32) as usize;
-                if number[root] == u32::MAX {
-                    number[root] = count;
-                    count += 1;
-                }
-                number[root]
-            })
-        })
-        .collect();
+    let mut of = vec![None; n];
+    for node in edges.in_order(ops) {
+        if device(node) == Device::Dla {
+            let root = find(&mut group, node) as usize;
+            if number[root] == u32::MAX {
+                number[root] = count;
+                count += 1;
+            }
+            of[node as usize] = Some(number[root]);
+        }
+    }
     (of, count)
 }
 
@@ -92,6 +150,7 @@ mod tests {
         let mut e = Edges {
             start: vec![0],
             producers: Vec::new(),
+            slices: Vec::new(),
         };
         for p in list {
             e.producers.extend_from_slice(p);

@@ -36,6 +36,9 @@ pub struct Planner<'m> {
     engine_refusal: Option<Fallback>,
     /// Why TensorRT's ONNX parser refuses the file.
     parser_refusals: Vec<String>,
+    /// Nothing about the target and the config keeps an engine that asks for the DLA from being
+    /// built, if only on the GPU.
+    must_build: bool,
     edges: Edges,
     flows: Flows,
     /// Bytes of each tensor on the DLA side, at the engine's batch.
@@ -65,7 +68,11 @@ impl<'m> Planner<'m> {
                 }),
             })
             .collect();
-        let engine_refusal = dla_rules::check_engine(model, target, config).map(|r| {
+        let refusal = dla_rules::check_engine(model, target, config);
+        let must_build = refusal
+            .as_ref()
+            .is_none_or(|r| config.gpu_fallback && dla_rules::builds_on_gpu(r));
+        let engine_refusal = refusal.map(|r| {
             let reason = match &r.fix {
                 Some(fix) => format!("{}; {fix}", r.offending),
                 None => r.offending.clone(),
@@ -89,7 +96,8 @@ impl<'m> Planner<'m> {
             .iter()
             .map(|o| o.cost.map_or(0, |c| c.weight_elems.saturating_mul(element)))
             .collect();
-        let flows = Flows::new(model, &tensor_bytes);
+        let edges = Edges::new(model);
+        let flows = Flows::new(model, &edges, &tensor_bytes);
         let sum = |bytes: &mut dyn Iterator<Item = u64>| bytes.fold(0, u64::saturating_add);
         let most_bytes = (
             sum(&mut weight_bytes.iter().copied()),
@@ -103,7 +111,8 @@ impl<'m> Planner<'m> {
             refusals,
             engine_refusal,
             parser_refusals: parser::refusals(model, target.tensorrt),
-            edges: Edges::new(model),
+            must_build,
+            edges,
             flows,
             tensor_bytes,
             weight_bytes,
@@ -187,8 +196,8 @@ impl<'m> Planner<'m> {
                 *device = Device::Gpu;
             }
         }
-        let (mut subgraph_of, count) = partition(&self.edges, &predicted);
-        let limits = self.limits(&subgraph_of, count as usize);
+        let (mut group_of, count) = partition(&self.edges, &predicted);
+        let limits = self.limits(&group_of, count as usize);
         let mut subgraphs: Vec<Subgraph> = limits
             .kept
             .iter()
@@ -199,9 +208,13 @@ impl<'m> Planner<'m> {
                 weight_bytes: 0,
             })
             .collect();
+        let ops = requested.len();
+        let mut subgraph_of = vec![None; ops];
         let mut fallbacks: Vec<(OpId, Fallback)> = Vec::new();
-        for (i, of) in subgraph_of.iter_mut().enumerate() {
+        for node in self.edges.in_order(ops) {
+            let i = self.edges.op(node as usize, ops);
             let op = OpId(i as u32);
+            let of = &mut group_of[node as usize];
             if let Some(group) = of {
                 let group = *group as usize;
                 let kept = limits.number[group];
@@ -211,9 +224,12 @@ impl<'m> Planner<'m> {
                     fallbacks.push((op, limits.why(group)));
                 } else {
                     *of = Some(kept);
+                    subgraph_of[i] = subgraph_of[i].or(Some(kept));
                     let subgraph = &mut subgraphs[kept as usize];
-                    subgraph.ops.push(op);
-                    subgraph.weight_bytes += self.weight_bytes[i];
+                    if subgraph.ops.last() != Some(&op) {
+                        subgraph.ops.push(op);
+                        subgraph.weight_bytes += self.weight_bytes[i];
+                    }
                 }
             } else if requested[i] == Device::Dla
                 && let Some(why) = refused(i)
@@ -221,7 +237,15 @@ impl<'m> Planner<'m> {
                 fallbacks.push((op, why.clone()));
             }
         }
-        let transitions = self.transitions(&subgraph_of, &mut subgraphs);
+        // A Split of which some outputs found no loadable, or several the same reason.
+        fallbacks.dedup_by_key(|(op, _)| *op);
+        fallbacks.retain(|(op, _)| subgraph_of[op.index()].is_none());
+        for (device, of) in predicted.iter_mut().zip(&subgraph_of) {
+            if of.is_some() {
+                *device = Device::Dla;
+            }
+        }
+        let transitions = self.transitions(&group_of, &mut subgraphs);
         let buildable = self.buildable(&requested, &fallbacks);
         Plan {
             requested,
@@ -279,54 +303,59 @@ impl<'m> Planner<'m> {
     /// it reads.
     fn inside(&self, group_of: &[Option<u32>], count: usize) -> Vec<(u64, u64)> {
         let mut bytes = vec![(0u64, 0u64); count];
-        // Per op: bytes that begin to live with it, and bytes it is the last to read.
+        let ops = self.model.ops.len();
+        // Per node: bytes that begin to live with it, and bytes it is the last to read.
         let mut born = vec![0u64; group_of.len()];
         let mut dead = vec![0u64; group_of.len()];
         for flow in self.flows.iter() {
-            let Some(producer) = flow.producer else {
+            let Some(maker) = flow.maker else {
                 continue;
             };
-            let home = group_of[producer as usize];
-            let stays = |op: &u32| group_of[*op as usize] == home;
+            let home = group_of[maker as usize];
+            let stays = |op: &u32| {
+                let mut nodes = self.edges.nodes(*op, ops);
+                nodes.all(|node| group_of[node as usize] == home)
+            };
             if home.is_some() && !flow.is_output && flow.readers.iter().all(stays) {
-                let last = flow.readers.iter().copied().max().unwrap_or(producer);
+                let last = flow.readers.iter().copied().max().unwrap_or(maker);
                 let grow = |sum: &mut u64| *sum = sum.saturating_add(flow.bytes);
-                grow(&mut born[producer as usize]);
+                grow(&mut born[maker as usize]);
                 grow(&mut dead[last as usize]);
             }
         }
         let mut alive = vec![0u64; count];
-        for (op, group) in group_of.iter().enumerate() {
-            let Some(group) = group.map(|g| g as usize) else {
+        for node in self.edges.in_order(ops) {
+            let node = node as usize;
+            let Some(group) = group_of[node].map(|g| g as usize) else {
                 continue;
             };
+            let op = self.edges.op(node, ops);
             let (weights, most) = &mut bytes[group];
-            *weights = weights.saturating_add(self.weight_bytes[op]);
+            if node == op {
+                *weights = weights.saturating_add(self.weight_bytes[op]);
+            }
             let before = if self.model.ops[op].kind.is_elementwise() {
-                alive[group].saturating_sub(dead[op])
+                alive[group].saturating_sub(dead[node])
             } else {
                 alive[group]
             };
-            *most = (*most).max(before.saturating_add(born[op]));
+            *most = (*most).max(before.saturating_add(born[node]));
             alive[group] = alive[group]
-                .saturating_add(born[op])
-                .saturating_sub(dead[op]);
+                .saturating_add(born[node])
+                .saturating_sub(dead[node]);
         }
         bytes
     }
 
-    fn transitions(
-        &self,
-        subgraph_of: &[Option<u32>],
-        subgraphs: &mut [Subgraph],
-    ) -> Vec<Transition> {
+    fn transitions(&self, group_of: &[Option<u32>], subgraphs: &mut [Subgraph]) -> Vec<Transition> {
         let mut transitions = Vec::new();
         if subgraphs.is_empty() {
             return transitions;
         }
+        let ops = self.model.ops.len();
         let mut readers: Vec<u32> = Vec::new();
         for flow in self.flows.iter() {
-            let home = flow.producer.and_then(|p| subgraph_of[p as usize]);
+            let home = flow.maker.and_then(|m| group_of[m as usize]);
             let mut cross = |from, to, subgraph, boundary| {
                 transitions.push(Transition {
                     tensor: flow.tensor,
@@ -339,8 +368,12 @@ impl<'m> Planner<'m> {
             };
             readers.clear();
             let mut gpu_reads = false;
-            for op in flow.readers {
-                match subgraph_of[*op as usize] {
+            let nodes = flow
+                .readers
+                .iter()
+                .flat_map(|op| self.edges.nodes(*op, ops));
+            for node in nodes {
+                match group_of[node as usize] {
                     Some(s) if Some(s) != home && !readers.contains(&s) => readers.push(s),
                     Some(_) => {}
                     None => gpu_reads = true,
@@ -370,7 +403,10 @@ impl<'m> Planner<'m> {
     fn buildable(&self, requested: &[Device], fallbacks: &[(OpId, Fallback)]) -> Buildable {
         let mut reasons = self.parser_refusals.clone();
         let wants_dla = requested.contains(&Device::Dla);
-        if wants_dla && let Some(why) = &self.engine_refusal {
+        if wants_dla
+            && !self.must_build
+            && let Some(why) = &self.engine_refusal
+        {
             reasons.push(why.sentence());
         } else if !self.config.gpu_fallback
             && let Some((op, why)) = fallbacks.first()

@@ -351,6 +351,7 @@ fn bad_input_is_named_and_nothing_is_written() {
                 "layer1",
                 "--precision",
                 "fp32",
+                "--strict",
                 "-f",
                 "torch2trt",
                 "-o",

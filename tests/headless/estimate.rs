@@ -149,15 +149,24 @@ fn op_shares_add_up_to_the_gpu_time() {
 fn what_is_out_of_range_has_no_figure() {
     let model = network("resnet18");
     let all = vec![Device::Dla; model.ops.len()];
-    for (board, precision) in [
-        ("thor", Precision::FP16),
-        ("nano", Precision::INT8),
-        ("xavier-nx", Precision::FP32),
-    ] {
+    for (board, precision) in [("thor", Precision::FP16), ("nano", Precision::INT8)] {
         let planner = Planner::new(&model, &target(board), &config(precision, 1));
         let e = Estimator::new(&planner).estimate(&planner.plan(all.clone()));
         assert_eq!(e.fps.value(), None, "{board} {precision}");
         assert!(!e.fps.source().is_empty());
+    }
+    // FP32 builds, but all of it on the GPU: the figure says that it is not one of the DLA.
+    let mut fp32 = config(Precision::FP32, 1);
+    for (fallback, figure) in [(true, true), (false, false)] {
+        fp32.gpu_fallback = fallback;
+        let planner = Planner::new(&model, &target("xavier-nx"), &fp32);
+        let e = Estimator::new(&planner).estimate(&planner.plan(all.clone()));
+        assert_eq!(e.fps.value().is_some(), figure);
+        assert!(
+            !figure || e.fps.source().contains("GPU alone"),
+            "{}",
+            e.fps.source()
+        );
     }
 }
 

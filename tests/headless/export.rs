@@ -338,6 +338,7 @@ fn a_fixed_batch_is_not_changed_behind_the_users_back() {
 fn what_does_not_build_is_not_exported_as_a_program() {
     let mut setup = setup("resnet18", "xavier-nx", Placement::all(Device::Dla));
     setup.config.precision = Precision::FP32;
+    setup.config.gpu_fallback = false;
     for format in [Format::Torch2trt, Format::Trtexec, Format::TensorrtPython] {
         let why = render(&setup, format).unwrap_err();
         assert!(why.contains("does not build"), "{why}");

@@ -182,3 +182,95 @@ fn a_core_holds_sixteen_loadables() {
         assert_eq!(plan.subgraph_of[subgraph.ops[0].index()], Some(i as u32));
     }
 }
+
+/// Cases of `tests/data/dla_reports`, each with its right value.
+mod reports {
+    use std::path::Path;
+
+    use dlaplan::model::onnx::{LoadOptions, open};
+    use dlaplan::model::{Conv, OpKind};
+    use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
+    use dlaplan::plan::{Buildable, Plan, plan};
+    use dlaplan::platform::Target;
+
+    use crate::net::Net;
+
+    fn all_on_dla(file: &str, target: &str, config: &EngineConfig) -> Plan {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dla_reports");
+        let model = open(&folder.join(file), &LoadOptions::default()).unwrap();
+        let target = Target::parse(target).unwrap();
+        plan(&model, &target, config, &Placement::all(Device::Dla)).unwrap()
+    }
+
+    fn config(precision: Precision) -> EngineConfig {
+        EngineConfig {
+            precision,
+            ..EngineConfig::default()
+        }
+    }
+
+    #[test]
+    fn each_output_of_a_split_is_a_loadable_where_only_the_gpu_joins_them() {
+        let plan = all_on_dla("split.onnx", "xavier-nx:8.5", &config(Precision::FP16));
+        assert_eq!(plan.subgraphs.len(), 3);
+        // Each op of the DLA is in its subgraph, the Split in each of its outputs'.
+        let listed: usize = plan.subgraphs.iter().map(|s| s.ops.len()).sum();
+        assert_eq!(listed, plan.dla_ops() + 2);
+        assert!(plan.transitions.iter().all(|t| t.from != t.to));
+    }
+
+    #[test]
+    fn explicit_quantisation_is_refused_until_tensorrt_11() {
+        let int8 = config(Precision::INT8);
+        let plan = all_on_dla("qdq.onnx", "agx-orin-64:8.5", &int8);
+        assert_eq!(plan.dla_ops(), 0);
+        for (_, why) in &plan.fallbacks {
+            assert_eq!(why.rule().unwrap().id, "quantize.explicit");
+        }
+        let plan = all_on_dla("qdq.onnx", "agx-orin-64:11.4", &int8);
+        assert_eq!(plan.dla_ops(), 0);
+        assert!(plan.fallbacks.iter().all(|(_, why)| why.rule().is_none()));
+    }
+
+    #[test]
+    fn fp32_builds_on_the_gpu_unless_strict() {
+        let mut fp32 = config(Precision::FP32);
+        let plan = all_on_dla("static.onnx", "xavier-nx:8.5", &fp32);
+        assert_eq!(plan.buildable, Buildable::Yes);
+        assert_eq!((plan.dla_ops(), plan.fallbacks.len()), (0, 3));
+        fp32.gpu_fallback = false;
+        let plan = all_on_dla("static.onnx", "xavier-nx:8.5", &fp32);
+        assert!(matches!(plan.buildable, Buildable::No { .. }));
+    }
+
+    /// NVIDIA/TensorRT#3499: allowed by the documented formula, refused by TensorRT 8.5.2.2.
+    #[test]
+    fn a_convolution_near_the_buffer_is_allowed_with_reserve() {
+        let mut net = Net::new("bigconv");
+        let x = net.input("x", Some(&[1, 512, 80, 160]));
+        let weight = net.weight(&[256, 512, 3, 3]);
+        let conv = OpKind::Conv(Conv {
+            kernel: vec![3, 3],
+            stride: vec![1, 1],
+            pads: vec![1; 4],
+            dilation: vec![1, 1],
+            groups: 1,
+            in_channels: 512,
+            out_channels: 256,
+            output_padding: vec![0, 0],
+            const_weights: true,
+        });
+        net.op("conv", conv, &[x, weight], Some(&[1, 256, 80, 160]));
+        let model = net.finish(&[]);
+        let target = Target::parse("agx-orin-64:8.5").unwrap();
+        let near = |precision| {
+            let dla = Placement::all(Device::Dla);
+            let plan = plan(&model, &target, &config(precision), &dla).unwrap();
+            assert_eq!(plan.dla_ops(), 1);
+            plan.lints.iter().any(|l| l.id == "conv.buffer_near")
+        };
+        assert!(near(Precision::INT8_FP16));
+        assert!(near(Precision::FP16));
+        assert!(!near(Precision::INT8), "9 of 16 banks");
+    }
+}

@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use crate::model::{Conv, by};
+use crate::model::{Conv, Model, Op, OpKind, by};
+use crate::placement::EngineConfig;
 use crate::platform::TensorRt;
 
 use crate::platform::dla_rules::rule::{
@@ -102,26 +103,18 @@ pub(crate) fn convolution(cx: &Cx<'_>, c: &Conv) -> Check {
 /// slice and `data = ceil(eps * ((kH-1)*dilation+1) / 256)`; `e` is the element size, C and W the
 /// input's channels and width.
 fn buffer(cx: &Cx<'_>, c: &Conv) -> Check {
-    let input = cx.input()?;
-    let (Some(width), &[k_h, k_w]) = (input.last(), c.kernel.as_slice()) else {
+    let width = cx.input()?.last();
+    let Some((weights, data)) = banks(c, width, cx.element_bytes()) else {
         return Ok(());
     };
-    let e = cx.element_bytes();
-    let kernel_bytes = c.in_channels * k_h * k_w * e;
-    let weight_banks = kernel_bytes.next_multiple_of(128).div_ceil(32_768);
-    let entries = (c.in_channels * e)
-        .div_ceil(32)
-        .saturating_mul(*width)
-        .div_ceil(4);
-    let dilated = (k_h - 1) * c.dilation.first().copied().unwrap_or(1) + 1;
-    let data_banks = entries.saturating_mul(dilated).div_ceil(256);
-    if weight_banks.saturating_add(data_banks) <= 16 {
+    if weights.saturating_add(data) <= BANKS {
         return Ok(());
     }
+    let (k_h, k_w) = (c.kernel[0], c.kernel[1]);
     let offending = format!(
-        "{weight_banks} + {data_banks} buffer banks for one {k_h}x{k_w}x{} kernel and its data at \
-         width {width}",
-        c.in_channels
+        "{weights} + {data} buffer banks for one {k_h}x{k_w}x{} kernel and its data at width {}",
+        c.in_channels,
+        width.copied().unwrap_or(0)
     );
     if cx.tensorrt >= TensorRt::V10_3 {
         // The formula is printed for TensorRT 8 only.
@@ -135,6 +128,41 @@ fn buffer(cx: &Cx<'_>, c: &Conv) -> Check {
         "use INT8, which halves both, or split the channels"
     };
     Err(Refusal::new(&CBUF, offending).fix(fix).into())
+}
+
+/// Banks of the convolution buffer, of 32 KiB each.
+pub const BANKS: u64 = 16;
+
+/// Banks of weights and of data that a convolution needs at an input width; `None` where it is not
+/// 2-D or the width is not known.
+fn banks(c: &Conv, width: Option<&u64>, element_bytes: u64) -> Option<(u64, u64)> {
+    let (Some(width), &[k_h, k_w]) = (width, c.kernel.as_slice()) else {
+        return None;
+    };
+    let kernel = [c.in_channels, k_h, k_w, element_bytes];
+    let kernel_bytes = kernel.into_iter().fold(1, u64::saturating_mul);
+    let weights = kernel_bytes
+        .checked_next_multiple_of(128)
+        .unwrap_or(u64::MAX)
+        .div_ceil(32_768);
+    let entries = (c.in_channels.saturating_mul(element_bytes))
+        .div_ceil(32)
+        .saturating_mul(*width)
+        .div_ceil(4);
+    let dilation = c.dilation.first().copied().unwrap_or(1);
+    let dilated = k_h.saturating_sub(1).saturating_mul(dilation) + 1;
+    Some((weights, entries.saturating_mul(dilated).div_ceil(256)))
+}
+
+/// Banks that a convolution needs in the widest precision that the engine may give it.
+pub fn buffer_banks(model: &Model, op: &Op, config: &EngineConfig) -> Option<u64> {
+    let OpKind::Conv(c) = &op.kind else {
+        return None;
+    };
+    let shape = &model.tensor(*op.inputs.first()?).shape;
+    let bytes = if config.precision.fp16 { 2 } else { 1 };
+    let (weights, data) = banks(c, shape.as_ref()?.last(), bytes)?;
+    Some(weights.saturating_add(data))
 }
 
 pub(crate) fn deconvolution(cx: &Cx<'_>, c: &Conv) -> Check {

@@ -96,6 +96,13 @@ pub fn check_engine(model: &Model, target: &Target, config: &EngineConfig) -> Op
     None
 }
 
+/// Whether TensorRT builds such an engine all the same where GPU fallback is allowed: it finds no
+/// layer that the DLA takes, says so layer by layer, and puts all of them on the GPU
+/// (NVIDIA/TensorRT#2319).
+pub fn builds_on_gpu(refusal: &Refusal) -> bool {
+    std::ptr::eq(refusal.rule, &raw const PRECISION) || std::ptr::eq(refusal.rule, &raw const TYPES)
+}
+
 /// The part of [`check_engine`] that no model changes; does not allocate when all is well.
 pub(crate) fn supported(target: &Target, config: &EngineConfig) -> Result<(), Refusal> {
     let cores = match target.dla_support() {

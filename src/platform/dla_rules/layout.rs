@@ -263,7 +263,7 @@ fn flattens_image(cx: &Cx<'_>) -> bool {
 }
 
 fn beside_slice_or_concat(cx: &Cx<'_>) -> bool {
-    let tensor = |t: &crate::model::TensorId| cx.model.tensor(*t);
+    let tensor = |t: &TensorId| cx.model.tensor(*t);
     let producers = cx.op.inputs.iter().filter_map(|t| tensor(t).producer);
     let consumers = cx.op.outputs.iter().flat_map(|t| &tensor(t).consumers);
     producers.chain(consumers.copied()).any(|op| {
@@ -352,17 +352,28 @@ pub(crate) fn pad(cx: &Cx<'_>) -> Check {
     ))
 }
 
-pub(crate) fn quantize(cx: &Cx<'_>) -> Check {
-    if cx.tensorrt.strongly_typed() {
-        return Err(unknown(
-            "TensorRT 11 folds Q/DQ into the DLA layers around it; which stay is not published",
-        ));
+/// Every layer of a file with Q/DQ ops. "DLA does not support explicit quantization" (`TensorRT` 8.4
+/// guide); a build says "missing scale and zero point. This node will not run on DLA" of each layer
+/// (Deci-AI/super-gradients#1760). What `TensorRT` 11.4 does between Q/DQ ops is not published.
+pub(crate) fn explicit(cx: &Cx<'_>) -> Check {
+    let is_qdq = |kind: &OpKind| matches!(kind, OpKind::Quantize | OpKind::Dequantize);
+    if !cx.tensorrt.strongly_typed() {
+        let offending = if is_qdq(&cx.op.kind) {
+            "explicit quantisation in the file"
+        } else {
+            "explicit quantisation in the file, so the layer gets no scale from a calibration"
+        };
+        return Err(Refusal::new(&QDQ, offending)
+            .fix(
+                "take the scales out with NVIDIA's qdq-translator and build with its calibration \
+                 cache",
+            )
+            .into());
     }
-    Err(Refusal::new(&QDQ, "explicit quantisation in the file")
-        .fix(
-            "take the scales out with NVIDIA's qdq-translator and build with its calibration cache",
-        )
-        .into())
+    Err(unknown(
+        "TensorRT 11 folds Q/DQ into the layers around it; which of a quantised file stay on the DLA \
+         is not published",
+    ))
 }
 
 /// A cast belongs to the comparison before it; any other is a layer of its own.

@@ -23,9 +23,10 @@ use crate::placement::EngineConfig;
 
 use crate::platform::{DlaGeneration, Target};
 
+pub use crate::platform::dla_rules::conv::{BANKS, buffer_banks};
 pub use crate::platform::dla_rules::engine::{
-    MAX_LOADABLE_TENSOR_BYTES, MAX_LOADABLE_WEIGHT_BYTES, check_engine, check_loadable,
-    check_loadable_count,
+    MAX_LOADABLE_TENSOR_BYTES, MAX_LOADABLE_WEIGHT_BYTES, builds_on_gpu, check_engine,
+    check_loadable, check_loadable_count,
 };
 use crate::platform::dla_rules::rule::{Check, Cx, No};
 pub use crate::platform::dla_rules::rule::{Refusal, Rule, Verdict};
@@ -68,6 +69,9 @@ fn judge(model: &Model, op: OpId, target: &Target, config: &EngineConfig) -> Che
         config,
         model_batch: model.batch().unwrap_or(0),
     };
+    if model.is_quantised() {
+        layout::explicit(&cx)?;
+    }
     // A refusal beats a doubt, whichever of the two checks it comes from.
     match (layer(&cx), engine::tensors(&cx)) {
         (Err(No::Refused(r)), _) | (_, Err(No::Refused(r))) => Err(No::Refused(r)),
@@ -113,7 +117,7 @@ fn layer(cx: &Cx<'_>) -> Check {
         } => layout::slice(cx, axes, steps, *static_params),
         OpKind::Split { axis } => layout::split(cx, *axis),
         OpKind::Pad => layout::pad(cx),
-        OpKind::Quantize | OpKind::Dequantize => layout::quantize(cx),
+        OpKind::Quantize | OpKind::Dequantize => Ok(()),
         OpKind::Cast => layout::cast(cx),
         OpKind::Gather
         | OpKind::Scatter
