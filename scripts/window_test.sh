@@ -75,6 +75,13 @@ xdotool type "copy placement"
 sleep 0.5
 xdotool key Return
 until_true 20 copied || fail "the copied placement is not in the X selection: $(clipboard | head -c 200)"
+xdotool key ctrl+p
+sleep 0.5
+xdotool type "copy chart png"
+sleep 0.5
+xdotool key Return
+picture() { timeout 5 xclip -selection clipboard -t image/png -o 2> /dev/null | head -c 4 | grep -q PNG; }
+until_true 20 picture || fail "the copied chart is not a picture in the X selection"
 printf 'is:dla conv' | xclip -selection clipboard -i
 xdotool key ctrl+f
 sleep 0.5

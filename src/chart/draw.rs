@@ -7,7 +7,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
-use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::tiny_skia::{Pixmap, PremultipliedColorU8, Transform};
 use resvg::usvg;
 
 use crate::figure::{Figure, short};
@@ -138,7 +138,22 @@ impl Chart {
     /// # Errors
     /// plotters cannot draw it, or resvg cannot render it.
     pub fn png(&self, look: impl Into<Look>) -> Result<Vec<u8>, DrawError> {
-        let look = look.into();
+        let pixels = self.pixmap(look.into())?;
+        pixels.encode_png().map_err(|e| DrawError(e.to_string()))
+    }
+
+    /// The same picture as pixels: width, height, and RGBA bytes row by row, for the clipboard.
+    ///
+    /// # Errors
+    /// As [`Self::png`].
+    pub fn pixels(&self, look: impl Into<Look>) -> Result<(u32, u32, Vec<u8>), DrawError> {
+        let pixels = self.pixmap(look.into())?;
+        let plain = pixels.pixels().iter().map(PremultipliedColorU8::demultiply);
+        let rgba = plain.flat_map(|p| [p.red(), p.green(), p.blue(), p.alpha()]);
+        Ok((pixels.width(), pixels.height(), rgba.collect()))
+    }
+
+    fn pixmap(&self, look: Look) -> Result<Pixmap, DrawError> {
         let size = self.size(self.notes(&look).len());
         let svg = self.svg(look)?;
         let fail = |e: &dyn std::fmt::Display| DrawError(e.to_string());
@@ -161,7 +176,7 @@ impl Chart {
             .ok_or_else(|| fail(&"too many bars for one picture"))?;
         let scale = Transform::from_scale(SHARPNESS as f32, SHARPNESS as f32);
         resvg::render(&tree, scale, &mut pixels.as_mut());
-        pixels.encode_png().map_err(|e| fail(&e))
+        Ok(pixels)
     }
 
     /// The lines under a chart: when it was made, and where its figures come from.

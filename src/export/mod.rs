@@ -8,7 +8,7 @@ mod tensorrt_python;
 mod torch2trt;
 mod trtexec;
 
-use crate::chart::{Chart, Look};
+use crate::chart::{Chart, Look, Palette};
 use crate::estimate::Estimate;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Resolved};
@@ -183,7 +183,7 @@ impl Format {
     pub fn refusal(self, subject: &Subject<'_>) -> Option<Refused> {
         self.spec()
             .refuses
-            .then(|| self.render(subject, &Chart::default(), &Look::default()).err())
+            .then(|| self.render(subject, &Chart::default(), &Palette::Light.into()).err())
             .flatten()
     }
 

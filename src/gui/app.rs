@@ -2,7 +2,7 @@
 
 use crate::gui::background::session_file::{data_dir, report_panics};
 use crate::gui::command::Command;
-use crate::gui::data::looks::{Pane, ThemeChoice};
+use crate::gui::data::looks::{Copied, Pane, ThemeChoice};
 use crate::gui::data::options::Options;
 use crate::gui::state::{Env, State};
 use crate::gui::ui::pick::DesktopPicker;
@@ -153,8 +153,12 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
         ctx.request_repaint();
     }
     keys::show_focus(&ctx);
-    if let Some(text) = state.clipboard.take() {
-        ctx.copy_text(text);
+    match state.clipboard.take() {
+        Some(Copied::Text(text)) => ctx.copy_text(text),
+        Some(Copied::Picture { size, rgba }) => {
+            ctx.copy_image(egui::ColorImage::from_rgba_unmultiplied(size, &rgba));
+        }
+        None => {}
     }
 }
 

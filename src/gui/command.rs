@@ -64,7 +64,7 @@ pub enum Command {
     Export(Format),
     /// Writes an export to a path.
     ExportTo(Format, PathBuf),
-    /// Copies an export's text to the clipboard.
+    /// Copies an export to the clipboard: the chart as a picture, all else as text.
     CopyExport(Format),
 
     /// Takes the last change back.
@@ -426,6 +426,7 @@ impl Command {
                 Act::Compare(_) => named("Compare runs"),
                 Act::Show(_) => named("Show run"),
                 Act::Clear => named("Clear selection"),
+                Act::Copy => named("Copy the figures of the chosen runs").tip("As CSV"),
                 Act::Delete => named("Delete the chosen runs"),
                 Act::Restore(_) => named("Bring runs back"),
             },
@@ -465,6 +466,8 @@ pub enum Act {
     Show(i64),
     /// Lets the choice go.
     Clear,
+    /// Copies the figures of the chosen runs, as CSV.
+    Copy,
     /// Deletes the chosen runs.
     Delete,
     /// Brings deleted ones back.

@@ -15,7 +15,7 @@ use crate::gui::background::session_file::Store;
 use crate::gui::data::filter::Filter;
 use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
 use crate::gui::data::kept::History;
-use crate::gui::data::looks::{Palette, Pane, ThemeChoice};
+use crate::gui::data::looks::{Copied, Palette, Pane, ThemeChoice};
 use crate::gui::data::measuring::Measuring;
 use crate::gui::data::memo::Memo;
 use crate::gui::data::open::{FileStamp, Open, Selection, first_levels};
@@ -136,7 +136,7 @@ pub struct State {
     /// Where sessions, settings and kept placements live.
     pub store: Store,
     /// What the clipboard should hold, for the shell to take.
-    pub clipboard: Option<String>,
+    pub clipboard: Option<Copied>,
     /// The shell should end the program.
     pub quit: bool,
     /// How long a frame waits for a new plan before it shows the old one.

@@ -521,6 +521,16 @@ impl Store {
     pub fn export_csv(&mut self, filter: &RunFilter) -> Result<String, HistoryError> {
         Ok(csv::write(&self.runs(filter)?))
     }
+
+    /// Some runs as CSV, header first, oldest first.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn csv_of(&mut self, ids: &[i64]) -> Result<String, HistoryError> {
+        let mut runs = self.runs(&RunFilter::default())?;
+        runs.retain(|run| ids.contains(&run.id));
+        Ok(csv::write(&runs))
+    }
 }
 
 /// One damaged run does not hide the others; it stays in the file.

@@ -196,6 +196,47 @@ proptest! {
         }
     }
 
+    /// Two builds that write to one file, cut inside a line: no op has a device that neither log
+    /// states. A list and the header above it are one write.
+    #[test]
+    fn interleaved_logs_state_no_other_device(
+        which in 0..LOGS.len(),
+        other in 0..LOGS.len(),
+        order in proptest::collection::vec(any::<bool>(), 1..60),
+        cut in 0.0..1.0_f64,
+    ) {
+        let (model, log) = LOGS[which];
+        let read = |log: &str| std::fs::read_to_string(data().join(log)).unwrap();
+        let texts = [read(log), read(LOGS[other].1)];
+        let stated = texts.each_ref().map(|text| devices(model, text));
+        let mut writes = texts.each_ref().map(|text| {
+            let mut writes: Vec<String> = Vec::new();
+            for line in text.lines() {
+                match writes.last_mut() {
+                    Some(last) if last.trim_end().ends_with(':') => {
+                        *last += "\n";
+                        *last += line;
+                    }
+                    _ => writes.push(line.to_owned()),
+                }
+            }
+            writes.into_iter()
+        });
+        let mut text = String::new();
+        for first in order.iter().cycle().take(400) {
+            if let Some(write) = writes[usize::from(*first)].next() {
+                text += &write;
+                text.push('\n');
+            }
+        }
+        let end = text.floor_char_boundary((text.len() as f64 * cut) as usize);
+        let found = devices(model, &text[..end]);
+        for (now, then) in found.iter().zip(stated[0].iter().zip(&stated[1])) {
+            let legal = now.is_none() || now == then.0 || now == then.1;
+            prop_assert!(legal, "{:?} {:?}\n{}", now, then, &text[..end]);
+        }
+    }
+
     #[test]
     fn no_text_is_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), at in 0..2000_usize) {
         let mut text = std::fs::read(data().join("h1_xavier_85.log")).unwrap();

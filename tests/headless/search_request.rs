@@ -63,7 +63,7 @@ fn proposals_near_the_memory_of_a_loadable_lose_nothing() {
             request.constraints.granularity = granularity;
             request.front = true;
             // A busy machine proves it later, and no less.
-            request.constraints.time_limit = Duration::from_secs(300);
+            request.time_limit = Duration::from_mins(5);
             let answer = run(&judge, &request, &mut go).unwrap();
             if !matches!(goal, Goal::Deployment { .. }) {
                 assert_eq!(answer.gap, Some(0.0), "{batch} {goal:?}");

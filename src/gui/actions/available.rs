@@ -48,11 +48,11 @@ impl State {
             Command::ExportRuns,
             Command::Learn(true),
             Command::Learn(false),
+            Command::Runs(Act::Copy),
             Command::Runs(Act::Delete),
         ];
         all.extend(Format::all().map(Command::Export));
-        let texts = Format::all().filter(|k| k.is_text());
-        all.extend(texts.map(Command::CopyExport));
+        all.extend(Format::all().map(Command::CopyExport));
         all.push(Command::FindBest);
         all.extend(GoalKind::ALL.iter().copied().map(Command::FindGoal));
         all.extend([
@@ -190,7 +190,9 @@ impl State {
                 !self.measuring.power_modes().is_empty(),
                 "The machine that measures has no nvpmodel",
             ),
-            Command::Runs(Act::Delete) => need(!self.runs.chosen.is_empty(), "Choose a run first"),
+            Command::Runs(Act::Copy | Act::Delete) => {
+                need(!self.runs.chosen.is_empty(), "Choose a run first")
+            }
             Command::Export(kind) | Command::CopyExport(kind) => self.export_unavailable(*kind),
             // These can always be done; a new command is sorted in above or here.
             Command::OpenModel

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::chart::{Chart, Look, Palette};
 use crate::export::{Format, Subject, save_atomic};
 use crate::gui::data::judgement::Judgement;
+use crate::gui::data::looks::Copied;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::model::Model;
@@ -41,6 +42,18 @@ impl Material {
         format
             .render(&self.subject(), &self.chart, &self.look)
             .map_err(|e| e.to_string())
+    }
+
+    /// The chart as a picture, all else as text.
+    fn copied(&self, format: Format) -> Result<Copied, String> {
+        if format.is_text() {
+            let text = String::from_utf8(self.render(format)?);
+            return text.map(Copied::Text).map_err(|e| e.to_string());
+        }
+        let pixels = self.chart.pixels(self.look.clone());
+        let (width, height, rgba) = pixels.map_err(|e| e.to_string())?;
+        let size = [width as usize, height as usize];
+        Ok(Copied::Picture { size, rgba })
     }
 }
 
@@ -103,20 +116,22 @@ impl State {
         let Some(material) = self.material() else {
             return;
         };
-        let text = material
-            .render(format)
-            .and_then(|bytes| String::from_utf8(bytes).map_err(|e| e.to_string()));
-        match text {
-            Ok(text) => {
-                self.clipboard = Some(text);
-                let title = format!("Copied {}", format.title());
-                self.messages.push(Message::info(title, ""));
-            }
-            Err(why) => self.messages.push(Message::error(
-                format!("{} cannot be copied", format.title()),
-                &why,
-                "Choose another format, or change what it refuses",
-            )),
-        }
+        self.background(
+            format!("Copying {}", format.title()),
+            true,
+            move || material.copied(format),
+            move |state, copied| match copied {
+                Ok(copied) => {
+                    state.clipboard = Some(copied);
+                    let title = format!("Copied {}", format.title());
+                    state.messages.push(Message::info(title, ""));
+                }
+                Err(why) => state.messages.push(Message::error(
+                    format!("{} cannot be copied", format.title()),
+                    &why,
+                    "Choose another format, or change what it refuses",
+                )),
+            },
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::export::save_atomic;
 use crate::gui::command::{Act, Command};
 use crate::gui::data::actual::Actual;
-use crate::gui::data::looks::Pane;
+use crate::gui::data::looks::{Copied, Pane};
 use crate::gui::data::runs::{Column, Runs};
 use crate::gui::message::Message;
 use crate::gui::state::State;
@@ -149,6 +149,7 @@ impl State {
                 self.runs.reveal = Some(id);
             }
             Act::Clear => self.runs.chosen.clear(),
+            Act::Copy => self.copy_runs(),
             Act::Delete => {
                 let ids = std::mem::take(&mut self.runs.chosen);
                 self.change_runs(ids, true);
@@ -175,6 +176,29 @@ impl State {
                 save_atomic(&file, text.as_bytes()).map_err(|e| e.to_string())
             },
             move |state, result| state.saved("runs (CSV)", &path, result),
+        );
+    }
+
+    /// Puts the figures of the chosen runs on the clipboard.
+    fn copy_runs(&mut self) {
+        let history = self.history.clone();
+        let ids = self.runs.chosen.clone();
+        self.background(
+            "Copying runs",
+            false,
+            move || history.with(|store| store.csv_of(&ids)),
+            |state, text| match text {
+                Ok(text) => {
+                    state.clipboard = Some(Copied::Text(text));
+                    let title = "Copied the figures of the chosen runs".to_owned();
+                    state.messages.push(Message::info(title, ""));
+                }
+                Err(e) => state.messages.push(Message::error(
+                    "The runs cannot be copied".to_owned(),
+                    &e.to_string(),
+                    "",
+                )),
+            },
         );
     }
 

@@ -2,6 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What goes to the clipboard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Copied {
+    Text(String),
+    /// Width and height in pixels, and RGBA bytes row by row.
+    Picture {
+        size: [usize; 2],
+        rgba: Vec<u8>,
+    },
+}
+
 /// Which appearance the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

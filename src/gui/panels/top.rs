@@ -682,7 +682,7 @@ fn export_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
                 menu_item(ui, state, Command::Export(kind), out);
             }
             ui.separator();
-            for kind in Format::all().filter(|k| k.is_text()) {
+            for kind in Format::all() {
                 menu_item(ui, state, Command::CopyExport(kind), out);
             }
         });

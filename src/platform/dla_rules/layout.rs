@@ -263,7 +263,7 @@ fn flattens_image(cx: &Cx<'_>) -> bool {
 }
 
 fn beside_slice_or_concat(cx: &Cx<'_>) -> bool {
-    let tensor = |t: &TensorId| cx.model.tensor(*t);
+    let tensor = |t: &crate::model::TensorId| cx.model.tensor(*t);
     let producers = cx.op.inputs.iter().filter_map(|t| tensor(t).producer);
     let consumers = cx.op.outputs.iter().flat_map(|t| &tensor(t).consumers);
     producers.chain(consumers.copied()).any(|op| {

@@ -46,6 +46,13 @@ pub(crate) fn tools(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Comman
             crate::gui::panels::controls::command_button(
                 ui,
                 state,
+                "Copy",
+                Command::Runs(Act::Copy),
+                out,
+            );
+            crate::gui::panels::controls::command_button(
+                ui,
+                state,
                 "Delete",
                 Command::Runs(Act::Delete),
                 out,
