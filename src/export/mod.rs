@@ -183,7 +183,10 @@ impl Format {
     pub fn refusal(self, subject: &Subject<'_>) -> Option<Refused> {
         self.spec()
             .refuses
-            .then(|| self.render(subject, &Chart::default(), &Palette::Light.into()).err())
+            .then(|| {
+                self.render(subject, &Chart::default(), &Palette::Light.into())
+                    .err()
+            })
             .flatten()
     }
 

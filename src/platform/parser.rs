@@ -459,11 +459,11 @@ mod tests {
 
     #[test]
     fn forms_that_importers_refuse_are_refused() {
-        use crate::model::testing::Net;
         use crate::model::{CoordinateMode, NearestMode, Pool, PoolKind};
+        use crate::net::Net;
         const IMAGE: &[u64] = &[1, 3, 8, 8];
         let model = |mode: ResizeMode, zero_point: DType, outputs: usize| {
-            let mut net = Net::new();
+            let mut net = Net::new("test");
             let x = net.input("x", Some(IMAGE));
             let resize = Resize {
                 mode,
@@ -488,7 +488,7 @@ mod tests {
                 ceil_mode: false,
             });
             net.op("pool", pool, &[y], Some(&[1, 3, 4, 4]));
-            let mut model = net.finish();
+            let mut model = net.finish(&[]);
             let pool = &mut model.ops[2];
             pool.op_type = "MaxPool".into();
             pool.outputs = vec![pool.outputs[0]; outputs];
