@@ -31,7 +31,7 @@ build() {
     local name=$1 needs newest
     shift
     # A target folder of its own: another compiler would throw away what cargo keeps in target/.
-    env -u RUSTUP_TOOLCHAIN PATH="$cross/venv/bin:$PATH" RUSTC="$cross/rustc" CARGO_TARGET_DIR="$cross/build" \
+    PATH="$cross/venv/bin:$PATH" RUSTC="$cross/rustc" CARGO_TARGET_DIR="$cross/build" \
         cargo-zigbuild zigbuild --release --locked --bin dlaplan \
         --target "aarch64-unknown-linux-gnu.$glibc" "$@"
     cp "$cross/build/aarch64-unknown-linux-gnu/release/dlaplan" "$cross/.$name"
@@ -55,4 +55,7 @@ build() {
 }
 
 build dlaplan-aarch64 --no-default-features
+# Where `dlaplan deploy` looks, started from target/debug or target/release.
+mkdir -p target/lib/dlaplan
+ln -f "$cross/dlaplan-aarch64" target/lib/dlaplan/
 [ "${1:-}" != --window ] || build dlaplan-window-aarch64

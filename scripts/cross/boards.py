@@ -2,12 +2,15 @@
 """Six Jetson boards as folders, and dlaplan on each of them.
 
 boards.py write BASE OUT     makes the folders OUT/BOARD, each with a copy of BASE (a C library and a shell)
-boards.py test OUT DLAPLAN     probes, deploys, greets the worker, measures and removes, with DLAPLAN as
-                             the client and chroot in the place of ssh; as root and not
+boards.py test OUT DLAPLAN QEMU
+                             probes, deploys, greets the worker, measures and removes, with DLAPLAN as
+                             the client, chroot in the place of ssh and QEMU to run the boards' programs;
+                             as root and not
 
 The files have the paths and forms that jetson_stats, nvpmodel.conf of L4T R32-R36 and forum posts show.
 None was recorded on a board.
 """
+import ctypes
 import json
 import os
 import pathlib
@@ -141,11 +144,12 @@ class Client:
         self.bin = scratch / f"bin-{root.name}-{uid}"
         self.bin.mkdir()
         ssh = self.bin / "ssh"
+        user = f"--userspec={uid}:{uid}" if uid else ""
         # The last argument is the command for the other machine's shell.
         ssh.write_text(
             "#!/bin/sh\nfor command; do :; done\n"
             f"exec env -i HOME={home} PATH=/usr/bin:/bin "
-            f"{shutil.which('chroot')} --userspec={uid}:{uid} {root} /bin/sh -c \"$command\"\n"
+            f"{shutil.which('chroot')} {user} {root} /bin/sh -c \"$command\"\n"
         )
         ssh.chmod(0o755)
         data = scratch / f"data-{root.name}-{uid}"
@@ -232,6 +236,50 @@ def test(root, dlaplan, uid, scratch):
     assert client.files() == [], client.files()
 
 
+class NoNamespace(Exception):
+    """This machine lets no emulator be registered."""
+
+
+def enter_namespace(qemu):
+    """A user namespace where the kernel starts aarch64 programs with QEMU. Linux 6.7 has such a list for each
+    namespace, so nothing changes outside. Returns the ids of the users there."""
+    new_user, new_mounts = 0x10000000, 0x00020000
+    libc = ctypes.CDLL(None, use_errno=True)
+    child, uid, gid = os.getpid(), os.getuid(), os.getgid()
+    ready, mapped = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        # The map of a whole range is written from outside.
+        os.read(ready[0], 1)
+        try:
+            if uid != 0:
+                pathlib.Path(f"/proc/{child}/setgroups").write_text("deny")
+            count = 65536 if uid == 0 else 1
+            pathlib.Path(f"/proc/{child}/uid_map").write_text(f"0 {uid} {count}")
+            pathlib.Path(f"/proc/{child}/gid_map").write_text(f"0 {gid} {count}")
+        finally:
+            os.write(mapped[1], b".")
+            os._exit(0)
+    failed = libc.unshare(new_user | new_mounts) != 0
+    os.write(ready[1], b".")
+    os.read(mapped[0], 1)
+    os.wait()
+    if failed:
+        raise NoNamespace(os.strerror(ctypes.get_errno()))
+    # Header of an ELF program for aarch64, as qemu's own qemu-binfmt-conf.sh has it. F: QEMU is opened now, so that
+    # it is not needed below a chroot. P: argv[0] is kept, which says which tool busybox is.
+    magic = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
+    mask = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+    where = "/proc/sys/fs/binfmt_misc"
+    try:
+        if libc.mount(b"none", where.encode(), b"binfmt_misc", 0, None) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        with open(f"{where}/register", "w") as register:
+            register.write(f":dlaplan-aarch64:M::{magic}:{mask}:{qemu}:PF")
+    except OSError as why:
+        raise NoNamespace(f"{where}: {why}") from why
+    return [0, USER] if uid == 0 else [0]
+
+
 def main():
     task, *arguments = sys.argv[1:]
     if task == "write":
@@ -239,17 +287,19 @@ def main():
         for name, board in BOARDS.items():
             write(base, out, name, board)
         return
-    out, dlaplan = arguments
-    # In a user namespace of one's own there is only one user.
-    whole = os.path.exists("/proc/self/uid_map") and len(open("/proc/self/uid_map").read().split()) == 3
-    users = [0, USER] if whole and int(open("/proc/self/uid_map").read().split()[2]) > USER else [0]
+    out, dlaplan, qemu = arguments
+    try:
+        users = enter_namespace(qemu)
+    except NoNamespace as why:
+        print(f"boards: skipped, this machine lets no emulator be registered: {why}")
+        return
     with tempfile.TemporaryDirectory() as scratch:
         for name in BOARDS:
             for uid in users:
                 test(pathlib.Path(out) / name, dlaplan, uid, pathlib.Path(scratch))
                 print(f"{name}, uid {uid}: probed, deployed once, greeted, refused to measure, removed", flush=True)
-    if users == [0]:
-        print("as another user: skipped, this namespace has one user")
+    if len(users) == 1:
+        print("as another user: skipped, only root can have two users in a namespace")
 
 
 main()

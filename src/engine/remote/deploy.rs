@@ -50,8 +50,8 @@ pub enum DeployError {
     },
     /// Nothing to send.
     #[error(
-        "no dlaplan for {arch} is here (looked for {}); build or download one and name it with \
-         --binary", looked.join(", ")
+        "no dlaplan for {arch} is here (looked for {}); install dlaplan's package, run \
+         scripts/cross.sh in a clone, or name a program with --binary", looked.join(", ")
     )]
     NoBinary {
         /// What the machine is.
