@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment;
 use super::log::escape;
-use super::run::unix_ms;
+use super::run::{Environment, unix_ms};
 use crate::files::save_atomic;
 
 /// Longest run of one tool.
@@ -59,6 +59,20 @@ impl BoardSettings {
             words.push("--lock-clocks".to_owned());
         }
         words
+    }
+
+    /// A machine as it will be with the settings in force.
+    pub fn applied(&self, machine: &Environment) -> Environment {
+        let mut with = machine.clone();
+        let mut modes = machine.power_modes.iter();
+        if let Some(mode) = modes.find(|m| Some(m.id) == self.power_mode) {
+            with.power_mode = Some(mode.name.clone());
+        }
+        let gpu = with.clock_ranges.iter_mut().find(|c| c.name == "gpu");
+        if let Some(gpu) = gpu.filter(|_| self.lock_clocks) {
+            gpu.min_mhz = gpu.max_mhz;
+        }
+        with
     }
 
     /// The commands that set it, without those that note and restore.

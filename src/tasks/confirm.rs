@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::engine::client::Update;
-use crate::engine::{Environment, Request, Run, environment};
+use crate::engine::{ClockRange, Environment, Request, Run, environment};
 use crate::history::{RunFilter, StoredRun};
 use crate::model::Model;
 use crate::platform::Target;
@@ -93,7 +93,14 @@ pub fn learns(machine: &Environment, target: &Target) -> bool {
     environment::place(machine).is_ok_and(|here| here.board.id == target.board.id)
 }
 
-/// Figures of another machine or power mode are not these.
+/// Figures of another machine or power mode are not these, nor those of clocks that were held where
+/// they are free now.
 pub(super) fn same_machine(a: &Environment, b: &Environment) -> bool {
-    (&a.board, &a.host, &a.power_mode) == (&b.board, &b.host, &b.power_mode)
+    let held = |e: &Environment| {
+        let mut clocks = e.clock_ranges.iter();
+        clocks
+            .find(|c| c.name == "gpu")
+            .and_then(ClockRange::locked)
+    };
+    (&a.board, &a.host, &a.power_mode, held(a)) == (&b.board, &b.host, &b.power_mode, held(b))
 }

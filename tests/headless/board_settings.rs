@@ -10,10 +10,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dlaplan::engine::protocol::{Command as Order, Event, decode, encode};
-use dlaplan::engine::{Environment, Request};
+use dlaplan::engine::{BoardSettings, Environment, Request};
 use dlaplan::placement::{EngineConfig, Placement};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::sshd;
 
 const GPU: &str = "sys/class/devfreq/17000000.gpu";
 const MASK: &str = "sys/devices/platform/gpu.0/tpc_pg_mask";
@@ -95,22 +97,71 @@ impl Board {
         )
     }
 
-    fn worker(&self, args: &[&str]) -> Worker {
+    /// The environment that has the tools.
+    fn variables(&self) -> [(&'static str, String); 4] {
         let path = std::env::var("PATH").unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+        let here = self.path().display();
+        [
+            ("PATH", format!("{here}/bin:{path}")),
+            ("BOARD", here.to_string()),
+            ("HOME", here.to_string()),
+            ("XDG_CACHE_HOME", format!("{here}/cache")),
+        ]
+    }
+
+    fn worker(&self, args: &[&str]) -> Worker {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dlaplan"));
+        command
             .args(["worker", "--root"])
             .arg(self.path().join("root"))
             .args(args)
-            .env("PATH", format!("{}/bin:{path}", self.path().display()))
-            .env("BOARD", self.path())
-            .env("HOME", self.path())
-            .env("XDG_CACHE_HOME", self.path().join("cache"))
+            .envs(self.variables());
+        Worker::start(command)
+    }
+
+    /// The same over ssh. The worker ends when it has heard nothing for a second.
+    fn worker_behind(&self, there: &sshd::Board) -> Worker {
+        let variables = self
+            .variables()
+            .map(|(name, value)| format!("{name}='{value}'"));
+        let mut command = there.ssh();
+        command.arg("board").arg(format!(
+            "exec env {} {} worker --root {}/root --silence 1 {}",
+            variables.join(" "),
+            there.program.display(),
+            self.path().display(),
+            BOTH.join(" ")
+        ));
+        Worker::start(command)
+    }
+
+    /// Waits until all is as it was before, and nothing is left in the folder but the locks.
+    fn restored(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let left = || {
+            let folder = fs::read_dir(self.path().join("cache/dlaplan/board"));
+            let names = folder.unwrap().flatten().map(|e| e.file_name());
+            let mut names: Vec<_> = names.map(|n| n.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        while self.state() != untouched() || left() != ["lease", "users"] {
+            assert!(Instant::now() < deadline, "{:?} {:?}", self.state(), left());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Worker {
+    /// Starts it and waits for its first word.
+    fn start(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut worker = Worker {
+        let mut worker = Self {
             stdin: child.stdin.take(),
             stdout: BufReader::new(child.stdout.take().unwrap()),
             child,
@@ -131,22 +182,6 @@ impl Board {
                 Event::Warning { text } => worker.warnings.push(text),
                 other => panic!("{other:?}"),
             }
-        }
-    }
-
-    /// Waits until all is as it was before, and nothing is left in the folder but the locks.
-    fn restored(&self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let left = || {
-            let folder = fs::read_dir(self.path().join("cache/dlaplan/board"));
-            let names = folder.unwrap().flatten().map(|e| e.file_name());
-            let mut names: Vec<_> = names.map(|n| n.into_string().unwrap()).collect();
-            names.sort();
-            names
-        };
-        while self.state() != untouched() || left() != ["lease", "users"] {
-            assert!(Instant::now() < deadline, "{:?} {:?}", self.state(), left());
-            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
@@ -260,6 +295,14 @@ fn what_is_not_asked_is_not_touched() {
     assert_eq!(board.calls(), [""; 0]);
     let worker = board.worker(&["--lock-clocks"]);
     let lock = ["jetson_clocks --store", "jetson_clocks"];
+    let settings = BoardSettings {
+        power_mode: None,
+        lock_clocks: true,
+    };
+    let foreseen = settings.applied(&Board::new().worker(&[]).environment);
+    assert_eq!(foreseen.power_mode, worker.environment.power_mode);
+    let gpu = |e: &Environment| e.clock_ranges[0].clone();
+    assert_eq!(gpu(&foreseen), gpu(&worker.environment));
     assert_eq!(board.calls(), lock);
     drop(worker);
     board.restored();
@@ -355,4 +398,25 @@ fn a_tool_that_fails_leaves_everything_as_it_was() {
     drop(worker);
     drop(board.worker(&[]));
     board.restored();
+}
+
+#[test]
+fn a_link_that_is_cut_puts_everything_back() {
+    let Some((there, link)) = sshd::Board::behind_a_link() else {
+        return;
+    };
+    // The client's end, and a link that says nothing any more.
+    for silent in [false, true] {
+        let board = Board::new();
+        let mut worker = board.worker_behind(&there);
+        assert_eq!(board.state(), held());
+        if silent {
+            link.cut();
+        } else {
+            worker.child.kill().unwrap();
+        }
+        board.restored();
+        assert_eq!(board.calls(), [SET, BACK].concat());
+        let _ended = worker.child.kill();
+    }
 }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use dlaplan::engine::client::{Client, Limits, Update, profile};
 use dlaplan::engine::protocol::{Event, Report, encode};
+use dlaplan::engine::telemetry::Sample;
 use dlaplan::engine::{
-    ErrorKind, Failure, Measurement, ModelRef, Outcome, Request, Run, Stage, WorkerCommand, deploy,
+    ErrorKind, Failure, Mark, Measurement, ModelRef, Outcome, Quantity, Request, Run, Stage,
+    WorkerCommand, deploy,
 };
 use dlaplan::placement::{EngineConfig, Placement};
 
@@ -492,6 +494,51 @@ fn deployments_count_the_overlap() {
         assert!((run.fps().unwrap().value - 100.0).abs() < 1e-6);
         assert_eq!(share.group, runs[0].deployment.as_ref().unwrap().group);
     }
+}
+
+#[test]
+fn a_deployment_has_the_energy_of_all_its_engines() {
+    let sample = |i: u64| Sample {
+        at_ns: 900_000_000 + i * 50_000_000,
+        values: vec![
+            (Quantity::PowerW, "VDD_IN".into(), 12.0),
+            (Quantity::DlaAwake, "dla0".into(), 0.0),
+        ],
+        ..Sample::default()
+    };
+    let samples = encode(Event::Samples {
+        samples: (0..40).map(sample).collect(),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let asked = dir.path().join("asked");
+    // Only the first is asked for samples.
+    let body = format!(
+        "if mkdir $1/first 2>/dev/null; then {}{}\nelse {}\nfi",
+        say(&[samples]),
+        member(0),
+        member(250).replace(
+            "read request",
+            &format!("read request; echo $request >{}", asked.display())
+        ),
+    );
+    let mut on_dla = request();
+    on_dla.placement = Placement::all(dlaplan::placement::Device::Dla);
+    let worker = script(&body, dir.path());
+    let requests = [request(), on_dla];
+    let runs = deploy(&worker, QUICK, &requests, &mut |_, _| {
+        ControlFlow::Continue(())
+    });
+    let second = std::fs::read_to_string(asked).unwrap();
+    assert!(second.contains("\"sampling\":false"), "{second}");
+    for run in &runs {
+        // 12 W over 200 images/s.
+        let mj = &run.deployment.as_ref().unwrap().mj_per_image;
+        assert!((mj.value().unwrap() - 60.0).abs() < 1e-3, "{mj:?}");
+        let own = &run.measurement().unwrap().mj_per_image;
+        assert!(own.source().contains("share"), "{own:?}");
+    }
+    assert!(runs[0].marks.is_empty());
+    assert_eq!(runs[1].marks, [Mark::DlaNeverWoke { core: 0 }]);
 }
 
 #[test]

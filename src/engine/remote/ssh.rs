@@ -239,7 +239,7 @@ impl Host {
                  {address}`, or say where it is ({address}:/path/to/dlaplan)",
                 program = self.program()
             )),
-            2 if has("unexpected argument '--silence'") => Some(format!(
+            2 if has("unexpected argument '--") => Some(format!(
                 "{program} on {address} is of an earlier version; install the same dlaplan on both",
                 program = self.program()
             )),
@@ -310,6 +310,8 @@ mod tests {
             "For more information, try '--help'.",
         ];
         assert!(explain(2, &old).contains("install the same"));
+        let older = "error: unexpected argument '--lock-clocks' found";
+        assert!(explain(2, &[older]).contains("install the same"));
         assert!(explain(127, &[]).contains("me@orin:/path/to/dlaplan"));
         assert_eq!(host.explain(1, true, &["x"]), None);
         let cut = host.explain(255, true, &["client_loop: send disconnect: Broken pipe"]);

@@ -77,10 +77,11 @@ impl State {
         let (Some(open), Some(worker), Some(here)) = (
             &self.open,
             self.measuring.worker_with_settings(),
-            self.measuring_machine().cloned(),
+            self.measuring_machine(),
         ) else {
             return;
         };
+        let here = self.measuring.settings.applied(here);
         let Some(answer) = self.find.shown() else {
             return;
         };

@@ -438,7 +438,9 @@ fn ended(run: &Run, name: &str, id: Option<i64>) -> Message {
                     "Do not use these figures; try another precision",
                 ));
             }
-            Message::info(format!("Measured {name}"), &text)
+            let marks = run.marks.iter().map(|m| format!("\n{}", m.text()));
+            let text = text + &marks.collect::<String>();
+            show(Message::info(format!("Measured {name}"), &text))
         }
         Outcome::Failed(f) if f.kind == ErrorKind::Cancelled => {
             Message::info(format!("Cancelled while {}", f.stage.label()), "")
