@@ -124,10 +124,11 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     let t = Tokens::of(ui);
     state.dark = t.dark;
     let flat = |fill| Frame::new().fill(fill).inner_margin(Margin::ZERO);
-    Panel::top("top")
+    let top = Panel::top("top")
         .exact_size(40.0)
         .frame(flat(t.panel))
         .show(ui, |ui| panels::top::show(ui, state, &mut out));
+    keys::note_pane(&ctx, Pane::Top, top.response.rect);
     Panel::bottom("status")
         .exact_size(26.0)
         .frame(flat(t.panel))
@@ -135,6 +136,7 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     panels::messages::show(ui, state, &mut out);
     panes(ui, state, &t, &mut out);
     state.reveal = None;
+    state.focus_pane = None;
     if state.runs.shown {
         state.runs.reveal = None;
     }
@@ -193,16 +195,10 @@ fn panes(ui: &mut egui::Ui, state: &mut State, t: &Tokens, out: &mut Vec<Command
         let most = (width - CENTRE - TREE.min).clamp(range.min, range.max);
         let range = Rangef::new(range.min, most);
         let default = side.default_width(width);
-        sized(
-            ui,
-            Panel::right(side.name()),
-            side.name(),
-            default,
-            range,
-            |ui| {
-                draw_side(ui, state, side, out);
-            },
-        );
+        let panel = Panel::right(side.name());
+        sized(ui, panel, side.name(), default, range, |ui| {
+            draw_side(ui, state, side, out);
+        });
     }
     if room != Room::One {
         let range = match room {
@@ -211,19 +207,25 @@ fn panes(ui: &mut egui::Ui, state: &mut State, t: &Tokens, out: &mut Vec<Command
         };
         let default = (width * 0.31).clamp(410.0, 560.0);
         sized(ui, Panel::left("tree"), "tree", default, range, |ui| {
-            panels::tree::show(ui, state, out);
+            draw_tree(ui, state, out);
         });
     }
     egui::CentralPanel::default()
         .frame(flat)
         .show(ui, |ui| match (pane, side) {
             (Pane::Side, Some(side)) => draw_side(ui, state, side, out),
-            (Pane::Tree, _) => panels::tree::show(ui, state, out),
+            (Pane::Tree, _) => draw_tree(ui, state, out),
             _ => centre(ui, state, out),
         });
 }
 
+fn draw_tree(ui: &mut egui::Ui, state: &State, out: &mut Vec<Command>) {
+    keys::note_pane(ui.ctx(), Pane::Tree, ui.max_rect());
+    panels::tree::show(ui, state, out);
+}
+
 fn draw_side(ui: &mut egui::Ui, state: &State, side: Side, out: &mut Vec<Command>) {
+    keys::note_pane(ui.ctx(), Pane::Side, ui.max_rect());
     match side {
         Side::Find => panels::search::show(ui, state, out),
         Side::Inspector => panels::inspector::show(ui, state, out),
@@ -233,7 +235,12 @@ fn draw_side(ui: &mut egui::Ui, state: &State, side: Side, out: &mut Vec<Command
 /// The ribbon over the chart; both scroll where there is no height for them.
 fn centre(ui: &mut egui::Ui, state: &State, out: &mut Vec<Command>) {
     let draw = |ui: &mut egui::Ui, out: &mut Vec<Command>| {
+        let whole = ui.max_rect();
         panels::ribbon::show(ui, state, out);
+        let between = ui.cursor().top();
+        let (above, below) = whole.split_top_bottom_at_y(between);
+        keys::note_pane(ui.ctx(), Pane::Execution, above);
+        keys::note_pane(ui.ctx(), Pane::Chart, below);
         ui.add_space(8.0);
         panels::chart::show(ui, state, out);
     };

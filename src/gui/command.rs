@@ -222,6 +222,8 @@ pub enum Command {
     ToggleInspector,
     /// Shows a panel where there is no room for all.
     Pane(Pane),
+    /// Gives the keyboard to a panel.
+    FocusPane(Pane),
     /// Ends the program; everything is saved already.
     Quit,
 }
@@ -441,6 +443,7 @@ impl Command {
             Self::CloseDialog => named("Close"),
             Self::CancelJob(_) => named("Cancel"),
             Self::Pane(_) => named("Show panel"),
+            Self::FocusPane(_) => named("Keyboard to panel"),
             Self::ToggleInspector => named("Show or hide the inspector").keys(CTRL, Key::I),
             Self::Quit => named("Quit").keys(CTRL, Key::Q),
         }

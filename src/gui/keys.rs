@@ -6,6 +6,7 @@ use super::command::{Command, Pick, Step};
 use super::panels::tree;
 use super::state::State;
 use crate::gui::command::Act;
+use crate::gui::data::looks::Pane;
 use crate::gui::ui::theme::{DARK, LIGHT};
 use crate::placement::Device;
 
@@ -31,6 +32,53 @@ fn everywhere(state: &State) -> Vec<(KeyboardShortcut, Command)> {
     chords
 }
 
+/// Panels in the order of F6.
+const PANES: [Pane; 5] = [
+    Pane::Top,
+    Pane::Tree,
+    Pane::Execution,
+    Pane::Chart,
+    Pane::Side,
+];
+
+fn pane_id(pane: Pane) -> egui::Id {
+    egui::Id::unique("pane").with(PANES.iter().position(|p| *p == pane))
+}
+
+/// Notes where a panel is drawn, so that it is known which one has the keyboard.
+pub fn note_pane(ctx: &Context, pane: Pane, rect: egui::Rect) {
+    let pass = ctx.cumulative_pass_nr();
+    ctx.data_mut(|d| d.insert_temp(pane_id(pane), (pass, rect)));
+}
+
+/// The panel that has the keyboard: it was drawn in the pass before, around what is focused.
+fn pane_with_focus(ctx: &Context) -> Option<Pane> {
+    let id = ctx.memory(egui::Memory::focused)?;
+    let at = ctx.read_response(id)?.rect.center();
+    let pass = ctx.cumulative_pass_nr();
+    let here = |pane: &Pane| {
+        let noted = ctx.data(|d| d.get_temp::<(u64, egui::Rect)>(pane_id(*pane)));
+        noted.is_some_and(|(drawn, rect)| drawn + 1 >= pass && rect.contains(at))
+    };
+    PANES.into_iter().find(here)
+}
+
+/// The panel after the one that has the keyboard, or before it; the tree where none has.
+fn next_pane(ctx: &Context, state: &State, back: bool) -> Pane {
+    let side = state.find.open || state.inspector;
+    let there: Vec<Pane> = PANES
+        .into_iter()
+        .filter(|p| side || *p != Pane::Side)
+        .collect();
+    let now = pane_with_focus(ctx).and_then(|p| there.iter().position(|t| *t == p));
+    let Some(now) = now else { return Pane::Tree };
+    let step = if back { there.len() - 1 } else { 1 };
+    there
+        .get((now + step) % there.len())
+        .copied()
+        .unwrap_or_default()
+}
+
 /// Reads the keys of a frame.
 pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
     let typing = ctx.text_edit_focused();
@@ -43,8 +91,14 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
         .flatten();
     let row = tree::focused(ctx).filter(|f| focused == Some(f.id));
     // Nothing else has the keyboard that takes Space and arrows for itself.
-    let free = focused.is_none() || row.is_some_and(|r| r.whole);
+    let free = focused.is_none() || row.is_some();
     let mut moved = false;
+    // Shift first: without it, the key alone would be taken for both.
+    for (modifiers, back) in [(Modifiers::SHIFT, true), (Modifiers::NONE, false)] {
+        if !covered && ctx.input_mut(|i| i.consume_key(modifiers, Key::F6)) {
+            out.push(Command::FocusPane(next_pane(ctx, state, back)));
+        }
+    }
     ctx.input_mut(|i| {
         let pressed = i
             .events

@@ -106,6 +106,8 @@ pub struct State {
     pub runs: Runs,
     /// The inspector is shown.
     pub inspector: bool,
+    /// A panel that must take the keyboard.
+    pub focus_pane: Option<Pane>,
     /// Work of a window that died is being brought back; its file.
     pub(super) restoring: Option<PathBuf>,
     /// The open model's file as it was when it was read.
@@ -206,6 +208,7 @@ impl State {
             measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
             inspector: true,
+            focus_pane: None,
             restoring: None,
             read_at: None,
             looked_at: None,

@@ -174,3 +174,71 @@ fn about_says_the_version_and_where_files_are() {
     w.settle();
     assert!(w.query_by_label(version).is_none());
 }
+
+#[test]
+fn f6_goes_from_panel_to_panel_and_back() {
+    let mut w = window();
+    let at = |w: &Window<'_>| {
+        let id = w.ctx.memory(egui::Memory::focused).unwrap();
+        w.ctx.read_response(id).unwrap().rect.center()
+    };
+    let rows = |w: &Window<'_>| -> f32 {
+        let rows = w
+            .query_all_by_role(Role::TreeItem)
+            .map(|n| n.rect().right());
+        rows.fold(0.0, f32::max)
+    };
+    let tab = w
+        .get_by_role_and_label(Role::Tab, "FPS per placement")
+        .rect();
+    let tree = rows(&w);
+    let inside = |w: &Window<'_>, panel: usize| {
+        let p = at(w);
+        match panel {
+            0 => p.y > 40.0 && p.x < tree,
+            1 => p.y > 40.0 && p.y < tab.top() && p.x > tree,
+            2 => tab.contains(p),
+            3 => p.x > tab.right() && p.y > 40.0,
+            _ => p.y < 40.0,
+        }
+    };
+    for panel in [0, 1, 2, 3, 4, 0, 1] {
+        w.key(NONE, Key::F6);
+        assert!(inside(&w, panel), "{panel}: {}", at(&w));
+    }
+    w.key(Modifiers::SHIFT, Key::F6);
+    assert!(inside(&w, 0), "{}", at(&w));
+    // With the search in its place, the side panel is its goal.
+    w.click("Find best");
+    focus(&mut w, Role::TreeItem, "layer1");
+    for _ in 0..3 {
+        w.key(NONE, Key::F6);
+    }
+    let goal = w.get_by_role_and_label(Role::ComboBox, "Goal").rect();
+    assert!(goal.contains(at(&w)), "{} {goal}", at(&w));
+    // In a small window the panel comes into sight with the keyboard.
+    w.set_size(egui::Vec2::new(420.0, 300.0));
+    w.state_mut()
+        .apply(Command::FocusPane(dlaplan::gui::Pane::Top));
+    w.settle();
+    w.key(NONE, Key::F6);
+    assert!(w.query_all_by_role(Role::TreeItem).next().is_some());
+    w.key(NONE, Key::F6);
+    assert!(w.query_all_by_role(Role::TreeItem).next().is_none());
+}
+
+#[test]
+fn a_row_is_one_stop_of_tab() {
+    use egui_kittest::kittest::NodeT as _;
+    let mut w = window();
+    let labels: Vec<String> = w
+        .query_all_by_role(Role::TreeItem)
+        .map(|n| crate::window::text_of(&n))
+        .collect();
+    focus(&mut w, Role::TreeItem, &labels[0]);
+    for label in &labels[1..8] {
+        w.key(NONE, Key::Tab);
+        let row = w.get_by_role_and_label(Role::TreeItem, label);
+        assert!(row.accesskit_node().is_focused(), "{label}");
+    }
+}

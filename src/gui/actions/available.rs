@@ -253,6 +253,7 @@ impl State {
             | Command::CancelJob(_)
             | Command::ToggleInspector
             | Command::Pane(_)
+            | Command::FocusPane(_)
             | Command::Quit => None,
         }
     }

@@ -240,6 +240,16 @@ impl State {
                 };
             }
             Command::Pane(pane) => self.pane = pane,
+            Command::FocusPane(pane) => {
+                self.pane = pane;
+                self.focus_pane = Some(pane);
+                if pane == Pane::Tree {
+                    let shown = |n: &Node| self.view.position(*n).is_some();
+                    let first = self.view.rows.first().map(|r| r.node);
+                    self.selection.cursor = self.selection.cursor.filter(shown).or(first);
+                    self.reveal = self.selection.cursor;
+                }
+            }
             Command::Quit => self.quit = true,
         }
     }

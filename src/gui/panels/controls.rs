@@ -1,8 +1,9 @@
 //! Buttons of commands.
 
 use crate::gui::command::Command;
+use crate::gui::data::looks::Pane;
 use crate::gui::state::State;
-use egui::{Button, Ui};
+use egui::{Button, Response, Ui};
 
 pub fn command_button(
     ui: &mut Ui,
@@ -32,4 +33,11 @@ pub(crate) fn hover_text(ui: &Ui, command: &Command) -> String {
         tip => tip.to_owned(),
     };
     format!("{text}{keys}")
+}
+
+/// Gives a panel's first control the keyboard where F6 asks for the panel.
+pub(crate) fn takes_keyboard(state: &State, pane: Pane, response: &Response) {
+    if state.focus_pane == Some(pane) {
+        response.request_focus();
+    }
 }

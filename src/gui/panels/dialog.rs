@@ -514,6 +514,7 @@ fn shortcuts(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         ),
         ("Open and close", "Right, Left"),
         ("Extend the selection", "Shift with any of these"),
+        ("From panel to panel", "F6, Shift+F6"),
         ("From control to control", "Tab, Shift+Tab; Escape leaves"),
         (
             "Rename or delete a kept placement in the chart",

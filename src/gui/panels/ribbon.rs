@@ -9,7 +9,9 @@ use super::super::command::Command;
 use super::super::state::State;
 use super::actual;
 use crate::gui::data::actual::Actual;
+use crate::gui::data::looks::Pane;
 use crate::gui::data::ribbon::{Crossing, Segment};
+use crate::gui::panels::controls::takes_keyboard;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::{theme, widgets};
 use crate::model::{Model, OpId};
@@ -114,6 +116,9 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         }
         let name = segment_name(segment);
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+        if i == 0 {
+            takes_keyboard(state, Pane::Execution, &response);
+        }
         if response.clicked() {
             out.push(Command::SelectOps(segment.ops.clone()));
         }

@@ -7,7 +7,7 @@ use super::super::state::State;
 use crate::engine::remote::ssh::Host;
 use crate::export::Format;
 use crate::gui::data::looks::{Pane, ThemeChoice};
-use crate::gui::panels::controls::{command_button, hover_text};
+use crate::gui::panels::controls::{command_button, hover_text, takes_keyboard};
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets::{Icon, short};
 use crate::gui::ui::{theme, widgets};
@@ -263,7 +263,7 @@ pub fn panes(ui: &mut Ui, chosen: Pane, choices: &[(Pane, &str)], out: &mut Vec<
         ui.add_space(PAD);
         ui.spacing_mut().item_spacing.x = 16.0;
         for (pane, title) in choices {
-            if widgets::tab(ui, title, title, *pane == chosen, &t) {
+            if widgets::tab(ui, title, title, *pane == chosen, &t).clicked() {
                 out.push(Command::Pane(*pane));
             }
         }
@@ -352,6 +352,7 @@ fn model_menu(ui: &mut Ui, state: &State, width: f32, t: &Tokens, out: &mut Vec<
     let menu = ui.menu_button(title, |ui| tall(ui, |ui| models(ui, state, t, out)));
     menu.response
         .widget_info(|| WidgetInfo::labeled(egui::Role::Button, true, "Model"));
+    takes_keyboard(state, Pane::Top, &menu.response);
     if let Some(open) = &state.open {
         let source = &open.model.source;
         menu.response.on_hover_text(format!(

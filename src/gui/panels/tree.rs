@@ -12,6 +12,7 @@ use super::super::state::State;
 use super::actual::{self, RowMark};
 use crate::gui::data::actual::{Actual, Spent};
 use crate::gui::data::filter::Property;
+use crate::gui::data::looks::Pane;
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::data::tree_view::{Chip, Row, Said};
@@ -108,12 +109,10 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
 /// What has the keyboard in the tree.
 #[derive(Clone, Copy)]
 pub struct Focused {
-    /// The control.
+    /// Its control.
     pub id: egui::Id,
     /// Its row.
     pub node: Node,
-    /// It is the row itself, not its triangle or chip.
-    pub whole: bool,
 }
 
 fn focus_id() -> egui::Id {
@@ -139,11 +138,11 @@ fn note_focus(ui: &Ui, focused: Option<Focused>) {
     ui.data_mut(|d| d.insert_temp(focus_id(), focused));
 }
 
-/// Notes a control of a row that has the keyboard.
-fn note(ui: &Ui, response: &egui::Response, node: Node, whole: bool) {
+/// Notes a row that has the keyboard.
+fn note(ui: &Ui, response: &egui::Response, node: Node) {
     if response.has_focus() {
         let id = response.id;
-        note_focus(ui, Some(Focused { id, node, whole }));
+        note_focus(ui, Some(Focused { id, node }));
     }
 }
 
@@ -268,7 +267,8 @@ fn draw_row(
     let selected = state.selection.nodes.contains(&row.node);
     let response = ui.interact(rect, egui::Id::unique(("row", row.node)), Sense::click());
     let follow = ui.data(|d| d.get_temp::<bool>(follow_id())).is_some();
-    if follow && state.selection.cursor == Some(row.node) {
+    let wanted = follow || state.focus_pane == Some(Pane::Tree);
+    if wanted && state.selection.cursor == Some(row.node) {
         response.request_focus();
     }
     if response.has_focus() {
@@ -280,7 +280,7 @@ fn draw_row(
         };
         ui.memory_mut(|m| m.set_focus_lock_filter(response.id, filter));
     }
-    note(ui, &response, row.node, true);
+    note(ui, &response, row.node);
     let fill = match (selected, response.hovered()) {
         (true, _) => Some(t.selected),
         (false, true) => Some(t.hover),
@@ -301,7 +301,8 @@ fn draw_row(
         let center = Pos2::new(twig_x(&columns, row), rect.center().y);
         widgets::draw_twig(&painter, center, open_now, t.dim);
         let hit = Rect::from_center_size(center, Vec2::new(16.0, ROW));
-        let twig = ui.interact(hit, egui::Id::unique(("twig", row.node)), Sense::click());
+        let twig = ui.interact(hit, egui::Id::unique(("twig", row.node)), Sense::CLICK);
+        to_row(ui, &twig, &response);
         twig.widget_info(|| {
             let verb = if open_now { "Close" } else { "Open" };
             WidgetInfo::labeled(
@@ -310,7 +311,6 @@ fn draw_row(
                 format!("{verb} {}", row.node.title(model)),
             )
         });
-        note(ui, &twig, row.node, false);
         if twig.clicked() {
             let deep = ui.input(|i| i.modifiers.alt);
             out.push(if deep {
@@ -322,7 +322,8 @@ fn draw_row(
     }
     draw_costs(ui, &painter, state, model, row, t, &columns);
     if let Some(chip) = &row.chip {
-        draw_device(ui, &painter, state, open, row, chip, t, &columns, out);
+        let chip = draw_device(ui, &painter, state, open, row, chip, t, &columns, out);
+        to_row(ui, &chip, &response);
     }
     response.widget_info(|| {
         WidgetInfo::selected(Role::TreeItem, true, selected, row.node.title(model))
@@ -354,6 +355,15 @@ fn draw_row(
             }
             ui.label(egui::RichText::new(&*class).color(t.dim));
         });
+    }
+}
+
+/// A row is one stop of Tab: asked for its triangle or chip, the row takes the keyboard, whose keys
+/// do the same.
+fn to_row(ui: &Ui, part: &egui::Response, row: &egui::Response) {
+    let focus = egui::accesskit::Action::Focus;
+    if ui.input(|i| i.has_accesskit_action_request(part.id, focus)) {
+        row.request_focus();
     }
 }
 
@@ -552,7 +562,7 @@ fn draw_device(
     t: &Tokens,
     columns: &Columns,
     out: &mut Vec<Command>,
-) {
+) -> egui::Response {
     let model = &*open.model;
     let mark = columns.mark.center();
     match (row.sums.dla, row.sums.ops) {
@@ -574,9 +584,8 @@ fn draw_device(
     let response = ui.interact(
         rect.expand2(Vec2::new(2.0, 3.0)),
         egui::Id::unique(("chip", row.node)),
-        Sense::click(),
+        Sense::CLICK,
     );
-    note(ui, &response, row.node, false);
     widgets::draw_chip(painter, t, rect, chip, response.hovered());
     response.widget_info(|| {
         WidgetInfo::labeled(
@@ -589,7 +598,7 @@ fn draw_device(
         out.push(Command::Cycle(row.node));
     }
     response.context_menu(|ui| context_menu(ui, state, row, out));
-    response.on_hover_ui(|ui| {
+    response.clone().on_hover_ui(|ui| {
         for line in explain::chip(state, open, row, chip) {
             ui.label(line);
         }
@@ -599,6 +608,7 @@ fn draw_device(
         let hint = "Click to switch device, again to set it here explicitly, again to inherit";
         ui.label(egui::RichText::new(hint).font(theme::small()).color(t.dim));
     });
+    response
 }
 
 /// What the engine did, around the mark of what was predicted: a ring where it agrees, a sign

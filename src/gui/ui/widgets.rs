@@ -372,8 +372,8 @@ pub fn short(text: &str, most: usize) -> String {
     format!("{head}…{tail}")
 }
 
-/// A tab; true when it was clicked.
-pub fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> bool {
+/// A tab.
+pub fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> Response {
     let color = if chosen { t.strong } else { t.dim };
     let font = if chosen {
         theme::strong()
@@ -392,11 +392,11 @@ pub fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> bo
             .rect_filled(under, CornerRadius::same(1), t.accent);
     }
     response.widget_info(|| WidgetInfo::selected(Role::Tab, true, chosen, title));
-    let clicked = response.clicked();
-    if text != title {
-        response.on_hover_text(title);
+    if text == title {
+        response
+    } else {
+        response.on_hover_text(title)
     }
-    clicked
 }
 
 /// Cut in the middle to a width on the screen.

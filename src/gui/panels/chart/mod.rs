@@ -7,9 +7,11 @@ use egui::{CornerRadius, Pos2, Sense, Ui, Vec2};
 
 use crate::chart::{Axis, Chart, View};
 use crate::gui::command::Command;
+use crate::gui::data::looks::Pane;
 use crate::gui::panels::chart::bars::bars;
 use crate::gui::panels::chart::marks::{LEGEND_ROW, Legend};
 use crate::gui::panels::chart::scatter::scatter;
+use crate::gui::panels::controls::takes_keyboard;
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::{theme, widgets};
@@ -92,11 +94,19 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
             } else {
                 view.short_title()
             };
-            if widgets::tab(ui, view.title(), text, chosen, t) {
+            let tab = widgets::tab(ui, view.title(), text, chosen, t);
+            if chosen {
+                takes_keyboard(state, Pane::Chart, &tab);
+            }
+            if tab.clicked() {
                 out.push(Command::Chart(view));
             }
         }
-        if widgets::tab(ui, &runs, &runs, state.runs.shown, t) {
+        let tab = widgets::tab(ui, &runs, &runs, state.runs.shown, t);
+        if state.runs.shown {
+            takes_keyboard(state, Pane::Chart, &tab);
+        }
+        if tab.clicked() {
             out.push(Command::ShowRuns);
         }
         if !state.runs.shown {

@@ -1,7 +1,9 @@
 //! What is asked of the search.
 
 use crate::gui::command::Command;
+use crate::gui::data::looks::Pane;
 use crate::gui::data::search::{Form, GoalKind};
+use crate::gui::panels::controls::takes_keyboard;
 use crate::gui::state::State;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
@@ -9,7 +11,8 @@ use crate::gui::ui::widgets::{note, number};
 use crate::plan::Fallback;
 use crate::search::Granularity;
 use egui::{
-    Button, Checkbox, ComboBox, CornerRadius, Grid, Label, RichText, Role, Ui, Vec2, WidgetInfo,
+    Button, Checkbox, ComboBox, CornerRadius, Grid, Label, Response, RichText, Role, Ui, Vec2,
+    WidgetInfo,
 };
 
 /// Goal and constraints.
@@ -17,7 +20,7 @@ pub(crate) fn form(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command
     let before = &state.find.form;
     let mut form = before.clone();
     let width = ui.available_width();
-    combo(
+    let goal = combo(
         ui,
         "Goal",
         form.goal.text(),
@@ -32,6 +35,7 @@ pub(crate) fn form(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command
             }
         },
     );
+    takes_keyboard(state, Pane::Side, &goal);
     ui.add_space(4.0);
     Grid::new("search form")
         .num_columns(2)
@@ -84,7 +88,7 @@ pub(crate) fn combo(
     hover: &str,
     width: f32,
     content: impl FnOnce(&mut Ui),
-) {
+) -> Response {
     let inner = ComboBox::from_id_salt(("find", label))
         .selected_text(selected)
         .width(width)
@@ -94,7 +98,7 @@ pub(crate) fn combo(
         info.current_text_value = Some(selected.to_owned());
         info
     });
-    inner.response.on_hover_text(hover);
+    inner.response.on_hover_text(hover)
 }
 
 /// The goal's own number.
