@@ -108,7 +108,7 @@ pub fn title(survey: &Survey) -> String {
     let board = environment::target(env).map(|t| t.board.name.to_owned());
     board
         .or_else(|| env.board.clone())
-        .unwrap_or_else(|| "not known".into())
+        .unwrap_or_else(|| "no Jetson that dlaplan knows".into())
 }
 
 /// What a machine is, line by line: a name and its value; `None` where it is not known.
