@@ -169,8 +169,8 @@ impl TensorRt {
     pub fn not_modelled(self) -> Option<&'static str> {
         match self {
             Self::V7_1 | Self::V8_0 | Self::V8_2 => Some(
-                "only the limits in NvInfer.h and in public build logs are modelled; its guide to \
-                 the DLA is not",
+                "the limits in NvInfer.h and in public build logs are modelled, and its guide to \
+                 the DLA is not modelled",
             ),
             Self::V8_4 => {
                 Some("only the limits in NvInfer.h and in a translation of its guide are modelled")
