@@ -289,7 +289,7 @@ impl Chart {
         axis: Axis,
         c: &Colours,
     ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
-        let top = self.max_fps(View::Scatter) * 1.08;
+        let top = self.scatter_top(axis) * 1.08;
         let spots = self.spots(axis);
         let (left, right) = axis.bounds(spots.iter().map(|(_, value, _)| *value));
         let several = self.precisions().len() > 1;
@@ -302,10 +302,7 @@ impl Chart {
             .build_cartesian_2d(left..right, 0f64..top)?;
         chart
             .configure_mesh()
-            .x_desc(match axis {
-                Axis::DlaShare => "share on the DLA, %",
-                Axis::Energy => "mJ per image",
-            })
+            .x_desc(axis.label())
             .y_desc("FPS")
             .label_style(style(13, c.faint))
             .axis_desc_style(style(13, c.faint))
@@ -322,7 +319,12 @@ impl Chart {
             let points = line.iter().map(|(_, x, y)| (axis.shown(*x), *y));
             chart.draw_series(LineSeries::new(points, c.line.stroke_width(2)))?;
             if let Some((_, x, y)) = line.first() {
-                let at = (axis.shown(*x) + (right - left) * 0.02, y + top * 0.05);
+                // Beside the line, which falls over the share and rises with the energy.
+                let aside = match axis {
+                    Axis::DlaShare => 0.02,
+                    Axis::Energy => -0.06,
+                };
+                let at = (axis.shown(*x) + (right - left) * aside, y + top * 0.05);
                 chart.draw_series([Text::new(precision.to_string(), at, style(13, c.line))])?;
             }
         }
@@ -653,7 +655,7 @@ mod tests {
         assert!(!plain.contains("mJ per image"));
         let chart = with_energy(sample());
         let svg = chart.svg(Palette::Light).unwrap();
-        assert!(svg.contains("mJ per image") && svg.contains("share on the DLA, %"));
+        assert!(svg.contains("mJ per image") && svg.contains("share of the MACs on the DLA, %"));
         assert_eq!(chart.size(0).1, sample().size(0).1 + SCATTER_HEIGHT);
     }
 

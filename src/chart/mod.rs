@@ -99,6 +99,14 @@ impl Axis {
         }
     }
 
+    /// Beside the axis.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::DlaShare => "share of the MACs on the DLA, %",
+            Self::Energy => "mJ per image at the board's input",
+        }
+    }
+
     /// What the axis shows of a value of [`Spot`]: the share in %.
     pub fn shown(self, value: f64) -> f64 {
         match self {
@@ -386,6 +394,16 @@ impl Chart {
         });
         points.sort_by(|a, b| a.1.total_cmp(&b.1));
         points
+    }
+
+    /// The upper edge of a scatter, FPS.
+    pub fn scatter_top(&self, axis: Axis) -> f64 {
+        let edge = |(i, _, fps): &Spot| {
+            let range = self.points.get(*i).and_then(|p| p.fps.range());
+            range.map_or(*fps, |(_, high)| high)
+        };
+        let top = self.spots(axis).iter().map(edge).fold(0.0, f64::max);
+        if top > 0.0 { top } else { 1.0 }
     }
 
     /// The upper edge of everything drawn in a view, FPS.

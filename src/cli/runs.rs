@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::engine::{Mark, Outcome};
+use crate::engine::{Mark, Measurement, Outcome};
 use crate::export::save_atomic;
 use crate::figure::short;
 use crate::history::{Item, ReferenceSet, RunFilter, Store, StoredRun, default_path};
@@ -208,8 +208,11 @@ fn compare(out: &mut impl Write, a: &StoredRun, b: &StoredRun) -> Result<()> {
     };
     row("throughput", "FPS", x.fps.value, y.fps.value)?;
     row("latency", "ms", x.latency.median, y.latency.median)?;
-    if let (Some(x), Some(y)) = (x.mj_per_image.value(), y.mj_per_image.value()) {
-        row("energy", "mJ", x, y)?;
+    let kind = |m: &Measurement| m.energy.as_ref().map(|e| e.kind);
+    if let (Some(mj), Some(other)) = (x.mj_per_image.value(), y.mj_per_image.value())
+        && kind(x) == kind(y)
+    {
+        row("energy", "mJ", mj, other)?;
     }
     Ok(())
 }

@@ -1050,7 +1050,7 @@ fn samples_are_drawn_under_their_run_with_marks_and_energy() {
     ] {
         assert!(w.query_by_label(label).is_some(), "no {label}");
     }
-    for text in ["clocks moved", "DLA never woke", "30 looks, 0.50 ms"] {
+    for text in ["clocks moved", "DLA never woke", "30 samples, 0.50 ms"] {
         assert!(w.query_by_label_contains(text).is_some(), "no {text}");
     }
     // 10 J over 321 images.

@@ -66,7 +66,7 @@ impl Mark {
             }
             Self::NotLocked { min_mhz, max_mhz } => format!(
                 "not locked: the GPU's clock may move between {min_mhz:.0} and {max_mhz:.0} MHz; \
-                 measure with --lock-clocks to hold it"
+                 hold it while measuring (--lock-clocks, or the window's board menu)"
             ),
             Self::DlaNeverWoke { core } => format!(
                 "DLA never woke: core {core} was asked for and stayed suspended while inferences \

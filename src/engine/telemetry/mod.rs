@@ -122,11 +122,11 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// `25 looks, 1.20 ms and 0.35 ms of CPU each`.
+    /// `25 samples, 1.20 ms and 0.35 ms of CPU each`.
     pub fn text(self) -> String {
         let each = |s: f64| s * 1e3 / self.samples.max(1) as f64;
         format!(
-            "{} looks, {:.2} ms and {:.2} ms of CPU each",
+            "{} samples, {:.2} ms and {:.2} ms of CPU each",
             self.samples,
             each(self.took_s),
             each(self.cpu_s)
@@ -321,7 +321,7 @@ pub(super) mod tests {
         assert_eq!(rail.values, [None, None, Some(5.0)]);
         assert_eq!(t.find(Quantity::PowerW, "bad"), None);
         assert_eq!(t.cost.samples, 3);
-        assert!(t.cost.text().starts_with("3 looks, 1.33 ms and 0.67 ms"));
+        assert!(t.cost.text().starts_with("3 samples, 1.33 ms and 0.67 ms"));
     }
 
     #[test]

@@ -372,7 +372,12 @@ impl State {
     }
 
     fn run_ended(&mut self, run: &Arc<Run>, stored: Result<i64, String>) {
-        self.measuring.active = None;
+        let warnings = self.measuring.active.take();
+        let warnings = warnings.map(|active| active.look(|p| p.warnings.clone()));
+        for text in warnings.unwrap_or_default() {
+            let title = "A warning of the machine that measured".into();
+            self.messages.push(Message::error(title, &text, ""));
+        }
         let name = run.request.placement.title();
         let id = match stored {
             Ok(id) => Some(id),

@@ -159,6 +159,7 @@ pub struct Runs {
     /// A row to bring into sight.
     pub reveal: Option<i64>,
     pub(crate) heads: Vec<Arc<RunHead>>,
+    pub(crate) energy: bool,
     pub(crate) all: Vec<RunRow>,
     pub(crate) rows: Vec<u32>,
     pub(crate) read: BTreeMap<i64, Option<Arc<Run>>>,
@@ -229,6 +230,11 @@ impl Runs {
         self.all.iter().any(|r| r.fps().is_some())
     }
 
+    /// The energy of any run was measured.
+    pub fn any_energy(&self) -> bool {
+        self.energy
+    }
+
     /// Where two runs differ, once both are read.
     pub fn differences(&self) -> Option<&[Difference]> {
         self.compared.as_ref().map(|(_, all)| all.as_slice())
@@ -284,6 +290,8 @@ impl Runs {
     /// Brings the rows in line with the filter and the order.
     pub(crate) fn arrange(&mut self) {
         self.changes += 1;
+        let mut heads = self.heads.iter();
+        self.energy = heads.any(|h| h.mj_per_image.is_measured());
         let words: Vec<String> = self
             .filter
             .to_lowercase()

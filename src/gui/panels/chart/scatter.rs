@@ -141,10 +141,7 @@ pub(crate) fn scatter(
         Axis::DlaShare => &state.points.front,
         Axis::Energy => &none,
     };
-    let top = chart
-        .max_fps(View::Scatter)
-        .max(front.max_fps(View::Scatter))
-        * 1.08;
+    let top = chart.scatter_top(axis).max(front.max_fps(View::Scatter)) * 1.08;
     let fronts = chart.fronts_over(axis);
     let area = ui.available_rect_before_wrap();
     let area = Rect::from_min_max(
@@ -176,10 +173,7 @@ pub(crate) fn scatter(
     let resets = egui::Id::unique("scatter resets");
     let again: u32 = ui.data(|d| d.get_temp(resets)).unwrap_or_default();
     let drawn = Plot::new(("scatter", bounds, again))
-        .x_axis_label(match axis {
-            Axis::DlaShare => "share of the MACs on the DLA, %",
-            Axis::Energy => "mJ per image",
-        })
+        .x_axis_label(axis.label())
         .y_axis_label("FPS")
         .default_x_bounds(left, right)
         .default_y_bounds(0.0, top)
@@ -213,7 +207,8 @@ pub(crate) fn scatter(
         // The front's left end names its precision.
         if let Some((_, value, fps)) = line.first() {
             let at = PlotPoint::new(axis.shown(*value), *fps);
-            let at = drawn.transform.position_from_point(&at) + Vec2::new(10.0, -12.0);
+            let aside = if axis == Axis::Energy { -34.0 } else { 10.0 };
+            let at = drawn.transform.position_from_point(&at) + Vec2::new(aside, -12.0);
             let text = precision.title();
             painter.text(at, egui::Align2::LEFT_CENTER, text, theme::small(), t.dim);
         }

@@ -69,18 +69,22 @@ pub(crate) fn tools(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Comman
     ui.add_space(4.0);
 }
 
-/// Where each column is.
-pub(crate) fn columns(rect: Rect) -> [Rect; 9] {
+/// Where each column is; that of the energy where there is any.
+pub(crate) fn columns(rect: Rect, energy: bool) -> [Rect; 9] {
     let wide = rect.width() > 820.0;
     let gap = if wide { 12.0 } else { 6.0 };
     // The name takes the rest; a column without width is left out.
     let mut widths = if wide {
         [74.0, 0.0, 78.0, 38.0, 186.0, 110.0, 44.0, 54.0, 104.0]
     } else if rect.width() > 560.0 {
-        [68.0, 0.0, 52.0, 34.0, 94.0, 86.0, 0.0, 46.0, 16.0]
+        let target = (rect.width() - 520.0).clamp(80.0, 160.0);
+        [68.0, 0.0, 46.0, 34.0, target, 86.0, 40.0, 46.0, 16.0]
     } else {
         [68.0, 0.0, 44.0, 0.0, 0.0, 86.0, 0.0, 46.0, 16.0]
     };
+    if !energy {
+        widths[6] = 0.0;
+    }
     let columns = widths.iter().filter(|w| **w > 0.0).count() as f32;
     let taken: f32 = widths.iter().sum::<f32>() + gap * columns + PAD * 2.0;
     widths[1] = (rect.width() - taken).max(60.0);
@@ -105,7 +109,7 @@ pub(crate) fn align(column: Column) -> Align {
 
 pub(crate) fn header(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 20.0), Sense::hover());
-    let places = columns(rect);
+    let places = columns(rect, state.runs.any_energy());
     for (column, place) in Column::ALL.iter().copied().zip(places) {
         if place.width() < 1.0 {
             continue;
@@ -254,7 +258,7 @@ pub(crate) fn draw_row(
         at_energy,
         at_estimate,
         at_state,
-    ] = columns(rect);
+    ] = columns(rect, state.runs.any_energy());
     let cell = |place: Rect, text: &str, color: Color32, align: Align| {
         if place.width() > 1.0 {
             widgets::text_in(painter, place, text, theme::body(), color, align);

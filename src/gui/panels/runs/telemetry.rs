@@ -69,7 +69,10 @@ fn line(ui: &mut Ui, telemetry: &Telemetry, series: &Series, t: &Tokens) {
     let all = || series.values.iter().copied().flatten();
     let low = all().fold(f64::INFINITY, f64::min);
     let high = all().fold(f64::NEG_INFINITY, f64::max);
-    let name = format!("{} {}", series.quantity.title(), series.name);
+    let name = match series.quantity {
+        Quantity::MemoryMb => series.quantity.title().to_owned(),
+        quantity => format!("{} {}", quantity.title(), series.name),
+    };
     let figures = spread(series.quantity, &values);
     let label = format!("{name}: {figures}");
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, label.clone()));
