@@ -11,7 +11,7 @@ use crate::engine::{BoardSettings, Environment, Outcome, WorkerCommand, environm
 use crate::export::Document;
 use crate::model::{Model, ModelSource};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
-use crate::platform::Target;
+use crate::platform::{DlaSupport, Target};
 use crate::tasks::judge::Setup;
 use crate::tasks::measure::Worker;
 use crate::tasks::open::{Dims, open};
@@ -133,7 +133,7 @@ impl MachineArgs {
 pub struct BoardSettingsArgs {
     /// Measure in a power mode of nvpmodel, by its id (`sudo -n nvpmodel -m ID`), and go back to the
     /// present one afterwards. Refused where the mode needs a reboot.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = whole::<u32>(0..=1000))]
     pub power_mode: Option<u32>,
     /// Hold the clocks at their highest (`sudo -n jetson_clocks`), and put them back afterwards.
     #[arg(long)]
@@ -168,10 +168,10 @@ pub struct EngineArgs {
     #[arg(long)]
     pub precision: Option<Precision>,
     /// Images per inference [default: the model's own].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineConfig::MAX_BATCH)))]
+    #[arg(long, value_parser = whole::<u32>(1..=u64::from(EngineConfig::MAX_BATCH)))]
     pub batch: Option<u32>,
     /// DLA core of the engine [default: 0].
-    #[arg(long, value_name = "CORE")]
+    #[arg(long, value_name = "CORE", value_parser = whole::<u32>(0..=15))]
     pub dla_core: Option<u32>,
     /// No GPU fallback: the build fails where the DLA refuses an op.
     #[arg(long)]
@@ -290,13 +290,74 @@ impl SetupArgs {
         let file = self.placement.document()?;
         let from = file.as_ref().map(|f| f.engine.clone()).unwrap_or_default();
         let theirs = file.as_ref().map(|f| f.target).unwrap_or_default();
+        let target = self.target.unwrap_or(theirs);
+        if let Some(core) = self.engine.dla_core {
+            has_core(&target, core)?;
+        }
         Ok(Said {
-            target: self.target.unwrap_or(theirs),
+            target,
             config: self.engine.config(&from),
             batch_said: file.is_some() || self.engine.batch.is_some(),
             placement: self.placement.over(file.as_ref())?,
             file,
         })
+    }
+}
+
+/// A core that is asked for must be there. On a board without a DLA, core 0 says nothing.
+fn has_core(target: &Target, core: u32) -> Result<()> {
+    let board = target.board.name;
+    match target.dla_support() {
+        DlaSupport::None(why) if core > 0 => bail!("--dla-core {core}: {board} has no DLA: {why}"),
+        DlaSupport::Cores(1) if core > 0 => {
+            bail!("--dla-core {core}: {board} has one DLA core; give 0")
+        }
+        DlaSupport::Cores(cores) if core >= cores => bail!(
+            "--dla-core {core}: {board} has {cores} DLA cores; give 0 to {}",
+            cores - 1
+        ),
+        DlaSupport::None(_) | DlaSupport::Cores(_) => Ok(()),
+    }
+}
+
+/// A whole number within a range.
+///
+/// # Errors
+/// Anything else, in plain words.
+pub fn whole<T>(
+    range: std::ops::RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: TryFrom<u64> + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let text = text.trim();
+        let (least, most) = (*range.start(), *range.end());
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let number = text.parse::<u64>().ok().filter(|n| range.contains(n));
+        match number.and_then(|n| T::try_from(n).ok()) {
+            Some(number) => Ok(number),
+            None if !digits => Err(match text.strip_prefix('-') {
+                Some(rest) if rest.parse::<f64>().is_ok() => {
+                    format!("this number cannot be negative; give {least} or more")
+                }
+                _ => "not a whole number".to_owned(),
+            }),
+            None => Err(format!("give {least} to {most}")),
+        }
+    }
+}
+
+/// A number from zero on, with a fraction or without.
+///
+/// # Errors
+/// Anything else, in plain words.
+pub fn number(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(n) if n.is_finite() && n >= 0.0 => Ok(n),
+        Ok(n) if n < 0.0 => Err("this number cannot be negative".to_owned()),
+        Ok(_) => Err("too large".to_owned()),
+        Err(_) => Err("not a number".to_owned()),
     }
 }
 
@@ -375,11 +436,12 @@ pub(super) fn fits(file: &Document, path: &Path, model: &Model) -> Result<()> {
 pub fn parse_input(text: &str) -> Result<(String, Vec<u64>), String> {
     let wrong = || format!("{text:?} is not NAME=1x3x224x224");
     let (name, dims) = text.rsplit_once('=').ok_or_else(wrong)?;
-    let dims: Result<Vec<u64>, _> = dims.split('x').map(str::parse).collect();
-    Ok((
-        name.to_owned(),
-        dims.map_err(|e| format!("{}: {e}", wrong()))?,
-    ))
+    let dim = |text: &str| {
+        let number = text.parse::<u64>().ok();
+        number.ok_or_else(|| format!("{}: {text:?} is not a whole number", wrong()))
+    };
+    let dims: Result<Vec<u64>, _> = dims.split('x').map(dim).collect();
+    Ok((name.to_owned(), dims?))
 }
 
 /// A module or op. An empty name would be the whole network, and is what an unset variable or a

@@ -20,7 +20,7 @@ use crate::platform::Target;
 
 use crate::tasks::judge::{Setup, judge};
 
-use super::args::PlanArgs;
+use super::args::{PlanArgs, whole};
 use super::members;
 use super::plan::title;
 
@@ -37,7 +37,7 @@ pub struct EstimateArgs {
         conflicts_with_all = ["placement", "default", "dla", "gpu", "dla_op", "gpu_op", "dla_core"])]
     pub together: Vec<String>,
     /// Time per module down to this depth.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub depth: u32,
     /// As JSON.
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::chart::{Chart, Look, Palette};
@@ -21,9 +21,9 @@ pub struct ExportArgs {
     /// Model, target, engine config and placement.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// What to write.
-    #[arg(long, short, value_name = "FORMAT", value_parser = formats())]
-    pub format: Format,
+    /// What to write [default: by the ending of the file].
+    #[arg(long, short, value_name = "FORMAT", value_parser = formats(), required_unless_present = "output")]
+    pub format: Option<Format>,
     /// The file; standard output if not given.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -39,9 +39,14 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 /// # Errors
 /// A file cannot be read or written, or the format cannot say the placement.
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
+    let format = match (args.format, &args.output) {
+        (Some(format), _) => format,
+        (None, Some(path)) => Format::of_file(path).map_err(|e| anyhow!("{e}; give --format"))?,
+        (None, None) => bail!("give --format, or a file with --output"),
+    };
     let setup = args.plan.setup()?;
     let judged = setup.judge()?;
-    let chart = if args.format.is_charted() {
+    let chart = if format.is_charted() {
         let path = default_path().filter(|p| p.exists());
         let mut store = path.map(|p| Store::open(&p)).transpose()?;
         let sources = Sources {
@@ -56,15 +61,15 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         palette: Palette::Light,
         date: Some(today()),
     };
-    let bytes = args.format.render(&setup.subject(&judged), &chart, &look)?;
+    let bytes = format.render(&setup.subject(&judged), &chart, &look)?;
     if let Some(path) = &args.output {
         save_atomic(path, &bytes)?;
     } else {
         let mut out = std::io::stdout().lock();
-        if !args.format.is_text() && out.is_terminal() {
+        if !format.is_text() && out.is_terminal() {
             bail!(
                 "a {} is not for a terminal; name a file with --output",
-                args.format.id()
+                format.id()
             );
         }
         out.write_all(&bytes)?;

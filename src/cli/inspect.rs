@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::figure::short;
 use crate::model::{Model, ModuleId, Op, Shape, by};
 
-use super::args::ModelArgs;
+use super::args::{ModelArgs, whole};
 
 /// Show the module tree of a model, with shapes and work.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub struct InspectArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Show modules down to this depth only.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub depth: Option<u32>,
     /// As JSON.
     #[arg(long)]

@@ -25,7 +25,7 @@ use crate::platform::Target;
 use crate::tasks::measure::{Worker, measure};
 use crate::tasks::words;
 
-use super::args::{BoardSettingsArgs, EngineArgs, MachineArgs, ModelArgs, PlacementArgs};
+use super::args::{BoardSettingsArgs, EngineArgs, MachineArgs, ModelArgs, PlacementArgs, whole};
 use super::members;
 
 /// Build a real engine and measure it, on this machine or over SSH.
@@ -59,7 +59,7 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "POOL=SIZE", value_parser = parse_pool)]
     pub mem_pool: Vec<(PoolName, u64)>,
     /// Tactic sources as a mask; by default all whose libraries are there.
-    #[arg(long, value_name = "MASK")]
+    #[arg(long, value_name = "MASK", value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub tactic_sources: Option<u32>,
 
     /// Engines at the same time instead of one: a list of `gpu`, `dla0`, `dla1` (the whole
@@ -68,13 +68,13 @@ pub struct ProfileArgs {
     pub together: Vec<String>,
 
     /// Timed repeats; the FPS is their median.
-    #[arg(long, default_value_t = Timing::default().repeats)]
+    #[arg(long, default_value_t = Timing::default().repeats, value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub repeats: u32,
     /// Length of a repeat, ms.
-    #[arg(long, default_value_t = Timing::default().duration_ms)]
+    #[arg(long, default_value_t = Timing::default().duration_ms, value_parser = whole::<u64>(0..=u64::MAX))]
     pub duration: u64,
     /// Warm-up, ms.
-    #[arg(long, default_value_t = Timing::default().warm_up_ms)]
+    #[arg(long, default_value_t = Timing::default().warm_up_ms, value_parser = whole::<u64>(0..=u64::MAX))]
     pub warm_up: u64,
     /// Processes that measure the engine one after the other: the first builds, and the FPS is the
     /// median of all their repeats. Processes differ by more than repeats do.
@@ -82,8 +82,7 @@ pub struct ProfileArgs {
         long,
         value_name = "N",
         default_value_t = 1,
-        conflicts_with = "together"
-    )]
+        conflicts_with = "together", value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub processes: u32,
     /// Launch through a CUDA graph where there is no DLA.
     #[arg(long)]
@@ -120,7 +119,7 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "FILE")]
     pub load_engine: Option<PathBuf>,
     /// Longest build, seconds.
-    #[arg(long, value_name = "S", default_value_t = Limits::default().build.as_secs())]
+    #[arg(long, value_name = "S", default_value_t = Limits::default().build.as_secs(), value_parser = whole::<u64>(0..=u64::MAX))]
     pub build_timeout: u64,
     /// History file; by default the user's.
     #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
@@ -372,6 +371,7 @@ fn keep(args: &ProfileArgs, runs: &[Run]) {
     };
     let stored = Store::open(&path).and_then(|mut store| {
         runs.iter()
+            .filter(|run| run.began())
             .try_for_each(|run| store.insert_run(run).map(|_id| ()))
     });
     if let Err(e) = stored {

@@ -11,6 +11,8 @@ use crate::export::save_atomic;
 use crate::figure::short;
 use crate::history::{Item, ReferenceSet, RunFilter, Store, StoredRun, default_path};
 
+use super::args::whole;
+
 /// List, compare, delete and export measured runs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunsArgs {
@@ -21,7 +23,7 @@ pub struct RunsArgs {
     #[arg(long)]
     pub finished: bool,
     /// The newest N.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub limit: Option<u32>,
     /// One run in full, as JSON.
     #[arg(long, value_name = "ID", group = "action")]

@@ -30,7 +30,7 @@ use crate::search::{
 };
 use crate::tasks::confirm::{Confirm, earlier};
 
-use super::args::{MachineArgs, ModelArgs, parse_device};
+use super::args::{MachineArgs, ModelArgs, number, parse_device, whole};
 use super::{interrupt, members};
 
 /// Find the best placement: exact for one engine, anytime for several.
@@ -46,7 +46,7 @@ pub struct SearchArgs {
     #[arg(long, default_value_t = Precision::FP16)]
     pub precision: Precision,
     /// Images per inference [default: the model's own].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(EngineConfig::MAX_BATCH)))]
+    #[arg(long, value_parser = whole::<u32>(1..=u64::from(EngineConfig::MAX_BATCH)))]
     pub batch: Option<u32>,
     /// No GPU fallback: never ask the DLA for what it refuses.
     #[arg(long)]
@@ -56,19 +56,19 @@ pub struct SearchArgs {
     #[arg(long, value_enum, default_value_t = GoalName::Latency)]
     pub goal: GoalName,
     /// Floor for `--goal off-gpu`, images per second.
-    #[arg(long, value_name = "FPS", required_if_eq("goal", "off-gpu"))]
+    #[arg(long, value_name = "FPS", required_if_eq("goal", "off-gpu"), value_parser = number)]
     pub min_fps: Option<f64>,
     /// For `--goal transitions`: how much slower than the fastest, in percent.
-    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = number)]
     pub max_loss: f64,
     /// Most engines at the same time, for `--goal deployment`.
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub engines: u32,
     /// Fewest engines at the same time, for `--goal deployment`.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub min_engines: u32,
     /// Most stages, for `--goal pipeline`.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub stages: u32,
 
     /// Keep a module on a device ("never touch the head": `--pin head=GPU`).
@@ -82,23 +82,23 @@ pub struct SearchArgs {
     #[arg(long, default_value = "modules", value_parser = parse_granularity)]
     pub granularity: Granularity,
     /// Most DLA subgraphs per engine.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub max_subgraphs: Option<u32>,
     /// The DLA's global DRAM pool (`256M`), where it is less than TensorRT's own.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub dla_global_dram: Option<u64>,
     /// Most DLA cores used at the same time; all the board has by default.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub dla_cores: Option<u32>,
 
     /// Proposals wanted.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<usize>(0..=u64::from(u32::MAX)))]
     pub proposals: usize,
     /// Also find the front of FPS, GPU work and transitions.
     #[arg(long)]
     pub front: bool,
     /// Ends with the best so far after this many seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = number)]
     pub time_limit: f64,
     /// A placement (JSON) to explain the difference from; all GPU if not given.
     #[arg(long, value_name = "FILE")]

@@ -1,11 +1,11 @@
 //! `dlaplan trtexec`: what trtexec wrote, in terms of modules.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::engine::reading::attribution::{
@@ -159,7 +159,17 @@ fn named(path: &str) -> &str {
 
 fn text(path: &Path) -> Result<String> {
     // TensorRT copies layer names byte by byte.
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = std::fs::read(path).map_err(|e| {
+        let place = path.display();
+        match e.kind() {
+            ErrorKind::NotFound => anyhow!(
+                "{place}: there is no such file; write it with `trtexec … --verbose > build.log 2>&1`, or \
+                 --exportProfile and --exportLayerInfo"
+            ),
+            ErrorKind::IsADirectory => anyhow!("{place}: this is a folder; name the file in it"),
+            _ => anyhow!("{place}: {e}; check its permissions"),
+        }
+    })?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

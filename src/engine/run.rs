@@ -47,6 +47,15 @@ pub struct Run {
 }
 
 impl Run {
+    /// Whether TensorRT was reached: a machine that cannot measure, or a request that is refused,
+    /// says nothing about a placement.
+    pub fn began(&self) -> bool {
+        match &self.outcome {
+            Outcome::Finished(_) => true,
+            Outcome::Failed(f) => !matches!(f.stage, Stage::Start | Stage::Send | Stage::Check),
+        }
+    }
+
     /// Version of the layout that this program writes.
     pub const SCHEMA: u32 = 1;
 

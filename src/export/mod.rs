@@ -8,6 +8,8 @@ mod tensorrt_python;
 mod torch2trt;
 mod trtexec;
 
+use std::path::Path;
+
 use crate::chart::{Chart, Look, Palette};
 use crate::estimate::Estimate;
 use crate::model::Model;
@@ -162,6 +164,37 @@ impl Format {
     pub fn extension(self) -> &'static str {
         let ending = self.spec().ending;
         ending.rsplit_once('.').map_or(ending, |(_, last)| last)
+    }
+
+    /// The format that a file's name ends like.
+    ///
+    /// # Errors
+    /// None does, or several.
+    pub fn of_file(path: &Path) -> Result<Self, String> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.to_lowercase();
+        let ends = |ending: &str| name.ends_with(&format!(".{ending}"));
+        if let Some(format) = Self::all().find(|f| ends(f.spec().ending)) {
+            return Ok(format);
+        }
+        let like: Vec<Self> = Self::all().filter(|f| ends(f.extension())).collect();
+        match &like[..] {
+            [format] => Ok(*format),
+            [] => {
+                let mut known: Vec<&str> = Self::all().map(Self::extension).collect();
+                known.dedup();
+                let known = known.join(", .");
+                Err(format!(
+                    "{}: no export ends so; known: .{known}",
+                    path.display()
+                ))
+            }
+            several => {
+                let ids: Vec<&str> = several.iter().map(|f| f.id()).collect();
+                let ids = ids.join(" or ");
+                Err(format!("{}: this may be {ids}", path.display()))
+            }
+        }
     }
 
     /// The file name offered first.

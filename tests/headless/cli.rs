@@ -725,3 +725,130 @@ fn what_cannot_run_has_no_estimate_and_says_why_once() {
     assert!(!ok(dir.path(), &["boards"]).contains("DLA 0"));
     assert!(ok(dir.path(), &["runs"]).contains("no such runs"));
 }
+
+/// What a command says on stderr, which must end with exit code 2.
+fn refusal(dir: &Path, args: &[&str]) -> String {
+    let out = dlaplan(dir, args);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn a_core_that_the_board_does_not_have_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = |extra: &[&str]| {
+        let args = [&["plan", "bundled:resnet18", "--dla", "layer1"], extra].concat();
+        refusal(dir.path(), &args)
+    };
+    let said = plan(&["--dla-core", "3"]);
+    assert!(
+        said.contains("Jetson Xavier NX has 2 DLA cores; give 0 to 1"),
+        "{said}"
+    );
+    let said = plan(&["--dla-core", "1", "--target", "orin-nx-8"]);
+    assert!(said.contains("has one DLA core; give 0"), "{said}");
+    let said = plan(&["--dla-core", "1", "--target", "orin-nano-8"]);
+    assert!(said.contains("has no DLA"), "{said}");
+    let args = ["plan", "bundled:resnet18", "--dla-core", "1"];
+    assert!(dlaplan(dir.path(), &args).status.success());
+}
+
+#[test]
+fn numbers_are_refused_in_plain_words() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, words) in [
+        (&["plan", "m", "--batch", "abc"][..], "not a whole number"),
+        (&["plan", "m", "--batch", "0"], "give 1 to 4096"),
+        (&["plan", "m", "--dla-core", "1.5"], "not a whole number"),
+        (
+            &["plan", "m", "--batch=-3"],
+            "cannot be negative; give 1 or more",
+        ),
+        (
+            &["plan", "m", "--input", "x=1xax2"],
+            "\"a\" is not a whole number",
+        ),
+        (&["search", "m", "--engines", "x"], "not a whole number"),
+        (&["search", "m", "--time-limit", "soon"], "not a number"),
+        (&["search", "m", "--max-loss=-1"], "cannot be negative"),
+        (&["profile", "m", "--repeats", "many"], "not a whole number"),
+        (
+            &["profile", "m", "--repeats", "99999999999999999999"],
+            "give 0 to",
+        ),
+        (&["runs", "--limit", ""], "not a whole number"),
+    ] {
+        let said = refusal(dir.path(), args);
+        assert!(said.contains(words), "{args:?}: {said}");
+        for jargon in ["digit", "literal", "target type", ".."] {
+            assert!(!said.contains(jargon), "{args:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_named_with_what_may_be_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = refusal(dir.path(), &["plan", "resnet18"]);
+    assert!(said.contains("resnet18: there is no such file"), "{said}");
+    assert!(said.contains("`bundled:resnet18`"), "{said}");
+    let said = refusal(dir.path(), &["plan", "resnet19"]);
+    assert!(!said.contains("bundled:"), "{said}");
+    let model = "bundled:resnet18";
+    for flag in ["--log", "--profile", "--layers"] {
+        let said = refusal(dir.path(), &["trtexec", model, flag, "no/such.log"]);
+        assert!(
+            said.contains("no/such.log: there is no such file; write it with `trtexec"),
+            "{said}"
+        );
+        let said = refusal(dir.path(), &["trtexec", model, flag, "."]);
+        assert!(said.contains("this is a folder"), "{said}");
+    }
+}
+
+#[test]
+fn an_export_takes_its_format_from_the_ending() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = "bundled:resnet18";
+    for (file, start) in [
+        ("x.svg", "<svg"),
+        ("x.JSON", "{"),
+        ("x.html", "<!"),
+        ("x.torch2trt.py", "#"),
+    ] {
+        let out = dlaplan(dir.path(), &["export", model, "-o", file]);
+        assert!(out.status.success(), "{file}: {out:?}");
+        let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
+        let head = text.trim_start().to_lowercase();
+        assert!(head.starts_with(start), "{file}: {}", &head[..60]);
+    }
+    let said = refusal(dir.path(), &["export", model, "-o", "x.py"]);
+    assert!(
+        said.contains("this may be torch2trt or tensorrt-python; give --format"),
+        "{said}"
+    );
+    let said = refusal(dir.path(), &["export", model, "-o", "x.txt"]);
+    assert!(said.contains("no export ends so"), "{said}");
+    // What is said wins over the ending.
+    let args = ["export", model, "--format", "csv", "-o", "x.txt"];
+    assert!(dlaplan(dir.path(), &args).status.success());
+    refusal(dir.path(), &["export", model]);
+}
+
+#[test]
+fn a_profile_that_never_began_is_not_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    // No driver, or no weights to be had: the request is refused before TensorRT is reached.
+    let model = [
+        "profile",
+        "bundled:resnet18",
+        "--load-engine",
+        "no/such.engine",
+    ];
+    let out = dlaplan(dir.path(), &model);
+    assert_ne!(out.status.code(), Some(0), "{out:?}");
+    let runs = dlaplan(dir.path(), &["runs"]);
+    let listed = String::from_utf8_lossy(&runs.stdout).into_owned();
+    assert!(!listed.contains("failed"), "{listed}");
+}

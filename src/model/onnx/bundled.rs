@@ -57,7 +57,19 @@ pub fn bundled() -> &'static [Bundled] {
 /// Reads a file or a bundled model.
 pub fn open(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
     match ModelSource::of(path) {
-        ModelSource::File(path) => load(path, options),
+        ModelSource::File(path) => load(path, options).map_err(|e| match e {
+            LoadError::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                let called = |m: &&Bundled| path.as_os_str() == m.name;
+                match MODELS.iter().find(called) {
+                    Some(model) => LoadError::Bundled {
+                        path,
+                        name: model.name,
+                    },
+                    None => LoadError::Io { path, source },
+                }
+            }
+            other => other,
+        }),
         ModelSource::Bundled(name) => load_bundled_with(name, options),
     }
 }

@@ -48,6 +48,9 @@ pub enum LoadError {
         path: PathBuf,
         source: std::io::Error,
     },
+    /// There is no such file, but a bundled model of that name.
+    #[error("{}: there is no such file. The bundled model is `bundled:{name}`", path.display())]
+    Bundled { path: PathBuf, name: &'static str },
     /// A folder, pipe, socket or device.
     #[error("{}: this is {what}, not a file. Give the path of an .onnx file", path.display())]
     NotAFile { path: PathBuf, what: &'static str },
