@@ -100,7 +100,8 @@ pub(super) fn lints(
             None,
         );
     }
-    if used > 0
+    if placement.wants_dla()
+        && target.dla_support().cores() > 0
         && let Some(what) = target.tensorrt.not_modelled()
     {
         add(

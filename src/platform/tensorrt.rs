@@ -172,9 +172,10 @@ impl TensorRt {
                 "the limits in NvInfer.h and in public build logs are modelled, and its guide to \
                  the DLA is not modelled",
             ),
-            Self::V8_4 => {
-                Some("only the limits in NvInfer.h and in a translation of its guide are modelled")
-            }
+            Self::V8_4 => Some(
+                "the limits in NvInfer.h and in a translation of its guide are modelled, and what \
+                 its DLA compiler adds is not modelled",
+            ),
             _ => None,
         }
     }
