@@ -81,6 +81,11 @@ pub struct MachineArgs {
 }
 
 impl MachineArgs {
+    /// Another machine.
+    pub fn on(host: Host) -> Self {
+        Self { on: Some(host) }
+    }
+
     /// How its worker is started.
     ///
     /// # Errors

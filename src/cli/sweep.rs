@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
+use crate::engine::remote::ssh::Host;
 use crate::engine::{Calibration, Request, Run, environment};
 use crate::export::save_atomic;
 use crate::history::{Store, default_path};
 use crate::placement::{EngineConfig, Placement};
-use crate::tasks::sweep::{self, Progress, Row, Sweep, Swept, markdown, preset};
+use crate::tasks::sweep::{self, Progress, Row, Station, Sweep, Swept, markdown, preset};
 
 use super::args::{BoardSettingsArgs, MachineArgs, ModelArgs, fits};
 use super::{interrupt, members};
@@ -28,6 +29,10 @@ pub struct SweepArgs {
     /// Where engines are built and measured.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// A further machine of the same kind, over SSH; rows are spread over all of them. May be given
+    /// several times.
+    #[arg(long, value_name = "[USER@]HOST[:PORT][:PROGRAM]", requires = "on")]
+    pub and_on: Vec<Host>,
     /// What the machine is set to meanwhile.
     #[command(flatten)]
     pub settings: BoardSettingsArgs,
@@ -110,9 +115,18 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
     if !args.no_cache {
         template.cache_dir = environment::engines_dir();
     }
-    let machine = args.machine.able_with(args.settings.settings())?;
-    let mut worker = args.machine.worker()?;
-    worker.command = worker.command.with(args.settings.settings());
+    let mut machines = vec![args.machine.clone()];
+    machines.extend(args.and_on.iter().cloned().map(MachineArgs::on));
+    let mut stations = Vec::new();
+    for on in machines {
+        let machine = on.able_with(args.settings.settings())?;
+        let mut worker = on.worker()?;
+        worker.command = worker.command.with(args.settings.settings());
+        stations.push(Station { worker, machine });
+    }
+    if let Some(why) = Sweep::unlike(&stations) {
+        bail!("{why}");
+    }
     let earlier = match &mut history {
         Some(store) => store.runs(&Sweep::earlier(&model))?,
         None => Vec::new(),
@@ -134,8 +148,7 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
     let sweep = Sweep {
         model: &model,
         template,
-        worker: &worker,
-        machine: &machine,
+        stations: &stations,
         target: None,
     };
     let swept = sweep.run(rows, earlier, &mut keep, &interrupt::pending, &mut |p| {
@@ -147,7 +160,7 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
         // The figures are worth more than their record.
         log::warn!("runs are missing from the history: {e}");
     }
-    write(args, &markdown(&model, &machine, &swept), &swept)?;
+    write(args, &markdown(&model, &stations, &swept), &swept)?;
     let left = swept.iter().any(|s| s.result == sweep::Result::Open);
     let figures = |s: &Swept| matches!(s.result, sweep::Result::Measured { .. });
     let bad = left || !swept.iter().any(figures);

@@ -115,6 +115,10 @@ pub enum Command {
     TargetHere,
     /// Asks for another machine to measure on.
     AskMeasureOn,
+    /// Measures many placements in one go.
+    Sweep(SweepOf),
+    /// Copies the table of the last sweep.
+    CopySweep,
     /// Measures on another machine, over SSH, or on this one.
     MeasureOn(Option<Host>),
     /// Asks for power mode and clocks while measuring.
@@ -346,6 +350,11 @@ impl Command {
             Self::Calibration(None) => named("INT8 ranges made up"),
             Self::Calibration(Some(path)) => named(format!("INT8 ranges from {}", path.display())),
             Self::AskMeasureOn => named("Measure on another machine…"),
+            Self::Sweep(SweepOf::Kept) => named("Measure all kept placements")
+                .tip("Builds and measures each; figures that the history has are taken from there"),
+            Self::Sweep(SweepOf::Preset) => named("Measure the DLA benchmark")
+                .tip("The 16 configurations of torch2trt's benchmark_dla.py for this model"),
+            Self::CopySweep => named("Copy the table of the last sweep").tip("As Markdown"),
             Self::MeasureOn(None) => named("Measure on this machine"),
             Self::MeasureOn(Some(host)) => named(format!("Measure on {host}")),
             Self::AskBoardSettings => named("Power mode and clocks while measuring…").tip(
@@ -475,4 +484,13 @@ pub enum Act {
     Delete,
     /// Brings deleted ones back.
     Restore(Vec<i64>),
+}
+
+/// What a sweep measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepOf {
+    /// The kept placements of the model.
+    Kept,
+    /// The configurations of torch2trt's benchmark.
+    Preset,
 }

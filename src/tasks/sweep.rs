@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -164,18 +165,73 @@ pub fn preset(model: &Model) -> Vec<Row> {
     rows
 }
 
-/// A sweep of a model on one machine.
+/// A machine that a sweep measures on.
+#[derive(Clone, Debug)]
+pub struct Station {
+    /// What builds and measures there.
+    pub worker: Worker,
+    /// The machine.
+    pub machine: Environment,
+}
+
+/// A sweep of a model on one machine, or on several of the same kind.
 pub struct Sweep<'s> {
     /// The network.
     pub model: &'s Model,
     /// What every request has in common; placement and config are filled in.
     pub template: Request,
-    /// What builds and measures.
-    pub worker: &'s Worker,
-    /// The worker's machine.
-    pub machine: &'s Environment,
+    /// Where rows are measured; each machine takes the next open row.
+    pub stations: &'s [Station],
     /// The rules that what was built is compared with; the machine's own where it is a board.
     pub target: Option<Target>,
+}
+
+/// What the threads of a sweep share.
+struct Shared<'a> {
+    swept: Vec<Swept>,
+    /// Positions of the rows to come.
+    order: std::vec::IntoIter<usize>,
+    runs: Vec<Run>,
+    measured: u32,
+    spent: Duration,
+    ended: bool,
+    keep: &'a mut (dyn FnMut(&Run) + Send),
+    hear: &'a mut (dyn FnMut(&Progress<'_>) + Send),
+}
+
+impl Shared<'_> {
+    /// The next row without a result, unless the sweep has ended.
+    fn next(&mut self) -> Option<(usize, Row)> {
+        while !self.ended {
+            let at = self.order.next()?;
+            let swept = self.swept.get_mut(at)?;
+            if swept.result == Result::Open {
+                // The same engines may stand in two rows.
+                swept.result = known(&self.runs, &swept.row.setup, false);
+            }
+            if swept.result == Result::Open {
+                return Some((at, swept.row.clone()));
+            }
+        }
+        None
+    }
+
+    fn tell(&mut self, row: &Row, stage: &str, begun: Instant, stations: usize) {
+        let open = self.swept.iter().filter(|s| s.result == Result::Open);
+        let open = open.count();
+        let each = self.spent.checked_div(self.measured);
+        let left = each.map(|each| {
+            let all = each * open as u32 / stations as u32;
+            all.saturating_sub(begun.elapsed())
+        });
+        (self.hear)(&Progress {
+            row,
+            stage,
+            done: self.swept.len() - open,
+            of: self.swept.len(),
+            left,
+        });
+    }
 }
 
 impl Sweep<'_> {
@@ -187,7 +243,28 @@ impl Sweep<'_> {
         }
     }
 
-    /// Measures rows. Results of `earlier` runs on the same machine and TensorRT are taken over,
+    /// Why these machines cannot share a sweep, if so: their figures would not belong into one
+    /// table.
+    pub fn unlike(stations: &[Station]) -> Option<String> {
+        let kind = |m: &Environment| {
+            let place = environment::place(m).ok();
+            (place, m.board.clone(), m.gpu.clone(), m.tensorrt.clone())
+        };
+        let [first, rest @ ..] = stations else {
+            return None;
+        };
+        let other = rest
+            .iter()
+            .find(|s| kind(&s.machine) != kind(&first.machine))?;
+        Some(format!(
+            "{} and {} are of different kinds, so their figures do not belong into one table; \
+             sweep them one by one",
+            first.machine.summary(),
+            other.machine.summary()
+        ))
+    }
+
+    /// Measures rows. Results of `earlier` runs on the same machines and TensorRT are taken over,
     /// refusals and failed builds too; what was cancelled, crashed or hung is tried again. `keep`
     /// gets each new run. `stopped` is asked at least ten times a second.
     ///
@@ -197,17 +274,19 @@ impl Sweep<'_> {
         &self,
         rows: Vec<Row>,
         earlier: Vec<StoredRun>,
-        keep: &mut dyn FnMut(&Run),
-        stopped: &dyn Fn() -> bool,
-        hear: &mut dyn FnMut(&Progress<'_>),
+        keep: &mut (dyn FnMut(&Run) + Send),
+        stopped: &(dyn Fn() -> bool + Sync),
+        hear: &mut (dyn FnMut(&Progress<'_>) + Send),
     ) -> Vec<Swept> {
         let usable = |run: &Run| {
-            same_machine(&run.environment, self.machine)
-                && run.environment.tensorrt == self.machine.tensorrt
-                && same_terms(self.model, &run.request, &self.template)
+            let here = self.stations.iter().any(|s| {
+                same_machine(&run.environment, &s.machine)
+                    && run.environment.tensorrt == s.machine.tensorrt
+            });
+            here && same_terms(self.model, &run.request, &self.template)
         };
         let earlier = earlier.into_iter().map(|stored| stored.run);
-        let mut runs: Vec<Run> = earlier.filter(usable).collect();
+        let runs: Vec<Run> = earlier.filter(usable).collect();
         let mut swept: Vec<Swept> = rows.into_iter().map(Swept::open).collect();
         for s in &mut swept {
             s.result = known(&runs, &s.row.setup, true);
@@ -220,51 +299,64 @@ impl Sweep<'_> {
                 .position(|s| s.row.precision() == row.precision());
             (first, row.setup.engines.len())
         });
-        let (mut measured, mut spent) = (0u32, Duration::ZERO);
-        for at in order {
-            if swept[at].result != Result::Open {
-                continue;
+        let shared = Mutex::new(Shared {
+            swept,
+            order: order.into_iter(),
+            runs,
+            measured: 0,
+            spent: Duration::ZERO,
+            ended: false,
+            keep,
+            hear,
+        });
+        std::thread::scope(|scope| {
+            for station in self.stations {
+                scope.spawn(|| self.work(station, &shared, stopped));
             }
-            // The same engines may stand in two rows.
-            swept[at].result = known(&runs, &swept[at].row.setup, false);
-            if swept[at].result != Result::Open {
-                continue;
-            }
+        });
+        let shared = shared.into_inner();
+        shared.unwrap_or_else(PoisonError::into_inner).swept
+    }
+
+    /// Measures open rows on one machine until none is left or the sweep ends.
+    fn work(
+        &self,
+        station: &Station,
+        shared: &Mutex<Shared<'_>>,
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) {
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
             if stopped() {
-                break;
+                lock().ended = true;
             }
-            let open = swept.iter().filter(|s| s.result == Result::Open).count();
-            let begun = Instant::now();
-            let new = {
-                let row = &swept[at].row;
-                let mut tell = |stage: &str| {
-                    let each = spent.checked_div(measured);
-                    hear(&Progress {
-                        row,
-                        stage,
-                        done: swept.len() - open,
-                        of: swept.len(),
-                        left: each.map(|each| (each * open as u32).saturating_sub(begun.elapsed())),
-                    });
-                };
-                tell("starting");
-                self.measure(row, stopped, &mut tell)
+            let Some((at, row)) = lock().next() else {
+                return;
             };
-            new.iter().for_each(&mut *keep);
-            let all: Vec<&Run> = new.iter().collect();
-            swept[at].result = result(&all, false);
-            if swept[at].result == Result::Open {
-                break;
+            let begun = Instant::now();
+            let mut tell = |stage: &str| lock().tell(&row, stage, begun, self.stations.len());
+            tell("starting");
+            let new = self.measure(&station.worker, &row, stopped, &mut tell);
+            let mut shared = lock();
+            for run in &new {
+                (shared.keep)(run);
             }
-            spent += begun.elapsed();
-            measured += 1;
-            runs.extend(new);
+            let all: Vec<&Run> = new.iter().collect();
+            let result = result(&all, false);
+            if result == Result::Open {
+                shared.ended = true;
+                return;
+            }
+            shared.swept[at].result = result;
+            shared.spent += begun.elapsed();
+            shared.measured += 1;
+            shared.runs.extend(new);
         }
-        swept
     }
 
     fn measure(
         &self,
+        worker: &Worker,
         row: &Row,
         stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(&str),
@@ -278,22 +370,16 @@ impl Sweep<'_> {
             })
             .collect();
         let rules = |built_on: &Environment| environment::target(built_on).or(self.target);
-        measure(
-            self.worker,
-            self.model,
-            &requests,
-            &rules,
-            &mut |_, update| {
-                if let Update::Progress { stage, .. } = update {
-                    tell(stage.label());
-                }
-                if stopped() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            },
-        )
+        measure(worker, self.model, &requests, &rules, &mut |_, update| {
+            if let Update::Progress { stage, .. } = update {
+                tell(stage.label());
+            }
+            if stopped() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
     }
 }
 
@@ -359,8 +445,11 @@ fn known(runs: &[Run], setup: &Setup, from_history: bool) -> Result {
 }
 
 /// The results as Markdown, in the form of torch2trt's `dla_benchmarks.md`.
-pub fn markdown(model: &Model, machine: &Environment, swept: &[Swept]) -> String {
-    let mut out = format!("# {} on {}\n", cell(&model.name), cell(&machine.summary()));
+pub fn markdown(model: &Model, stations: &[Station], swept: &[Swept]) -> String {
+    let mut machines: Vec<String> = stations.iter().map(|s| s.machine.summary()).collect();
+    machines.dedup();
+    let machines = machines.join(" and ");
+    let mut out = format!("# {} on {}\n", cell(&model.name), cell(&machines));
     let together = || swept.iter().filter(|s| s.row.concurrent.is_some());
     let alone: Vec<&Swept> = swept
         .iter()

@@ -1,8 +1,9 @@
 //! Sweeps with scripted workers: order, failures kept as results, and going on after a stop.
 #![cfg(target_os = "linux")]
 
-use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::support::measurement;
@@ -14,7 +15,7 @@ use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::tasks::measure::Worker;
-use dlaplan::tasks::sweep::{Result, Row, Sweep, Swept, markdown, preset};
+use dlaplan::tasks::sweep::{Result, Row, Station, Sweep, Swept, markdown, preset};
 
 fn machine() -> Environment {
     Environment {
@@ -22,6 +23,18 @@ fn machine() -> Environment {
         tensorrt: Some("8.5.2".into()),
         ..Environment::default()
     }
+}
+
+fn station(worker: &Worker) -> Station {
+    Station {
+        worker: worker.clone(),
+        machine: machine(),
+    }
+}
+
+/// One machine, for tables.
+fn stations() -> [Station; 1] {
+    [station(&desktop(Path::new("/"), "exit 1"))]
 }
 
 fn measured() -> String {
@@ -100,7 +113,7 @@ fn sweep(
     store: &mut Store,
     stop_in: usize,
 ) -> Vec<Swept> {
-    let machine = machine();
+    let stations = [station(worker)];
     let sweep = Sweep {
         model,
         template: Request::new(
@@ -108,24 +121,23 @@ fn sweep(
             Placement::default(),
             EngineConfig::default(),
         ),
-        worker,
-        machine: &machine,
+        stations: &stations,
         target: None,
     };
     let earlier = store.runs(&Sweep::earlier(model)).unwrap();
-    let begun = Cell::new(0);
+    let begun = AtomicUsize::new(0);
     sweep.run(
         rows,
         earlier,
         &mut |run| {
             store.insert_run(run).unwrap();
         },
-        &|| begun.get() >= stop_in,
+        &|| begun.load(Relaxed) >= stop_in,
         &mut |p| {
             assert!(p.done < p.of);
             if p.stage == "starting" {
-                assert_eq!(p.left.is_some(), begun.get() > 0);
-                begun.set(begun.get() + 1);
+                assert_eq!(p.left.is_some(), begun.load(Relaxed) > 0);
+                begun.fetch_add(1, Relaxed);
             }
         },
     )
@@ -142,7 +154,7 @@ fn the_preset_is_that_of_the_benchmark_script() {
         titles.contains(&"resnet18_int8_gpu_dla123".to_owned()),
         "{titles:?}"
     );
-    let table = markdown(&model, &machine(), &rows_open(rows));
+    let table = markdown(&model, &stations(), &rows_open(rows));
     for line in [
         "## Concurrent Model Execution",
         "### INT8",
@@ -230,7 +242,7 @@ fn a_sweep_keeps_refusals_and_measures_nothing_twice() {
             other => panic!("{other:?}"),
         }
     }
-    let table = markdown(&model, &machine(), &again);
+    let table = markdown(&model, &stations(), &again);
     assert!(table.contains("102 (median of 5, 100 to 104)"), "{table}");
     assert!(table.contains("no figure: this GPU has no DLA"), "{table}");
 }
@@ -285,4 +297,60 @@ fn a_stopped_sweep_goes_on_and_tries_crashes_again() {
     ));
     assert_eq!(refused[0].result, refused[2].result);
     assert_eq!(requests(dir.path()).len(), 4);
+}
+
+#[test]
+fn rows_are_spread_over_machines_of_one_kind() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let model = load_bundled("resnet18").unwrap();
+    let named = |host: &str| Environment {
+        host: host.into(),
+        gpu: Some("NVIDIA H100".into()),
+        ..machine()
+    };
+    let mut stations: Vec<Station> = dirs
+        .iter()
+        .zip(["one", "two"])
+        .map(|(dir, host)| Station {
+            // Slow enough that the other machine gets its share.
+            worker: desktop(dir.path(), "sleep 0.2"),
+            machine: named(host),
+        })
+        .collect();
+    assert_eq!(Sweep::unlike(&stations), None);
+    let modules = ["layer1", "layer2", "layer3", "layer4", "conv1", "fc"];
+    let rows = modules.map(|module| {
+        let placement = Placement::default().with_module(module, Device::Gpu);
+        Row::alone(module.into(), EngineConfig::default(), placement)
+    });
+    let sweep = Sweep {
+        model: &model,
+        template: Request::new(
+            "bundled:resnet18".into(),
+            Placement::default(),
+            EngineConfig::default(),
+        ),
+        stations: &stations,
+        target: None,
+    };
+    let mut runs = 0;
+    let swept = sweep.run(
+        rows.to_vec(),
+        Vec::new(),
+        &mut |_| runs += 1,
+        &|| false,
+        &mut |_| {},
+    );
+    assert_eq!((swept.len(), runs), (6, 6));
+    let figures = |s: &Swept| matches!(s.result, Result::Measured { .. });
+    assert!(swept.iter().all(figures));
+    let each = dirs.each_ref().map(|dir| requests(dir.path()).len());
+    assert_eq!(each[0] + each[1], 6);
+    assert!(each[0] > 0 && each[1] > 0, "{each:?}");
+    stations[1].machine.tensorrt = Some("8.6.0".into());
+    assert!(
+        Sweep::unlike(&stations)
+            .unwrap()
+            .contains("different kinds")
+    );
 }

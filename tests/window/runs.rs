@@ -17,7 +17,9 @@ use dlaplan::engine::{
     Failure, Latency, LayerTime, Level, LogLine, Measurement, ModelRef, Outcome, PowerMode,
     Quantity, Request, RowSite, Run, Stage, TimedPart, WorkerCommand, unix_ms,
 };
-use dlaplan::gui::{Command, Dialog, Machine, Node, Options, RunsAct, RunsColumn, Worker};
+use dlaplan::gui::{
+    Command, Copied, Dialog, Machine, Node, Options, RunsAct, RunsColumn, SweepOf, Worker,
+};
 use dlaplan::history::Store;
 use dlaplan::model::{Model, onnx};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
@@ -813,6 +815,57 @@ fn proposals_are_confirmed_and_what_fails_says_why() {
     let gpu = |r: &&Run| r.request.placement == Placement::default();
     assert_eq!(stored(&w.data).iter().filter(gpu).count(), 1);
     assert!(w.state().find.confirmed.iter().any(|t| t.from_history));
+}
+
+#[test]
+fn a_sweep_measures_all_kept_placements_and_its_table_is_copied() {
+    let mut w = fresh(&|dir| {
+        let model = resnet();
+        building(dir) + &measured(&model, measurement(&model, 321.0, &|_| false), dir)
+    });
+    let kept = Command::Sweep(SweepOf::Kept);
+    let why = w.state().unavailable(&kept);
+    assert_eq!(why.as_deref(), Some("Keep a placement first"));
+    let none = w.state().unavailable(&Command::CopySweep);
+    assert_eq!(none.as_deref(), Some("No sweep has ended yet"));
+    w.state_mut().apply(Command::KeepAs("all GPU".into()));
+    w.settle();
+    w.click("GPU layer1");
+    w.state_mut().apply(Command::KeepAs("layer1".into()));
+    w.settle();
+    assert_eq!(w.state().unavailable(&kept), None);
+    w.state_mut().apply(kept.clone());
+    let active = w.state().measuring.active.as_ref().unwrap();
+    assert!(
+        active.text().starts_with("Sweep: 1 of 2"),
+        "{}",
+        active.text()
+    );
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while w.state().measuring.active.is_some() {
+        assert!(Instant::now() < deadline);
+        w.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    w.settle();
+    assert_eq!(stored(&w.data).len(), 2);
+    assert_eq!(w.state().runs.total(), 2, "the table fills as runs arrive");
+    // What asked for the DLA ran on the GPU: a result without a figure.
+    let table = w.state().measuring.swept.clone().unwrap();
+    assert_eq!(table.counts, [1, 1, 0]);
+    assert!(table.markdown.contains("| all GPU |"), "{}", table.markdown);
+    w.state_mut().apply(Command::CopySweep);
+    let copied = w.state().clipboard.clone();
+    assert_eq!(copied, Some(Copied::Text(table.markdown)));
+    // Again: figures and failed builds of the history are taken over.
+    w.state_mut().apply(kept);
+    while w.state().measuring.active.is_some() {
+        assert!(Instant::now() < deadline);
+        w.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let gpu = |r: &&Run| r.request.placement == Placement::default();
+    assert_eq!(stored(&w.data).iter().filter(gpu).count(), 1);
 }
 
 #[test]

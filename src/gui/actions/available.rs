@@ -3,7 +3,7 @@
 use crate::chart::View;
 use crate::engine::BoardSettings;
 use crate::export::Format;
-use crate::gui::command::{Act, Command};
+use crate::gui::command::{Act, Command, SweepOf};
 use crate::gui::data::looks::ThemeChoice;
 use crate::gui::data::open::open_inputs;
 use crate::gui::data::search::GoalKind;
@@ -79,6 +79,9 @@ impl State {
         all.extend([
             Command::TargetHere,
             Command::AskMeasureOn,
+            Command::Sweep(SweepOf::Kept),
+            Command::Sweep(SweepOf::Preset),
+            Command::CopySweep,
             Command::MeasureOn(None),
             Command::AskBoardSettings,
             Command::BoardSettings(BoardSettings::default()),
@@ -165,6 +168,8 @@ impl State {
                 )
             }
             Command::Profile => self.no_profile(),
+            Command::Sweep(of) => self.no_sweep(*of),
+            Command::CopySweep => need(self.measuring.swept.is_some(), "No sweep has ended yet"),
             Command::CancelProfile => {
                 let active = self.measuring.active.as_ref();
                 need(active.is_some_and(|a| !a.cancelled), "Nothing is measured")

@@ -272,6 +272,7 @@ impl State {
             started: Instant::now(),
             expected_s: self.expected_s(),
             cancelled: false,
+            sweep: None,
             progress: Arc::clone(&progress),
             stop: Arc::clone(&stop),
         });

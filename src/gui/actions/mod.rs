@@ -12,6 +12,7 @@ pub mod refit;
 pub mod reload;
 pub mod runs;
 pub mod search;
+mod sweep;
 use std::collections::BTreeSet;
 
 use crate::engine::remote::ssh::Host;
@@ -112,6 +113,8 @@ impl State {
             Command::TargetHere => self.target_here(),
             Command::AskCalibration => self.ask_file(Purpose::Calibration),
             Command::Calibration(path) => self.calibrate(path),
+            Command::Sweep(of) => self.sweep(of),
+            Command::CopySweep => self.copy_sweep(),
             Command::AskMeasureOn => {
                 let last = self.measuring.hosts.first();
                 self.dialog = Some(Dialog::MeasureOn {

@@ -38,6 +38,38 @@ pub struct Progress {
     pub warnings: Vec<String>,
 }
 
+/// Where a sweep is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SweepProgress {
+    /// Rows with a result.
+    pub done: usize,
+    /// All rows.
+    pub of: usize,
+    /// The row under way and its stage, in words.
+    pub at: String,
+    /// Time left, s, where known.
+    pub left_s: Option<f64>,
+}
+
+impl SweepProgress {
+    /// What the status bar says: `Sweep: 3 of 16, resnet18_fp16_gpu, building the engine`.
+    pub fn text(&self) -> String {
+        let left = self.left_s.map(|s| format!(", about {} left", seconds(s)));
+        let number = (self.done + 1).min(self.of);
+        let left = left.unwrap_or_default();
+        format!("Sweep: {number} of {}, {}{left}", self.of, self.at)
+    }
+}
+
+/// The table of the last sweep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepTable {
+    /// As Markdown, in the form of torch2trt's `dla_benchmarks.md`.
+    pub markdown: String,
+    /// Rows with figures, rows that failed, rows not measured yet.
+    pub counts: [usize; 3],
+}
+
 /// A run under way.
 pub struct Active {
     /// The placement and how it is built, in words.
@@ -48,6 +80,8 @@ pub struct Active {
     pub expected_s: Option<f64>,
     /// The user has cancelled it.
     pub cancelled: bool,
+    /// Where a sweep of many placements is; `None` for a single run.
+    pub sweep: Option<SweepProgress>,
     pub(crate) progress: Arc<Mutex<Progress>>,
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -60,6 +94,9 @@ impl Active {
 
     /// Share of the whole run that is probably done, 0-1: by earlier runs' time, else by stages.
     pub fn fraction(&self) -> f64 {
+        if let Some(sweep) = &self.sweep {
+            return sweep.done as f64 / sweep.of.max(1) as f64;
+        }
         if let Some(expected) = self.expected_s.filter(|s| *s > 0.0) {
             return (self.started.elapsed().as_secs_f64() / expected).min(0.99);
         }
@@ -72,6 +109,9 @@ impl Active {
     pub fn text(&self) -> String {
         if self.cancelled {
             return "Cancelling…".into();
+        }
+        if let Some(sweep) = &self.sweep {
+            return sweep.text();
         }
         let stage = self.look(|p| {
             let percent = p
@@ -119,6 +159,8 @@ pub struct Measuring {
     pub settings: BoardSettings,
     /// The run under way.
     pub active: Option<Active>,
+    /// The table of the last sweep.
+    pub swept: Option<SweepTable>,
     /// The user waits to hear what the machine is.
     pub(crate) announce: bool,
 }
@@ -133,6 +175,7 @@ impl Measuring {
             machine: Machine::Asked,
             settings: BoardSettings::default(),
             active: None,
+            swept: None,
             announce: false,
         };
         if measuring.worker().is_none() {

@@ -2,7 +2,7 @@
 
 use egui::{Button, ComboBox, RichText, Ui, WidgetInfo};
 
-use super::super::command::Command;
+use super::super::command::{Command, SweepOf};
 use super::super::state::State;
 use crate::engine::remote::ssh::Host;
 use crate::export::Format;
@@ -494,6 +494,13 @@ fn machines(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         });
     }
     menu_item(ui, state, Command::AskMeasureOn, out);
+    ui.separator();
+    for of in [SweepOf::Kept, SweepOf::Preset] {
+        menu_item(ui, state, Command::Sweep(of), out);
+    }
+    if measuring.swept.is_some() {
+        menu_item(ui, state, Command::CopySweep, out);
+    }
     if !measuring.power_modes().is_empty() {
         menu_item(ui, state, Command::AskBoardSettings, out);
         if !measuring.settings.is_none() {

@@ -1,0 +1,190 @@
+//! Measuring many placements in one go; the chart fills as results arrive.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crate::engine::{LogRing, Request, Run, Stage, environment};
+use crate::gui::command::{Command, SweepOf};
+use crate::gui::data::looks::Copied;
+use crate::gui::data::measuring::{
+    Active, Machine, Progress, SweepProgress, SweepTable, worker_path,
+};
+use crate::gui::message::Message;
+use crate::gui::state::State;
+use crate::history::RunHead;
+use crate::placement::{EngineConfig, Placement};
+use crate::tasks::sweep::{Result as RowResult, Row, Station, Sweep, markdown, preset};
+
+/// What a sweep has come to.
+struct Ended {
+    table: SweepTable,
+    /// Why runs are missing from the history, if any are.
+    lost: Option<String>,
+    /// A board that the estimates can learn from.
+    board: Option<&'static str>,
+}
+
+impl State {
+    /// Why a sweep cannot begin now, if so.
+    pub(crate) fn no_sweep(&self, of: SweepOf) -> Option<String> {
+        if self.open.is_none() {
+            return Some("Open a model first".into());
+        }
+        if self.measuring.active.is_some() || self.find.confirming.is_some() {
+            return Some("A measurement is under way".into());
+        }
+        if !self.can_confirm() {
+            return Some(self.cannot_measure());
+        }
+        (of == SweepOf::Kept && self.kept.is_empty()).then(|| "Keep a placement first".into())
+    }
+
+    /// Measures many placements, one after the other.
+    pub(crate) fn sweep(&mut self, of: SweepOf) {
+        let (Some(open), Some(worker), Machine::Can(machine)) = (
+            &self.open,
+            self.measuring.worker_with_settings(),
+            &self.measuring.machine,
+        ) else {
+            return;
+        };
+        let model = Arc::clone(&open.model);
+        let rows = match of {
+            SweepOf::Preset => preset(&model),
+            SweepOf::Kept => {
+                let kept = self.kept.iter().map(|k| k.kept.clone());
+                kept.map(|k| Row::alone(k.name, k.config, k.placement))
+                    .collect()
+            }
+        };
+        let mut template = Request::new(
+            worker_path(&open.path),
+            Placement::default(),
+            EngineConfig::default(),
+        );
+        template.inputs = open.inputs.clone();
+        template.per_layer = false;
+        template.cache_dir = environment::engines_dir();
+        template.calibration = self.ranges();
+        let station = Station {
+            worker,
+            machine: (**machine).clone(),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        self.measuring.active = Some(Active {
+            name: Command::Sweep(of).text(),
+            started: Instant::now(),
+            expected_s: None,
+            cancelled: false,
+            sweep: Some(SweepProgress {
+                of: rows.len(),
+                at: "starting".into(),
+                ..SweepProgress::default()
+            }),
+            progress: Arc::new(Mutex::new(Progress {
+                stage: Stage::Start,
+                fraction: None,
+                detail: String::new(),
+                log: LogRing::default(),
+                warnings: Vec::new(),
+            })),
+            stop: Arc::clone(&stop),
+        });
+        let (history, teller) = (self.history.clone(), self.jobs.teller());
+        let work = move || {
+            // Without a history everything is measured anew.
+            let earlier = history.with(|store| store.runs(&Sweep::earlier(&model)));
+            let (mut lost, mut board) = (None, None);
+            let mut keep = |run: &Run| match history.with(|store| store.insert_run(run)) {
+                Ok(id) => {
+                    if run.stands_for_placement() {
+                        let place = environment::place(&run.environment).ok();
+                        board = place.map(|p| p.board.id).or(board);
+                    }
+                    let run = Arc::new(run.clone());
+                    teller.tell(move |state: &mut Self| state.swept_run(id, run));
+                }
+                Err(e) => lost = Some(e.to_string()),
+            };
+            let mut hear = |p: &crate::tasks::sweep::Progress<'_>| {
+                let progress = SweepProgress {
+                    done: p.done,
+                    of: p.of,
+                    at: format!("{}, {}", p.row.title(), p.stage),
+                    left_s: p.left.map(|left| left.as_secs_f64()),
+                };
+                teller.tell(move |state: &mut Self| {
+                    if let Some(active) = &mut state.measuring.active {
+                        active.sweep = Some(progress);
+                    }
+                });
+            };
+            let stations = [station];
+            let sweep = Sweep {
+                model: &model,
+                template,
+                stations: &stations,
+                target: None,
+            };
+            let stopped = || stop.load(Ordering::Relaxed);
+            let earlier = earlier.unwrap_or_default();
+            let swept = sweep.run(rows, earlier, &mut keep, &stopped, &mut hear);
+            let count = |is: fn(&RowResult) -> bool| swept.iter().filter(|s| is(&s.result)).count();
+            let counts = [
+                count(|r| matches!(r, RowResult::Measured { .. })),
+                count(|r| matches!(r, RowResult::Failed { .. })),
+                count(|r| matches!(r, RowResult::Open)),
+            ];
+            let markdown = markdown(&model, &stations, &swept);
+            Ended {
+                table: SweepTable { markdown, counts },
+                lost,
+                board,
+            }
+        };
+        if !self.background("Sweeping", false, work, Self::sweep_ended) {
+            self.measuring.active = None;
+        }
+    }
+
+    /// Takes in one run of a sweep under way.
+    fn swept_run(&mut self, id: i64, run: Arc<Run>) {
+        if self.is_open(&run.model.structure_hash) {
+            self.runs.add(RunHead::of(id, &run), run);
+            self.list_kept();
+        }
+    }
+
+    fn sweep_ended(&mut self, ended: Ended) {
+        self.measuring.active = None;
+        if let Some(why) = ended.lost {
+            self.messages.push(Message::error(
+                "Runs are missing from the history".into(),
+                &why,
+                "The table of the sweep has their figures; copy it before you close the window",
+            ));
+        }
+        let [measured, failed, open] = ended.table.counts;
+        let mut title = format!("Sweep: {measured} measured, {failed} without a figure");
+        if open > 0 {
+            title = format!("{title}, {open} left; the same command goes on from there");
+        }
+        self.measuring.swept = Some(ended.table);
+        let copy = Command::CopySweep;
+        let message = Message::info(title, "What has no figure says why in the table");
+        self.messages.push(message.with_action("Copy table", copy));
+        if let Some(board) = ended.board {
+            self.learn(board);
+        }
+    }
+
+    /// Puts the table of the last sweep on the clipboard.
+    pub(crate) fn copy_sweep(&mut self) {
+        if let Some(table) = &self.measuring.swept {
+            self.clipboard = Some(Copied::Text(table.markdown.clone()));
+            let title = "Copied the table of the sweep".to_owned();
+            self.messages.push(Message::info(title, ""));
+        }
+    }
+}
