@@ -528,7 +528,10 @@ fn tool(name: &str, args: &[&OsStr]) -> Result<(), ToolError> {
         other => other,
     };
     let mut process = started.map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => failed("there is no sudo, or no such tool".into()),
+        std::io::ErrorKind::NotFound => failed(
+            "this machine has no such tool, or no sudo; power modes and held clocks are a Jetson's"
+                .into(),
+        ),
         _ => failed(e.to_string()),
     })?;
     let deadline = Instant::now() + TOOL;

@@ -1179,3 +1179,23 @@ fn a_machine_without_nvpmodel_offers_no_power_mode() {
     let why = w.state().unavailable(&Command::AskBoardSettings).unwrap();
     assert!(why.contains("nvpmodel"), "{why}");
 }
+
+#[test]
+fn a_warning_of_the_worker_is_told() {
+    let mut w = fresh(&|dir| {
+        let model = resnet();
+        let text = "the build takes about 3136 MiB or more, and 900 MiB of memory are available";
+        let warning = Event::Warning { text: text.into() };
+        let m = measurement(&model, 321.0, &|_| false);
+        say(warning, "warning", dir) + &measured(&model, m, dir)
+    });
+    w.click("Profile");
+    let messages = w.state().messages.all();
+    assert!(messages.iter().any(|m| m.detail.contains("3136 MiB")));
+    assert!(
+        stored(&w.data)[0]
+            .log
+            .iter()
+            .any(|l| l.text.contains("3136 MiB"))
+    );
+}
