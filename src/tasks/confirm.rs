@@ -56,8 +56,10 @@ impl Confirm<'_> {
                 requests,
                 &rules,
                 &mut |_, update| {
-                    if let Update::Progress { stage: at, .. } = update {
-                        stage(at.label())?;
+                    match update {
+                        Update::Progress { stage: at, .. } => stage(at.label())?,
+                        Update::Warning(text) => log::warn!("{text}"),
+                        _ => {}
                     }
                     go_on()
                 },

@@ -371,8 +371,10 @@ impl Sweep<'_> {
             .collect();
         let rules = |built_on: &Environment| environment::target(built_on).or(self.target);
         measure(worker, self.model, &requests, &rules, &mut |_, update| {
-            if let Update::Progress { stage, .. } = update {
-                tell(stage.label());
+            match update {
+                Update::Progress { stage, .. } => tell(stage.label()),
+                Update::Warning(text) => log::warn!("{text}"),
+                _ => {}
             }
             if stopped() {
                 ControlFlow::Break(())

@@ -69,7 +69,7 @@ impl State {
         template.calibration = self.ranges();
         let station = Station {
             worker,
-            machine: (**machine).clone(),
+            machine: self.measuring.settings.applied(machine),
         };
         let stop = Arc::new(AtomicBool::new(false));
         self.measuring.active = Some(Active {

@@ -5,10 +5,13 @@ use serde::{Deserialize, Serialize};
 /// What goes to the clipboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Copied {
+    /// A text.
     Text(String),
-    /// Width and height in pixels, and RGBA bytes row by row.
+    /// A picture.
     Picture {
+        /// Width and height, pixels.
         size: [usize; 2],
+        /// RGBA bytes, row by row.
         rgba: Vec<u8>,
     },
 }
