@@ -80,7 +80,10 @@ sleep 0.5
 xdotool type "copy chart png"
 sleep 0.5
 xdotool key Return
-picture() { timeout 5 xclip -selection clipboard -t image/png -o 2> /dev/null | head -c 4 | grep -q PNG; }
+picture() {
+    timeout 5 xclip -selection clipboard -t image/png -o > "$scratch/picture" 2> /dev/null &&
+        head -c 4 "$scratch/picture" | grep -q PNG
+}
 until_true 20 picture || fail "the copied chart is not a picture in the X selection"
 printf 'is:dla conv' | xclip -selection clipboard -i
 xdotool key ctrl+f

@@ -310,7 +310,7 @@ impl SetupArgs {
 }
 
 /// A core that is asked for must be there. On a board without a DLA, core 0 says nothing.
-fn has_core(target: &Target, core: u32) -> Result<()> {
+pub(super) fn has_core(target: &Target, core: u32) -> Result<()> {
     let board = target.board.name;
     match target.dla_support() {
         DlaSupport::None(why) if core > 0 => bail!("--dla-core {core}: {board} has no DLA: {why}"),

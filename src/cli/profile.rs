@@ -25,7 +25,9 @@ use crate::platform::Target;
 use crate::tasks::measure::{Worker, measure};
 use crate::tasks::words;
 
-use super::args::{BoardSettingsArgs, EngineArgs, MachineArgs, ModelArgs, PlacementArgs, whole};
+use super::args::{
+    BoardSettingsArgs, EngineArgs, MachineArgs, ModelArgs, PlacementArgs, has_core, whole,
+};
 use super::members;
 
 /// Build a real engine and measure it, on this machine or over SSH.
@@ -202,6 +204,9 @@ pub fn run(args: &ProfileArgs) -> Result<ExitCode> {
     };
     for request in &requests {
         request.placement.resolve(&model)?;
+    }
+    if let (Some(target), Some(core)) = (&target, args.engine.dla_core) {
+        has_core(target, core)?;
     }
     let mut worker = args.machine.worker()?;
     worker.command = worker.command.with(args.settings.settings());

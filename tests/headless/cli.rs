@@ -750,6 +750,10 @@ fn a_core_that_the_board_does_not_have_is_an_error() {
     assert!(said.contains("has one DLA core; give 0"), "{said}");
     let said = plan(&["--dla-core", "1", "--target", "orin-nano-8"]);
     assert!(said.contains("has no DLA"), "{said}");
+    // Measuring asks the same before anything is started.
+    let profile = ["profile", "bundled:resnet18", "--target", "xavier-nx"];
+    let said = refusal(dir.path(), &[&profile[..], &["--dla-core", "3"]].concat());
+    assert!(said.contains("has 2 DLA cores"), "{said}");
     let args = ["plan", "bundled:resnet18", "--dla-core", "1"];
     assert!(dlaplan(dir.path(), &args).status.success());
 }

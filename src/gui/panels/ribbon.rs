@@ -545,3 +545,29 @@ fn hover(ui: &mut Ui, model: &Model, segment: &Segment, subgraphs: usize, t: &To
             .color(t.dim),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Segment, segment_figure};
+    use crate::gui::data::ribbon::Crossing;
+    use crate::model::OpId;
+    use crate::placement::Device;
+
+    #[test]
+    fn one_ribbon_shows_times_or_numbers_of_ops() {
+        let segment = |ms| Segment {
+            device: Device::Gpu,
+            subgraph: None,
+            ops: vec![OpId(0), OpId(1)],
+            ms,
+            start: 0.0,
+            width: 0.5,
+            entry: Crossing::default(),
+            exit: Crossing::default(),
+        };
+        assert_eq!(segment_figure(&segment(Some(2.5)), true), "2.50 ms");
+        for ms in [Some(2.5), None] {
+            assert_eq!(segment_figure(&segment(ms), false), "2 ops");
+        }
+    }
+}
