@@ -2,7 +2,8 @@
 
 use crate::window::{NoDialogs, open_on};
 use crate::window::{Window, text_of, window};
-use dlaplan::gui::{Command, Dialog, Options, Purpose, SMALLEST};
+use dlaplan::chart::View;
+use dlaplan::gui::{Command, Dialog, GoalKind, Options, Pane, Purpose, SMALLEST};
 use egui::accesskit::Role;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Rect, Vec2};
 use egui_kittest::kittest::Queryable as _;
@@ -242,6 +243,51 @@ fn every_panel_is_reached_at_every_size() {
                 rect.is_some_and(|r| screen.contains(r.left_top())),
                 "{size}: {panel} {rect:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_cut_at_the_right_at_any_size() {
+    for size in sizes().into_iter().chain([SMALLEST.into()]) {
+        let mut w = window();
+        w.click("GPU layer1");
+        w.set_size(size);
+        w.settle();
+        let check = |w: &Window<'_>, what: &str| {
+            let mut seen = 0;
+            for role in [
+                Role::Tab,
+                Role::ComboBox,
+                Role::SpinButton,
+                Role::TextInput,
+                Role::Button,
+                Role::TreeItem,
+                Role::CheckBox,
+            ] {
+                for node in w.query_all_by_role(role) {
+                    let (name, rect) = (text_of(&node), node.rect());
+                    let inside = rect.left() >= -0.5 && rect.right() <= size.x + 0.5;
+                    assert!(inside, "{size} {what}: {name} {rect}");
+                    seen += 1;
+                }
+            }
+            assert!(seen > 0, "{size} {what}");
+        };
+        let commands = [
+            Command::Pane(Pane::Tree),
+            Command::Chart(View::Bars),
+            Command::Chart(View::Scatter),
+            Command::Chart(View::Deployments),
+            Command::ShowRuns,
+            Command::Pane(Pane::Side),
+            Command::FindGoal(GoalKind::Deployment),
+        ];
+        for command in commands {
+            let what = format!("{command:?}");
+            w.state_mut().apply(command);
+            w.settle();
+            check(&w, &what);
         }
     }
 }
