@@ -664,7 +664,12 @@ impl Client {
         if let (Some(host), Some(code)) = (&self.host, status.and_then(|s| s.code())) {
             let said: Vec<&str> = self.said.iter().map(String::as_str).collect();
             if let Some(why) = host.explain(code, self.environment.is_some(), &said) {
-                return why;
+                return match self.telemetry.last(Quantity::MemoryMb, "memory") {
+                    Some(mb) => {
+                        format!("{why}; shortly before, {mb:.0} MiB of memory were available")
+                    }
+                    None => why,
+                };
             }
         }
         match status {
