@@ -109,7 +109,7 @@ const SECTION: i32 = 16;
 const SCATTER_HEIGHT: u32 = 420;
 /// Height of a line under the chart, letters in it, and most sources named.
 const NOTE: u32 = 17;
-const NOTE_WIDTH: usize = 150;
+const NOTE_WIDTH: usize = 180;
 const MOST_SOURCES: usize = 6;
 
 type Area<'a, DB> = DrawingArea<DB, Shift>;
