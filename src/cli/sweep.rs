@@ -12,7 +12,10 @@ use crate::engine::{Calibration, Request, Run, environment};
 use crate::export::save_atomic;
 use crate::history::{Store, default_path};
 use crate::placement::{EngineConfig, Placement};
-use crate::tasks::sweep::{self, Progress, Row, Station, Sweep, Swept, markdown, preset};
+use crate::tasks::sweep::{
+    self, Progress, Results, Row, Station, Sweep, Swept, markdown, preset, torch_absent,
+};
+use crate::tasks::torch::{Baseline, Factory};
 
 use super::args::{BoardSettingsArgs, MachineArgs, ModelArgs, fits};
 use super::{interrupt, members};
@@ -45,6 +48,18 @@ pub struct SweepArgs {
     /// INT8 ranges from a calibration cache; made up without it.
     #[arg(long, value_name = "FILE")]
     pub calib: Option<PathBuf>,
+    /// What gives the unconverted PyTorch module, called without arguments, for the column "torch
+    /// FPS"; by default torchvision.models:NAME, NAME being the model's. Each machine's python3
+    /// imports it.
+    #[arg(
+        long,
+        value_name = "PACKAGE.MODULE:FACTORY",
+        conflicts_with = "no_torch"
+    )]
+    pub torch: Option<Factory>,
+    /// Do not measure the PyTorch module.
+    #[arg(long)]
+    pub no_torch: bool,
     /// Keep no built engines.
     #[arg(long)]
     pub no_cache: bool,
@@ -150,8 +165,13 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
         template,
         stations: &stations,
         target: None,
+        torch: (!args.no_torch).then(|| Baseline {
+            factory: args.torch.clone(),
+            clocks_as_found: !args.settings.settings().is_none(),
+            ..Baseline::default()
+        }),
     };
-    let swept = sweep.run(rows, earlier, &mut keep, &interrupt::pending, &mut |p| {
+    let results = sweep.run(rows, earlier, &mut keep, &interrupt::pending, &mut |p| {
         bar.set_message(progress(p));
         bar.tick();
     });
@@ -160,10 +180,13 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
         // The figures are worth more than their record.
         log::warn!("runs are missing from the history: {e}");
     }
-    write(args, &markdown(&model, &stations, &swept), &swept)?;
-    let left = swept.iter().any(|s| s.result == sweep::Result::Open);
+    for absent in torch_absent(&results) {
+        log::warn!("{absent}");
+    }
+    write(args, &markdown(&model, &stations, &results), &results)?;
+    let left = results.rows.iter().any(|s| s.result == sweep::Result::Open);
     let figures = |s: &Swept| matches!(s.result, sweep::Result::Measured { .. });
-    let bad = left || !swept.iter().any(figures);
+    let bad = left || !results.rows.iter().any(figures);
     Ok(ExitCode::from(u8::from(bad)))
 }
 
@@ -173,16 +196,19 @@ fn progress(p: &Progress<'_>) -> String {
         "{} of {}: {}, {}{}",
         p.done + 1,
         p.of,
-        p.row.title(),
+        p.title,
         p.stage,
         left.unwrap_or_default()
     )
 }
 
-fn write(args: &SweepArgs, table: &str, swept: &[Swept]) -> Result<()> {
+fn write(args: &SweepArgs, table: &str, results: &Results) -> Result<()> {
     let mut out = super::terminal::stdout();
     if args.json {
-        let report = serde_json::json!({ "schema": 1, "rows": swept });
+        let mut report = serde_json::to_value(results)?;
+        if let Some(fields) = report.as_object_mut() {
+            fields.shift_insert(0, "schema".into(), 1.into());
+        }
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     }

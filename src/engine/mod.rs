@@ -18,6 +18,7 @@ pub mod remote;
 mod request;
 mod run;
 pub mod sampler;
+pub(crate) mod subprocess;
 pub mod telemetry;
 pub mod tensorrt;
 pub mod worker;

@@ -7,4 +7,5 @@ pub mod measure;
 pub mod open;
 pub mod refit;
 pub mod sweep;
+pub mod torch;
 pub mod words;

@@ -1,5 +1,6 @@
 //! Measuring many placements of a model in one go.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use crate::engine::client::Update;
 use crate::engine::{Environment, ErrorKind, Outcome, Request, Run, environment};
-use crate::figure::{Measured, short};
+use crate::figure::{Figure, Measured, short};
 use crate::history::{RunFilter, StoredRun};
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
@@ -19,6 +20,7 @@ use crate::search::confirm::{Engine, NotMeasured, Setup};
 
 use super::confirm::same_machine;
 use super::measure::{Worker, measure};
+use super::torch::{Baseline, TorchFps};
 
 /// What a sweep measures in one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,6 +46,10 @@ impl Row {
     /// The engines in words.
     pub fn title(&self) -> String {
         self.names.join(" + ")
+    }
+
+    fn batch(&self) -> Option<u32> {
+        Some(self.setup.engines.first()?.config.batch)
     }
 
     fn precision(&self) -> Precision {
@@ -87,8 +93,8 @@ pub struct Swept {
 /// Where a sweep is.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'p> {
-    /// The row under way.
-    pub row: &'p Row,
+    /// The row under way, or the PyTorch module.
+    pub title: &'p str,
     /// The stage of its measurement.
     pub stage: &'p str,
     /// Rows with a result.
@@ -184,6 +190,19 @@ pub struct Sweep<'s> {
     pub stations: &'s [Station],
     /// The rules that what was built is compared with; the machine's own where it is a board.
     pub target: Option<Target>,
+    /// The unconverted PyTorch module that is measured on each machine, if any.
+    pub torch: Option<Baseline>,
+}
+
+/// What a sweep has come to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Results {
+    /// The rows, in the order given.
+    pub rows: Vec<Swept>,
+    /// The unconverted PyTorch module: one entry per batch of the engines alone and machine; none
+    /// where it was not asked for or not reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub torch: Vec<TorchFps>,
 }
 
 /// What the threads of a sweep share.
@@ -192,6 +211,7 @@ struct Shared<'a> {
     /// Positions of the rows to come.
     order: std::vec::IntoIter<usize>,
     runs: Vec<Run>,
+    torch: Vec<TorchFps>,
     measured: u32,
     spent: Duration,
     ended: bool,
@@ -216,7 +236,7 @@ impl Shared<'_> {
         None
     }
 
-    fn tell(&mut self, row: &Row, stage: &str, begun: Instant, stations: usize) {
+    fn tell(&mut self, title: &str, stage: &str, begun: Instant, stations: usize) {
         let open = self.swept.iter().filter(|s| s.result == Result::Open);
         let open = open.count();
         let each = self.spent.checked_div(self.measured);
@@ -225,7 +245,7 @@ impl Shared<'_> {
             all.saturating_sub(begun.elapsed())
         });
         (self.hear)(&Progress {
-            row,
+            title,
             stage,
             done: self.swept.len() - open,
             of: self.swept.len(),
@@ -269,7 +289,8 @@ impl Sweep<'_> {
     /// gets each new run. `stopped` is asked at least ten times a second.
     ///
     /// Rows of one precision follow each other, engines alone first: they share a timing cache,
-    /// and engines at the same time find the engines that were built alone.
+    /// and engines at the same time find the engines that were built alone. The PyTorch module comes
+    /// before them, while the machine does nothing else; its figures are not kept for another sweep.
     pub fn run(
         &self,
         rows: Vec<Row>,
@@ -277,7 +298,7 @@ impl Sweep<'_> {
         keep: &mut (dyn FnMut(&Run) + Send),
         stopped: &(dyn Fn() -> bool + Sync),
         hear: &mut (dyn FnMut(&Progress<'_>) + Send),
-    ) -> Vec<Swept> {
+    ) -> Results {
         let usable = |run: &Run| {
             let here = self.stations.iter().any(|s| {
                 same_machine(&run.environment, &s.machine)
@@ -299,10 +320,13 @@ impl Sweep<'_> {
                 .position(|s| s.row.precision() == row.precision());
             (first, row.setup.engines.len())
         });
+        let alone = swept.iter().filter(|s| s.row.concurrent.is_none());
+        let batches: BTreeSet<u32> = alone.filter_map(|s| s.row.batch()).collect();
         let shared = Mutex::new(Shared {
             swept,
             order: order.into_iter(),
             runs,
+            torch: Vec::new(),
             measured: 0,
             spent: Duration::ZERO,
             ended: false,
@@ -311,21 +335,50 @@ impl Sweep<'_> {
         });
         std::thread::scope(|scope| {
             for station in self.stations {
-                scope.spawn(|| self.work(station, &shared, stopped));
+                scope.spawn(|| self.work(station, &batches, &shared, stopped));
             }
         });
         let shared = shared.into_inner();
-        shared.unwrap_or_else(PoisonError::into_inner).swept
+        let mut shared = shared.unwrap_or_else(PoisonError::into_inner);
+        let place = |fps: &TorchFps| {
+            let mut stations = self.stations.iter();
+            (
+                fps.batch,
+                stations.position(|s| s.machine.host == fps.machine),
+            )
+        };
+        shared.torch.sort_by_key(place);
+        Results {
+            rows: shared.swept,
+            torch: shared.torch,
+        }
     }
 
-    /// Measures open rows on one machine until none is left or the sweep ends.
+    /// Measures the PyTorch module at these batches, then open rows, on one machine until none is
+    /// left or the sweep ends.
     fn work(
         &self,
         station: &Station,
+        batches: &BTreeSet<u32>,
         shared: &Mutex<Shared<'_>>,
         stopped: &(dyn Fn() -> bool + Sync),
     ) {
         let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(torch) = &self.torch
+            && !batches.is_empty()
+            && !stopped()
+        {
+            let (stations, title) = (self.stations.len(), torch.title(self.model));
+            lock().tell(&title, "measuring with PyTorch", Instant::now(), stations);
+            let figures = torch.measure(
+                self.model,
+                &station.worker.command,
+                &station.machine,
+                batches,
+                stopped,
+            );
+            lock().torch.extend(figures);
+        }
         loop {
             if stopped() {
                 lock().ended = true;
@@ -334,7 +387,8 @@ impl Sweep<'_> {
                 return;
             };
             let begun = Instant::now();
-            let mut tell = |stage: &str| lock().tell(&row, stage, begun, self.stations.len());
+            let title = row.title();
+            let mut tell = |stage: &str| lock().tell(&title, stage, begun, self.stations.len());
             tell("starting");
             let new = self.measure(&station.worker, &row, stopped, &mut tell);
             let mut shared = lock();
@@ -446,12 +500,14 @@ fn known(runs: &[Run], setup: &Setup, from_history: bool) -> Result {
     Result::Open
 }
 
-/// The results as Markdown, in the form of torch2trt's `dla_benchmarks.md`.
-pub fn markdown(model: &Model, stations: &[Station], swept: &[Swept]) -> String {
+/// The results as Markdown, in the form of torch2trt's `dla_benchmarks.md`. The column "torch FPS"
+/// is left out where the PyTorch module has no figure; notes say where it comes from or why not.
+pub fn markdown(model: &Model, stations: &[Station], results: &Results) -> String {
     let mut machines: Vec<String> = stations.iter().map(|s| s.machine.summary()).collect();
     machines.dedup();
     let machines = machines.join(" and ");
     let mut out = format!("# {} on {}\n", cell(&model.name), cell(&machines));
+    let swept = &results.rows;
     let together = || swept.iter().filter(|s| s.row.concurrent.is_some());
     let alone: Vec<&Swept> = swept
         .iter()
@@ -469,49 +525,105 @@ pub fn markdown(model: &Model, stations: &[Station], swept: &[Swept]) -> String 
         }
         let _ok = write!(out, "\n#### {}\n", s.row.concurrent.unwrap_or_default());
         out += "\n| config | torch2trt_kwargs | tensorrt FPS |\n|---|---|---|\n";
-        lines(&mut out, s, true);
+        lines(&mut out, s, true, None);
     }
     if !alone.is_empty() {
+        let torch = &results.torch;
+        let measured = torch.iter().any(|t| t.fps.is_measured());
         out += "\n## Heterogeneous Model\n";
-        out += "\n| config | torch2trt kwargs | tensorrt FPS |\n|---|---|---|\n";
+        out += if measured {
+            "\n| config | torch2trt kwargs | torch FPS | tensorrt FPS |\n|---|---|---|---|\n"
+        } else {
+            "\n| config | torch2trt kwargs | tensorrt FPS |\n|---|---|---|\n"
+        };
         for s in alone {
-            lines(&mut out, s, false);
+            lines(&mut out, s, false, measured.then_some(torch));
+        }
+        let notes = torch_notes(torch);
+        if !notes.is_empty() {
+            out += "\n";
+        }
+        for note in notes {
+            let _ok = writeln!(out, "- {}", cell(&note));
         }
     }
     out
 }
 
-fn lines(out: &mut String, swept: &Swept, with_core: bool) {
-    for (at, (engine, name)) in swept
-        .row
-        .setup
-        .engines
-        .iter()
-        .zip(&swept.row.names)
-        .enumerate()
-    {
+/// Where the torch FPS come from and why some have no figure, a sentence each.
+fn torch_notes(torch: &[TorchFps]) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for t in torch {
+        let note = match &t.fps {
+            Figure::None { reason } => format!("no torch FPS from {}: {reason}", t.machine),
+            figure => format!("torch FPS of {}: {}", t.module, figure.source()),
+        };
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+/// Why there are no torch FPS, a sentence per machine and reason.
+pub fn torch_absent(results: &Results) -> Vec<String> {
+    let absent = results.torch.iter().filter(|t| !t.fps.is_measured());
+    torch_notes(&absent.cloned().collect::<Vec<_>>())
+}
+
+/// The PyTorch module's figures at a row's batch; each with its machine where there are several.
+fn torch_cell(torch: &[TorchFps], batch: Option<u32>) -> String {
+    let here = torch.iter().filter(|t| Some(t.batch) == batch);
+    let figures: Vec<(&str, &Measured)> = here
+        .clone()
+        .filter_map(|t| match &t.fps {
+            Figure::Measured(m) => Some((t.machine.as_str(), m)),
+            _ => None,
+        })
+        .collect();
+    match &figures[..] {
+        [] => match here.map(|t| t.fps.source()).next() {
+            Some(why) => format!("no figure: {why}"),
+            None => "not measured yet".to_owned(),
+        },
+        [(_, only)] => spread(only),
+        several => {
+            let each = several
+                .iter()
+                .map(|(on, m)| format!("{} on {on}", spread(m)));
+            each.collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+fn spread(m: &Measured) -> String {
+    format!(
+        "{} (median of {}, {} to {})",
+        m.value,
+        m.repeats,
+        short(m.min),
+        short(m.max)
+    )
+}
+
+fn lines(out: &mut String, swept: &Swept, with_core: bool, torch: Option<&Vec<TorchFps>>) {
+    let engines = swept.row.setup.engines.iter().zip(&swept.row.names);
+    for (at, (engine, name)) in engines.enumerate() {
         let fps = match &swept.result {
-            Result::Measured { fps, .. } => fps.get(at).map_or(String::new(), |m| {
-                format!(
-                    "{} (median of {}, {} to {})",
-                    m.value,
-                    m.repeats,
-                    short(m.min),
-                    short(m.max)
-                )
-            }),
+            Result::Measured { fps, .. } => fps.get(at).map_or(String::new(), spread),
             Result::Failed { why, .. } => format!("no figure: {why}"),
             Result::Open => "not measured yet".to_owned(),
         };
-        let kwargs = kwargs(engine, with_core);
-        // Writing to a String cannot fail.
-        let _ok = writeln!(
-            out,
-            "| {} | {} | {} |",
-            cell(name),
-            cell(&kwargs),
-            cell(&fps)
-        );
+        let mut cells = vec![name.clone(), kwargs(engine, with_core)];
+        if let Some(torch) = torch {
+            cells.push(torch_cell(torch, swept.row.batch()));
+        }
+        cells.push(fps);
+        for text in cells {
+            // Writing to a String cannot fail.
+            let _ok = write!(out, "| {} ", cell(&text));
+        }
+        out.push_str("|\n");
     }
 }
 

@@ -255,6 +255,10 @@ fn bad_input_is_named_and_nothing_is_written() {
             &["gone.json"],
         ),
         (
+            &["sweep", "bundled:resnet18", "--torch", "nets:small()"],
+            &["nets:small()", "PACKAGE.MODULE:FACTORY"],
+        ),
+        (
             &["plan", "bundled:resnet18", "--dla", "layer9"],
             &["layer9", "did you mean"],
         ),

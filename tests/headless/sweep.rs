@@ -1,21 +1,29 @@
 //! Sweeps with scripted workers: order, failures kept as results, and going on after a stop.
 #![cfg(target_os = "linux")]
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::measurement;
 use dlaplan::engine::client::Limits;
 use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::{Environment, ErrorKind, Failure, ModelRef, Request, Stage, WorkerCommand};
+use dlaplan::export::save_atomic;
+use dlaplan::figure::Figure;
 use dlaplan::history::Store;
 use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::tasks::measure::Worker;
-use dlaplan::tasks::sweep::{Result, Row, Station, Sweep, Swept, markdown, preset};
+use dlaplan::tasks::sweep::{
+    Progress, Result, Results, Row, Station, Sweep, Swept, markdown, preset, torch_absent,
+};
+use dlaplan::tasks::torch::Baseline;
 
 fn machine() -> Environment {
     Environment {
@@ -101,7 +109,7 @@ fn no_dla() -> String {
 }
 
 fn requests(folder: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(folder.join("requests")).unwrap_or_default();
+    let text = fs::read_to_string(folder.join("requests")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
@@ -123,24 +131,27 @@ fn sweep(
         ),
         stations: &stations,
         target: None,
+        torch: None,
     };
     let earlier = store.runs(&Sweep::earlier(model)).unwrap();
     let begun = AtomicUsize::new(0);
-    sweep.run(
-        rows,
-        earlier,
-        &mut |run| {
-            store.insert_run(run).unwrap();
-        },
-        &|| begun.load(Relaxed) >= stop_in,
-        &mut |p| {
-            assert!(p.done < p.of);
-            if p.stage == "starting" {
-                assert_eq!(p.left.is_some(), begun.load(Relaxed) > 0);
-                begun.fetch_add(1, Relaxed);
-            }
-        },
-    )
+    sweep
+        .run(
+            rows,
+            earlier,
+            &mut |run| {
+                store.insert_run(run).unwrap();
+            },
+            &|| begun.load(Relaxed) >= stop_in,
+            &mut |p| {
+                assert!(p.done < p.of);
+                if p.stage == "starting" {
+                    assert_eq!(p.left.is_some(), begun.load(Relaxed) > 0);
+                    begun.fetch_add(1, Relaxed);
+                }
+            },
+        )
+        .rows
 }
 
 #[test]
@@ -154,7 +165,7 @@ fn the_preset_is_that_of_the_benchmark_script() {
         titles.contains(&"resnet18_int8_gpu_dla123".to_owned()),
         "{titles:?}"
     );
-    let table = markdown(&model, &stations(), &rows_open(rows));
+    let table = markdown(&model, &stations(), &without_torch(rows_open(rows)));
     for line in [
         "## Concurrent Model Execution",
         "### INT8",
@@ -167,6 +178,13 @@ fn the_preset_is_that_of_the_benchmark_script() {
          measured yet |",
     ] {
         assert!(table.contains(line), "{line}\n{table}");
+    }
+}
+
+fn without_torch(rows: Vec<Swept>) -> Results {
+    Results {
+        rows,
+        torch: Vec::new(),
     }
 }
 
@@ -242,7 +260,7 @@ fn a_sweep_keeps_refusals_and_measures_nothing_twice() {
             other => panic!("{other:?}"),
         }
     }
-    let table = markdown(&model, &stations(), &again);
+    let table = markdown(&model, &stations(), &without_torch(again));
     assert!(table.contains("102 (median of 5, 100 to 104)"), "{table}");
     assert!(table.contains("no figure: this GPU has no DLA"), "{table}");
 }
@@ -332,15 +350,17 @@ fn rows_are_spread_over_machines_of_one_kind() {
         ),
         stations: &stations,
         target: None,
+        torch: None,
     };
     let mut runs = 0;
-    let swept = sweep.run(
+    let results = sweep.run(
         rows.to_vec(),
         Vec::new(),
         &mut |_| runs += 1,
         &|| false,
         &mut |_| {},
     );
+    let swept = results.rows;
     assert_eq!((swept.len(), runs), (6, 6));
     let figures = |s: &Swept| matches!(s.result, Result::Measured { .. });
     assert!(swept.iter().all(figures));
@@ -352,5 +372,363 @@ fn rows_are_spread_over_machines_of_one_kind() {
         Sweep::unlike(&stations)
             .unwrap()
             .contains("different kinds")
+    );
+}
+
+/// An executable shell script.
+fn script(path: &Path, body: &str) -> PathBuf {
+    save_atomic(path, format!("#!/bin/sh\n{body}\n").as_bytes()).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_owned()
+}
+
+/// One engine at batch 1 and one at batch 8, on the GPU.
+fn two_batches() -> Vec<Row> {
+    let at = |batch| EngineConfig {
+        batch,
+        ..EngineConfig::default()
+    };
+    let row = |name: &str, batch| Row::alone(name.into(), at(batch), Placement::default());
+    vec![row("one", 1), row("eight", 8)]
+}
+
+/// A sweep of [`two_batches`] and of the PyTorch module. Ends when `stop` exists.
+fn with_torch(model: &Model, stations: &[Station], torch: Baseline, stop: &Path) -> Results {
+    let sweep = Sweep {
+        model,
+        template: Request::new(
+            "bundled:resnet18".into(),
+            Placement::default(),
+            EngineConfig::default(),
+        ),
+        stations,
+        target: None,
+        torch: Some(torch),
+    };
+    let mut hear = |p: &Progress<'_>| {
+        if p.stage.contains("PyTorch") {
+            assert_eq!((p.done, p.of, p.left), (0, 2, None));
+            assert!(p.title.ends_with(":resnet18"), "{}", p.title);
+        }
+    };
+    let rows = two_batches();
+    sweep.run(rows, Vec::new(), &mut |_| {}, &|| stop.exists(), &mut hear)
+}
+
+/// A python3 that runs a shell script instead.
+fn python(dir: &Path, body: &str) -> Baseline {
+    Baseline {
+        python: script(&dir.join("python3"), body),
+        limit: Duration::from_secs(20),
+        ..Baseline::default()
+    }
+}
+
+const SAMPLES: &str = r#"{"torch": "2.11.0", "device": "cuda", "batches": [
+    {"batch": 1, "samples": [41.5, 42.5, 40.5, 43.5, 41.25]},
+    {"batch": 8, "why": "OutOfMemoryError: CUDA out of memory"}]}"#;
+
+#[test]
+fn the_pytorch_module_stands_in_the_column_of_the_seeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display();
+    let model = load_bundled("resnet18").unwrap();
+    let answer = echo(&SAMPLES.replace('\n', ""));
+    let body = format!(
+        "echo \"$*\" >> {at}/asked\ncat > {at}/program\necho a word of the factory\n{answer}"
+    );
+    let stations = [station(&desktop(dir.path(), &no_dla()))];
+    let torch = python(dir.path(), &body);
+    let results = with_torch(&model, &stations, torch, Path::new("/none"));
+    assert_eq!(
+        fs::read_to_string(dir.path().join("asked")).unwrap(),
+        "- torchvision.models:resnet18 --input 1x3x224x224 --limit 20 --batch 1 --batch 8\n"
+    );
+    assert_eq!(
+        fs::read_to_string(dir.path().join("program")).unwrap(),
+        fs::read_to_string("scripts/torch_baseline.py").unwrap()
+    );
+    let [one, eight] = &results.torch[..] else {
+        panic!("{:?}", results.torch);
+    };
+    let Figure::Measured(fps) = &one.fps else {
+        panic!("{one:?}");
+    };
+    assert_eq!((one.batch, &*one.machine), (1, "desk"));
+    assert_eq!(
+        (fps.value, fps.min, fps.max, fps.repeats),
+        (41.5, 40.5, 43.5, 5)
+    );
+    assert_eq!(&*fps.source, "PyTorch 2.11.0 eager FP32 on cuda");
+    assert_eq!(eight.fps.value(), None);
+    let table = markdown(&model, &stations, &results);
+    for line in [
+        "| config | torch2trt kwargs | torch FPS | tensorrt FPS |",
+        "'max_batch_size': 1} | 41.5 (median of 5, 40.5 to 43.5) | 102 (median",
+        "'max_batch_size': 8} | no figure: OutOfMemoryError: CUDA out of memory at batch 8 | 102",
+        "\n- torch FPS of torchvision.models:resnet18: PyTorch 2.11.0 eager FP32 on cuda\n",
+        "\n- no torch FPS from desk: OutOfMemoryError: CUDA out of memory at batch 8\n",
+    ] {
+        assert!(table.contains(line), "{line}\n{table}");
+    }
+    let json = serde_json::to_value(&results).unwrap();
+    assert_eq!(json["torch"][0]["fps"]["value"], 41.5);
+    assert_eq!(json["torch"][0]["module"], "torchvision.models:resnet18");
+    // Another module, at clocks that the engines alone have.
+    let torch = Baseline {
+        factory: Some("nets.small:resnet18".parse().unwrap()),
+        clocks_as_found: true,
+        ..python(dir.path(), &body)
+    };
+    let results = with_torch(&model, &stations, torch, Path::new("/none"));
+    let source = results.torch[0].fps.source();
+    assert!(source.ends_with("without the power mode and clocks that were set for the engines"));
+    let asked = fs::read_to_string(dir.path().join("asked")).unwrap();
+    assert!(
+        asked
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with("- nets.small:resnet18 "),
+        "{asked}"
+    );
+    // Two machines, each with its own figure.
+    let mut stations = [stations[0].clone(), stations[0].clone()];
+    stations[1].machine.host = "other".into();
+    let results = with_torch(
+        &model,
+        &stations,
+        python(dir.path(), &body),
+        Path::new("/none"),
+    );
+    let table = markdown(&model, &stations, &results);
+    let both =
+        "| 41.5 (median of 5, 40.5 to 43.5) on desk; 41.5 (median of 5, 40.5 to 43.5) on other |";
+    assert!(table.contains(both), "{table}");
+}
+
+#[test]
+fn without_a_figure_of_pytorch_the_column_is_left_out_and_a_note_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = load_bundled("resnet18").unwrap();
+    let stations = [station(&desktop(dir.path(), &no_dla()))];
+    let held = |torch: Baseline, why: &str| {
+        let results = with_torch(&model, &stations, torch, Path::new("/none"));
+        assert_eq!(results.torch.len(), 2);
+        let table = markdown(&model, &stations, &results);
+        let header = "| config | torch2trt kwargs | tensorrt FPS |\n";
+        assert!(table.contains(header), "{table}");
+        let note = format!("no torch FPS from desk: {why}");
+        assert!(table.contains(&format!("\n- {note}")), "{note}\n{table}");
+        let absent = torch_absent(&results);
+        assert!(absent[0].starts_with(&note), "{absent:?}");
+        // The engines are measured nevertheless.
+        let measured = |s: &Swept| matches!(s.result, Result::Measured { .. });
+        assert!(results.rows.iter().all(measured));
+    };
+    for (body, why) in [
+        (
+            r#"echo '{"why": "/usr/bin/python3 has no PyTorch"}'"#,
+            "/usr/bin/python3 has no PyTorch",
+        ),
+        ("echo 41.5", "python3 has not answered with figures"),
+        ("true", "python3 has not answered with figures"),
+        (
+            r#"echo '{"torch": "2", "device": "cpu", "batches": [{"batch": 1, "samples": [0, -1]}]}'"#,
+            "python3 gave no samples at batch 1",
+        ),
+        (
+            r#"echo '{"torch": "2", "device": "cpu", "batches": []}'"#,
+            "python3 has not answered for batch 1",
+        ),
+    ] {
+        held(python(dir.path(), body), why);
+    }
+    let path = dir.path().join("python3").display().to_string();
+    let crash = format!("{path} ended with exit status: 3: Illegal instruction");
+    held(
+        python(dir.path(), "echo 'Illegal instruction' >&2; exit 3"),
+        &crash,
+    );
+    let killed = format!("{path} ended with signal: 9 (SIGKILL)");
+    held(python(dir.path(), "kill -9 $$"), &killed);
+    let slow = Baseline {
+        limit: Duration::from_millis(300),
+        ..python(dir.path(), "sleep 60")
+    };
+    held(slow, "python3 did not finish within 0.3 s");
+    let gone = Baseline {
+        python: "/none/python3".into(),
+        ..Baseline::default()
+    };
+    held(gone, "/none/python3 cannot be started: No such file");
+    // A file's name is no Python.
+    let mut odd = load_bundled("resnet18").unwrap();
+    odd.name = "my-net'; x".into();
+    let torch = python(dir.path(), "exit 9");
+    let batches = [1].into();
+    let station = &stations[0];
+    let (worker, machine) = (&station.worker.command, &station.machine);
+    let none = torch.measure(&odd, worker, machine, &batches, &|| false);
+    let why = none[0].fps.source();
+    assert!(why.contains("name the module with --torch"), "{why}");
+}
+
+#[test]
+fn a_stopped_sweep_ends_python() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = load_bundled("resnet18").unwrap();
+    let stations = [station(&desktop(dir.path(), &no_dla()))];
+    let (pid, stop) = (dir.path().join("pid"), dir.path().join("stop"));
+    // The child of the script goes with it.
+    let body = format!(
+        "sleep 60 & echo $! > {}; touch {}; wait",
+        pid.display(),
+        stop.display()
+    );
+    let begun = Instant::now();
+    let results = with_torch(&model, &stations, python(dir.path(), &body), &stop);
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    assert_eq!(results.torch, []);
+    assert!(results.rows.iter().all(|s| s.result == Result::Open));
+    let pid = fs::read_to_string(pid).unwrap();
+    let state = || fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    while state().is_ok_and(|s| !s.contains(") Z ")) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it runs on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A torch and a torchvision of a few lines, which count the calls of a module: the real
+/// program measures them with the real Python.
+fn scripted_torch(dir: &Path, module: &str) -> PathBuf {
+    let packages = dir.join("packages");
+    fs::create_dir_all(&packages).unwrap();
+    let torch = "import contextlib\n\
+        __version__ = '2.0.0'\n\
+        class nn:\n    class Module:\n        eval = lambda self: self\n        \
+        to = lambda self, device: self\n\
+        class cuda:\n    is_available = staticmethod(lambda: False)\n\
+        rand = lambda dims, device: (list(dims), device)\n\
+        no_grad = contextlib.nullcontext\n";
+    let vision = format!(
+        "import time, torch\nclass models:\n    word = 'no factory'\n\
+         class Net(torch.nn.Module):\n    def __call__(self, x):\n        {module}\n\
+         def resnet18():\n    print('weights: none')\n    return Net()\n\
+         def number():\n    return 1\n"
+    );
+    save_atomic(&packages.join("torch.py"), torch.as_bytes()).unwrap();
+    fs::create_dir_all(packages.join("torchvision")).unwrap();
+    save_atomic(&packages.join("torchvision/__init__.py"), b"").unwrap();
+    save_atomic(&packages.join("torchvision/models.py"), vision.as_bytes()).unwrap();
+    packages
+}
+
+#[test]
+fn the_program_measures_a_module_of_python() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display();
+    let model = load_bundled("resnet18").unwrap();
+    let module =
+        format!("open('{at}/calls', 'a').write(str(x) + '\\n'); assert x[0][0] < 8, 'too large'");
+    let packages = scripted_torch(dir.path(), &module);
+    let body = format!("PYTHONPATH={} exec python3 \"$@\"", packages.display());
+    let real = |factory: Option<&str>| {
+        let torch = Baseline {
+            factory: factory.map(|f| f.parse().unwrap()),
+            ..python(dir.path(), &body)
+        };
+        let station = station(&desktop(dir.path(), &no_dla()));
+        let (worker, machine) = (&station.worker.command, &station.machine);
+        torch.measure(&model, worker, machine, &[1, 8].into(), &|| false)
+    };
+    let figures = real(None);
+    let Figure::Measured(fps) = &figures[0].fps else {
+        panic!("{figures:?}");
+    };
+    assert_eq!(fps.repeats, 5);
+    assert!(fps.min > 0.0 && fps.min <= fps.value && fps.value <= fps.max);
+    assert_eq!(&*fps.source, "PyTorch 2.0.0 eager FP32 on cpu");
+    let why = figures[1].fps.source();
+    let failed = "torchvision.models:resnet18 failed with AssertionError: too large at batch 8";
+    assert_eq!(&**why, failed);
+    let calls = fs::read_to_string(dir.path().join("calls")).unwrap();
+    let of = |dims: &str| calls.lines().filter(|l| l.starts_with(dims)).count();
+    assert_eq!((of("([1, 3, 224, 224]"), of("([8, 3, 224, 224]")), (501, 1));
+    for (factory, why) in [
+        (
+            "torchvision.models:nope",
+            "torchvision.models has no factory nope",
+        ),
+        (
+            "torchvision.models:number",
+            "torchvision.models:number gives int, not an nn.Module",
+        ),
+        (
+            "nets:small",
+            "importing nets failed with ModuleNotFoundError: No module named 'nets'",
+        ),
+    ] {
+        let figures = real(Some(factory));
+        assert_eq!(figures.len(), 2);
+        assert_eq!(&**figures[0].fps.source(), why);
+    }
+    // Nobody reads: as after a link was cut.
+    scripted_torch(dir.path(), "time.sleep(60)");
+    let mut cut = Command::new("python3")
+        .args(["scripts/torch_baseline.py", "torchvision.models:resnet18"])
+        .args(["--input", "1x3x224x224"])
+        .env("PYTHONPATH", &packages)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(cut.stdout.take());
+    let begun = Instant::now();
+    assert_eq!(cut.wait().unwrap().code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn another_machine_is_asked_over_ssh() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display();
+    let model = load_bundled("resnet18").unwrap();
+    let answer = echo(&SAMPLES.replace('\n', ""));
+    // Runs the last word, as the shell at the other end does.
+    let ssh = format!(
+        "for word; do :; done\necho \"$*\" > {at}/line\nPATH={at}:$PATH exec sh -c \"$word\""
+    );
+    let worker = WorkerCommand {
+        program: script(&dir.path().join("ssh"), &ssh),
+        args: Vec::new(),
+        host: Some("me@board:22322".parse().unwrap()),
+    };
+    let ask = |body: &str| {
+        let torch = python(dir.path(), body);
+        let figures = torch.measure(&model, &worker, &machine(), &[1].into(), &|| false);
+        figures.into_iter().next().unwrap().fps
+    };
+    let fps = ask(&format!("cat > {at}/program; {answer}"));
+    assert_eq!(fps.value(), Some(41.5));
+    let line = fs::read_to_string(dir.path().join("line")).unwrap();
+    assert!(
+        line.contains("BatchMode=yes") && line.contains("-p 22322 -- me@board sh -c"),
+        "{line}"
+    );
+    let program = fs::read_to_string(dir.path().join("program")).unwrap();
+    assert_eq!(
+        program,
+        fs::read_to_string("scripts/torch_baseline.py").unwrap()
+    );
+    let why = |body: &str| ask(body).source().to_string();
+    assert_eq!(
+        why("echo 'not found' >&2; exit 127"),
+        "me@board:22322: not found"
+    );
+    let killed = why("kill -9 $$");
+    assert!(
+        killed.contains("Killed") || killed.contains("137"),
+        "{killed}"
     );
 }

@@ -1,15 +1,13 @@
 //! One command on another machine through ssh, from its start to its end.
 
-use std::io::{Read, Write as _};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::Read;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::engine::log::escape;
+use crate::engine::subprocess::{self, Ended, Unfinished};
 
 use super::ssh::Host;
-
-/// Longest answer that is taken, bytes.
-const MAX_ANSWER: u64 = 16 << 20;
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +26,26 @@ pub enum CallError {
         /// How long it had.
         seconds: u64,
     },
+    /// It was not wanted any more.
+    #[error("cancelled")]
+    Cancelled,
     /// It ended badly.
     #[error("{0}")]
     Failed(String),
+}
+
+impl CallError {
+    /// Why ssh did not run to its end.
+    pub(crate) fn unfinished(host: &Host, why: Unfinished, limit: Duration) -> Self {
+        match why {
+            Unfinished::Start(e) => Self::Start(e),
+            Unfinished::Cancelled => Self::Cancelled,
+            Unfinished::TimedOut => Self::TimedOut {
+                host: host.to_string(),
+                seconds: limit.as_secs(),
+            },
+        }
+    }
 }
 
 /// Runs a command of the remote shell with `input` on its stdin. Returns what it wrote to stdout.
@@ -42,66 +57,25 @@ pub(crate) fn call(
     host: &Host,
     options: &[&str],
     remote: &str,
-    mut input: impl Read + Send,
+    input: impl Read + Send,
     limit: Duration,
 ) -> Result<Vec<u8>, CallError> {
-    let mut child = Command::new("ssh")
-        .args(host.arguments(options))
-        .arg(remote)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let read = |stream: Option<Box<dyn Read + Send>>| {
-        let mut bytes = Vec::new();
-        if let Some(stream) = stream {
-            // What was read before an error is what there is.
-            let _cut = stream.take(MAX_ANSWER).read_to_end(&mut bytes);
-        }
-        bytes
-    };
-    let boxed = |s: Option<_>| s.map(|s| Box::new(s) as Box<dyn Read + Send>);
-    let (stdout, stderr) = (
-        boxed(stdout),
-        stderr.map(|s| Box::new(s) as Box<dyn Read + Send>),
-    );
-    let begun = Instant::now();
-    let (status, answer, said) = std::thread::scope(|scope| {
-        let answer = scope.spawn(move || read(stdout));
-        let said = scope.spawn(move || read(stderr));
-        scope.spawn(move || {
-            if let Some(mut stdin) = stdin {
-                // A command that ends early takes no more; its exit code says why.
-                let _ended = std::io::copy(&mut input, &mut stdin).and_then(|_| stdin.flush());
-            }
-        });
-        let status = loop {
-            match child.try_wait() {
-                Ok(None) if begun.elapsed() < limit => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                Ok(None) => {
-                    let _gone = child.kill();
-                    let _reaped = child.wait();
-                    break Ok(None);
-                }
-                Ok(Some(status)) => break Ok(Some(status)),
-                Err(e) => break Err(e),
-            }
-        };
-        let bytes =
-            |thread: std::thread::ScopedJoinHandle<'_, Vec<u8>>| thread.join().unwrap_or_default();
-        (status, bytes(answer), bytes(said))
-    });
-    let Some(status) = status? else {
-        return Err(CallError::TimedOut {
-            host: host.to_string(),
-            seconds: limit.as_secs(),
-        });
-    };
+    let mut ssh = Command::new("ssh");
+    ssh.args(host.arguments(options)).arg(remote);
+    let ended = subprocess::run(&mut ssh, input, limit, &|| false);
+    let ended = ended.map_err(|e| CallError::unfinished(host, e, limit))?;
+    answer(host, ended)
+}
+
+/// What the command wrote to stdout, if it ended with exit code 0.
+pub(crate) fn answer(host: &Host, ended: Ended) -> Result<Vec<u8>, CallError> {
+    let Ended {
+        status,
+        stdout,
+        stderr: said,
+    } = ended;
     if status.success() {
-        return Ok(answer);
+        return Ok(stdout);
     }
     let said = String::from_utf8_lossy(&said);
     let said: Vec<String> = said.lines().map(|l| escape(l, 300)).collect();

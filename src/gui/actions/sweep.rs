@@ -15,6 +15,7 @@ use crate::gui::state::State;
 use crate::history::RunHead;
 use crate::placement::{EngineConfig, Placement};
 use crate::tasks::sweep::{Result as RowResult, Row, Station, Sweep, markdown, preset};
+use crate::tasks::torch::Baseline;
 
 /// What a sweep has come to.
 struct Ended {
@@ -71,6 +72,10 @@ impl State {
             worker,
             machine: self.measuring.settings.applied(machine),
         };
+        let torch = Baseline {
+            clocks_as_found: !self.measuring.settings.is_none(),
+            ..Baseline::default()
+        };
         let stop = Arc::new(AtomicBool::new(false));
         self.measuring.active = Some(Active {
             name: Command::Sweep(of).text(),
@@ -111,7 +116,7 @@ impl State {
                 let progress = SweepProgress {
                     done: p.done,
                     of: p.of,
-                    at: format!("{}, {}", p.row.title(), p.stage),
+                    at: format!("{}, {}", p.title, p.stage),
                     left_s: p.left.map(|left| left.as_secs_f64()),
                 };
                 teller.tell(move |state: &mut Self| {
@@ -126,17 +131,21 @@ impl State {
                 template,
                 stations: &stations,
                 target: None,
+                torch: Some(torch),
             };
             let stopped = || stop.load(Ordering::Relaxed);
             let earlier = earlier.unwrap_or_default();
-            let swept = sweep.run(rows, earlier, &mut keep, &stopped, &mut hear);
-            let count = |is: fn(&RowResult) -> bool| swept.iter().filter(|s| is(&s.result)).count();
+            let results = sweep.run(rows, earlier, &mut keep, &stopped, &mut hear);
+            let count = |is: fn(&RowResult) -> bool| {
+                let rows = results.rows.iter();
+                rows.filter(|s| is(&s.result)).count()
+            };
             let counts = [
                 count(|r| matches!(r, RowResult::Measured { .. })),
                 count(|r| matches!(r, RowResult::Failed { .. })),
                 count(|r| matches!(r, RowResult::Open)),
             ];
-            let markdown = markdown(&model, &stations, &swept);
+            let markdown = markdown(&model, &stations, &results);
             Ended {
                 table: SweepTable { markdown, counts },
                 lost,
