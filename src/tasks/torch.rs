@@ -208,7 +208,7 @@ impl Baseline {
             .map_err(|e: FactoryError| match self.factory {
                 Some(_) => NoAnswer::Why(e.to_string()),
                 None => NoAnswer::Why(format!(
-                    "torchvision has no factory of the name {:?}; name the module with --torch",
+                    "torchvision has no factory of the name {:?}; `dlaplan sweep --torch` names another module",
                     model.name
                 )),
             })?;

@@ -571,7 +571,7 @@ fn without_a_figure_of_pytorch_the_column_is_left_out_and_a_note_says_why() {
     let (worker, machine) = (&station.worker.command, &station.machine);
     let none = torch.measure(&odd, worker, machine, &batches, &|| false);
     let why = none[0].fps.source();
-    assert!(why.contains("name the module with --torch"), "{why}");
+    assert!(why.contains("names another module"), "{why}");
 }
 
 #[test]
