@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::sshd::{Board, ran};
 use crate::support::measurement;
 use dlaplan::engine::client::Limits;
 use dlaplan::engine::protocol::{Event, Report, encode};
@@ -601,9 +602,8 @@ fn a_stopped_sweep_ends_python() {
 
 /// A torch and a torchvision of a few lines, which count the calls of a module: the real
 /// program measures them with the real Python.
-fn scripted_torch(dir: &Path, module: &str) -> PathBuf {
-    let packages = dir.join("packages");
-    fs::create_dir_all(&packages).unwrap();
+fn scripted_torch(packages: &Path, module: &str) {
+    fs::create_dir_all(packages).unwrap();
     let torch = "import contextlib\n\
         __version__ = '2.0.0'\n\
         class nn:\n    class Module:\n        eval = lambda self: self\n        \
@@ -621,7 +621,6 @@ fn scripted_torch(dir: &Path, module: &str) -> PathBuf {
     fs::create_dir_all(packages.join("torchvision")).unwrap();
     save_atomic(&packages.join("torchvision/__init__.py"), b"").unwrap();
     save_atomic(&packages.join("torchvision/models.py"), vision.as_bytes()).unwrap();
-    packages
 }
 
 #[test]
@@ -631,7 +630,8 @@ fn the_program_measures_a_module_of_python() {
     let model = load_bundled("resnet18").unwrap();
     let module =
         format!("open('{at}/calls', 'a').write(str(x) + '\\n'); assert x[0][0] < 8, 'too large'");
-    let packages = scripted_torch(dir.path(), &module);
+    let packages = dir.path().join("packages");
+    scripted_torch(&packages, &module);
     let body = format!("PYTHONPATH={} exec python3 \"$@\"", packages.display());
     let real = |factory: Option<&str>| {
         let torch = Baseline {
@@ -674,7 +674,7 @@ fn the_program_measures_a_module_of_python() {
         assert_eq!(&**figures[0].fps.source(), why);
     }
     // Nobody reads: as after a link was cut.
-    scripted_torch(dir.path(), "time.sleep(60)");
+    scripted_torch(&packages, "time.sleep(60)");
     let mut cut = Command::new("python3")
         .args(["scripts/torch_baseline.py", "torchvision.models:resnet18"])
         .args(["--input", "1x3x224x224"])
@@ -685,8 +685,16 @@ fn the_program_measures_a_module_of_python() {
         .unwrap();
     drop(cut.stdout.take());
     let begun = Instant::now();
-    assert_eq!(cut.wait().unwrap().code(), Some(1));
-    assert!(begun.elapsed() < Duration::from_secs(20));
+    let code = loop {
+        if let Some(status) = cut.try_wait().unwrap() {
+            break status.code();
+        }
+        if begun.elapsed() > Duration::from_secs(20) {
+            cut.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(code, Some(1));
 }
 
 #[test]
@@ -731,4 +739,48 @@ fn another_machine_is_asked_over_ssh() {
         killed.contains("Killed") || killed.contains("137"),
         "{killed}"
     );
+}
+
+#[test]
+fn python_on_another_machine_ends_with_the_sweep() {
+    let Some(board) = Board::new() else {
+        return;
+    };
+    board.introduce("host.pub");
+    // Where Python there looks first.
+    let there = ran(board.ssh().args(["board", "python3 -m site --user-site"]));
+    if there.status.code() == Some(127) {
+        // No python3 in the path of a shell over ssh.
+        return;
+    }
+    let packages = PathBuf::from(String::from_utf8(there.stdout.clone()).unwrap().trim());
+    assert!(packages.starts_with(board.dir.path()), "{there:?}");
+    let model = load_bundled("resnet18").unwrap();
+    let worker = WorkerCommand {
+        program: board.dir.path().join("bin/ssh"),
+        args: Vec::new(),
+        host: Some("board".parse().unwrap()),
+    };
+    let measure = |stopped: &dyn Fn() -> bool| {
+        Baseline::default().measure(&model, &worker, &machine(), &[4].into(), stopped)
+    };
+    scripted_torch(&packages, "pass");
+    let [four] = &measure(&|| false)[..] else {
+        panic!("one batch");
+    };
+    let measured = four.fps.is_measured() && four.fps.value() > Some(0.0);
+    assert!(measured, "{four:?}");
+    let started = board.dir.path().join("started");
+    let module = format!(
+        "import os; open('{}', 'w').write(str(os.getpid()) + '\\n'); time.sleep(60)",
+        started.display()
+    );
+    scripted_torch(&packages, &module);
+    let pid = || fs::read_to_string(&started).unwrap_or_default();
+    assert_eq!(measure(&|| pid().ends_with('\n')), []);
+    let begun = Instant::now();
+    while Path::new("/proc").join(pid().trim()).exists() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it runs on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
