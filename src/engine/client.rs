@@ -676,6 +676,13 @@ impl Client {
             Some(s) if s.signal().is_some() => {
                 let number = s.signal().unwrap_or_default();
                 let name = Signal::try_from(number).map_or("unknown signal", Signal::as_str);
+                if let Some(host) = &self.host {
+                    return format!(
+                        "the ssh to {host} died of signal {number} ({name}) while {}; the worker \
+                         there ends by itself. Measure again",
+                        self.stage.label()
+                    );
+                }
                 let why = if number == Signal::SIGKILL as i32 {
                     let memory = self.telemetry.last(Quantity::MemoryMb, "memory");
                     format!(", {}", memory::killed(memory))

@@ -301,25 +301,34 @@ fn a_killed_worker_was_probably_short_of_memory() {
     assert_eq!(run.telemetry.at_s.len(), 5, "what was read is kept");
 }
 
-/// ssh ends with 255 and no word when the program there is killed.
+/// ssh ends with 255 and no word when the program there is killed. Where ssh itself is killed, the
+/// worker's memory is not to blame.
 #[test]
 fn a_worker_killed_elsewhere_tells_the_memory_too() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut command = worker(&[hello(), samples(0..5)], dir.path());
-    command.args.push("sleep 0.2; exit 255".into());
-    command.host = Some("board".parse().unwrap());
-    let request = Request::new(
-        "bundled:resnet18".into(),
-        Placement::default(),
-        EngineConfig::default(),
-    );
-    let mut on = |_: &Update| ControlFlow::Continue(());
-    let run = profile(&command, Limits::default(), request, &mut on);
-    let Outcome::Failed(f) = &run.outcome else {
-        panic!("finished")
-    };
-    for part in ["ended by a signal", "shortly before, 96 MiB"] {
-        assert!(f.message.contains(part), "no {part} in {}", f.message);
+    for (end, parts) in [
+        ("exit 255", ["ended by a signal", "shortly before, 96 MiB"]),
+        (
+            "kill -KILL $$",
+            ["the ssh to board died of signal 9", "SIGKILL"],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = worker(&[hello(), samples(0..5)], dir.path());
+        command.args.push(format!("sleep 0.2; {end}").into());
+        command.host = Some("board".parse().unwrap());
+        let request = Request::new(
+            "bundled:resnet18".into(),
+            Placement::default(),
+            EngineConfig::default(),
+        );
+        let mut on = |_: &Update| ControlFlow::Continue(());
+        let run = profile(&command, Limits::default(), request, &mut on);
+        let Outcome::Failed(f) = &run.outcome else {
+            panic!("finished")
+        };
+        for part in parts {
+            assert!(f.message.contains(part), "no {part} in {}", f.message);
+        }
     }
 }
 
