@@ -53,28 +53,45 @@ impl Edges {
         self.nodes(op.0, model.ops.len()).nth(at)
     }
 
-    /// The nodes of an op of `ops`.
+    /// Some op is several nodes.
+    pub(super) fn has_slices(&self) -> bool {
+        !self.slices.is_empty()
+    }
+
+    /// The nodes of an op of `ops`: the op, and the further slices of a Split.
     pub(super) fn nodes(&self, op: u32, ops: usize) -> impl Iterator<Item = u32> + use<> {
-        let begin = self.slices.partition_point(|o| *o < op);
-        let end = begin + self.slices[begin..].partition_point(|o| *o == op);
-        std::iter::once(op).chain((begin + ops) as u32..(end + ops) as u32)
+        let mut more = 0..0;
+        if !self.slices.is_empty() {
+            let begin = self.slices.partition_point(|o| *o < op);
+            let end = begin + self.slices[begin..].partition_point(|o| *o == op);
+            more = (begin + ops) as u32..(end + ops) as u32;
+        }
+        let mut first = Some(op);
+        std::iter::from_fn(move || first.take().or_else(|| more.next()))
     }
 
     /// The op of a node of `ops` ops.
     pub(super) fn op(&self, node: usize, ops: usize) -> usize {
-        node.checked_sub(ops)
-            .map_or(node, |slice| self.slices[slice] as usize)
+        if node < ops {
+            node
+        } else {
+            self.slices[node - ops] as usize
+        }
     }
 
-    /// All nodes in execution order.
-    pub(super) fn in_order(&self, ops: usize) -> impl Iterator<Item = u32> {
-        let mut next = 0;
-        (0..ops as u32).flat_map(move |op| {
-            let begin = next;
-            while self.slices.get(next) == Some(&op) {
-                next += 1;
+    /// All nodes in execution order, each with its op.
+    pub(super) fn in_order(&self, ops: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (mut op, mut slice) = (0, 0);
+        std::iter::from_fn(move || {
+            // The slices of the op before this one come first.
+            if slice < self.slices.len() && (self.slices[slice] as usize) < op {
+                slice += 1;
+                return Some((ops + slice - 1, op - 1));
             }
-            std::iter::once(op).chain((begin + ops) as u32..(next + ops) as u32)
+            (op < ops).then(|| {
+                op += 1;
+                (op - 1, op - 1)
+            })
         })
     }
 
@@ -95,8 +112,7 @@ pub(super) fn partition(edges: &Edges, devices: &[Device]) -> (Vec<Option<u32>>,
     let device = |node: u32| devices[edges.op(node as usize, ops)];
     let mut level = vec![0u32; n];
     let mut group: Vec<u32> = (0..n as u32).collect();
-    for node in edges.in_order(ops) {
-        let op = edges.op(node as usize, ops);
+    for (node, op) in edges.in_order(ops) {
         let producers = edges.producers(op);
         let own = devices[op];
         let here = producers
@@ -104,11 +120,11 @@ pub(super) fn partition(edges: &Edges, devices: &[Device]) -> (Vec<Option<u32>>,
             .map(|p| level[*p as usize] + u32::from(device(*p) != own))
             .max()
             .unwrap_or(0);
-        level[node as usize] = here;
+        level[node] = here;
         if own == Device::Dla {
             for p in producers {
                 if device(*p) == Device::Dla && level[*p as usize] == here {
-                    let (a, b) = (find(&mut group, *p), find(&mut group, node));
+                    let (a, b) = (find(&mut group, *p), find(&mut group, node as u32));
                     group[a.max(b) as usize] = a.min(b);
                 }
             }
@@ -119,14 +135,14 @@ pub(super) fn partition(edges: &Edges, devices: &[Device]) -> (Vec<Option<u32>>,
     number.fill(u32::MAX);
     let mut count = 0;
     let mut of = vec![None; n];
-    for node in edges.in_order(ops) {
-        if device(node) == Device::Dla {
-            let root = find(&mut group, node) as usize;
+    for (node, op) in edges.in_order(ops) {
+        if devices[op] == Device::Dla {
+            let root = find(&mut group, node as u32) as usize;
             if number[root] == u32::MAX {
                 number[root] = count;
                 count += 1;
             }
-            of[node as usize] = Some(number[root]);
+            of[node] = Some(number[root]);
         }
     }
     (of, count)

@@ -211,10 +211,9 @@ impl<'m> Planner<'m> {
         let ops = requested.len();
         let mut subgraph_of = vec![None; ops];
         let mut fallbacks: Vec<(OpId, Fallback)> = Vec::new();
-        for node in self.edges.in_order(ops) {
-            let i = self.edges.op(node as usize, ops);
+        for (node, i) in self.edges.in_order(ops) {
             let op = OpId(i as u32);
-            let of = &mut group_of[node as usize];
+            let of = &mut group_of[node];
             if let Some(group) = of {
                 let group = *group as usize;
                 let kept = limits.number[group];
@@ -237,12 +236,14 @@ impl<'m> Planner<'m> {
                 fallbacks.push((op, why.clone()));
             }
         }
-        // A Split of which some outputs found no loadable, or several the same reason.
-        fallbacks.dedup_by_key(|(op, _)| *op);
-        fallbacks.retain(|(op, _)| subgraph_of[op.index()].is_none());
-        for (device, of) in predicted.iter_mut().zip(&subgraph_of) {
-            if of.is_some() {
-                *device = Device::Dla;
+        if self.edges.has_slices() {
+            // A Split of which some outputs found no loadable, or several the same reason.
+            fallbacks.dedup_by_key(|(op, _)| *op);
+            fallbacks.retain(|(op, _)| subgraph_of[op.index()].is_none());
+            for (device, of) in predicted.iter_mut().zip(&subgraph_of) {
+                if of.is_some() {
+                    *device = Device::Dla;
+                }
             }
         }
         let transitions = self.transitions(&group_of, &mut subgraphs);
@@ -324,12 +325,10 @@ impl<'m> Planner<'m> {
             }
         }
         let mut alive = vec![0u64; count];
-        for node in self.edges.in_order(ops) {
-            let node = node as usize;
+        for (node, op) in self.edges.in_order(ops) {
             let Some(group) = group_of[node].map(|g| g as usize) else {
                 continue;
             };
-            let op = self.edges.op(node, ops);
             let (weights, most) = &mut bytes[group];
             if node == op {
                 *weights = weights.saturating_add(self.weight_bytes[op]);
@@ -368,15 +367,13 @@ impl<'m> Planner<'m> {
             };
             readers.clear();
             let mut gpu_reads = false;
-            let nodes = flow
-                .readers
-                .iter()
-                .flat_map(|op| self.edges.nodes(*op, ops));
-            for node in nodes {
-                match group_of[node as usize] {
-                    Some(s) if Some(s) != home && !readers.contains(&s) => readers.push(s),
-                    Some(_) => {}
-                    None => gpu_reads = true,
+            for op in flow.readers {
+                for node in self.edges.nodes(*op, ops) {
+                    match group_of[node as usize] {
+                        Some(s) if Some(s) != home && !readers.contains(&s) => readers.push(s),
+                        Some(_) => {}
+                        None => gpu_reads = true,
+                    }
                 }
             }
             if let Some(s) = home {

@@ -26,6 +26,7 @@ mod open_dims;
 mod own_calibration;
 mod placement;
 mod plan;
+mod reliability;
 mod search;
 mod search_cli;
 mod search_confirm;
