@@ -17,7 +17,7 @@ key=$(sha256sum scripts/cross/requirements.txt | cut -c1-16)
     rm -rf "$cross/venv"
     python3 -m venv "$cross/venv"
     "$cross/venv/bin/pip" install -q --no-deps --only-binary :all: --require-hashes \
-        -r scripts/cross/requirements.txt
+        -r scripts/cross/requirements.txt || exit 75
     echo "$key" > "$cross/venv/.ok"
 }
 cat > "$cross/rustc" <<EOF

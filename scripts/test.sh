@@ -45,7 +45,11 @@ step "window under Xvfb"
 scripts/window_test.sh
 
 step "aarch64 program, packages, boards under qemu"
-scripts/qemu_test.sh
+# Compilers for it come from Debian's mirror in fixed versions, which a mirror drops one day.
+scripts/qemu_test.sh || {
+    [ $? = 75 ] && [ -z "${DLAPLAN_REQUIRE_CROSS:-}" ] || exit 1
+    echo "NOT TESTED: the aarch64 program, since its compilers could not be fetched (above)"
+}
 
 step "headless build"
 cargo clippy --locked --no-default-features --all-targets -- -D warnings

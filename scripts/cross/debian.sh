@@ -2,6 +2,7 @@
 # Unpacks Debian packages into a folder: scripts/cross/debian.sh LIST FOLDER. Nothing is installed
 # into the system. The first line of LIST names the release and the architectures, every other line
 # a package: NAME:ARCHITECTURE VERSION SHA256. Safe to repeat.
+# Exit code 75: the mirror cannot be reached, or has the packages in other versions.
 # DEBIAN_SNAPSHOT=YYYYMMDDTHHMMSSZ takes the packages from snapshot.debian.org, which keeps every
 # version, when the mirror has newer ones.
 set -euo pipefail
@@ -40,7 +41,7 @@ done > "$work/sources.list"
     echo "Dir::Cache \"$work\";"
 } > "$work/apt.conf"
 export APT_CONFIG=$work/apt.conf
-apt-get -q update > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+apt-get -q update > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 75; }
 
 packages=()
 while read -r package version _; do
@@ -49,7 +50,7 @@ done < <(tail -n +2 "$list")
 (cd "$work/debs" && apt-get -q download "${packages[@]}") > "$work/log" 2>&1 || {
     cat "$work/log" >&2
     echo "$list: a package in this version is not on the mirror any more; set DEBIAN_SNAPSHOT to a day when it was, or renew the list" >&2
-    exit 1
+    exit 75
 }
 declare -A expected
 while read -r package _ digest; do
