@@ -50,7 +50,7 @@ impl Edges {
             return Some(op.0);
         }
         let at = model.op(op).outputs.iter().position(|t| *t == tensor)?;
-        self.nodes(op.0, model.ops.len()).nth(at)
+        self.nodes::<true>(op.0, model.ops.len()).nth(at)
     }
 
     /// Some op is several nodes.
@@ -58,21 +58,26 @@ impl Edges {
         !self.slices.is_empty()
     }
 
-    /// The nodes of an op of `ops`: the op, and the further slices of a Split.
-    pub(super) fn nodes(&self, op: u32, ops: usize) -> impl Iterator<Item = u32> + use<> {
+    /// The nodes of an op of `ops`: the op, and the further slices of a Split. `SLICES` is
+    /// [`Self::has_slices`], here and below: most models have none and shall not pay for them.
+    pub(super) fn nodes<const SLICES: bool>(
+        &self,
+        op: u32,
+        ops: usize,
+    ) -> impl Iterator<Item = u32> + use<SLICES> {
         let mut more = 0..0;
-        if !self.slices.is_empty() {
+        if SLICES {
             let begin = self.slices.partition_point(|o| *o < op);
             let end = begin + self.slices[begin..].partition_point(|o| *o == op);
             more = (begin + ops) as u32..(end + ops) as u32;
         }
         let mut first = Some(op);
-        std::iter::from_fn(move || first.take().or_else(|| more.next()))
+        std::iter::from_fn(move || first.take().or_else(|| more.next().filter(|_| SLICES)))
     }
 
     /// The op of a node of `ops` ops.
-    pub(super) fn op(&self, node: usize, ops: usize) -> usize {
-        if node < ops {
+    pub(super) fn op<const SLICES: bool>(&self, node: usize, ops: usize) -> usize {
+        if !SLICES || node < ops {
             node
         } else {
             self.slices[node - ops] as usize
@@ -80,11 +85,14 @@ impl Edges {
     }
 
     /// All nodes in execution order, each with its op.
-    pub(super) fn in_order(&self, ops: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn in_order<const SLICES: bool>(
+        &self,
+        ops: usize,
+    ) -> impl Iterator<Item = (usize, usize)> {
         let (mut op, mut slice) = (0, 0);
         std::iter::from_fn(move || {
             // The slices of the op before this one come first.
-            if slice < self.slices.len() && (self.slices[slice] as usize) < op {
+            if SLICES && slice < self.slices.len() && (self.slices[slice] as usize) < op {
                 slice += 1;
                 return Some((ops + slice - 1, op - 1));
             }
@@ -106,13 +114,16 @@ impl Edges {
 /// An op's level counts the device changes on the worst path to it. DLA ops joined by an edge on
 /// the same level share a subgraph: no path can leave such a group and come back through the GPU,
 /// since that would raise the level. Linear in ops and edges.
-pub(super) fn partition(edges: &Edges, devices: &[Device]) -> (Vec<Option<u32>>, u32) {
+pub(super) fn partition<const SLICES: bool>(
+    edges: &Edges,
+    devices: &[Device],
+) -> (Vec<Option<u32>>, u32) {
     let ops = devices.len();
     let n = ops + edges.slices.len();
-    let device = |node: u32| devices[edges.op(node as usize, ops)];
+    let device = |node: u32| devices[edges.op::<SLICES>(node as usize, ops)];
     let mut level = vec![0u32; n];
     let mut group: Vec<u32> = (0..n as u32).collect();
-    for (node, op) in edges.in_order(ops) {
+    for (node, op) in edges.in_order::<SLICES>(ops) {
         let producers = edges.producers(op);
         let own = devices[op];
         let here = producers
@@ -135,7 +146,7 @@ pub(super) fn partition(edges: &Edges, devices: &[Device]) -> (Vec<Option<u32>>,
     number.fill(u32::MAX);
     let mut count = 0;
     let mut of = vec![None; n];
-    for (node, op) in edges.in_order(ops) {
+    for (node, op) in edges.in_order::<SLICES>(ops) {
         if devices[op] == Device::Dla {
             let root = find(&mut group, node as u32) as usize;
             if number[root] == u32::MAX {
@@ -179,7 +190,7 @@ mod tests {
     fn a_chain_splits_at_the_gpu() {
         let e = edges(&[&[], &[0], &[1], &[2]]);
         assert_eq!(
-            partition(&e, &[Dla, Dla, Gpu, Dla]).0,
+            partition::<false>(&e, &[Dla, Dla, Gpu, Dla]).0,
             [Some(0), Some(0), None, Some(1)]
         );
     }
@@ -188,12 +199,15 @@ mod tests {
     fn a_detour_through_the_gpu_keeps_both_ends_apart() {
         // 0 feeds 1 (GPU) and 2; 1 feeds 2: one loadable holding 0 and 2 would wait for itself.
         let e = edges(&[&[], &[0], &[0, 1]]);
-        assert_eq!(partition(&e, &[Dla, Gpu, Dla]).0, [Some(0), None, Some(1)]);
+        assert_eq!(
+            partition::<false>(&e, &[Dla, Gpu, Dla]).0,
+            [Some(0), None, Some(1)]
+        );
     }
 
     #[test]
     fn a_residual_block_is_one_group() {
         let e = edges(&[&[], &[0], &[1], &[2, 0]]);
-        assert_eq!(partition(&e, &[Dla; 4]), (vec![Some(0); 4], 1));
+        assert_eq!(partition::<false>(&e, &[Dla; 4]), (vec![Some(0); 4], 1));
     }
 }

@@ -189,6 +189,14 @@ impl<'m> Planner<'m> {
     /// The plan of a requested device per op, without lints: the fast path of search. Linear in
     /// ops and edges.
     pub fn plan(&self, requested: Vec<Device>) -> Plan {
+        if self.edges.has_slices() {
+            self.plan_nodes::<true>(requested)
+        } else {
+            self.plan_nodes::<false>(requested)
+        }
+    }
+
+    fn plan_nodes<const SLICES: bool>(&self, requested: Vec<Device>) -> Plan {
         let mut predicted = requested.clone();
         let refused = |i: usize| self.engine_refusal.as_ref().or(self.refusals[i].as_ref());
         for (i, device) in predicted.iter_mut().enumerate() {
@@ -196,8 +204,8 @@ impl<'m> Planner<'m> {
                 *device = Device::Gpu;
             }
         }
-        let (mut group_of, count) = partition(&self.edges, &predicted);
-        let limits = self.limits(&group_of, count as usize);
+        let (mut group_of, count) = partition::<SLICES>(&self.edges, &predicted);
+        let limits = self.limits::<SLICES>(&group_of, count as usize);
         let mut subgraphs: Vec<Subgraph> = limits
             .kept
             .iter()
@@ -209,9 +217,8 @@ impl<'m> Planner<'m> {
             })
             .collect();
         let ops = requested.len();
-        let mut subgraph_of = vec![None; ops];
         let mut fallbacks: Vec<(OpId, Fallback)> = Vec::new();
-        for (node, i) in self.edges.in_order(ops) {
+        for (node, i) in self.edges.in_order::<SLICES>(ops) {
             let op = OpId(i as u32);
             let of = &mut group_of[node];
             if let Some(group) = of {
@@ -223,9 +230,8 @@ impl<'m> Planner<'m> {
                     fallbacks.push((op, limits.why(group)));
                 } else {
                     *of = Some(kept);
-                    subgraph_of[i] = subgraph_of[i].or(Some(kept));
                     let subgraph = &mut subgraphs[kept as usize];
-                    if subgraph.ops.last() != Some(&op) {
+                    if !SLICES || subgraph.ops.last() != Some(&op) {
                         subgraph.ops.push(op);
                         subgraph.weight_bytes += self.weight_bytes[i];
                     }
@@ -236,7 +242,13 @@ impl<'m> Planner<'m> {
                 fallbacks.push((op, why.clone()));
             }
         }
-        if self.edges.has_slices() {
+        let transitions = self.transitions::<SLICES>(&group_of, &mut subgraphs);
+        let subgraph_of = if SLICES {
+            let first = |op| {
+                let mut nodes = self.edges.nodes::<SLICES>(op, ops);
+                nodes.find_map(|node| group_of[node as usize])
+            };
+            let subgraph_of: Vec<Option<u32>> = (0..ops as u32).map(first).collect();
             // A Split of which some outputs found no loadable, or several the same reason.
             fallbacks.dedup_by_key(|(op, _)| *op);
             fallbacks.retain(|(op, _)| subgraph_of[op.index()].is_none());
@@ -245,8 +257,10 @@ impl<'m> Planner<'m> {
                     *device = Device::Dla;
                 }
             }
-        }
-        let transitions = self.transitions(&group_of, &mut subgraphs);
+            subgraph_of
+        } else {
+            group_of
+        };
         let buildable = self.buildable(&requested, &fallbacks);
         Plan {
             requested,
@@ -262,7 +276,7 @@ impl<'m> Planner<'m> {
 
     /// Which of `count` groups of DLA ops become subgraphs: not those too large for a loadable,
     /// nor any past the number a core holds.
-    fn limits(&self, group_of: &[Option<u32>], count: usize) -> Limits {
+    fn limits<const SLICES: bool>(&self, group_of: &[Option<u32>], count: usize) -> Limits {
         let limit = self.target.tensorrt.max_loadables();
         let mut limits = Limits {
             number: vec![NOT_KEPT; count],
@@ -280,7 +294,7 @@ impl<'m> Planner<'m> {
         let (weights, tensors) = self.most_bytes;
         let inside = dla_rules::check_loadable(weights, tensors)
             .is_some()
-            .then(|| self.inside(group_of, count));
+            .then(|| self.inside::<SLICES>(group_of, count));
         for (group, number) in limits.number.iter_mut().enumerate() {
             if limits.kept.len() as u32 >= limit {
                 break;
@@ -302,7 +316,11 @@ impl<'m> Planner<'m> {
     /// Bytes of weights, and the most bytes of tensors that never leave alive at once, per group.
     /// The compiler gives a dead tensor's memory to the next, and an element-wise op writes where
     /// it reads.
-    fn inside(&self, group_of: &[Option<u32>], count: usize) -> Vec<(u64, u64)> {
+    fn inside<const SLICES: bool>(
+        &self,
+        group_of: &[Option<u32>],
+        count: usize,
+    ) -> Vec<(u64, u64)> {
         let mut bytes = vec![(0u64, 0u64); count];
         let ops = self.model.ops.len();
         // Per node: bytes that begin to live with it, and bytes it is the last to read.
@@ -314,7 +332,7 @@ impl<'m> Planner<'m> {
             };
             let home = group_of[maker as usize];
             let stays = |op: &u32| {
-                let mut nodes = self.edges.nodes(*op, ops);
+                let mut nodes = self.edges.nodes::<SLICES>(*op, ops);
                 nodes.all(|node| group_of[node as usize] == home)
             };
             if home.is_some() && !flow.is_output && flow.readers.iter().all(stays) {
@@ -325,7 +343,7 @@ impl<'m> Planner<'m> {
             }
         }
         let mut alive = vec![0u64; count];
-        for (node, op) in self.edges.in_order(ops) {
+        for (node, op) in self.edges.in_order::<SLICES>(ops) {
             let Some(group) = group_of[node].map(|g| g as usize) else {
                 continue;
             };
@@ -346,7 +364,11 @@ impl<'m> Planner<'m> {
         bytes
     }
 
-    fn transitions(&self, group_of: &[Option<u32>], subgraphs: &mut [Subgraph]) -> Vec<Transition> {
+    fn transitions<const SLICES: bool>(
+        &self,
+        group_of: &[Option<u32>],
+        subgraphs: &mut [Subgraph],
+    ) -> Vec<Transition> {
         let mut transitions = Vec::new();
         if subgraphs.is_empty() {
             return transitions;
@@ -368,7 +390,7 @@ impl<'m> Planner<'m> {
             readers.clear();
             let mut gpu_reads = false;
             for op in flow.readers {
-                for node in self.edges.nodes(*op, ops) {
+                for node in self.edges.nodes::<SLICES>(*op, ops) {
                     match group_of[node as usize] {
                         Some(s) if Some(s) != home && !readers.contains(&s) => readers.push(s),
                         Some(_) => {}
