@@ -22,7 +22,12 @@ pub(super) fn of(file: &Model) -> Vec<FileOp> {
     while let Some(nodes) = todo.pop() {
         for node in nodes {
             let key = (&*node.domain, &*node.op_type, &*node.overload);
-            let function = functions.get(&key).copied();
+            // Most files have none.
+            let function = if functions.is_empty() {
+                None
+            } else {
+                functions.get(&key).copied()
+            };
             if let Some(function) = function
                 && called.insert(key)
             {
