@@ -1,6 +1,10 @@
 //! The ops that dlaplan knows, by family. A new op is one word in the table, a rule in its family's
 //! file, and what it computes in `decode.rs`.
 
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
+
 macro_rules! ops {
     ($($(#[$doc:meta])* $family:ident: $($op:ident)*;)*) => {
         /// Ops whose shapes follow one kind of rule.
@@ -26,10 +30,12 @@ macro_rules! ops {
 
         impl OnnxOp {
             fn named(name: &str) -> Self {
-                match name {
-                    $($(stringify!($op) => Self::$op,)*)*
-                    _ => Self::Unknown,
-                }
+                // A match would compare name after name, for each node of a file.
+                static OPS: LazyLock<FxHashMap<&str, OnnxOp>> = LazyLock::new(|| {
+                    let all = [$($((stringify!($op), OnnxOp::$op),)*)*];
+                    all.into_iter().collect()
+                });
+                OPS.get(name).copied().unwrap_or(Self::Unknown)
             }
 
             /// Which kind of rule gives its shapes.
