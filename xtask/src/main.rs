@@ -114,7 +114,7 @@ fn calibrate(measurements: Option<&Path>, out: &Path, check: bool) -> Result<Exi
     let mut texts: Vec<(String, String, &str)> = Vec::new();
     for file in &calibration.files {
         texts.push((
-            format!("{}.json", file.board),
+            format!("boards/{}.json", file.board),
             file.to_text()?,
             &file.source,
         ));
