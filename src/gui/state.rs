@@ -445,6 +445,7 @@ impl State {
         while let Some(take_in) = self.jobs.poll() {
             take_in(self);
         }
+        self.take_swept();
         if let Some(message) = self.store.take_error() {
             self.messages.push(message);
         }

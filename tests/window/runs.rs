@@ -875,6 +875,27 @@ fn a_sweep_measures_all_kept_placements_and_its_table_is_copied() {
     assert_eq!(stored(&w.data).iter().filter(gpu).count(), 1);
 }
 
+/// A minimised window draws no frames, and the sweep does not wait for it.
+#[test]
+fn a_sweep_goes_on_while_nothing_is_drawn() {
+    let mut w = fresh(&|dir| building(dir) + "exit 3");
+    w.state_mut().apply(Command::Sweep(SweepOf::Preset));
+    let deadline = Instant::now() + Duration::from_mins(1);
+    // Sixteen rows, six of them of two engines.
+    while stored(&w.data).len() < 16 {
+        assert!(Instant::now() < deadline, "{} runs", stored(&w.data).len());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    w.state_mut().apply(Command::CancelProfile);
+    while w.state().measuring.active.is_some() {
+        assert!(Instant::now() < deadline);
+        w.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    w.settle();
+    assert_eq!(w.state().runs.total(), stored(&w.data).len());
+}
+
 #[test]
 fn confirming_is_cancelled_and_excludes_other_measurements() {
     let mut w = fresh(&|dir| building(dir) + "sleep 60");

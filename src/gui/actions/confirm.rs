@@ -3,15 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::{Environment, Request, Run, environment};
+use crate::engine::{Environment, Run, environment};
 use crate::figure::short;
 use crate::history::RunHead;
-use crate::placement::Placement;
 use crate::search::confirm::{Confirmed, Event, Trial};
 use crate::tasks::confirm::{Confirm, earlier, learns};
 
 use crate::gui::data::confirming::{Confirming, Live, TOP};
-use crate::gui::data::measuring::{Machine, worker_path};
+use crate::gui::data::measuring::Machine;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 
@@ -97,15 +96,8 @@ impl State {
         }
         let model = Arc::clone(&open.model);
         let target = self.target;
-        let mut template = Request::new(
-            worker_path(&open.path),
-            Placement::default(),
-            self.config().clone(),
-        );
-        template.inputs = open.inputs.clone();
+        let mut template = self.request(open);
         template.per_layer = false;
-        template.cache_dir = environment::engines_dir();
-        template.calibration = self.ranges();
         let live = Arc::new(Mutex::new(Live {
             text: "starting".into(),
             of: trials.len(),

@@ -22,6 +22,7 @@ use crate::gui::command::Command;
 use crate::gui::data::measuring::{
     Active, Machine, Measuring, Progress, expected_s, seconds, worker_path,
 };
+use crate::gui::data::open::Open;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::tasks::words::worth_reading;
@@ -201,8 +202,18 @@ impl State {
         lines.join("\n")
     }
 
+    /// What every measurement of the open model has in common, for the placement on screen.
+    pub(crate) fn request(&self, open: &Open) -> Request {
+        let placement = self.doc.placement().clone();
+        let mut request = Request::new(worker_path(&open.path), placement, self.config().clone());
+        request.inputs = open.inputs.clone();
+        request.cache_dir = environment::engines_dir();
+        request.calibration = self.ranges();
+        request
+    }
+
     /// Where INT8 ranges come from when something is measured.
-    pub(crate) fn ranges(&self) -> Calibration {
+    fn ranges(&self) -> Calibration {
         let path = self.calibration.clone();
         path.map_or(Calibration::Dummy, |path| Calibration::Cache { path })
     }
@@ -247,14 +258,7 @@ impl State {
             return;
         };
         let model = Arc::clone(&open.model);
-        let mut request = Request::new(
-            worker_path(&open.path),
-            self.doc.placement().clone(),
-            self.config().clone(),
-        );
-        request.inputs = open.inputs.clone();
-        request.cache_dir = environment::engines_dir();
-        request.calibration = self.ranges();
+        let request = self.request(open);
         let progress = Arc::new(Mutex::new(Progress {
             stage: Stage::Start,
             fraction: None,

@@ -1,19 +1,16 @@
 //! Measuring many placements in one go; the chart fills as results arrive.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::engine::{LogRing, Request, Run, Stage, environment};
+use crate::engine::{LogRing, Run, Stage, environment};
 use crate::gui::command::{Command, SweepOf};
 use crate::gui::data::looks::Copied;
-use crate::gui::data::measuring::{
-    Active, Machine, Progress, SweepProgress, SweepTable, worker_path,
-};
+use crate::gui::data::measuring::{Active, Machine, Progress, SweepProgress, SweepTable, Sweeping};
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::history::RunHead;
-use crate::placement::{EngineConfig, Placement};
 use crate::tasks::sweep::{Result as RowResult, Row, Station, Sweep, markdown, preset};
 use crate::tasks::torch::Baseline;
 
@@ -59,15 +56,8 @@ impl State {
                     .collect()
             }
         };
-        let mut template = Request::new(
-            worker_path(&open.path),
-            Placement::default(),
-            EngineConfig::default(),
-        );
-        template.inputs = open.inputs.clone();
+        let mut template = self.request(open);
         template.per_layer = false;
-        template.cache_dir = environment::engines_dir();
-        template.calibration = self.ranges();
         let station = Station {
             worker,
             machine: self.measuring.settings.applied(machine),
@@ -76,17 +66,21 @@ impl State {
             clocks_as_found: !self.measuring.settings.is_none(),
             ..Baseline::default()
         };
+        let shared = Arc::new(Mutex::new(Sweeping {
+            progress: SweepProgress {
+                of: rows.len(),
+                at: "starting".into(),
+                ..SweepProgress::default()
+            },
+            arrived: Vec::new(),
+        }));
         let stop = Arc::new(AtomicBool::new(false));
         self.measuring.active = Some(Active {
             name: Command::Sweep(of).text(),
             started: Instant::now(),
             expected_s: None,
             cancelled: false,
-            sweep: Some(SweepProgress {
-                of: rows.len(),
-                at: "starting".into(),
-                ..SweepProgress::default()
-            }),
+            sweep: Some(Arc::clone(&shared)),
             progress: Arc::new(Mutex::new(Progress {
                 stage: Stage::Start,
                 fraction: None,
@@ -96,8 +90,12 @@ impl State {
             })),
             stop: Arc::clone(&stop),
         });
-        let (history, teller) = (self.history.clone(), self.jobs.teller());
+        let (history, wake) = (self.history.clone(), Arc::clone(&self.wake));
         let work = move || {
+            let tell = |what: &mut dyn FnMut(&mut Sweeping)| {
+                what(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
+                wake();
+            };
             // Without a history everything is measured anew.
             let earlier = history.with(|store| store.runs(&Sweep::earlier(&model)));
             let (mut lost, mut board) = (None, None);
@@ -107,22 +105,18 @@ impl State {
                         let place = environment::place(&run.environment).ok();
                         board = place.map(|p| p.board.id).or(board);
                     }
-                    let run = Arc::new(run.clone());
-                    teller.tell(move |state: &mut Self| state.swept_run(id, run));
+                    tell(&mut |sweep| sweep.arrived.push((id, Arc::new(run.clone()))));
                 }
                 Err(e) => lost = Some(e.to_string()),
             };
             let mut hear = |p: &crate::tasks::sweep::Progress<'_>| {
-                let progress = SweepProgress {
-                    done: p.done,
-                    of: p.of,
-                    at: format!("{}, {}", p.title, p.stage),
-                    left_s: p.left.map(|left| left.as_secs_f64()),
-                };
-                teller.tell(move |state: &mut Self| {
-                    if let Some(active) = &mut state.measuring.active {
-                        active.sweep = Some(progress);
-                    }
+                tell(&mut |sweep| {
+                    sweep.progress = SweepProgress {
+                        done: p.done,
+                        of: p.of,
+                        at: format!("{}, {}", p.title, p.stage),
+                        left_s: p.left.map(|left| left.as_secs_f64()),
+                    };
                 });
             };
             let stations = [station];
@@ -157,15 +151,20 @@ impl State {
         }
     }
 
-    /// Takes in one run of a sweep under way.
-    fn swept_run(&mut self, id: i64, run: Arc<Run>) {
-        if self.is_open(&run.model.structure_hash) {
-            self.runs.add(RunHead::of(id, &run), run);
-            self.list_kept();
+    /// Takes in the runs that a sweep under way has brought.
+    pub(crate) fn take_swept(&mut self) {
+        let sweep = self.measuring.active.as_ref().and_then(Active::sweeping);
+        let arrived = sweep.map_or_else(Vec::new, |mut s| std::mem::take(&mut s.arrived));
+        for (id, run) in arrived {
+            if self.is_open(&run.model.structure_hash) {
+                self.runs.add(RunHead::of(id, &run), run);
+                self.list_kept();
+            }
         }
     }
 
     fn sweep_ended(&mut self, ended: Ended) {
+        self.take_swept();
         self.measuring.active = None;
         if let Some(why) = ended.lost {
             self.messages.push(Message::error(

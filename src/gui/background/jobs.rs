@@ -11,24 +11,6 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 /// What is done to the state once a job has ended.
 pub type Callback<S> = Box<dyn FnOnce(&mut S) + Send>;
 
-/// A callback, with the job that ends with it, if one does.
-type Told<S> = (Option<u64>, Callback<S>);
-
-/// Tells the state something from the thread of a job.
-pub struct Teller<S> {
-    sender: SyncSender<Told<S>>,
-    wake: Waker,
-}
-
-impl<S> Teller<S> {
-    /// Does something to the state at its next frame. Waits where the window is behind.
-    pub fn tell(&self, callback: impl FnOnce(&mut S) + Send + 'static) {
-        // A closed channel means the window is gone.
-        self.sender.send((None, Box::new(callback))).ok();
-        (self.wake)();
-    }
-}
-
 /// A job under way.
 pub struct Running {
     /// For cancelling.
@@ -44,8 +26,8 @@ pub struct Running {
 /// All background work of a window whose state is `S`.
 pub struct Jobs<S> {
     running: Vec<Running>,
-    sender: SyncSender<Told<S>>,
-    ended: Receiver<Told<S>>,
+    sender: SyncSender<(u64, Callback<S>)>,
+    ended: Receiver<(u64, Callback<S>)>,
     next: u64,
     wake: Waker,
 }
@@ -82,7 +64,7 @@ impl<S: 'static> Jobs<S> {
                 let result = work();
                 // A closed channel means the window is gone, and nobody waits for the result.
                 sender
-                    .send((Some(id), Box::new(move |state| then(state, result))))
+                    .send((id, Box::new(move |state| then(state, result))))
                     .ok();
                 wake();
             })?;
@@ -94,15 +76,6 @@ impl<S: 'static> Jobs<S> {
             visible,
         });
         Ok(())
-    }
-
-    /// A way to tell the state something before a job has ended. What is told while nobody knows of
-    /// the job any more still reaches the state.
-    pub fn teller(&self) -> Teller<S> {
-        Teller {
-            sender: self.sender.clone(),
-            wake: Arc::clone(&self.wake),
-        }
     }
 
     /// What is under way.
@@ -118,9 +91,6 @@ impl<S: 'static> Jobs<S> {
     /// What the next finished job that nobody cancelled does to the state.
     pub fn poll(&mut self) -> Option<Callback<S>> {
         while let Ok((id, callback)) = self.ended.try_recv() {
-            let Some(id) = id else {
-                return Some(callback);
-            };
             if let Some(at) = self.running.iter().position(|r| r.id == id) {
                 self.running.remove(at);
                 return Some(callback);

@@ -2,14 +2,14 @@
 
 use crate::engine::client::Limits;
 use crate::engine::remote::ssh::Host;
-use crate::engine::{BoardSettings, Environment, LogRing, PowerMode, Stage, median};
+use crate::engine::{BoardSettings, Environment, LogRing, PowerMode, Run, Stage, median};
 use crate::history::RunHead;
 use crate::model::ModelSource;
 use crate::placement::{EngineConfig, Placement};
 use crate::tasks::measure::Worker;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What the worker said of its machine.
@@ -61,6 +61,15 @@ impl SweepProgress {
     }
 }
 
+/// What the thread of a sweep and the window share. The thread never waits for the window, which may
+/// be minimised.
+#[derive(Debug, Default)]
+pub struct Sweeping {
+    pub(crate) progress: SweepProgress,
+    /// Runs, with their ids in the history, that the window has not taken in yet.
+    pub(crate) arrived: Vec<(i64, Arc<Run>)>,
+}
+
 /// The table of the last sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepTable {
@@ -81,7 +90,7 @@ pub struct Active {
     /// The user has cancelled it.
     pub cancelled: bool,
     /// Where a sweep of many placements is; `None` for a single run.
-    pub sweep: Option<SweepProgress>,
+    pub sweep: Option<Arc<Mutex<Sweeping>>>,
     pub(crate) progress: Arc<Mutex<Progress>>,
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -92,10 +101,16 @@ impl Active {
         at(&self.progress.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What is shared with the thread of a sweep.
+    pub(crate) fn sweeping(&self) -> Option<MutexGuard<'_, Sweeping>> {
+        let sweep = self.sweep.as_ref()?;
+        Some(sweep.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Share of the whole run that is probably done, 0-1: by earlier runs' time, else by stages.
     pub fn fraction(&self) -> f64 {
-        if let Some(sweep) = &self.sweep {
-            return sweep.done as f64 / sweep.of.max(1) as f64;
+        if let Some(sweep) = self.sweeping() {
+            return sweep.progress.done as f64 / sweep.progress.of.max(1) as f64;
         }
         if let Some(expected) = self.expected_s.filter(|s| *s > 0.0) {
             return (self.started.elapsed().as_secs_f64() / expected).min(0.99);
@@ -110,8 +125,8 @@ impl Active {
         if self.cancelled {
             return "Cancelling…".into();
         }
-        if let Some(sweep) = &self.sweep {
-            return sweep.text();
+        if let Some(sweep) = self.sweeping() {
+            return sweep.progress.text();
         }
         let stage = self.look(|p| {
             let percent = p
