@@ -52,7 +52,7 @@ impl Flows {
             entries.push(Entry {
                 bytes: tensor_bytes[tensor.index()],
                 tensor,
-                maker: edges.maker(model, tensor).unwrap_or(u32::MAX),
+                maker: edges.maker(tensor).unwrap_or(u32::MAX),
                 end: readers.len() as u32,
                 is_input: t.role == TensorRole::Input,
                 is_output: t.is_output,

@@ -15,42 +15,49 @@ pub(super) struct Edges {
     producers: Vec<u32>,
     /// The ops of the nodes after the last op, in execution order.
     slices: Vec<u32>,
+    /// Per tensor, the node that makes it, or [`NONE`].
+    makers: Vec<u32>,
 }
+
+/// No node.
+const NONE: u32 = u32::MAX;
 
 impl Edges {
     pub(super) fn new(model: &Model) -> Self {
-        let mut start = Vec::with_capacity(model.ops.len() + 1);
-        let mut producers = Vec::new();
+        let ops = model.ops.len();
         let mut slices = Vec::new();
-        for op in model.op_ids() {
-            if matches!(model.op(op).kind, OpKind::Split { .. }) {
-                let more = model.op(op).outputs.len().saturating_sub(1);
-                slices.extend(std::iter::repeat_n(op.0, more));
+        let mut makers = vec![NONE; model.tensors.len()];
+        for (op, id) in model.ops.iter().zip(0..) {
+            let split = matches!(op.kind, OpKind::Split { .. });
+            for (at, tensor) in op.outputs.iter().enumerate() {
+                makers[tensor.index()] = if split && at > 0 {
+                    slices.push(id);
+                    (ops + slices.len() - 1) as u32
+                } else {
+                    id
+                };
             }
         }
-        let mut edges = Self {
-            start: Vec::new(),
-            producers: Vec::new(),
-            slices,
-        };
+        let mut start = Vec::with_capacity(ops + 1);
+        let mut producers = Vec::new();
         start.push(0);
         for op in &model.ops {
-            let nodes = op.inputs.iter().filter_map(|t| edges.maker(model, *t));
-            producers.extend(nodes);
+            let nodes = op.inputs.iter().map(|t| makers[t.index()]);
+            producers.extend(nodes.filter(|node| *node != NONE));
             start.push(producers.len() as u32);
         }
-        (edges.start, edges.producers) = (start, producers);
-        edges
+        Self {
+            start,
+            producers,
+            slices,
+            makers,
+        }
     }
 
     /// The node that makes a tensor.
-    pub(super) fn maker(&self, model: &Model, tensor: TensorId) -> Option<u32> {
-        let op = model.tensor(tensor).producer?;
-        if self.slices.is_empty() || !matches!(model.op(op).kind, OpKind::Split { .. }) {
-            return Some(op.0);
-        }
-        let at = model.op(op).outputs.iter().position(|t| *t == tensor)?;
-        self.nodes::<true>(op.0, model.ops.len()).nth(at)
+    pub(super) fn maker(&self, tensor: TensorId) -> Option<u32> {
+        let maker = self.makers[tensor.index()];
+        (maker != NONE).then_some(maker)
     }
 
     /// Some op is several nodes.
@@ -178,6 +185,7 @@ mod tests {
             start: vec![0],
             producers: Vec::new(),
             slices: Vec::new(),
+            makers: Vec::new(),
         };
         for p in list {
             e.producers.extend_from_slice(p);

@@ -38,7 +38,7 @@ pub struct Planner<'m> {
     parser_refusals: Vec<String>,
     /// Nothing about the target and the config keeps an engine that asks for the DLA from being
     /// built, if only on the GPU.
-    must_build: bool,
+    can_build: bool,
     edges: Edges,
     flows: Flows,
     /// Bytes of each tensor on the DLA side, at the engine's batch.
@@ -69,7 +69,7 @@ impl<'m> Planner<'m> {
             })
             .collect();
         let refusal = dla_rules::check_engine(model, target, config);
-        let must_build = refusal
+        let can_build = refusal
             .as_ref()
             .is_none_or(|r| config.gpu_fallback && dla_rules::builds_on_gpu(r));
         let engine_refusal = refusal.map(|r| {
@@ -111,7 +111,7 @@ impl<'m> Planner<'m> {
             refusals,
             engine_refusal,
             parser_refusals: parser::refusals(model, target.tensorrt),
-            must_build,
+            can_build,
             edges,
             flows,
             tensor_bytes,
@@ -423,7 +423,7 @@ impl<'m> Planner<'m> {
         let mut reasons = self.parser_refusals.clone();
         let wants_dla = requested.contains(&Device::Dla);
         if wants_dla
-            && !self.must_build
+            && !self.can_build
             && let Some(why) = &self.engine_refusal
         {
             reasons.push(why.sentence());
