@@ -115,38 +115,44 @@ impl Format {
 
     /// The one place that describes a format.
     const fn spec(self) -> Spec {
-        let (id, title, ending, [text, charted, refuses]) = match self {
-            Self::Placement => (
-                "json",
-                "Placement (JSON)",
-                "placement.json",
-                [true, false, false],
-            ),
-            Self::Torch2trt => (
-                "torch2trt",
-                "torch2trt (Python)",
-                "torch2trt.py",
-                [true, false, true],
-            ),
-            Self::TensorrtPython => (
-                "tensorrt-python",
-                "TensorRT (Python)",
-                "tensorrt.py",
-                [true, false, true],
-            ),
-            Self::Trtexec => ("trtexec", "trtexec command", "sh", [true, false, true]),
-            Self::Csv => ("csv", "Ops (CSV)", "csv", [true, false, false]),
-            Self::Html => ("html", "Report (HTML)", "html", [true, true, false]),
-            Self::Svg => ("svg", "Chart (SVG)", "chart.svg", [true, true, false]),
-            Self::Png => ("png", "Chart (PNG)", "chart.png", [false, true, false]),
-        };
-        Spec {
-            id,
-            title,
-            ending,
-            text,
-            charted,
-            refuses,
+        const fn text(id: &'static str, title: &'static str, ending: &'static str) -> Spec {
+            Spec {
+                id,
+                title,
+                ending,
+                text: true,
+                charted: false,
+                refuses: false,
+            }
+        }
+        match self {
+            Self::Placement => text("json", "Placement (JSON)", "placement.json"),
+            Self::Torch2trt => Spec {
+                refuses: true,
+                ..text("torch2trt", "torch2trt (Python)", "torch2trt.py")
+            },
+            Self::TensorrtPython => Spec {
+                refuses: true,
+                ..text("tensorrt-python", "TensorRT (Python)", "tensorrt.py")
+            },
+            Self::Trtexec => Spec {
+                refuses: true,
+                ..text("trtexec", "trtexec command", "sh")
+            },
+            Self::Csv => text("csv", "Ops (CSV)", "csv"),
+            Self::Html => Spec {
+                charted: true,
+                ..text("html", "Report (HTML)", "html")
+            },
+            Self::Svg => Spec {
+                charted: true,
+                ..text("svg", "Chart (SVG)", "chart.svg")
+            },
+            Self::Png => Spec {
+                text: false,
+                charted: true,
+                ..text("png", "Chart (PNG)", "chart.png")
+            },
         }
     }
 

@@ -10,7 +10,7 @@ use dlaplan::placement::{EngineConfig, Precision};
 use dlaplan::platform::dla_rules::*;
 use dlaplan::platform::{Target, TensorRt};
 
-use crate::net::{Net, chain_of};
+use crate::net::{Net, chain_of, conv};
 
 const XAVIER: &str = "xavier-nx";
 const XAVIER_7_1: &str = "xavier-nx:7.1";
@@ -174,22 +174,6 @@ impl Setup {
             other => panic!("{rule}: {other:?}"),
         }
     }
-}
-
-fn conv(change: impl FnOnce(&mut Conv)) -> OpKind {
-    let mut c = Conv {
-        kernel: vec![3, 3],
-        stride: vec![1, 1],
-        pads: vec![1; 4],
-        dilation: vec![1, 1],
-        groups: 1,
-        in_channels: 64,
-        out_channels: 64,
-        output_padding: vec![0, 0],
-        const_weights: true,
-    };
-    change(&mut c);
-    OpKind::Conv(c)
 }
 
 fn deconv(change: impl FnOnce(&mut Conv)) -> OpKind {

@@ -188,12 +188,11 @@ mod reports {
     use std::path::Path;
 
     use dlaplan::model::onnx::{LoadOptions, open};
-    use dlaplan::model::{Conv, OpKind};
     use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
     use dlaplan::plan::{Buildable, Plan, plan};
     use dlaplan::platform::Target;
 
-    use crate::net::Net;
+    use crate::net::{Net, conv};
 
     fn all_on_dla(file: &str, target: &str, config: &EngineConfig) -> Plan {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dla_reports");
@@ -249,17 +248,7 @@ mod reports {
         let mut net = Net::new("bigconv");
         let x = net.input("x", Some(&[1, 512, 80, 160]));
         let weight = net.weight(&[256, 512, 3, 3]);
-        let conv = OpKind::Conv(Conv {
-            kernel: vec![3, 3],
-            stride: vec![1, 1],
-            pads: vec![1; 4],
-            dilation: vec![1, 1],
-            groups: 1,
-            in_channels: 512,
-            out_channels: 256,
-            output_padding: vec![0, 0],
-            const_weights: true,
-        });
+        let conv = conv(|c| (c.in_channels, c.out_channels) = (512, 256));
         net.op("conv", conv, &[x, weight], Some(&[1, 256, 80, 160]));
         let model = net.finish(&[]);
         let target = Target::parse("agx-orin-64:8.5").unwrap();

@@ -1,9 +1,7 @@
 //! What several of these tests make: a measurement, and a network of plain ops.
 
-use std::path::PathBuf;
-
 use dlaplan::engine::{Actual, Latency, Measurement};
-use dlaplan::model::{Exporter, Model, ModelParts, ModuleTreeBuilder, Op, OpKind, Source};
+use dlaplan::model::{Model, ModelParts, ModuleTreeBuilder, Op, OpKind};
 
 /// A measurement of these samples, in images per second and ms.
 pub fn measurement(samples: Vec<f64>, latency_ms: Vec<f64>, source: &str) -> Measurement {
@@ -49,15 +47,7 @@ pub fn ops_in(tree: ModuleTreeBuilder, handles: &[usize]) -> Model {
     });
     ModelParts {
         name: "random".into(),
-        source: Source {
-            path: PathBuf::from("random.onnx"),
-            producer: String::new(),
-            exporter: Exporter::TorchScript,
-            opset: 17,
-            file_bytes: 0,
-            structure_hash: String::new(),
-            structure_only: true,
-        },
+        source: crate::net::Net::new("random").source,
         ops: ops.collect(),
         tensors: Vec::new(),
         modules,

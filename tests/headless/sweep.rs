@@ -34,6 +34,12 @@ fn machine() -> Environment {
     }
 }
 
+/// What all requests of a sweep have in common.
+fn template() -> Request {
+    let path = "bundled:resnet18".into();
+    Request::new(path, Placement::default(), EngineConfig::default())
+}
+
 fn station(worker: &Worker) -> Station {
     Station {
         worker: worker.clone(),
@@ -125,11 +131,7 @@ fn sweep(
     let stations = [station(worker)];
     let sweep = Sweep {
         model,
-        template: Request::new(
-            "bundled:resnet18".into(),
-            Placement::default(),
-            EngineConfig::default(),
-        ),
+        template: template(),
         stations: &stations,
         target: None,
         torch: None,
@@ -344,11 +346,7 @@ fn rows_are_spread_over_machines_of_one_kind() {
     });
     let sweep = Sweep {
         model: &model,
-        template: Request::new(
-            "bundled:resnet18".into(),
-            Placement::default(),
-            EngineConfig::default(),
-        ),
+        template: template(),
         stations: &stations,
         target: None,
         torch: None,
@@ -397,11 +395,7 @@ fn two_batches() -> Vec<Row> {
 fn with_torch(model: &Model, stations: &[Station], torch: Baseline, stop: &Path) -> Results {
     let sweep = Sweep {
         model,
-        template: Request::new(
-            "bundled:resnet18".into(),
-            Placement::default(),
-            EngineConfig::default(),
-        ),
+        template: template(),
         stations,
         target: None,
         torch: Some(torch),

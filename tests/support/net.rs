@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dlaplan::model::{
-    DType, Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTreeBuilder, Op, OpCost,
-    OpId, OpKind, Source, Tensor, TensorId, TensorRole,
+    Conv, DType, Dim, Exporter, Model, ModelInput, ModelParts, ModuleId, ModuleTreeBuilder, Op,
+    OpCost, OpId, OpKind, Source, Tensor, TensorId, TensorRole,
 };
 
 /// Lays a model op by op.
@@ -220,4 +220,21 @@ pub fn chain_of(input: &[u64], ops: Vec<(OpKind, Vec<u64>)>) -> Model {
         last = net.op(&format!("op{i}"), kind, &[last], Some(&shape));
     }
     net.finish(&[])
+}
+
+/// A convolution of 64 channels to 64, 3x3 with padding, as changed.
+pub fn conv(change: impl FnOnce(&mut Conv)) -> OpKind {
+    let mut c = Conv {
+        kernel: vec![3, 3],
+        stride: vec![1, 1],
+        pads: vec![1; 4],
+        dilation: vec![1, 1],
+        groups: 1,
+        in_channels: 64,
+        out_channels: 64,
+        output_padding: vec![0, 0],
+        const_weights: true,
+    };
+    change(&mut c);
+    OpKind::Conv(c)
 }
