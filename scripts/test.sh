@@ -43,6 +43,9 @@ cargo test --locked --doc
 
 step "window under Xvfb"
 scripts/window_test.sh
+scripts/journey_test.sh
+# One round; longer by hand.
+scripts/soak.sh 0
 
 step "aarch64 program, packages, boards under qemu"
 # Compilers for it come from Debian's mirror in fixed versions, which a mirror drops one day.
