@@ -460,3 +460,33 @@ fn the_path_field_completes_and_keeps_no_old_caret() {
     w.key(Modifiers::NONE, Key::Backspace);
     assert_eq!(typed(&w), format!("{whole}.zi"));
 }
+
+#[test]
+fn the_legend_never_stands_on_a_tab() {
+    let mut w = window();
+    // Without published figures the legend has one entry.
+    w.state_mut().apply(Command::Board("orin-nx-16"));
+    let mut seen = 0;
+    for width in (400..1400).step_by(50) {
+        w.set_size(Vec2::new(width as f32, 500.0));
+        w.settle();
+        w.state_mut().apply(Command::Chart(View::Bars));
+        w.settle();
+        let tabs: Vec<Rect> = w.query_all_by_role(Role::Tab).map(|n| n.rect()).collect();
+        for node in w.query_all_by_role(Role::Label) {
+            if !text_of(&node).starts_with("estimated") {
+                continue;
+            }
+            // Its sample stands before the text.
+            let mut entry = node.rect();
+            entry.min.x -= 20.0;
+            seen += 1;
+            for tab in &tabs {
+                let both = entry.intersect(*tab);
+                let apart = both.width() <= 0.5 || both.height() <= 0.5;
+                assert!(apart, "{width}: {entry} {tab}");
+            }
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}

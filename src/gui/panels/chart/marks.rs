@@ -102,12 +102,18 @@ impl<'a> Legend<'a> {
         Self { entries }
     }
 
+    fn width(&self, of: fn(&Entry<'_>) -> f32) -> f32 {
+        self.entries.iter().map(|e| of(e) + SAMPLE).sum()
+    }
+
+    /// Whether all entries stand in one row of this width, by their short names if need be.
+    pub(crate) fn fits(&self, width: f32) -> bool {
+        self.width(|e| e.widths.1) <= width
+    }
+
     /// How many entries each row takes in a width, and whether by their full names.
     pub(crate) fn rows(&self, width: f32) -> (Vec<usize>, bool) {
-        let total = |of: &dyn Fn(&Entry<'_>) -> f32| -> f32 {
-            self.entries.iter().map(|e| of(e) + SAMPLE).sum()
-        };
-        let full = total(&|e| e.widths.0) <= width;
+        let full = self.width(|e| e.widths.0) <= width;
         let mut rows = vec![0];
         let mut left = width;
         for entry in &self.entries {

@@ -111,9 +111,10 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
         }
         if !state.runs.shown {
             let legend = Legend::of(ui, state, t);
-            let (rows, full) = legend.rows(ui.available_width() - PAD);
-            beside = rows.len() == 1;
+            let room = ui.available_width() - PAD;
+            beside = legend.fits(room);
             if beside {
+                let (rows, full) = legend.rows(room);
                 let right = ui.max_rect().right() - PAD;
                 let y = ui.max_rect().center().y - LEGEND_ROW / 2.0;
                 legend.draw(ui, Pos2::new(right, y), &rows, full, t);
