@@ -23,8 +23,11 @@ s arch; uname -m
 s glibc; getconf GNU_LIBC_VERSION 2>/dev/null
 s jetpack; dpkg-query -W -f '${Version}\n' nvidia-jetpack 2>/dev/null
 s nvinfer
-for l in /usr/lib/*/libnvinfer.so.*.* "${TENSORRT_LIB_DIR:-/nonexistent}"/libnvinfer.so.*.*; do
-  test -e "$l" && printf '%s\n' "$l"; done
+for d in /usr/lib/* "${TENSORRT_LIB_DIR:-/nonexistent}"; do
+  for l in "$d"/libnvinfer.so.*.* "$d"/libnvinfer.so.[0-9] "$d"/libnvinfer.so.1[0-9] \
+    "$d"/libnvinfer_builder_resource.so.*.*; do
+    test -e "$l" && { test ! -L "$l" || case $l in *.so.*.*) ;; *) false; esac; } && printf '%s\n' "$l"
+  done; done
 s dla; ls -d /dev/nvhost-nvdla* /dev/nvhost-ctrl-nvdla* 2>/dev/null
 s disk; df -Pk "$HOME" 2>/dev/null | tail -n 1
 PATH=$PATH:$HOME/.cargo/bin:$HOME/.local/bin
@@ -65,7 +68,8 @@ pub struct Survey {
     pub glibc: Option<String>,
     /// Version of the package nvidia-jetpack.
     pub jetpack: Option<String>,
-    /// TensorRT's libraries with their versions.
+    /// TensorRT's libraries, and their builders': the name of PyPI's libnvinfer has only the major
+    /// version, that of its builder the whole one.
     pub nvinfer: Vec<String>,
     /// DLA cores whose device nodes are there.
     pub dla_nodes: u32,
@@ -184,13 +188,19 @@ impl Survey {
 
     /// The highest TensorRT that is installed, by the names of its libraries.
     pub fn tensorrt(&self) -> Option<String> {
-        let version = |path: &String| {
-            let (_, version) = path.rsplit_once("libnvinfer.so.")?;
-            let numbers: Option<Vec<u32>> = version.split('.').map(|n| n.parse().ok()).collect();
-            Some((numbers?, version.to_owned()))
+        let versions = |library: &'static str| {
+            self.nvinfer.iter().filter_map(move |path| {
+                let (folder, version) = path.rsplit_once(library)?;
+                let numbers: Option<Vec<u32>> =
+                    version.split('.').map(|n| n.parse().ok()).collect();
+                Some((numbers?, version, folder))
+            })
         };
-        let best = self.nvinfer.iter().filter_map(version).max()?;
-        Some(best.1)
+        let best = versions("libnvinfer.so.").max()?;
+        let whole = versions("libnvinfer_builder_resource.so.")
+            .filter(|b| best.0.len() == 1 && b.2 == best.2 && b.0.first() == best.0.first())
+            .max();
+        Some(whole.unwrap_or(best).1.to_owned())
     }
 
     /// What is missing there, the gravest first.
@@ -220,7 +230,7 @@ impl Survey {
                     .into(),
             );
         }
-        if self.nvinfer.is_empty() {
+        if self.tensorrt().is_none() {
             let remedy = if env.container {
                 "use an image with TensorRT, such as l4t-tensorrt of the board's L4T"
             } else {
@@ -372,6 +382,24 @@ mod tests {
             ]
         );
         assert_eq!(lacks[0].remedy, "`dlaplan deploy orin`");
+    }
+
+    #[test]
+    fn a_library_without_a_version_has_its_builders() {
+        let of = |names: &[&str]| {
+            let nvinfer = names.iter().map(|n| format!("/opt/trt/{n}")).collect();
+            let survey = Survey {
+                nvinfer,
+                ..Survey::default()
+            };
+            survey.tensorrt()
+        };
+        let builder = "libnvinfer_builder_resource.so.8.6.0";
+        assert_eq!(of(&["libnvinfer.so.8", builder]).as_deref(), Some("8.6.0"));
+        assert_eq!(of(&["libnvinfer.so.8"]).as_deref(), Some("8"));
+        assert_eq!(of(&[builder]), None);
+        let newer = ["libnvinfer.so.8", builder, "libnvinfer.so.10.3.0"];
+        assert_eq!(of(&newer).as_deref(), Some("10.3.0"));
     }
 
     #[test]
