@@ -1,8 +1,10 @@
 //! Ops, tensors and the whole model.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use serde::Serialize;
 

@@ -1,8 +1,9 @@
 //! The module tree, stored in pre-order so that a subtree is a range of ids.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use serde::Serialize;
 

@@ -1,9 +1,11 @@
 //! Decoded file -> [`Model`].
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::agree::Clash;
 use super::attrs::Data;
@@ -127,7 +129,9 @@ pub(super) fn model(
             t.is_output = true;
         }
     }
-    let tensors = build.tensors;
+    let tensors = build.finish();
+    // What follows takes the most memory.
+    drop(values);
     for input in &inputs {
         let tensor = &tensors[input.tensor.index()];
         if tensor.dtype == DType::Container {
@@ -517,6 +521,10 @@ impl<'g> Build<'g, '_> {
         });
         self.ids[v] = Some(id);
         id
+    }
+
+    fn finish(self) -> Vec<Tensor> {
+        self.tensors
     }
 
     fn word(&mut self, word: &'g str) -> Arc<str> {

@@ -1,8 +1,10 @@
 //! Blocks for ops whose names tell no module: the network is cut where few tensors are live, and
 //! each block starts with an op that holds the work.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::model::{Op, Tensor, TensorRole};
 
@@ -95,13 +97,16 @@ pub(super) fn divide(
     tensors: &[Tensor],
     heavy: &[bool],
 ) -> HashSet<String> {
-    let mut held: HashMap<&str, usize> = HashMap::new();
-    for path in paths.iter() {
-        *held.entry(path).or_default() += 1;
-    }
     let nameless = !owned.contains(&true);
-    let mut large = held.iter().filter(|(_, n)| nameless || 2 * **n > ops.len());
-    let Some(module) = large.next().map(|(path, _)| (*path).to_owned()) else {
+    let large = {
+        let mut held: HashMap<&str, usize> = HashMap::new();
+        for path in paths.iter() {
+            *held.entry(path).or_default() += 1;
+        }
+        let mut large = held.iter().filter(|(_, n)| nameless || 2 * **n > ops.len());
+        large.next().map(|(path, _)| (*path).to_owned())
+    };
+    let Some(module) = large else {
         return HashSet::new();
     };
     let open: Vec<bool> = paths

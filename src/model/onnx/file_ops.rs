@@ -1,6 +1,6 @@
 //! Which op types a file holds, wherever its nodes are.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::proto::{Function, Model, Node};
 use crate::model::FileOp;

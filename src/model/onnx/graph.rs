@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::BinaryHeap;
 use std::path::Path;
 use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::error::{LoadError, Quoted};
 use super::ops::OnnxOp;

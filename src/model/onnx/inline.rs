@@ -2,7 +2,7 @@
 //!
 //! What a file can grow to is bounded: beyond, calls stay as they are and have unknown shapes.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message as _;

@@ -1,6 +1,8 @@
 //! What is known of every value of a graph: inference, the file's own claims, and the user's dims.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 
 use super::agree::Clash;
 use super::attrs::{Attrs, Data, dtype};

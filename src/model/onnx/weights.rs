@@ -3,8 +3,10 @@
 //!
 //! Works on the wire format, so that everything it does not touch stays byte for byte.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
+
+use hashbrown::HashMap;
 
 use half::f16;
 

@@ -1,6 +1,8 @@
 //! One module object under several names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::{HashMap, HashSet};
 
 use super::named::{Named, Naming, join, last, parent};
 

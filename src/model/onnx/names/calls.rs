@@ -1,7 +1,9 @@
 //! Modules of ops that stood in local functions: a function is a module's `forward`
 //! (`export_modules_as_functions`, and `dynamo_export` of PyTorch 2.1 to 2.5).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::named::{Named, Naming, common_ancestor, join, parent};
 use super::torchscript::decode;

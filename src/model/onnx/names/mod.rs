@@ -6,7 +6,9 @@ mod dynamo;
 mod named;
 mod torchscript;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashSet;
 
 use super::proto;
 use crate::model::Exporter;

@@ -1,6 +1,8 @@
 //! What the names of a file are read from and into, and module paths.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashSet;
 
 use crate::model::Exporter;
 use crate::model::onnx::proto;

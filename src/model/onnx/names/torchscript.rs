@@ -1,6 +1,8 @@
 //! Modules from the node names that `torch.onnx.export(dynamo=False)` gives.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::named::{MAX_SEGMENTS, Named, Naming, join, last, unqualified};
 
