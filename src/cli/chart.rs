@@ -100,13 +100,7 @@ pub fn run(args: &ChartArgs) -> Result<ExitCode> {
         date: Some(today()),
     };
     if let Some(path) = &args.output {
-        let bytes = match path.extension().and_then(|e| e.to_str()) {
-            Some("svg") => chart.svg(look)?.into_bytes(),
-            Some("png") => chart.png(look)?,
-            _ => anyhow::bail!("{}: a chart is a .svg or a .png", path.display()),
-        };
-        save_atomic(path, &bytes)?;
-        return Ok(ExitCode::SUCCESS);
+        return save(&chart, path, look);
     }
     let mut out = super::terminal::stdout();
     if args.json {
@@ -133,6 +127,17 @@ pub fn run(args: &ChartArgs) -> Result<ExitCode> {
             point.mark.text(),
         )?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a chart in the format of its file's name.
+pub(super) fn save(chart: &Chart, path: &Path, look: Look) -> Result<ExitCode> {
+    let bytes = match path.extension().and_then(|e| e.to_str()) {
+        Some("svg") => chart.svg(look)?.into_bytes(),
+        Some("png") => chart.png(look)?,
+        _ => anyhow::bail!("{}: a chart is a .svg or a .png", path.display()),
+    };
+    save_atomic(path, &bytes)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::estimate::deployment::DeploymentEstimate;
-use crate::estimate::{Estimate, Estimator};
+use crate::estimate::{Breakdown, Estimate, Estimator, Kernel, Waterfall};
 use crate::export::Document;
 use crate::figure::{Figure, short};
 use crate::history;
@@ -39,6 +39,10 @@ pub struct EstimateArgs {
     /// Time per module down to this depth.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub depth: u32,
+    /// Say where the time goes: the steps from all on the GPU to this placement, and the slowest
+    /// kernels.
+    #[arg(long)]
+    pub explain: bool,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -54,6 +58,8 @@ struct Report<'a> {
     summary: Summary,
     estimate: &'a Estimate,
     modules: Vec<ModuleTime<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breakdown: Option<&'a Breakdown>,
 }
 
 #[derive(Serialize)]
@@ -73,6 +79,8 @@ struct Together<'a> {
     engines: Vec<Engine<'a>>,
     #[serde(flatten)]
     estimate: &'a DeploymentEstimate,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waterfalls: Vec<Waterfall>,
 }
 
 #[derive(Serialize)]
@@ -117,6 +125,7 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
             summary: judged.plan.summary(&setup.model),
             estimate,
             modules,
+            breakdown: judged.breakdown.as_ref().ok().filter(|_| args.explain),
         };
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
@@ -143,6 +152,9 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
         figure(&mut out, &format!("subgraph {}", i + 1), "ms", ms)?;
     }
     writeln!(out, "from: {}", estimate.fps.source())?;
+    if let (true, Ok(breakdown)) = (args.explain, &judged.breakdown) {
+        explain(&mut out, &setup.model, breakdown)?;
+    }
     writeln!(out, "\n{:<32} {:>9} {:>9}", "module", "GPU ms", "DLA ms")?;
     for row in &modules {
         let ms = |v: Option<f64>| match v {
@@ -171,6 +183,81 @@ fn figure(out: &mut impl Write, what: &str, unit: &str, figure: &Figure) -> Resu
         Figure::Estimated(_) | Figure::Measured(_) => {
             writeln!(out, "  {what:<12} {}", figure.with_unit(unit))?;
         }
+    }
+    Ok(())
+}
+
+fn explain(out: &mut impl Write, model: &Model, breakdown: &Breakdown) -> Result<()> {
+    waterfall(out, "this placement", &breakdown.waterfall)?;
+    kernels(out, model, "slowest kernels", &breakdown.hottest)?;
+    kernels(
+        out,
+        model,
+        "slower on the DLA than on the GPU",
+        &breakdown.losses,
+    )
+}
+
+/// Characters of a bar.
+const BAR: f64 = 32.0;
+
+/// The steps from all on the GPU to a placement, a line each, with bars.
+fn waterfall(out: &mut impl Write, name: &str, fall: &Waterfall) -> Result<()> {
+    let bars = fall.bars(name);
+    if bars.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    for bar in bars {
+        let fill = match (bar.cause, bar.saves) {
+            (None, _) => "=",
+            (Some(_), true) => "-",
+            (Some(_), false) => "+",
+        };
+        let column = |share: f64| (share * BAR).round() as usize;
+        let left = column(bar.left);
+        writeln!(
+            out,
+            "  {:<34} {:>10}  {}{}",
+            bar.text,
+            bar.value,
+            " ".repeat(left),
+            fill.repeat((column(bar.right) - left).max(1)),
+        )?;
+    }
+    writeln!(out, "{}", fall.verdict())?;
+    Ok(())
+}
+
+/// Kernels listed one by one.
+const KERNELS: usize = 8;
+
+fn kernels(out: &mut impl Write, model: &Model, title: &str, kernels: &[Kernel]) -> Result<()> {
+    if kernels.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{title}:")?;
+    for kernel in kernels.iter().take(KERNELS) {
+        let Some((main, fused)) = kernel.ops.split_first() else {
+            continue;
+        };
+        let other = match kernel.other_ms {
+            Some(ms) => format!("{} ms on the {}", short(ms), kernel.device.other()),
+            None => String::new(),
+        };
+        let more = match fused.len() {
+            0 => String::new(),
+            n => format!(" + {n}"),
+        };
+        let op = model.op(*main);
+        writeln!(
+            out,
+            "  {:>7} ms  {}  {:<22} {}{more}",
+            short(kernel.ms),
+            kernel.device,
+            other,
+            op.name,
+        )?;
     }
     Ok(())
 }
@@ -241,6 +328,7 @@ fn together(
     }
     let mut loads = Vec::new();
     let mut engines = Vec::new();
+    let mut breakdowns = Vec::new();
     for asked in &args.together {
         let (network, engine) = members::split_network(asked);
         let other = network.map(|path| Other::read(path, engine)).transpose()?;
@@ -267,8 +355,11 @@ fn together(
         let plan = planner
             .plan_placement(&placement)
             .with_context(|| asked.clone())?;
-        let load = history::estimator(&planner).load(&plan);
-        loads.push(load.map_err(|why| anyhow!("{asked}: no estimate: {why}"))?);
+        let estimator = history::estimator(&planner);
+        let refused = |why| anyhow!("{asked}: no estimate: {why}");
+        loads.push(estimator.load(&plan).map_err(refused)?);
+        let breakdown = estimator.breakdown(&plan).map_err(refused)?;
+        breakdowns.push(breakdown.waterfall);
         engines.push(Engine {
             asked,
             model: other.map(|o| o.model.name),
@@ -278,6 +369,13 @@ fn together(
     }
     let planner = Planner::new(&setup.model, &setup.target, &setup.config);
     let estimate = history::estimator(&planner).deployment(&loads);
+    let others = loads.len() - 1;
+    let waterfalls: Vec<Waterfall> = breakdowns
+        .into_iter()
+        .zip(&estimate.latency_ms)
+        .map(|(fall, together)| fall.beside(others, together))
+        .filter(|_| args.explain)
+        .collect();
     if args.json {
         let report = Together {
             schema: 1,
@@ -285,6 +383,7 @@ fn together(
             target: &setup.target,
             engines,
             estimate: &estimate,
+            waterfalls,
         };
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;
@@ -305,5 +404,8 @@ fn together(
     }
     figure(out, "together", "FPS", &estimate.total_fps)?;
     writeln!(out, "from: {}", estimate.total_fps.source())?;
+    for (engine, fall) in engines.iter().zip(&waterfalls) {
+        waterfall(out, engine.asked, fall)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ pub mod args;
 pub mod boards;
 pub mod calibrate;
 pub mod chart;
+pub mod compare;
 pub mod deploy;
 pub mod estimate;
 pub mod export;
@@ -33,6 +34,7 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Plan(plan::PlanCommand),
     Estimate(estimate::EstimateArgs),
+    Compare(compare::CompareArgs),
     Search(Box<search::SearchArgs>),
     Profile(Box<profile::ProfileArgs>),
     Sweep(sweep::SweepArgs),
@@ -59,6 +61,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(&args),
             Self::Plan(args) => plan::run(&args),
             Self::Estimate(args) => estimate::run(&args),
+            Self::Compare(args) => compare::run(&args),
             Self::Search(args) => search::run(&args),
             Self::Profile(args) => profile::run(&args),
             Self::Sweep(args) => sweep::run(&args),

@@ -245,15 +245,29 @@ impl Estimator<'_, '_> {
         }
         let (mut gpu_ms, mut dla_ms, mut bytes) = (0.0, 0.0, 0.0);
         for costed in &ready.units {
+            let home = |op: OpId| plan.subgraph_of[op.index()];
+            let mut ops = costed.unit.ops();
+            let first = ops.next().map(home);
+            let cut = !ops.all(|op| Some(home(op)) == first) && costed.unit.ops().all(keep);
+            if cut {
+                ready.cut(self.planner, plan, costed, &mut |at, ms, _| match at {
+                    None => gpu_ms += ms,
+                    Some(_) => dla_ms += ms,
+                });
+            }
             for (i, part) in costed.unit.parts.iter().enumerate() {
                 let Some(op) = part.ops.first().copied().filter(|op| keep(*op)) else {
                     continue;
                 };
-                if plan.subgraph_of[op.index()].is_some() {
-                    dla_ms += ready.costs.dla_ms(&part.work);
+                if home(op).is_some() {
+                    if !cut {
+                        dla_ms += ready.costs.dla_ms(&part.work);
+                    }
                     bytes += ready.costs.dla_bytes(&part.work);
                 } else {
-                    gpu_ms += costed.gpu_ms * costed.share(part);
+                    if !cut {
+                        gpu_ms += costed.gpu_ms * costed.share(part);
+                    }
                     if i == 0 {
                         bytes += ready.costs.gpu_bytes(&[part.work]);
                     }

@@ -5,6 +5,7 @@
 //! [`fit`] where those come from.
 
 pub mod board;
+mod breakdown;
 mod cost;
 pub mod deployment;
 pub mod fit;
@@ -26,6 +27,7 @@ use board::{BoardFile, Mix};
 use cost::CostModel;
 use unit::{Part, Unit, Work};
 
+pub use breakdown::{Bar, Breakdown, Cause, Kernel, Step, Waterfall, signed_ms};
 pub use table::{CostTable, TransitionCost, UnitCost};
 
 /// Predicted figures of one engine running alone.
@@ -213,6 +215,9 @@ impl<'p, 'm> Estimator<'p, 'm> {
     }
 }
 
+/// Takes a kernel's DLA subgraph, its ms and its ops.
+type Spend<'a> = dyn FnMut(Option<u32>, f64, &[OpId]) + 'a;
+
 /// Times of one inference, ms.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Times {
@@ -353,7 +358,15 @@ impl Ready {
                     Some(s) => times.subgraphs[s as usize] += hot.dla_ms,
                 }
             } else {
-                self.cut(planner, plan, &self.units[i], &mut times);
+                self.cut(
+                    planner,
+                    plan,
+                    &self.units[i],
+                    &mut |home, ms, _| match home {
+                        None => times.gpu += ms,
+                        Some(s) => times.subgraphs[s as usize] += ms,
+                    },
+                );
             }
         }
         let per_transition: Vec<f64> = plan
@@ -369,29 +382,37 @@ impl Ready {
     }
 
     /// A unit whose ops the placement separates: each side runs what it has as its own kernel.
-    fn cut(&self, planner: &Planner<'_>, plan: &Plan, costed: &Costed, times: &mut Times) {
+    fn cut(&self, planner: &Planner<'_>, plan: &Plan, costed: &Costed, spend: &mut Spend<'_>) {
         let model = planner.model();
-        let mut whole_on_gpu: Vec<Work> = Vec::new();
+        let mut whole_on_gpu: (Vec<Work>, Vec<OpId>) = Default::default();
         for part in &costed.unit.parts {
             let home = |op: &OpId| plan.subgraph_of[op.index()];
             let first = part.ops.first().and_then(home);
             if part.ops.iter().all(|op| home(op) == first) {
                 match first {
-                    None => whole_on_gpu.push(part.work),
-                    Some(s) => times.subgraphs[s as usize] += self.costs.dla_ms(&part.work),
+                    None => {
+                        whole_on_gpu.0.push(part.work);
+                        whole_on_gpu.1.extend(&part.ops);
+                    }
+                    Some(_) => spend(first, self.costs.dla_ms(&part.work), &part.ops),
                 }
                 continue;
             }
             // Runs of ops that stay together, in execution order.
             for ops in part.ops.chunk_by(|a, b| home(a) == home(b)) {
                 if let Ok(work) = unit::work_of(model, ops, self.scale) {
-                    match home(&ops[0]) {
-                        None => times.gpu += self.costs.gpu_ms(&[work]),
-                        Some(s) => times.subgraphs[s as usize] += self.costs.dla_ms(&work),
-                    }
+                    let at = home(&ops[0]);
+                    let ms = match at {
+                        None => self.costs.gpu_ms(&[work]),
+                        Some(_) => self.costs.dla_ms(&work),
+                    };
+                    spend(at, ms, ops);
                 }
             }
         }
-        times.gpu += self.costs.gpu_ms(&whole_on_gpu);
+        let (works, ops) = whole_on_gpu;
+        if !works.is_empty() {
+            spend(None, self.costs.gpu_ms(&works), &ops);
+        }
     }
 }

@@ -11,7 +11,7 @@ mod trtexec;
 use std::path::Path;
 
 use crate::chart::{Chart, Look, Palette};
-use crate::estimate::Estimate;
+use crate::estimate::{Breakdown, Estimate};
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Resolved};
 use crate::plan::{Buildable, Plan};
@@ -42,6 +42,8 @@ pub struct Subject<'a> {
     pub plan: &'a Plan,
     /// How fast it should be.
     pub estimate: &'a Estimate,
+    /// Where the time goes; `None` without an estimate.
+    pub breakdown: Option<&'a Breakdown>,
 }
 
 impl Subject<'_> {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::chart::{Chart, Palette};
+use crate::estimate::{Breakdown, Cause, Kernel};
 use crate::figure::{Figure, short};
 use crate::placement::{Device, Site};
 
@@ -40,6 +41,9 @@ th{color:var(--faint);font-weight:normal}td.n,th.n{text-align:right;white-space:
 .strip .GPU{background:var(--gpu)}.strip .DLA{background:var(--dla)}.strip .fall{background:var(--fall)}
 svg,.chart img{max-width:100%;height:auto}.dark{display:none}
 @media(prefers-color-scheme:dark){.light{display:none}.dark{display:block}}
+.fall-bars td{vertical-align:middle}.fall-bars td.b{width:45%;padding:4px 0}
+.bar{position:relative;height:14px;background:var(--line);border-radius:2px}.bar i{position:absolute;top:0;bottom:0;min-width:1px;border-radius:2px;background:var(--fall)}.bar .whole{background:var(--faint)}
+.bar .GPU{background:var(--gpu)}.bar .DLA{background:var(--dla)}
 details summary{cursor:pointer;color:var(--faint)}
 ";
 
@@ -88,6 +92,9 @@ pub fn report(subject: &Subject<'_>, chart: &Chart) -> Result<String, Refused> {
         row(&mut out, what, unit, figure);
     }
     out.push_str("</table>\n");
+    if let Some(breakdown) = subject.breakdown {
+        spent(&mut out, subject, breakdown);
+    }
     placement(&mut out, subject);
     if !plan.fallbacks.is_empty() {
         out.push_str("<h2>Falls back to the GPU</h2>\n<ul>");
@@ -178,6 +185,83 @@ fn strip(out: &mut String, subject: &Subject<'_>) {
         "</div><p class=\"faint\">Ops in execution order: <span class=\"GPU\">GPU</span>, \
          <span class=\"DLA\">DLA</span>, <span class=\"fall\">asked for the DLA, falls back</span>.</p>\n",
     );
+}
+
+/// Kernels listed in the report.
+const KERNELS: usize = 8;
+
+/// From all on the GPU to this placement, and the kernels that take longest.
+fn spent(out: &mut String, subject: &Subject<'_>, breakdown: &Breakdown) {
+    let fall = &breakdown.waterfall;
+    let bars = fall.bars("this placement");
+    if bars.is_empty() {
+        return;
+    }
+    write!(
+        out,
+        "<h2>Where the time goes</h2>\n<p>{}</p>\n<table class=\"fall-bars\">",
+        escape(&fall.verdict())
+    )
+    .ok();
+    for bar in bars {
+        let class = match bar.cause {
+            Some(Cause::LeavesGpu) => "GPU",
+            Some(Cause::RunsOnDla) => "DLA",
+            Some(_) => "cost",
+            None => "whole",
+        };
+        write!(
+            out,
+            "<tr><td>{}</td><td class=\"b\"><div class=\"bar\"><i class=\"{class}\" \
+             style=\"left:{:.2}%;width:{:.2}%\"></i></div></td><td class=\"n\">{}</td></tr>",
+            escape(&bar.text),
+            bar.left * 100.0,
+            (bar.right - bar.left) * 100.0,
+            bar.value,
+        )
+        .ok();
+    }
+    out.push_str("</table>\n");
+    kernels(out, subject, "Slowest kernels", &breakdown.hottest);
+    kernels(
+        out,
+        subject,
+        "Slower on the DLA than on the GPU",
+        &breakdown.losses,
+    );
+}
+
+fn kernels(out: &mut String, subject: &Subject<'_>, title: &str, kernels: &[Kernel]) {
+    if kernels.is_empty() {
+        return;
+    }
+    write!(
+        out,
+        "<h2>{title}</h2>\n<table><tr><th>op</th><th>with</th><th>device</th>\
+         <th class=\"n\">ms</th><th class=\"n\">on the other</th></tr>"
+    )
+    .ok();
+    for kernel in kernels.iter().take(KERNELS) {
+        let Some((main, fused)) = kernel.ops.split_first() else {
+            continue;
+        };
+        let types: Vec<&str> = fused
+            .iter()
+            .map(|op| &*subject.model.op(*op).op_type)
+            .collect();
+        write!(
+            out,
+            "<tr><td>{}</td><td class=\"faint\">{}</td><td class=\"{2}\">{2}</td>\
+             <td class=\"n\">{3}</td><td class=\"n\">{4}</td></tr>",
+            escape(&subject.model.op(*main).name),
+            escape(&types.join(", ")),
+            kernel.device,
+            short(kernel.ms),
+            kernel.other_ms.map_or_else(|| "-".to_owned(), short),
+        )
+        .ok();
+    }
+    out.push_str("</table>\n");
 }
 
 fn placement(out: &mut String, subject: &Subject<'_>) {

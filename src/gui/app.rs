@@ -2,7 +2,7 @@
 
 use crate::gui::background::session_file::{data_dir, report_panics};
 use crate::gui::command::Command;
-use crate::gui::data::looks::{Copied, Pane, ThemeChoice};
+use crate::gui::data::looks::{Beside, Copied, Pane, ThemeChoice};
 use crate::gui::data::options::Options;
 use crate::gui::state::{Env, State};
 use crate::gui::ui::pick::DesktopPicker;
@@ -228,7 +228,9 @@ fn draw_side(ui: &mut egui::Ui, state: &State, side: Side, out: &mut Vec<Command
     keys::note_pane(ui.ctx(), Pane::Side, ui.max_rect());
     match side {
         Side::Find => panels::search::show(ui, state, out),
-        Side::Inspector => panels::inspector::show(ui, state, out),
+        Side::Beside(Beside::Inspector) => panels::inspector::show(ui, state, out),
+        Side::Beside(Beside::Time) => panels::time::show(ui, state, out),
+        Side::Beside(Beside::Compare) => panels::compare::show(ui, state, out),
     }
 }
 
@@ -332,25 +334,29 @@ impl Room {
     }
 }
 
-/// The panel on the right. Only one shows: Find best hides the inspector.
+/// The panel on the right. Only one shows: Find best hides the others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Find,
-    Inspector,
+    Beside(Beside),
 }
 
 impl Side {
     fn name(self) -> &'static str {
         match self {
             Self::Find => "find",
-            Self::Inspector => "inspector",
+            Self::Beside(Beside::Inspector) => "inspector",
+            Self::Beside(Beside::Time) => "time",
+            Self::Beside(Beside::Compare) => "compare",
         }
     }
 
     fn title(self) -> &'static str {
         match self {
             Self::Find => "Find best",
-            Self::Inspector => "Inspector",
+            Self::Beside(Beside::Inspector) => "Inspector",
+            Self::Beside(Beside::Time) => "Time",
+            Self::Beside(Beside::Compare) => "Compare",
         }
     }
 
@@ -358,7 +364,8 @@ impl Side {
     fn default_width(self, window: f32) -> f32 {
         match self {
             Self::Find => (window * 0.25).clamp(330.0, 430.0),
-            Self::Inspector => (window * 0.2).clamp(270.0, 380.0),
+            Self::Beside(Beside::Inspector) => (window * 0.2).clamp(270.0, 380.0),
+            Self::Beside(_) => (window * 0.24).clamp(290.0, 420.0),
         }
     }
 
@@ -366,7 +373,7 @@ impl Side {
     fn widths(self) -> Rangef {
         match self {
             Self::Find => Rangef::new(300.0, 560.0),
-            Self::Inspector => Rangef::new(230.0, 520.0),
+            Self::Beside(_) => Rangef::new(230.0, 520.0),
         }
     }
 }
@@ -380,10 +387,9 @@ pub(crate) fn perform(state: &mut State, out: &mut Vec<Command>) {
 impl State {
     /// The panel shown on the right, if any.
     fn side_panel(&self) -> Option<Side> {
-        match (self.find.open, self.inspector) {
-            (true, _) => Some(Side::Find),
-            (false, true) => Some(Side::Inspector),
-            (false, false) => None,
+        if self.find.open {
+            return Some(Side::Find);
         }
+        self.beside.map(Side::Beside)
     }
 }

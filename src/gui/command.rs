@@ -9,11 +9,12 @@ use crate::chart::View;
 use crate::engine::BoardSettings;
 use crate::engine::remote::ssh::Host;
 use crate::export::Format;
+use crate::gui::data::compare::{Other, Over};
 use crate::gui::data::confirming::TOP;
 use crate::gui::data::looks::{Pane, ThemeChoice};
 use crate::gui::data::runs::Column;
 use crate::gui::data::search::{Form, GoalKind};
-use crate::gui::data::tree_index::Node;
+use crate::gui::data::tree_index::{Node, Sort};
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::platform::TensorRt;
@@ -224,6 +225,16 @@ pub enum Command {
     CancelJob(u64),
     /// Shows or hides the inspector.
     ToggleInspector,
+    /// Shows or hides where the time goes.
+    ShowTime,
+    /// Shows or hides the comparison.
+    ShowCompare,
+    /// Compares the placement on screen with another one, or no more.
+    CompareWith(Option<Other>),
+    /// Estimates the placement on screen for other targets.
+    CompareOver(Over),
+    /// Sorts the tree; the same again goes back to the order of execution.
+    Sort(Sort),
     /// Shows a panel where there is no room for all.
     Pane(Pane),
     /// Gives the keyboard to a panel.
@@ -454,6 +465,36 @@ impl Command {
             Self::Pane(_) => named("Show panel"),
             Self::FocusPane(_) => named("Keyboard to panel"),
             Self::ToggleInspector => named("Show or hide the inspector").keys(CTRL, Key::I),
+            Self::ShowTime => named("Where the time goes")
+                .tip("The steps from all on the GPU to this placement, and the slowest kernels")
+                .keys(CTRL, Key::T),
+            Self::ShowCompare => named("Compare placements")
+                .tip("This placement beside another one, and on other boards")
+                .keys(CTRL, Key::D),
+            Self::CompareWith(None) => named("Compare with nothing"),
+            Self::CompareWith(Some(Other::Now)) => {
+                named("Compare with this placement as it is now")
+                    .tip("Remembers it while you change it")
+            }
+            Self::CompareWith(Some(Other::All(device))) => {
+                named(format!("Compare with all {device}"))
+            }
+            Self::CompareWith(Some(Other::Kept(_))) => named("Compare with a kept placement"),
+            Self::CompareWith(Some(Other::Run(_))) => named("Compare with a run's placement"),
+            Self::CompareOver(Over::Boards) => named("On all boards")
+                .tip("Estimates this placement for every board, in its first power mode"),
+            Self::CompareOver(Over::Modes) => named("In all power modes")
+                .tip("Estimates this placement for every power mode of this board"),
+            Self::Sort(sort) => {
+                let spec = named(format!("Sort the tree by {}", sort.text()));
+                match sort {
+                    Sort::Execution => spec,
+                    Sort::Gpu => spec.tip("Slowest on the GPU first, below each module"),
+                    Sort::Dla => spec.tip("Slowest on the DLA first, below each module"),
+                    Sort::Gain => spec.tip("What the DLA would save: GPU ms less DLA ms"),
+                    Sort::Delta => spec.tip("What costs more than in the other placement first"),
+                }
+            }
             Self::Quit => named("Quit").keys(CTRL, Key::Q),
         }
     }

@@ -65,7 +65,7 @@ fn pane_with_focus(ctx: &Context) -> Option<Pane> {
 
 /// The panel after the one that has the keyboard, or before it; the tree where none has.
 fn next_pane(ctx: &Context, state: &State, back: bool) -> Pane {
-    let side = state.find.open || state.inspector;
+    let side = state.find.open || state.beside.is_some();
     let there: Vec<Pane> = PANES
         .into_iter()
         .filter(|p| side || *p != Pane::Side)

@@ -12,10 +12,11 @@ use crate::gui::background::finder::SearchGround;
 use crate::gui::background::jobs::{Jobs, Waker};
 use crate::gui::background::judge::Judge;
 use crate::gui::background::session_file::Store;
+use crate::gui::data::compare::Compare;
 use crate::gui::data::filter::Filter;
 use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
 use crate::gui::data::kept::History;
-use crate::gui::data::looks::{Copied, Palette, Pane, ThemeChoice};
+use crate::gui::data::looks::{Beside, Copied, Palette, Pane, ThemeChoice};
 use crate::gui::data::measuring::Measuring;
 use crate::gui::data::memo::Memo;
 use crate::gui::data::open::{FileStamp, Open, Selection, first_levels};
@@ -25,7 +26,7 @@ use crate::gui::data::ribbon::Ribbon;
 use crate::gui::data::runs::Runs;
 use crate::gui::data::search::Find;
 use crate::gui::data::session::Session;
-use crate::gui::data::tree_index::{Node, TreeIndex, TreeInput};
+use crate::gui::data::tree_index::{Node, Sort, TreeIndex, TreeInput};
 use crate::gui::data::tree_view::{TreeView, tree_view};
 use crate::gui::dialog::{Dialog, Picker};
 use crate::history::Kept;
@@ -35,12 +36,12 @@ use crate::platform::Target;
 use crate::tasks::measure::Worker;
 
 /// What the rows of the tree are made from: the tree's shape, the revision that was judged, whether
-/// costs are known.
-type ViewKey = (u64, Option<u64>, bool);
+/// costs are known, the changes of what it is compared with.
+type ViewKey = (u64, Option<u64>, bool, u64);
 
-/// What the chart is made from: the revision that was judged, the changes of the kept placements
-/// and of the search.
-type PointsKey = (u64, u64, u64);
+/// What the chart is made from: the revision that was judged, the changes of the kept placements,
+/// of the search and of what it is compared with.
+type PointsKey = (u64, u64, u64, u64);
 
 /// The whole window.
 pub struct State {
@@ -73,12 +74,16 @@ pub struct State {
     pub expanded: BTreeSet<ModuleId>,
     /// The filter.
     pub filter: Filter,
+    /// The order of the rows below one module.
+    pub sort: Sort,
     /// Counts every change of the tree's shape.
     pub shape: u64,
     /// The rows.
     pub view: Memo<ViewKey, TreeView>,
     /// The execution ribbon of the newest judgement.
     pub ribbon: Memo<u64, Ribbon>,
+    /// The placement on screen beside another one.
+    pub compare: Compare,
     /// A row the tree must bring into sight.
     pub reveal: Option<Node>,
     /// The filter box must take the keyboard.
@@ -104,8 +109,8 @@ pub struct State {
     pub measuring: Measuring,
     /// Runs of the open model.
     pub runs: Runs,
-    /// The inspector is shown.
-    pub inspector: bool,
+    /// What the panel on the right shows while Find best is closed.
+    pub beside: Option<Beside>,
     /// A panel that must take the keyboard.
     pub focus_pane: Option<Pane>,
     /// Work of a window that died is being brought back; its file.
@@ -191,9 +196,11 @@ impl State {
             selection: Selection::default(),
             expanded: BTreeSet::new(),
             filter: Filter::default(),
+            sort: Sort::default(),
             shape: 0,
             view: Memo::default(),
             ribbon: Memo::default(),
+            compare: Compare::default(),
             reveal: None,
             focus_filter: false,
             kept: Vec::new(),
@@ -207,7 +214,7 @@ impl State {
             search_ground: None,
             measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
-            inspector: true,
+            beside: Some(Beside::Inspector),
             focus_pane: None,
             restoring: None,
             read_at: None,
@@ -405,6 +412,7 @@ impl State {
             self.filter = Filter::default();
             self.expanded = first_levels(&model);
             self.judged = None;
+            self.forget_compared();
         }
         self.open = Some(Open {
             model,
@@ -450,6 +458,7 @@ impl State {
             self.messages.push(message);
         }
         self.consult();
+        self.judge_other();
         self.seek();
         self.read_runs();
         self.rebuild();
@@ -459,10 +468,15 @@ impl State {
     fn rebuild(&mut self) {
         let Some(open) = &self.open else { return };
         let judged = self.judged.as_deref();
+        if let (Some(judged), Some(ground)) = (judged, self.ground.as_deref()) {
+            self.compare
+                .refresh(&open.model, &open.index, judged, ground);
+        }
         let key = (
             self.shape,
             judged.map(|j| j.revision),
             self.ground.is_some(),
+            self.compare.changes,
         );
         let input = TreeInput {
             model: &open.model,
@@ -470,18 +484,27 @@ impl State {
             open: &self.expanded,
             judged,
             ground: self.ground.as_deref(),
+            sort: self.sort,
+            compared: self.compare.comparison(),
         };
         self.view.update(key, || tree_view(&input, &self.filter));
         let (Some(judged), Some(ground)) = (judged, self.ground.as_deref()) else {
             return;
         };
-        self.ribbon
-            .update(judged.revision, || Ribbon::of(&open.model, judged, ground));
+        self.ribbon.update(judged.revision, || {
+            let ms = |op| ground.op_ms(op, Device::Gpu).value();
+            Ribbon::of(&open.model, &judged.plan, &judged.estimate, &ms)
+        });
         // An older judgement may be of another target than the title would name.
         if judged.revision != self.revision {
             return;
         }
-        let key = (judged.revision, self.kept_changes, self.find.changes);
+        let key = (
+            judged.revision,
+            self.kept_changes,
+            self.find.changes,
+            self.compare.changes,
+        );
         self.points.update(key, || {
             Points::of(&PointsInput {
                 model: &open.model,
@@ -493,6 +516,7 @@ impl State {
                 kept_points: &self.kept_points,
                 others: &self.others,
                 find: &self.find,
+                other: self.compare.other.as_deref(),
             })
         });
     }

@@ -1,6 +1,8 @@
 //! Planning and estimating a placement.
 
-use crate::estimate::{Estimate, Estimator};
+use std::sync::Arc;
+
+use crate::estimate::{Breakdown, Estimate, Estimator};
 use crate::export::Subject;
 use crate::history;
 use crate::model::Model;
@@ -30,6 +32,8 @@ pub struct Judged {
     pub plan: Plan,
     /// How fast it should be.
     pub estimate: Estimate,
+    /// Where the time goes, or why nobody can say.
+    pub breakdown: Result<Breakdown, Arc<str>>,
 }
 
 impl Setup {
@@ -52,6 +56,7 @@ impl Setup {
             resolved: &judged.resolved,
             plan: &judged.plan,
             estimate: &judged.estimate,
+            breakdown: judged.breakdown.as_ref().ok(),
         }
     }
 }
@@ -65,9 +70,11 @@ pub fn judge(estimator: &Estimator<'_, '_>, placement: &Placement) -> Result<Jud
     let resolved = placement.resolve(planner.model())?;
     let plan = planner.plan_resolved(placement, &resolved);
     let estimate = estimator.estimate(&plan);
+    let breakdown = estimator.breakdown(&plan);
     Ok(Judged {
         resolved,
         plan,
         estimate,
+        breakdown,
     })
 }

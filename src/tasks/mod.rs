@@ -1,5 +1,6 @@
 //! What the command line and the window both do, once.
 
+pub mod compare;
 pub mod confirm;
 pub mod judge;
 pub mod machine;

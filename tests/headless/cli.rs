@@ -860,3 +860,142 @@ fn a_profile_that_never_began_is_not_stored() {
     let listed = String::from_utf8_lossy(&runs.stdout).into_owned();
     assert!(!listed.contains("failed"), "{listed}");
 }
+
+#[test]
+fn estimates_are_explained_in_steps_that_add_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let args = [
+        "estimate",
+        "bundled:resnet18",
+        "--dla",
+        "layer1",
+        "--explain",
+    ];
+    let text = ok(dir, &args);
+    for word in [
+        "all on the GPU",
+        "ops run on the DLA",
+        "1 subgraph is submitted",
+        "slower than all on the GPU",
+        "slowest kernels:",
+        "slower on the DLA than on the GPU:",
+    ] {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
+    let sum = |fall: &Value| -> f64 {
+        let steps = fall["steps"].as_array().unwrap().iter();
+        steps.map(|s| s["ms"]["value"].as_f64().unwrap()).sum()
+    };
+    let delta = |fall: &Value| {
+        fall["to"]["value"].as_f64().unwrap() - fall["from"]["value"].as_f64().unwrap()
+    };
+    let one = json(dir, &[&args[..], &["--json"]].concat());
+    let fall = &one["breakdown"]["waterfall"];
+    assert!((sum(fall) - delta(fall)).abs() < 1e-9, "{fall}");
+    assert_eq!(fall["to"]["value"], one["estimate"]["latency_ms"]["value"]);
+    let beside = [
+        "estimate",
+        "bundled:resnet18",
+        "--together",
+        "gpu,dla0",
+        "--explain",
+    ];
+    assert!(ok(dir, &beside).contains("1 engine at the same time"));
+    let two = json(dir, &[&beside[..], &["--json"]].concat());
+    let falls = two["waterfalls"].as_array().unwrap();
+    assert_eq!(falls.len(), 2);
+    for (fall, latency) in falls.iter().zip(two["latency_ms"].as_array().unwrap()) {
+        assert!((sum(fall) - delta(fall)).abs() < 1e-9, "{fall}");
+        assert_eq!(fall["to"]["value"], latency["value"]);
+        let last = fall["steps"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["cause"], "contention");
+        assert!(last["ms"]["value"].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn placements_are_compared_with_each_other_and_over_targets() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let file = ["export", "bundled:resnet18", "--dla", "layer1,layer2"];
+    ok(dir, &[&file[..], &["-o", "two.placement.json"]].concat());
+    let args = ["compare", "bundled:resnet18", "--dla", "layer1"];
+    let with = [&args[..], &["--with", "two.placement.json"]].concat();
+    let text = ok(dir, &with);
+    for word in [
+        "this - that",
+        "ops run on another device",
+        "layer2",
+        "tensors that cross in one of them only:",
+    ] {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
+    assert!(!text.contains("layer4"), "only what differs: {text}");
+    let report = json(
+        dir,
+        &[&with[..], &["--json", "--all", "--depth", "1"]].concat(),
+    );
+    let rows = report["modules"].as_array().unwrap();
+    let row = |path: &str| rows.iter().find(|r| r["path"] == path).unwrap();
+    let layer2 = row("layer2");
+    assert_eq!(layer2["this"]["dla"], 0);
+    assert_eq!(layer2["that"]["dla"], layer2["ops"]);
+    // The difference of what the modules take is that of the two estimates, but for the way there.
+    let deltas: f64 = rows.iter().map(|r| r["delta_ms"].as_f64().unwrap()).sum();
+    let figure = |what: &str, side: &str| {
+        let lines = report["figures"].as_array().unwrap();
+        let line = lines.iter().find(|l| l["what"] == what).unwrap();
+        line[side].as_f64().unwrap()
+    };
+    let work = |side| figure("GPU work", side) + figure("DLA work", side);
+    // One subgraph in each: the submission is the same.
+    assert_eq!(
+        figure("DLA subgraphs", "this"),
+        figure("DLA subgraphs", "that")
+    );
+    let work = work("this") - work("that");
+    assert!((deltas - work).abs() < 1e-6, "{deltas} {work}");
+    let differing = report["differing_ops"].as_array().unwrap().len();
+    assert_eq!(layer2["ops"].as_u64(), Some(differing as u64));
+    // Any of the whole networks, and a name that is none.
+    assert!(ok(dir, &[&args[..], &["--with", "dla0"]].concat()).contains("ops run on another"));
+    refused(
+        dir,
+        &[&args[..], &["--with", "none.json"]].concat(),
+        &["none.json"],
+    );
+    refused(dir, &args, &["--with"]);
+    // Over targets.
+    let over = [
+        &args[..],
+        &["--targets", "xavier-nx,agx-orin-64@30W,thor,xavier-nx"],
+    ]
+    .concat();
+    let text = ok(dir, &over);
+    for word in ["Xavier NX", "30W", "no estimate:"] {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
+    let table = json(dir, &[&over[..], &["--json"]].concat());
+    let targets = table["targets"].as_array().unwrap();
+    assert_eq!(targets.len(), 3, "each once");
+    let alone = ["estimate", "bundled:resnet18", "--dla", "layer1", "--json"];
+    let alone = json(
+        dir,
+        &[&alone[..], &["--target", "agx-orin-64@30W"]].concat(),
+    );
+    assert_eq!(targets[1]["estimate"], alone["estimate"]);
+    let modes = json(
+        dir,
+        &[&args[..], &["--targets", "modes", "--json"]].concat(),
+    );
+    assert!(modes["targets"].as_array().unwrap().len() > 2);
+    ok(dir, &[&over[..], &["-o", "over.svg"]].concat());
+    let svg = std::fs::read_to_string(dir.join("over.svg")).unwrap();
+    assert!(svg.contains("30W") && svg.contains("all GPU"));
+    refused(
+        dir,
+        &[&args[..], &["--targets", "moon"]].concat(),
+        &["moon"],
+    );
+}

@@ -1,6 +1,6 @@
 //! Estimates of known networks: their parts add up, and more work takes longer.
 
-use dlaplan::estimate::Estimator;
+use dlaplan::estimate::{Cause, Estimator};
 use dlaplan::figure::Figure;
 use dlaplan::model::Model;
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
@@ -279,4 +279,117 @@ fn different_networks_and_clocks_can_be_asked_for() {
     let fast = fps("orin-nx-16@gpu=900,dla=614,emc=3199");
     let slow = fps("orin-nx-16@gpu=450,dla=614,emc=3199");
     assert!(fast[0] > 1.2 * slow[0], "{fast:?} {slow:?}");
+}
+
+/// Any placement of any op on any board with a cost model: the waterfall ends where the estimate does.
+mod waterfall {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn boards() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["xavier-nx", "agx-xavier", "agx-orin-64", "orin-nx-16"])
+    }
+
+    fn networks() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "resnet18",
+            "googlenet_caffe",
+            "mobilenet_v2",
+            "squeezenet1_1",
+        ])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn adds_up_to_the_estimate(
+            name in networks(),
+            board in boards(),
+            int8 in any::<bool>(),
+            batch in 1u32..5,
+            // Devices by stretches of ops, down to single ones.
+            cuts in prop::collection::vec((1usize..12, any::<bool>()), 1..60),
+        ) {
+            let model = network(name);
+            let precision = if int8 { Precision::INT8_FP16 } else { Precision::FP16 };
+            let planner = Planner::new(&model, &target(board), &config(precision, batch));
+            let estimator = Estimator::new(&planner);
+            let mut devices = Vec::new();
+            for (n, dla) in cuts.iter().cycle() {
+                let device = if *dla { Device::Dla } else { Device::Gpu };
+                devices.extend(std::iter::repeat_n(device, *n));
+                if devices.len() >= model.ops.len() {
+                    break;
+                }
+            }
+            devices.truncate(model.ops.len());
+            let plan = planner.plan(devices);
+            let estimate = estimator.estimate(&plan);
+            let breakdown = estimator.breakdown(&plan);
+            let Some(latency) = estimate.latency_ms.value() else {
+                prop_assert!(breakdown.is_err());
+                return Ok(());
+            };
+            let breakdown = breakdown.unwrap();
+            let fall = &breakdown.waterfall;
+            let gpu = estimator.estimate(&planner.plan(vec![Device::Gpu; model.ops.len()]));
+            let (from, gpu) = (fall.from.value().unwrap(), gpu.latency_ms.value().unwrap());
+            prop_assert!((from - gpu).abs() < 1e-9, "{} {}", from, gpu);
+            let steps: f64 = fall.steps.iter().map(|s| s.ms.value().unwrap()).sum();
+            prop_assert!((steps - (latency - gpu)).abs() < 1e-9, "{} {}", steps, latency - gpu);
+            prop_assert_eq!(fall.to.value(), Some(latency));
+            // Each cause is what the estimate says of it.
+            let of = |causes: &[Cause]| -> f64 {
+                let steps = fall.steps.iter().filter(|s| causes.contains(&s.cause));
+                steps.filter_map(|s| s.ms.value()).sum()
+            };
+            let dla = of(&[Cause::RunsOnDla, Cause::Submission]);
+            prop_assert!((dla - estimate.dla_ms.value().unwrap()).abs() < 1e-9);
+            let crossing = of(&[Cause::IntoDla, Cause::OutOfDla, Cause::EngineEnds]);
+            prop_assert!((crossing - estimate.transition_ms.value().unwrap()).abs() < 1e-9);
+            // A load is the same inference, so that company alone makes the difference.
+            let alone = estimator.load(&plan).unwrap().alone_ms();
+            prop_assert!((alone - latency).abs() < 1e-9, "{} {}", alone, latency);
+            let bars = fall.bars("this");
+            prop_assert_eq!(bars.len(), fall.steps.len() + 2);
+            let inside = |b: &dlaplan::estimate::Bar| 0.0 <= b.left && b.left <= b.right && b.right <= 1.0;
+            prop_assert!(bars.iter().all(inside), "{:?}", bars);
+            // The lists are sorted, and name kernels of the plan.
+            let hot: Vec<f64> = breakdown.hottest.iter().map(|k| k.ms).collect();
+            prop_assert!(hot.is_sorted_by(|a, b| a >= b) && !hot.is_empty());
+            let lost: Vec<f64> = breakdown.losses.iter().map(|k| k.loss_ms().unwrap()).collect();
+            prop_assert!(lost.is_sorted_by(|a, b| a >= b) && lost.iter().all(|l| *l > 0.0));
+            for kernel in breakdown.hottest.iter().chain(&breakdown.losses) {
+                prop_assert!(kernel.ops.iter().all(|o| plan.predicted[o.index()] == kernel.device));
+            }
+        }
+    }
+
+    #[test]
+    fn says_why_the_dla_is_slower() {
+        let model = network("resnet18");
+        let planner = Planner::new(&model, &target("xavier-nx"), &config(Precision::FP16, 1));
+        let estimator = Estimator::new(&planner);
+        let plan = planner.plan_placement(&dla_stages(2)).unwrap();
+        let fall = estimator.breakdown(&plan).unwrap().waterfall;
+        let text = fall.verdict();
+        assert!(text.contains("slower than all on the GPU"), "{text}");
+        let loads = [&plan, &plan].map(|p| estimator.load(p).unwrap());
+        let together = &estimator.deployment(&loads).latency_ms[0];
+        let beside = fall.clone().beside(1, together);
+        let last = beside.steps.last().unwrap();
+        assert_eq!((last.cause, last.count), (Cause::Contention, 1));
+        let sum: f64 = beside.steps.iter().filter_map(|s| s.ms.value()).sum();
+        let all = beside.to.value().unwrap() - beside.from.value().unwrap();
+        assert!((sum - all).abs() < 1e-9 && last.ms.value().unwrap() > 0.0);
+        assert!(beside.verdict().contains("engines beside it"));
+        // A fused op is named with the op that bears its time.
+        let relu = model
+            .op_ids()
+            .find(|o| &*model.op(*o).op_type == "Relu")
+            .unwrap();
+        let main = estimator.fused_into(relu).unwrap();
+        assert_eq!(&*model.op(main).op_type, "Conv");
+        assert_eq!(estimator.fused_into(main), None);
+    }
 }

@@ -192,6 +192,7 @@ proptest! {
         let subject = Subject {
             model: &model, target: &target, config: &config, placement: &placement,
             resolved: &judged.resolved, plan: &judged.plan, estimate: &judged.estimate,
+            breakdown: judged.breakdown.as_ref().ok(),
         };
         let text = torch2trt(&subject).unwrap();
         // As the recorder reads it, without starting Python for every case.
@@ -512,6 +513,7 @@ fn hostile_names_stay_names() {
     let mut setup = setup("resnet18", "agx-orin-64:10.3", placement);
     setup.model.name = evil.into();
     let html = render(&setup, Format::Html).unwrap();
+    assert!(html.contains("Where the time goes"), "the waterfall");
     assert!(!html.contains("</script>") && html.contains("&lt;/script&gt;"));
     let python = render(&setup, Format::Torch2trt).unwrap();
     assert_eq!(

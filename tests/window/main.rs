@@ -2,6 +2,7 @@
 #![cfg(feature = "gui")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod insight;
 mod keys;
 #[cfg(target_os = "linux")]
 mod machine;

@@ -3,10 +3,13 @@
 use crate::chart::View;
 use crate::engine::BoardSettings;
 use crate::export::Format;
+use crate::gui::actions::compare::DIFFERENCES;
 use crate::gui::command::{Act, Command, SweepOf};
+use crate::gui::data::compare::{Other, Over};
 use crate::gui::data::looks::ThemeChoice;
 use crate::gui::data::open::open_inputs;
 use crate::gui::data::search::GoalKind;
+use crate::gui::data::tree_index::Sort;
 use crate::gui::state::State;
 use crate::placement::{Device, Precision};
 
@@ -20,6 +23,8 @@ impl State {
         match command {
             Command::AskRename(id) => format!("Rename kept placement {}…", name(id)),
             Command::DeleteKept(id) => format!("Delete kept placement {}", name(id)),
+            Command::CompareWith(Some(Other::Kept(id))) => format!("Compare with {}", name(id)),
+            Command::CompareOver(_) => format!("This placement {}", lower(&command.text())),
             _ => command.text(),
         }
     }
@@ -119,6 +124,15 @@ impl State {
         all.extend(self.kept.iter().map(|k| Command::AskRename(k.id)));
         all.extend(self.kept.iter().map(|k| Command::DeleteKept(k.id)));
         all.extend([
+            Command::ShowTime,
+            Command::ShowCompare,
+            Command::CompareWith(None),
+        ]);
+        all.extend(self.others());
+        all.extend([Over::Boards, Over::Modes].map(Command::CompareOver));
+        all.extend(Sort::ALL.map(Command::Sort));
+        all.extend([
+            Command::Filter(DIFFERENCES.into()),
             Command::ToggleInspector,
             Command::Messages,
             Command::DismissAll,
@@ -147,6 +161,14 @@ impl State {
                 )
             }
             Command::Core(_) => need(self.dla_cores() > 0, "This target has no DLA"),
+            Command::CompareWith(None) => need(self.compare.with.is_some(), "Nothing is compared"),
+            Command::CompareWith(Some(_)) | Command::CompareOver(_) => {
+                need(self.open.is_some(), "Open a model first")
+            }
+            Command::Sort(Sort::Delta) => need(
+                self.compare.with.is_some(),
+                "Compare with another placement first",
+            ),
             Command::FindAgain => need(self.find.open, "Open Find best first"),
             Command::ConfirmFound => self.no_confirm(),
             Command::CancelConfirm => {
@@ -257,9 +279,19 @@ impl State {
             | Command::CloseDialog
             | Command::CancelJob(_)
             | Command::ToggleInspector
+            | Command::ShowTime
+            | Command::ShowCompare
+            | Command::Sort(Sort::Execution | Sort::Gpu | Sort::Dla | Sort::Gain)
             | Command::Pane(_)
             | Command::FocusPane(_)
             | Command::Quit => None,
         }
     }
+}
+
+/// With its first letter small.
+fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }

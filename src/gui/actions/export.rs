@@ -35,6 +35,7 @@ impl Material {
             resolved: &self.judged.resolved,
             plan: &self.judged.plan,
             estimate: &self.judged.estimate,
+            breakdown: self.judged.breakdown.as_ref().ok(),
         }
     }
 

@@ -16,6 +16,8 @@ impl State {
         self.ground = None;
         self.what_if = None;
         self.what_if_asked = None;
+        // Another target or calibration judges it differently.
+        self.compare.stale();
         let Some(open) = &self.open else { return };
         match Judge::start(
             Arc::clone(&open.model),

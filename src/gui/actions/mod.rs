@@ -1,6 +1,7 @@
 //! What each command does to the state.
 
 pub mod available;
+pub mod compare;
 pub mod confirm;
 pub mod export;
 pub mod judge;
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 use crate::engine::remote::ssh::Host;
 use crate::gui::command::{Command, Pick, Step};
 use crate::gui::data::filter::Filter;
-use crate::gui::data::looks::{Palette, Pane};
+use crate::gui::data::looks::{Beside, Palette, Pane};
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::dialog::{Dialog, Purpose};
@@ -234,14 +235,12 @@ impl State {
             Command::DismissAll => self.messages.dismiss_all(),
             Command::CloseDialog => self.dialog = None,
             Command::CancelJob(id) => self.jobs.cancel(id),
-            Command::ToggleInspector => {
-                self.inspector = !self.inspector;
-                self.pane = if self.inspector {
-                    Pane::Side
-                } else {
-                    Pane::Chart
-                };
-            }
+            Command::ToggleInspector => self.toggle_beside(Beside::Inspector),
+            Command::ShowTime => self.toggle_beside(Beside::Time),
+            Command::ShowCompare => self.toggle_beside(Beside::Compare),
+            Command::CompareWith(other) => self.compare_with(other),
+            Command::CompareOver(over) => self.compare_over(over),
+            Command::Sort(sort) => self.sort_tree(sort),
             Command::Pane(pane) => self.pane = pane,
             Command::FocusPane(pane) => {
                 self.pane = pane;

@@ -215,7 +215,7 @@ impl State {
     }
 
     /// Closes the panel; a search under way is given up.
-    fn close_find(&mut self) {
+    pub(crate) fn close_find(&mut self) {
         let find = &mut self.find;
         find.open = false;
         find.changes += 1;

@@ -138,6 +138,7 @@ fn serve(
             .collect(),
         gpu_ms: costs(Device::Gpu),
         dla_ms: costs(Device::Dla),
+        fused_into: model.op_ids().map(|op| estimator.fused_into(op)).collect(),
         engine_refusal: planner.engine_refusal().cloned(),
     };
     let tell = |answer| {
@@ -171,12 +172,14 @@ fn serve(
             let judged = placement.resolve(model).map(|resolved| {
                 let plan = planner.plan_resolved(&placement, &resolved);
                 let estimate = estimator.estimate(&plan);
+                let breakdown = estimator.breakdown(&plan);
                 let summary = plan.summary(model);
                 Arc::new(Judgement {
                     revision,
                     resolved,
                     plan,
                     estimate,
+                    breakdown,
                     summary,
                     refusals: OnceLock::new(),
                 })

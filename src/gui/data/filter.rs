@@ -19,11 +19,13 @@ pub enum Property {
     Mixed,
     /// The DLA rules refuse it, wherever it is placed.
     Refused,
+    /// Runs elsewhere in the placement it is compared with.
+    Differs,
 }
 
 impl Property {
     /// Every property with the word the user types and what it means.
-    pub const ALL: [(&'static str, Self, &'static str); 6] = [
+    pub const ALL: [(&'static str, Self, &'static str); 7] = [
         (
             "fallback",
             Self::Fallback,
@@ -34,6 +36,11 @@ impl Property {
         ("explicit", Self::Explicit, "assigned here, not inherited"),
         ("mixed", Self::Mixed, "both devices below"),
         ("refused", Self::Refused, "the DLA rules refuse it"),
+        (
+            "differs",
+            Self::Differs,
+            "runs elsewhere in the compared placement",
+        ),
     ];
 }
 
@@ -140,6 +147,7 @@ impl Filter {
                     };
                     matches!(assigned, Assigned::Explicit(_))
                 }),
+                Property::Differs => leaf && input.pair(node).is_some_and(|p| p.differs > 0),
                 Property::Refused => {
                     leaf && input
                         .index

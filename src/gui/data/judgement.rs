@@ -1,8 +1,8 @@
 //! What the placement on screen means and costs.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use crate::estimate::Estimate;
+use crate::estimate::{Breakdown, Estimate};
 use crate::export::Format;
 use crate::figure::Figure;
 use crate::model::OpId;
@@ -19,6 +19,8 @@ pub struct Ground {
     pub gpu_ms: Vec<Figure>,
     /// Per op, ms on the DLA.
     pub dla_ms: Vec<Figure>,
+    /// Per op, the op whose kernel it is part of, if that is another.
+    pub fused_into: Vec<Option<OpId>>,
     /// Why no op at all may run on a DLA, if so.
     pub engine_refusal: Option<Fallback>,
 }
@@ -44,6 +46,8 @@ pub struct Judgement {
     pub plan: Plan,
     /// How fast it should be.
     pub estimate: Estimate,
+    /// Where the time goes, or why nobody can say.
+    pub breakdown: Result<Breakdown, Arc<str>>,
     /// The counts for the status line.
     pub summary: Summary,
     /// The exports that refuse the placement, and why; found when first asked for.

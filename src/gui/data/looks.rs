@@ -53,8 +53,19 @@ pub enum Pane {
     Execution,
     /// The chart, or the runs.
     Chart,
-    /// The inspector, or the search.
+    /// The panel on the right.
     Side,
+}
+
+/// What the panel on the right shows while Find best is closed. Only one shows at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// What is selected, and why it runs where it runs.
+    Inspector,
+    /// Where the time goes.
+    Time,
+    /// The placement on screen beside another one.
+    Compare,
 }
 
 /// The palette's own state.

@@ -1,6 +1,7 @@
 //! What the window shows, as plain values.
 
 pub mod actual;
+pub mod compare;
 pub mod confirming;
 pub mod filter;
 pub mod judgement;

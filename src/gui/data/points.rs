@@ -7,6 +7,7 @@ use crate::history::Kept;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement};
 use crate::platform::Target;
+use crate::tasks::compare::Judged;
 
 /// Where a point comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Origin {
     Reference,
     /// An engine of a deployment that a search has found.
     Found,
+    /// What the placement on screen is compared with.
+    Other,
 }
 
 /// The chart and where each of its points comes from.
@@ -30,6 +33,8 @@ pub struct Points {
     pub chart: Chart,
     /// Per point.
     pub origins: Vec<Origin>,
+    /// The point that the placement on screen is compared with.
+    pub other: Option<usize>,
     /// The front a search has found, drawn in the scatter only.
     pub front: Chart,
 }
@@ -55,6 +60,8 @@ pub struct PointsInput<'a> {
     pub others: &'a [(Origin, Point)],
     /// What a search has found.
     pub find: &'a Find,
+    /// What the placement on screen is compared with.
+    pub other: Option<&'a Judged>,
 }
 
 impl Points {
@@ -70,10 +77,12 @@ impl Points {
             kept_points,
             others,
             find,
+            other,
         } = *input;
         let mut points = Self {
             chart: Chart::new(model, target),
             origins: Vec::new(),
+            other: None,
             front: find.front_points(config.dla_core, target),
         };
         points.add(
@@ -115,6 +124,7 @@ impl Points {
             points.add(*origin, point);
         }
         points.lift_current();
+        points.compare(other, target);
         points
     }
 
@@ -127,6 +137,37 @@ impl Points {
             self.chart.points.insert(1, point);
             self.origins.insert(1, origin);
         }
+    }
+
+    /// Marks what the placement on screen is compared with, shown even where it is not kept.
+    fn compare(&mut self, other: Option<&Judged>, target: &Target) {
+        let Some(other) = other else { return };
+        let same = |p: &Point| {
+            let load = p.load.as_ref();
+            p.mark == Mark::Estimated
+                && load.is_some_and(|(p, c)| *p == other.placement && *c == other.config)
+        };
+        if let Some(at) = self.chart.points.iter().position(same) {
+            self.other = Some(at);
+            return;
+        }
+        self.other = Some(self.chart.points.len());
+        self.add(
+            Origin::Other,
+            Point {
+                label: other.name.clone(),
+                fps: other.estimate.fps.clone(),
+                mj_per_image: None,
+                mark: Mark::Estimated,
+                place: (*target).into(),
+                dla_mac_share: other.summary.dla_mac_share,
+                precision: other.config.precision,
+                batch: other.config.batch,
+                deployment: None,
+                current: false,
+                load: Some((other.placement.clone(), other.config.clone())),
+            },
+        );
     }
 
     fn add(&mut self, origin: Origin, point: Point) {

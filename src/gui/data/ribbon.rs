@@ -1,8 +1,9 @@
 //! The execution ribbon as a value: GPU stretches and DLA subgraphs in execution order.
 
-use crate::gui::data::judgement::{Ground, Judgement};
+use crate::estimate::Estimate;
 use crate::model::{Model, OpId};
 use crate::placement::Device;
+use crate::plan::Plan;
 
 /// A stretch of GPU ops, or one DLA subgraph.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,12 +44,18 @@ pub struct Ribbon {
     pub segments: Vec<Segment>,
     /// Widths follow the estimated time; else the number of ops.
     pub timed: bool,
+    /// What all widths stand for: ms, or ops.
+    pub total: f64,
 }
 
 impl Ribbon {
-    /// Cuts a plan into segments.
-    pub fn of(model: &Model, judged: &Judgement, ground: &Ground) -> Self {
-        let plan = &judged.plan;
+    /// Cuts a plan into segments; `gpu_ms` tells the time of an op on the GPU.
+    pub fn of(
+        model: &Model,
+        plan: &Plan,
+        estimate: &Estimate,
+        gpu_ms: &dyn Fn(OpId) -> Option<f64>,
+    ) -> Self {
         let mut segments: Vec<Segment> = Vec::new();
         let mut of_subgraph: Vec<Option<usize>> = vec![None; plan.subgraphs.len()];
         for op in model.op_ids() {
@@ -80,16 +87,11 @@ impl Ribbon {
         }
         for segment in &mut segments {
             segment.ms = match segment.subgraph {
-                Some(s) => judged
-                    .estimate
+                Some(s) => estimate
                     .subgraph_ms
                     .get(s as usize)
                     .and_then(crate::figure::Figure::value),
-                None => segment
-                    .ops
-                    .iter()
-                    .map(|op| ground.gpu_ms[op.index()].value())
-                    .sum(),
+                None => segment.ops.iter().map(|op| gpu_ms(*op)).sum(),
             };
         }
         for (i, transition) in plan.transitions.iter().enumerate() {
@@ -103,12 +105,7 @@ impl Ribbon {
             };
             crossing.tensors += 1;
             crossing.bytes += transition.bytes;
-            crossing.ms += judged
-                .estimate
-                .per_transition_ms
-                .get(i)
-                .copied()
-                .unwrap_or(0.0);
+            crossing.ms += estimate.per_transition_ms.get(i).copied().unwrap_or(0.0);
         }
         Self::laid_out(segments)
     }
@@ -133,6 +130,10 @@ impl Ribbon {
             };
             start += segment.width;
         }
-        Self { segments, timed }
+        Self {
+            segments,
+            timed,
+            total,
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::gui::data::judgement::{Ground, Judgement};
 use crate::model::{Model, ModuleId, OpId};
 use crate::placement::Site;
+use crate::tasks::compare::{Comparison, Pair};
 
 use std::collections::BTreeSet;
 
@@ -116,6 +117,44 @@ impl TreeIndex {
     }
 }
 
+/// The order of what is below one module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// As it is executed.
+    #[default]
+    Execution,
+    /// Slowest on the GPU first.
+    Gpu,
+    /// Slowest on the DLA first.
+    Dla,
+    /// What the DLA would save first: GPU ms less DLA ms.
+    Gain,
+    /// What costs most more than in the placement it is compared with first.
+    Delta,
+}
+
+impl Sort {
+    /// In menu order.
+    pub const ALL: [Self; 5] = [
+        Self::Execution,
+        Self::Gpu,
+        Self::Dla,
+        Self::Gain,
+        Self::Delta,
+    ];
+
+    /// For menus: what the tree is sorted by.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Execution => "execution order",
+            Self::Gpu => "GPU ms",
+            Self::Dla => "DLA ms",
+            Self::Gain => "gain",
+            Self::Delta => "difference",
+        }
+    }
+}
+
 /// Sums over a module's subtree.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sums {
@@ -142,6 +181,13 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// What the DLA would save, ms: GPU ms less DLA ms, without the way there. `None` where a device
+    /// does not take all ops.
+    pub fn gain_ms(&self) -> Option<f64> {
+        let whole = self.ops > 0 && self.gpu_known == self.ops && self.dla_known == self.ops;
+        whole.then_some(self.gpu_ms - self.dla_ms)
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.ops += other.ops;
         self.asked_dla += other.asked_dla;
@@ -170,4 +216,19 @@ pub struct TreeInput<'a> {
     pub judged: Option<&'a Judgement>,
     /// Costs, once known.
     pub ground: Option<&'a Ground>,
+    /// The order below each module.
+    pub sort: Sort,
+    /// The placement on screen beside another one, while they are compared.
+    pub compared: Option<&'a Comparison>,
+}
+
+impl TreeInput<'_> {
+    /// A node's ops in both placements, while two are compared.
+    pub(crate) fn pair(&self, node: Node) -> Option<Pair> {
+        let compared = self.compared?;
+        match node {
+            Node::Module(id) => compared.modules.get(id.index()).copied(),
+            Node::Op(id) => compared.ops.get(id.index()).copied(),
+        }
+    }
 }

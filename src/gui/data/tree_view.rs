@@ -2,9 +2,10 @@
 
 use crate::gui::data::filter::Filter;
 use crate::gui::data::judgement::Judgement;
-use crate::gui::data::tree_index::{Node, Sums, TreeInput};
+use crate::gui::data::tree_index::{Node, Sort, Sums, TreeInput};
 use crate::model::ModuleId;
 use crate::placement::{Assigned, Device};
+use crate::tasks::compare::Pair;
 
 /// Who said the device of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Row {
     pub gpu_share: f32,
     /// Share of the parent's DLA ms, 0 to 1.
     pub dla_share: f32,
+    /// The row's ops in the other placement, while two are compared.
+    pub pair: Option<Pair>,
     /// Shown only because something below matches the filter.
     pub context: bool,
 }
@@ -113,16 +116,43 @@ pub fn tree_view(input: &TreeInput<'_>, filter: &Filter) -> TreeView {
             sums: own,
             gpu_share: share(own.gpu_ms, whole.gpu_ms),
             dla_share: share(own.dla_ms, whole.dla_ms),
+            pair: input.pair(node),
             context: hits.is_some() && !hit,
         });
-        if open {
+        if open && input.sort == Sort::Execution {
             stack.extend(below.iter().rev().map(|n| (*n, depth + 1)));
+        } else if open {
+            let mut order = below.to_vec();
+            // Stable: what ties stays as it is executed.
+            order.sort_by(|a, b| {
+                let key = |node: &Node| {
+                    let sums = match node {
+                        Node::Module(id) => &module_sums[id.index()],
+                        Node::Op(id) => &op_sums[id.index()],
+                    };
+                    sort_key(input, *node, sums)
+                };
+                key(b).total_cmp(&key(a))
+            });
+            stack.extend(order.into_iter().rev().map(|n| (n, depth + 1)));
         }
     }
     TreeView {
         rows,
         matches: hits.map(|h| h.count),
     }
+}
+
+/// Larger comes first; what has no figure comes last.
+fn sort_key(input: &TreeInput<'_>, node: Node, sums: &Sums) -> f64 {
+    let known = match input.sort {
+        Sort::Execution => None,
+        Sort::Gpu => (sums.gpu_known > 0).then_some(sums.gpu_ms),
+        Sort::Dla => (sums.dla_known > 0).then_some(sums.dla_ms),
+        Sort::Gain => sums.gain_ms(),
+        Sort::Delta => input.pair(node).and_then(|p| p.delta_ms()),
+    };
+    known.unwrap_or(f64::NEG_INFINITY)
 }
 
 fn chip(input: &TreeInput<'_>, judged: &Judgement, node: Node, sums: &Sums) -> Option<Chip> {

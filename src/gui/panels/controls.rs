@@ -3,7 +3,12 @@
 use crate::gui::command::Command;
 use crate::gui::data::looks::Pane;
 use crate::gui::state::State;
-use egui::{Button, Response, Ui};
+use crate::gui::ui::theme::PAD;
+use crate::gui::ui::widgets::{self, Icon};
+use egui::{
+    Align, Button, EventFilter, Frame, Key, Layout, Margin, Modifiers, Response, Role, ScrollArea,
+    Sense, Ui, Vec2, WidgetInfo,
+};
 
 pub fn command_button(
     ui: &mut Ui,
@@ -40,4 +45,74 @@ pub(crate) fn takes_keyboard(state: &State, pane: Pane, response: &Response) {
     if state.focus_pane == Some(pane) {
         response.request_focus();
     }
+}
+
+/// A panel on the right with a heading and a way to close it; what is in it scrolls.
+pub(crate) fn side(
+    ui: &mut Ui,
+    state: &State,
+    title: &str,
+    close: Command,
+    out: &mut Vec<Command>,
+    content: impl FnOnce(&mut Ui, &mut Vec<Command>),
+) {
+    scrolled(ui, state, title, |ui| {
+        ui.horizontal(|ui| {
+            widgets::heading(ui, title);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let label = format!("Close {title}");
+                if widgets::icon_button(ui, Icon::Close, &label, "", true).clicked() {
+                    out.push(close);
+                }
+            });
+        });
+        content(ui, out);
+    });
+}
+
+/// A panel on the right as a region: the keyboard reaches it as a whole, and scrolls it as a text.
+pub(crate) fn scrolled(ui: &mut Ui, state: &State, title: &str, content: impl FnOnce(&mut Ui)) {
+    let id = egui::Id::unique(("side panel", title));
+    let region = ui.interact(ui.max_rect(), id, Sense::focusable_noninteractive());
+    region.widget_info(|| WidgetInfo::labeled(Role::Pane, true, title));
+    takes_keyboard(state, Pane::Side, &region);
+    let by = scroll_keys(ui, &region);
+    ScrollArea::vertical()
+        .id_salt(title)
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            ui.scroll_with_delta(Vec2::new(0.0, -by));
+            Frame::new()
+                .inner_margin(Margin::symmetric(PAD as i8 + 2, 8))
+                .show(ui, |ui| {
+                    ui.set_width(ui.available_width());
+                    content(ui);
+                });
+        });
+}
+
+/// How far the keys of a frame scroll a region that has the keyboard, in points.
+fn scroll_keys(ui: &Ui, region: &Response) -> f32 {
+    if !region.has_focus() {
+        return 0.0;
+    }
+    let filter = EventFilter {
+        vertical_arrows: true,
+        ..EventFilter::default()
+    };
+    ui.memory_mut(|m| m.set_focus_lock_filter(region.id, filter));
+    let page = region.rect.height() * 0.8;
+    let steps = [
+        (Key::ArrowDown, 30.0),
+        (Key::ArrowUp, -30.0),
+        (Key::PageDown, page),
+        (Key::PageUp, -page),
+    ];
+    ui.input_mut(|i| {
+        steps
+            .into_iter()
+            .filter(|(key, _)| i.consume_key(Modifiers::NONE, *key))
+            .map(|(_, by)| by)
+            .sum()
+    })
 }

@@ -1,13 +1,17 @@
 //! Sentences about rows, ops and plans.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
+use crate::figure::Figure;
+use crate::gui::data::judgement::Ground;
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::data::tree_view::{Chip, Row, Said};
 use crate::gui::state::State;
 use crate::model::{Model, ModuleId, OpId, Shape};
 use crate::placement::Device;
+use crate::platform::dla_rules::rule::Verdict;
 
 /// What a row is called, what stands behind it in small print, and whether it is a self op.
 pub fn name_and_class(model: &Model, node: Node) -> (Cow<'_, str>, Cow<'_, str>, bool) {
@@ -94,6 +98,97 @@ pub fn chip(state: &State, open: &Open, row: &Row, chip: &Chip) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Ops that are looked at one by one, at every frame that shows the reasons.
+const EXPLAINED: u32 = 500;
+
+/// What a time of a row does not say by itself: why there is none, why it is 0, or which of its ops
+/// it is of.
+pub fn cost(state: &State, row: &Row, device: Device) -> Vec<String> {
+    let (Some(open), Some(ground)) = (&state.open, &state.ground) else {
+        return Vec::new();
+    };
+    let model = &*open.model;
+    let (known, value) = match device {
+        Device::Gpu => (row.sums.gpu_known, row.sums.gpu_ms),
+        Device::Dla => (row.sums.dla_known, row.sums.dla_ms),
+    };
+    if row.sums.ops > EXPLAINED {
+        let of = format!("The time of {known} of {} ops", row.sums.ops);
+        return vec![of, "Open it to see why".to_owned()];
+    }
+    let ops = row.node.ops(model);
+    if known == row.sums.ops {
+        let mains: BTreeSet<OpId> = ops
+            .iter()
+            .filter_map(|op| ground.fused_into[op.index()])
+            .filter(|main| ops.binary_search(main).is_err())
+            .collect();
+        let names: Vec<&str> = mains.iter().take(3).map(|op| place(model, *op)).collect();
+        return vec![match (names.is_empty(), value > 0.0) {
+            (false, _) => format!("Fused into {}, which bears the time", names.join(", ")),
+            (true, true) => "Less than a microsecond".to_owned(),
+            (true, false) => "No kernel runs for it".to_owned(),
+        }];
+    }
+    let mut lines = Vec::new();
+    if known > 0 {
+        lines.push(format!("The time of {known} of {} ops", row.sums.ops));
+    }
+    // The same reason once, with the types of its ops.
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for op in ops {
+        let Some(why) = no_cost(ground, op, device) else {
+            continue;
+        };
+        let kind = &*model.op(op).op_type;
+        match reasons.iter_mut().find(|(w, _)| *w == why) {
+            Some((_, kinds)) if kinds.contains(&kind) => {}
+            Some((_, kinds)) => kinds.push(kind),
+            None => reasons.push((why, vec![kind])),
+        }
+    }
+    let more = reasons.len().saturating_sub(4);
+    let line = |(why, kinds): (String, Vec<&str>)| format!("{}: {why}", kinds.join(", "));
+    lines.extend(reasons.into_iter().take(4).map(line));
+    if more > 0 {
+        lines.push(format!("and {more} more reasons"));
+    }
+    lines
+}
+
+/// Why an op has no time on a device, by the rule that refuses it where one does.
+fn no_cost(ground: &Ground, op: OpId, device: Device) -> Option<String> {
+    let Figure::None { reason } = ground.op_ms(op, device) else {
+        return None;
+    };
+    if device == Device::Dla {
+        match &ground.verdicts[op.index()] {
+            Verdict::Refused(refusal) => {
+                let (found, rule) = (&refusal.offending, refusal.rule);
+                return Some(format!(
+                    "{found}; the DLA takes {} ({})",
+                    rule.allowed, rule.id
+                ));
+            }
+            Verdict::Unknown(why) => return Some(format!("not decided by the documents: {why}")),
+            Verdict::Allowed => {}
+        }
+        if let Some(refusal) = &ground.engine_refusal {
+            return Some(refusal.sentence());
+        }
+    }
+    Some(reason.to_string())
+}
+
+/// The path of an op's module, else its own name.
+fn place(model: &Model, op: OpId) -> &str {
+    let op = model.op(op);
+    match &*model.modules.get(op.module).path {
+        "" => &op.name,
+        path => path,
+    }
 }
 
 /// Whether an op is at or below a node.

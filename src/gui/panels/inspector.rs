@@ -1,6 +1,6 @@
 //! The inspector: what is selected, why it runs where it runs, what a change would bring.
 
-use egui::{Frame, Label, Margin, RichText, ScrollArea, Ui};
+use egui::{Label, RichText, Ui};
 
 use super::super::command::Command;
 use super::super::state::State;
@@ -9,13 +9,12 @@ use super::change::{costs, what_if};
 use super::reasons::{lints, why};
 use crate::figure::Figure;
 use crate::gui::data::judgement::Judgement;
-use crate::gui::data::looks::Pane;
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::data::tree_view::Said;
-use crate::gui::panels::controls::takes_keyboard;
+use crate::gui::panels::controls::{command_button, scrolled};
 use crate::gui::panels::explain;
-use crate::gui::ui::theme::{PAD, Tokens};
+use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets::{facts, note, section};
 use crate::gui::ui::{theme, widgets};
 use crate::model::OpId;
@@ -27,60 +26,19 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         return;
     };
     let t = Tokens::of(ui);
-    // By the keyboard, the panel itself is reached, and scrolled as a text.
-    let id = egui::Id::unique("inspector");
-    let region = ui.interact(ui.max_rect(), id, egui::Sense::focusable_noninteractive());
-    region.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Pane, true, "Inspector"));
-    takes_keyboard(state, Pane::Side, &region);
-    let scrolled = scroll_keys(ui, &region);
-    ScrollArea::vertical()
-        .id_salt("inspector")
-        .auto_shrink([false, false])
-        .show(ui, |ui| {
-            ui.scroll_with_delta(egui::Vec2::new(0.0, -scrolled));
-            Frame::new()
-                .inner_margin(Margin::symmetric(PAD as i8 + 2, 8))
-                .show(ui, |ui| {
-                    ui.set_width(ui.available_width());
-                    let nodes = &state.selection.nodes;
-                    match nodes.len() {
-                        0 => overview(ui, state, open, judged, &t, out),
-                        1 => {
-                            if let Some(node) = nodes.first() {
-                                one(ui, state, open, judged, *node, &t, out);
-                            }
-                        }
-                        n => many(ui, state, open, judged, n, &t, out),
-                    }
-                    lints(ui, open, &judged.plan.lints, &t, out);
-                });
-        });
-}
-
-/// How far the keys of a frame scroll a region that has the keyboard, in points.
-fn scroll_keys(ui: &Ui, region: &egui::Response) -> f32 {
-    if !region.has_focus() {
-        return 0.0;
-    }
-    let filter = egui::EventFilter {
-        vertical_arrows: true,
-        ..egui::EventFilter::default()
-    };
-    ui.memory_mut(|m| m.set_focus_lock_filter(region.id, filter));
-    let page = region.rect.height() * 0.8;
-    let steps = [
-        (egui::Key::ArrowDown, 30.0),
-        (egui::Key::ArrowUp, -30.0),
-        (egui::Key::PageDown, page),
-        (egui::Key::PageUp, -page),
-    ];
-    ui.input_mut(|i| {
-        steps
-            .into_iter()
-            .filter(|(key, _)| i.consume_key(egui::Modifiers::NONE, *key))
-            .map(|(_, by)| by)
-            .sum()
-    })
+    scrolled(ui, state, "Inspector", |ui| {
+        let nodes = &state.selection.nodes;
+        match nodes.len() {
+            0 => overview(ui, state, open, judged, &t, out),
+            1 => {
+                if let Some(node) = nodes.first() {
+                    one(ui, state, open, judged, *node, &t, out);
+                }
+            }
+            n => many(ui, state, open, judged, n, &t, out),
+        }
+        lints(ui, open, &judged.plan.lints, &t, out);
+    });
 }
 
 fn overview(
@@ -111,6 +69,11 @@ fn overview(
         ui.add(Label::new(RichText::new(text).color(t.dim)).wrap());
     }
     actual::measured(ui, state, open, t, out);
+    ui.horizontal_wrapped(|ui| {
+        let time = Command::ShowTime.text();
+        command_button(ui, state, &time, Command::ShowTime, out);
+        command_button(ui, state, "Compare…", Command::ShowCompare, out);
+    });
     section(ui, "Placement", t);
     let summary = &judged.summary;
     let share = summary

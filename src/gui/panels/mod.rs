@@ -4,6 +4,7 @@
 mod actual;
 mod change;
 pub mod chart;
+pub mod compare;
 pub mod controls;
 pub mod dialog;
 pub mod explain;
@@ -15,5 +16,6 @@ pub mod ribbon;
 pub mod runs;
 pub mod search;
 pub mod status;
+pub mod time;
 pub mod top;
 pub mod tree;

@@ -10,7 +10,8 @@ use super::super::state::State;
 use super::actual;
 use crate::gui::data::actual::Actual;
 use crate::gui::data::looks::Pane;
-use crate::gui::data::ribbon::{Crossing, Segment};
+use crate::gui::data::open::Open;
+use crate::gui::data::ribbon::{Crossing, Ribbon, Segment};
 use crate::gui::panels::controls::takes_keyboard;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::{theme, widgets};
@@ -35,7 +36,9 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     // Kept while another placement is on screen, so that nothing jumps.
     let strips = actual.is_some() || state.runs.any_measured();
     let strip = if strips { 2.0 * STRIP + 13.0 } else { 0.0 };
-    let size = Vec2::new(ui.available_width(), LANE * 2.0 + GAP + 8.0 + strip);
+    let other = Other::of(state);
+    let below = if other.is_some() { Other::HEIGHT } else { 0.0 };
+    let size = Vec2::new(ui.available_width(), LANE * 2.0 + GAP + 8.0 + strip + below);
     let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
     let rect = outer
         .shrink2(Vec2::new(PAD, 2.0))
@@ -65,13 +68,16 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             Align::Min,
         );
     }
+    // Both on one scale of time.
+    let scale = other.as_ref().map_or(1.0, |o| o.scales.0);
+    let drawn = rect.with_max_x(rect.left() + rect.width() * scale);
     let selected = state.selected_ops();
     let mut connectors: Vec<Connector> = Vec::new();
     let mut drawn_to = [f32::NEG_INFINITY; 2];
     for (i, segment) in state.ribbon.segments.iter().enumerate() {
         let lane = lane(segment.device);
-        let left = rect.left() + rect.width() * segment.start as f32;
-        let right = left + (rect.width() * segment.width as f32).max(1.0);
+        let left = drawn.left() + drawn.width() * segment.start as f32;
+        let right = left + (drawn.width() * segment.width as f32).max(1.0);
         // Thousands of segments share pixels: one rectangle per pixel is enough.
         let slot = &mut drawn_to[usize::from(segment.device == Device::Dla)];
         if right <= *slot + 0.5 {
@@ -142,13 +148,126 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             widgets::text_in(&painter, label, name, theme::small(), t.dim, Align::Min);
         }
         let asked = |op: OpId| Some(judged.plan.requested[op.index()]);
-        draw_strip(&painter, state, area(0.0), t.amber, &asked, &t);
+        let drawn = |row: f32| area(row).with_max_x(drawn.right());
+        draw_strip(&painter, state, drawn(0.0), t.amber, &asked, &t);
         if let Some(actual) = actual {
-            draw_actual(ui, &painter, state, actual, area(1.0), &t, out);
+            draw_actual(ui, &painter, state, actual, drawn(1.0), &t, out);
         } else {
             let at = area(1.0).shrink2(Vec2::new(6.0, -2.0));
             let (font, side) = (theme::small(), Align::Min);
             widgets::text_in(&painter, at, "not measured", font, t.faint, side);
+        }
+    }
+    if let Some(other) = other {
+        let top = rect.top() + LANE * 2.0 + GAP + 4.0 + strip;
+        let area = rect.with_min_y(top).with_max_y(top + Other::HEIGHT);
+        other.draw(ui, &painter, open, area, outer.left() + PAD, &t, out);
+    }
+}
+
+/// The execution of the placement that the one on screen is compared with, smaller.
+struct Other<'a> {
+    name: &'a str,
+    ribbon: &'a Ribbon,
+    latency: Option<f64>,
+    /// Shares of the width that this placement and the other one take.
+    scales: (f32, f32),
+}
+
+impl<'a> Other<'a> {
+    const LANE: f32 = 11.0;
+    const HEIGHT: f32 = 18.0 + 2.0 * Self::LANE + 5.0;
+
+    fn of(state: &'a State) -> Option<Self> {
+        state.compare.comparison()?;
+        let other = state.compare.other.as_ref()?;
+        let (ribbon, this) = (&*state.compare.ribbon, &*state.ribbon);
+        let most = this.total.max(ribbon.total);
+        let scales = if ribbon.timed && this.timed && most > 0.0 {
+            ((this.total / most) as f32, (ribbon.total / most) as f32)
+        } else {
+            (1.0, 1.0)
+        };
+        Some(Self {
+            name: &other.name,
+            ribbon,
+            latency: other.estimate.latency_ms.value(),
+            scales,
+        })
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of one row's drawing context"
+    )]
+    fn draw(
+        &self,
+        ui: &Ui,
+        painter: &egui::Painter,
+        open: &Open,
+        area: Rect,
+        left: f32,
+        t: &Tokens,
+        out: &mut Vec<Command>,
+    ) {
+        let words = area.with_min_x(left).with_max_y(area.top() + 16.0);
+        let time = self
+            .latency
+            .map(|ms| format!(", est. {}", widgets::duration(ms)))
+            .unwrap_or_default();
+        let text = format!("{}{time}", self.name);
+        let font = theme::small();
+        widgets::text_in(painter, words, &text, font, t.text, Align::Min);
+        let label = ui.interact(words, egui::Id::unique("other ribbon"), Sense::hover());
+        label.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Beside {text}")));
+        let lane = |device: Device| {
+            let row = if device == Device::Gpu { 0.0 } else { 1.0 };
+            let top = area.top() + 17.0 + row * (Self::LANE + 2.0);
+            Rect::from_min_size(
+                Pos2::new(area.left(), top),
+                Vec2::new(area.width(), Self::LANE),
+            )
+        };
+        for device in [Device::Gpu, Device::Dla] {
+            painter.rect_filled(lane(device), CornerRadius::same(3), t.base);
+            let name = lane(device).with_min_x(left).expand2(Vec2::new(0.0, 2.0));
+            let (font, color) = (theme::small(), t.device(device));
+            widgets::text_in(painter, name, device.as_str(), font, color, Align::Min);
+        }
+        let all = self.ribbon.segments.iter();
+        let subgraphs = all.filter(|s| s.subgraph.is_some()).count();
+        let width = area.width() * self.scales.1;
+        let mut drawn_to = [f32::NEG_INFINITY; 2];
+        for (i, segment) in self.ribbon.segments.iter().enumerate() {
+            let lane = lane(segment.device);
+            let from = lane.left() + width * segment.start as f32;
+            let to = from + (width * segment.width as f32).max(1.0);
+            let slot = &mut drawn_to[usize::from(segment.device == Device::Dla)];
+            if to <= *slot + 0.5 {
+                continue;
+            }
+            *slot = to;
+            let body = lane
+                .with_min_x(from + 0.5)
+                .with_max_x((to - 0.5).max(from + 1.0));
+            let id = egui::Id::unique(("other segment", i));
+            let response = ui.interact(body, id, Sense::CLICK);
+            let color = match segment.subgraph {
+                Some(s) => t.subgraph(s),
+                None => t.gpu,
+            };
+            let fill = if response.hovered() {
+                color
+            } else {
+                color.gamma_multiply(0.6)
+            };
+            painter.rect_filled(body, CornerRadius::same(2), fill);
+            let name = format!("{} in {}", segment_name(segment), self.name);
+            response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+            if response.clicked() {
+                out.push(Command::SelectOps(segment.ops.clone()));
+            }
+            response.on_hover_ui(|ui| hover(ui, &open.model, segment, subgraphs, t));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::gui::data::actual::{Actual, Spent};
 use crate::gui::data::filter::Property;
 use crate::gui::data::looks::Pane;
 use crate::gui::data::open::Open;
-use crate::gui::data::tree_index::Node;
+use crate::gui::data::tree_index::{Node, Sort};
 use crate::gui::data::tree_view::{Chip, Row, Said};
 use crate::gui::panels::explain;
 use crate::gui::ui::theme::{INDENT, PAD, ROW, Tokens};
@@ -23,36 +23,61 @@ use crate::gui::ui::{theme, widgets};
 use crate::model::Model;
 use crate::placement::Device;
 
-/// Where the columns of a row are, measured from its right end.
+/// Where the columns of a row are, measured from its right end. A column without room is `None`.
 struct Columns {
     name: Rect,
-    gpu: Rect,
-    dla: Rect,
+    gpu: Option<Rect>,
+    dla: Option<Rect>,
+    /// What the DLA saves, or what this placement costs more than the other.
+    more: Option<Rect>,
     mark: Rect,
     chip: Rect,
+    /// The device in the other placement.
+    other: Option<Rect>,
 }
 
+/// Width of a column of figures, and of the space before it.
+const FIGURE: f32 = 46.0;
+const FIGURE_GAP: f32 = 8.0;
+
+/// Width of the device in the other placement.
+const OTHER: f32 = 34.0;
+
+/// What the name keeps before a column of times gives way to another one.
+const LEAST_NAME: f32 = 110.0;
+
 impl Columns {
-    fn of(rect: Rect) -> Self {
+    fn of(rect: Rect, state: &State) -> Self {
         let mut right = rect.right() - 10.0;
-        let mut take = |width: f32, gap: f32| {
+        let take = |right: &mut f32, width: f32, gap: f32| {
             let column = Rect::from_min_max(
-                Pos2::new(right - width, rect.top()),
-                Pos2::new(right, rect.bottom()),
+                Pos2::new(*right - width, rect.top()),
+                Pos2::new(*right, rect.bottom()),
             );
-            right -= width + gap;
+            *right -= width + gap;
             column
         };
-        let chip = take(widgets::CHIP.x, 5.0);
-        let mark = take(8.0, 9.0);
-        let dla = take(46.0, 8.0);
-        let gpu = take(46.0, 8.0);
+        let compared = state.compare.comparison().is_some();
+        let other = compared.then(|| take(&mut right, OTHER, 6.0));
+        let chip = take(&mut right, widgets::CHIP.x, 5.0);
+        let mark = take(&mut right, 8.0, 9.0);
+        let more = compared || state.sort == Sort::Gain;
+        let more = more.then(|| take(&mut right, FIGURE + 6.0, FIGURE_GAP));
+        // Without another column the times stay, however narrow the tree is.
+        let time = |right: &mut f32| {
+            let left = *right - rect.left() - FIGURE - FIGURE_GAP;
+            (more.is_none() || left >= LEAST_NAME).then(|| take(right, FIGURE, FIGURE_GAP))
+        };
+        let dla = time(&mut right);
+        let gpu = time(&mut right);
         Self {
             name: Rect::from_min_max(rect.left_top(), Pos2::new(right, rect.bottom())),
             gpu,
             dla,
+            more,
             mark,
             chip,
+            other,
         }
     }
 }
@@ -61,7 +86,7 @@ impl Columns {
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
     filter_box(ui, state, &t, out);
-    header(ui, &t);
+    header(ui, state, &t, out);
     let Some(open) = &state.open else {
         ui.centered_and_justified(|ui| {
             ui.label(egui::RichText::new("Reading the model…").color(t.dim));
@@ -221,7 +246,7 @@ fn filter_box(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     ui.add_space(4.0);
 }
 
-fn header(ui: &mut Ui, t: &Tokens) {
+fn header(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     let size = Vec2::new(ui.available_width(), 20.0);
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
     response.on_hover_text(
@@ -229,7 +254,7 @@ fn header(ui: &mut Ui, t: &Tokens) {
          The DLA is timed per subgraph, so modules inside one have no time of their own.\n\
          * The time of some of the ops only: those the device takes.",
     );
-    let columns = Columns::of(rect);
+    let columns = Columns::of(rect, state);
     let painter = ui.painter();
     let head = |rect: Rect, text: &str, align: Align| {
         widgets::text_in(painter, rect, text, theme::small(), t.faint, align);
@@ -239,14 +264,53 @@ fn header(ui: &mut Ui, t: &Tokens) {
         "Module or op",
         Align::Min,
     );
-    head(columns.gpu, "GPU ms", Align::Max);
-    head(columns.dla, "DLA ms", Align::Max);
     head(
         columns.chip.expand2(Vec2::new(2.0, 0.0)),
         "Device",
         Align::Max,
     );
-    painter.hline(
+    if let Some(other) = columns.other {
+        head(other.expand2(Vec2::new(2.0, 0.0)), "Other", Align::Max);
+    }
+    let (more, more_text) = if state.compare.comparison().is_some() {
+        (Sort::Delta, "± ms")
+    } else {
+        (Sort::Gain, "Gain ms")
+    };
+    for (column, text, sort) in [
+        (columns.gpu, "GPU ms", Sort::Gpu),
+        (columns.dla, "DLA ms", Sort::Dla),
+        (columns.more, more_text, more),
+    ] {
+        let Some(column) = column else { continue };
+        let id = egui::Id::unique(("sort", text));
+        // No stop of Tab: the palette and the panel of times sort by the keyboard.
+        let response = ui.interact(column, id, Sense::CLICK);
+        let sorted = state.sort == sort;
+        let color = match (sorted, response.hovered()) {
+            (true, _) => t.strong,
+            (false, true) => t.text,
+            (false, false) => t.faint,
+        };
+        let font = theme::small();
+        widgets::text_in(ui.painter(), column, text, font, color, Align::Max);
+        if sorted {
+            let line = column.with_min_y(column.bottom() - 2.0);
+            ui.painter().rect_filled(line, CornerRadius::ZERO, t.accent);
+        }
+        let command = Command::Sort(sort);
+        response
+            .widget_info(|| WidgetInfo::selected(Role::ColumnHeader, true, sorted, command.text()));
+        let hover = if sorted {
+            "Click for the order of execution".to_owned()
+        } else {
+            format!("Click to sort. {}", command.tooltip())
+        };
+        if response.on_hover_text(hover).clicked() {
+            out.push(command);
+        }
+    }
+    ui.painter().hline(
         rect.x_range(),
         rect.bottom(),
         egui::Stroke::new(1.0, t.line),
@@ -294,7 +358,7 @@ fn draw_row(
         let edge = rect.with_max_x(rect.left() + 2.0);
         painter.rect_filled(edge, CornerRadius::ZERO, t.accent);
     }
-    let columns = Columns::of(rect);
+    let columns = Columns::of(rect, state);
     draw_band(&painter, t, rect, row);
     let cut = draw_name(&painter, state, model, row, t, &columns);
     if let (Some(open_now), Node::Module(id)) = (row.twig, row.node) {
@@ -321,6 +385,7 @@ fn draw_row(
         }
     }
     draw_costs(ui, &painter, state, model, row, t, &columns);
+    draw_more(ui, &painter, state, model, row, t, &columns);
     if let Some(chip) = &row.chip {
         let chip = draw_device(ui, &painter, state, open, row, chip, t, &columns, out);
         to_row(ui, &chip, &response);
@@ -477,7 +542,8 @@ fn draw_costs(
     }
     let cell = |rect: Rect, device: Device, known: u32, value: f64, share: f32| {
         let text = widgets::ms(value);
-        if known == row.sums.ops {
+        let whole = known == row.sums.ops;
+        if whole {
             let color = t.device(device);
             widgets::draw_bar_cell(painter, t, rect, &text, share, color, false);
         } else if known == 0 {
@@ -487,14 +553,25 @@ fn draw_costs(
             let place = rect.with_max_y(rect.bottom() - 4.0);
             let text = format!("{text}*");
             widgets::text_in(painter, place, &text, theme::figures(), t.faint, Align::Max);
-            let id = egui::Id::unique(("partial", device, row.node));
-            let response = ui.interact(rect, id, Sense::hover());
-            let title = row.node.title(model);
-            let of = partial(known, row.sums.ops, device);
-            let label = format!("{device} {} of {title}: {of}", widgets::ms(value));
-            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
-            response.on_hover_text(of);
         }
+        if whole && text != "0" {
+            return;
+        }
+        // What a figure does not say by itself.
+        let id = egui::Id::unique(("partial", device, row.node));
+        let response = ui.interact(rect, id, Sense::hover());
+        let title = row.node.title(model);
+        response.widget_info(|| {
+            let why = explain::cost(state, row, device).join("; ");
+            let value = if known == 0 { "no time" } else { &text };
+            let label = format!("{device} {value} of {title}: {why}");
+            WidgetInfo::labeled(Role::Label, true, label)
+        });
+        response.on_hover_ui(|ui| {
+            for line in explain::cost(state, row, device) {
+                ui.label(line);
+            }
+        });
     };
     // Where the engine was measured its times stand in place of the estimates, solid.
     let measured = |rect: Rect, value: f64, whole: f64, color| {
@@ -513,39 +590,92 @@ fn draw_costs(
     let here = |a: &&Arc<Actual>| a.place.is_some_and(|p| p.is(&state.target));
     let spent = state.runs.actual().filter(here);
     let spent = spent.map(|a| (a.at(row.node), a.around(model, row.node)));
-    match spent {
-        Some((here, around)) if here.gpu_known > 0 => {
-            measured(columns.gpu, here.gpu_ms, around.gpu_ms, t.gpu);
+    let sums = &row.sums;
+    if let Some(rect) = columns.gpu {
+        match spent {
+            Some((here, around)) if here.gpu_known > 0 => {
+                measured(rect, here.gpu_ms, around.gpu_ms, t.gpu);
+            }
+            _ => cell(
+                rect,
+                Device::Gpu,
+                sums.gpu_known,
+                sums.gpu_ms,
+                row.gpu_share,
+            ),
         }
-        _ => cell(
-            columns.gpu,
-            Device::Gpu,
-            row.sums.gpu_known,
-            row.sums.gpu_ms,
-            row.gpu_share,
-        ),
     }
-    match spent {
-        Some((here, around)) if here.dla_known > 0 => {
-            measured(columns.dla, here.dla_ms, around.dla_ms, t.dla);
+    if let Some(rect) = columns.dla {
+        match spent {
+            Some((here, around)) if here.dla_known > 0 => {
+                measured(rect, here.dla_ms, around.dla_ms, t.dla);
+            }
+            _ => cell(
+                rect,
+                Device::Dla,
+                sums.dla_known,
+                sums.dla_ms,
+                row.dla_share,
+            ),
         }
-        _ => cell(
-            columns.dla,
-            Device::Dla,
-            row.sums.dla_known,
-            row.sums.dla_ms,
-            row.dla_share,
-        ),
     }
 }
 
-/// What a sum over some of the ops is a sum of.
-fn partial(known: u32, ops: u32, device: Device) -> String {
-    let rest = match device {
-        Device::Gpu => "the rest has no estimate",
-        Device::Dla => "the rest would fall back to the GPU, or has no estimate",
+/// What this placement costs more than the other, and the other's device; or what the DLA saves.
+fn draw_more(
+    ui: &Ui,
+    painter: &egui::Painter,
+    state: &State,
+    model: &Model,
+    row: &Row,
+    t: &Tokens,
+    columns: &Columns,
+) {
+    let Some(rect) = columns.more.filter(|_| row.sums.ops > 0) else {
+        return;
     };
-    format!("the time of {known} of {ops} ops; {rest}")
+    let (value, better) = match row.pair {
+        Some(pair) => (pair.delta_ms(), -1.0),
+        None => (row.sums.gain_ms(), 1.0),
+    };
+    let text = value.map_or_else(|| "–".to_owned(), widgets::signed_ms);
+    let color = match value.map(|v| v * better) {
+        Some(v) if v > 0.0 && text != "0" => t.gpu,
+        Some(_) if text != "0" => t.error,
+        _ => t.faint,
+    };
+    widgets::text_in(painter, rect, &text, theme::figures(), color, Align::Max);
+    let Some((pair, other)) = row.pair.zip(columns.other) else {
+        return;
+    };
+    let device = pair.that.device(row.sums.ops);
+    let short = if device.len() > 3 { "both" } else { &device };
+    let color = match (pair.differs > 0, pair.that.dla) {
+        (false, _) => t.faint,
+        (true, 0) => t.gpu,
+        (true, n) if n == row.sums.ops => t.dla,
+        (true, _) => t.text,
+    };
+    widgets::text_in(painter, other, short, theme::small(), color, Align::Max);
+    let id = egui::Id::unique(("compared", row.node));
+    let title = row.node.title(model);
+    let name = state.compare.other.as_ref().map_or("", |o| &*o.name);
+    for (rect, part) in [(rect, "difference"), (other, "other")] {
+        let response = ui.interact(rect, id.with(part), Sense::hover());
+        response.widget_info(|| {
+            let label = format!("{part} of {title} in {name}: {device}, {text} ms here");
+            WidgetInfo::labeled(Role::Label, true, label)
+        });
+        response.on_hover_ui(|ui| {
+            for (name, part) in [("this placement", pair.this), (name, pair.that)] {
+                let device = part.device(row.sums.ops);
+                ui.label(format!("{name}: {device}, {}", widgets::duration(part.ms)));
+            }
+            if pair.delta_ms().is_none() {
+                ui.label("Not all of its ops have an estimate");
+            }
+        });
+    }
 }
 
 #[expect(

@@ -175,6 +175,15 @@ pub fn ms(value: f64) -> String {
     }
 }
 
+/// Milliseconds with a sign: `+0.12`, `-0.12`, or `0` for what rounds to nothing.
+pub fn signed_ms(value: f64) -> String {
+    match ms(value.abs()) {
+        text if text == "0" => text,
+        text if value > 0.0 => format!("+{text}"),
+        text => format!("-{text}"),
+    }
+}
+
 /// Microseconds or milliseconds with their unit.
 pub fn duration(ms_value: f64) -> String {
     if ms_value < 1.0 {

@@ -129,6 +129,11 @@ pub(crate) fn bar(
         (theme::body(), if elsewhere { t.dim } else { t.text })
     };
     // The end tells names apart.
+    if state.points.other == Some(at) {
+        let edge = rect.with_max_x(rect.left() + 3.0);
+        painter.rect_filled(edge, CornerRadius::ZERO, t.accent);
+        painter.rect_filled(rect, CornerRadius::ZERO, t.accent.gamma_multiply(0.09));
+    }
     let label = widgets::short_to(painter, &point.label, &font, name.width());
     widgets::text_in(painter, name, &label, font, ink, Align::Min);
     let x = |fps: f64| track.left() + track.width() * (fps / top) as f32;

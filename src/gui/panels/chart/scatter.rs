@@ -248,6 +248,9 @@ pub(crate) fn scatter(
             4.5
         };
         let shape = point.shape(several);
+        if state.points.other == Some(i) {
+            painter.circle_stroke(at, 10.0, Stroke::new(1.5, t.accent));
+        }
         draw_mark(&painter, at, point.mark, shape, color, r, t);
         finish(response, state, i, point, t, out);
     }

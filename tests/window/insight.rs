@@ -1,0 +1,240 @@
+//! Where the time goes, and two placements side by side.
+
+use crate::window::{Window, text_of, window};
+use dlaplan::chart::View;
+use dlaplan::gui::{Command, Node, Other, Over, Sort};
+use dlaplan::placement::Device;
+use egui::accesskit::Role;
+use egui::{Key, Modifiers, Vec2};
+use egui_kittest::kittest::Queryable as _;
+
+fn assign(w: &mut Window<'_>, path: &str, device: Device) {
+    let state = w.state_mut();
+    let modules = &state.open.as_ref().unwrap().model.modules;
+    let module = modules.find(path).unwrap();
+    state.apply(Command::AssignNode(Node::Module(module), device));
+    w.settle();
+}
+
+/// Labels of a role that hold a text.
+fn labels(w: &Window<'_>, role: Role, part: &str) -> Vec<String> {
+    let all = w.query_all_by_role(role).map(|n| text_of(&n));
+    all.filter(|text| text.contains(part)).collect()
+}
+
+fn rows(w: &Window<'_>) -> Vec<String> {
+    let state = w.state();
+    let model = &state.open.as_ref().unwrap().model;
+    let rows = state.view.rows.iter();
+    rows.map(|r| r.node.title(model).to_owned()).collect()
+}
+
+#[test]
+fn the_panel_says_why_the_dla_is_slower() {
+    let mut w = window();
+    assign(&mut w, "layer1", Device::Dla);
+    w.key(Modifiers::COMMAND, Key::T);
+    let status = labels(&w, Role::Status, "slower than all on the GPU");
+    assert_eq!(status.len(), 1, "{status:?}");
+    // Its lines are the estimate's.
+    let latency = w.state().fresh().unwrap().estimate.latency_ms.value();
+    let end = format!(
+        "this placement: {} ms",
+        dlaplan::figure::short(latency.unwrap())
+    );
+    assert_eq!(labels(&w, Role::Label, "this placement:"), [end]);
+    let moved = labels(&w, Role::Button, "ops run on the DLA: +");
+    assert_eq!(moved.len(), 1);
+    w.click(&moved[0]);
+    let ops = w.state().selected_ops();
+    assert_eq!(ops.len(), w.state().fresh().unwrap().plan.dla_ops());
+    // A kernel of the list is selected by a click.
+    let slow = labels(&w, Role::Button, " on GPU: ");
+    w.click(&slow[0]);
+    let path = slow[0].split(" on GPU").next().unwrap();
+    let model = &w.state().open.as_ref().unwrap().model;
+    let first = w.state().selected_ops()[0];
+    assert!(model.ops.len() > first.index() && slow[0].starts_with(path));
+    w.key(Modifiers::COMMAND, Key::T);
+    assert!(labels(&w, Role::Status, "slower than all").is_empty());
+}
+
+#[test]
+fn without_an_estimate_the_panel_says_why() {
+    let mut w = window();
+    w.state_mut().apply(Command::Board("thor"));
+    w.state_mut().apply(Command::ShowTime);
+    w.settle();
+    let why = w.state().fresh().unwrap().breakdown.clone().unwrap_err();
+    assert!(w.query_by_label("No estimate").is_some());
+    assert!(w.query_by_label(&why).is_some(), "{why}");
+}
+
+#[test]
+fn the_tree_is_sorted_by_what_is_asked() {
+    let mut w = window();
+    let before = rows(&w);
+    for (sort, column) in [(Sort::Gpu, 0), (Sort::Dla, 1), (Sort::Gain, 2)] {
+        w.state_mut().apply(Command::Sort(sort));
+        w.settle();
+        let state = w.state();
+        let depth = |d| state.view.rows.iter().filter(move |r| r.depth == d);
+        let key = |r: &dlaplan::gui::Row| match column {
+            0 => r.sums.gpu_ms,
+            1 if r.sums.dla_known == 0 => f64::NEG_INFINITY,
+            1 => r.sums.dla_ms,
+            _ => r.sums.gain_ms().unwrap_or(f64::NEG_INFINITY),
+        };
+        let stages: Vec<f64> = depth(1).map(key).collect();
+        assert!(stages.is_sorted_by(|a, b| a >= b), "{sort:?} {stages:?}");
+        assert_ne!(rows(&w), before, "{sort:?}");
+        // Rows stay below their module.
+        let model = &state.open.as_ref().unwrap().model;
+        let mut above: Vec<Node> = Vec::new();
+        for row in &state.view.rows {
+            above.truncate(row.depth as usize);
+            let parent = row.node.parent(model).map(Node::Module);
+            assert_eq!(parent, above.last().copied());
+            above.push(row.node);
+        }
+    }
+    // A header sorts by the pointer; the same again ends it.
+    for (times, sort) in [(1, Sort::Gpu), (2, Sort::Execution)] {
+        let header = "Sort the tree by GPU ms";
+        w.get_by_role_and_label(Role::ColumnHeader, header).click();
+        w.settle();
+        assert_eq!(w.state().sort, sort, "{times}");
+    }
+    assert_eq!(rows(&w), before);
+}
+
+#[test]
+fn a_zero_and_a_dash_are_explained() {
+    let mut w = window();
+    w.set_size(Vec2::new(1280.0, 2400.0));
+    w.settle();
+    let zero = labels(&w, Role::Label, "GPU 0 of layer1.0.bn1");
+    let relu = labels(&w, Role::Label, "Fused into");
+    assert!(!relu.is_empty(), "{zero:?}");
+    assert!(relu.iter().all(|l| l.contains("which bears the time")));
+    // The rule that refuses is named.
+    let dash = labels(&w, Role::Label, "DLA no time of");
+    assert!(dash.iter().any(|l| l.contains("the DLA takes")), "{dash:?}");
+}
+
+#[test]
+fn two_placements_stand_side_by_side() {
+    let mut w = window();
+    assign(&mut w, "layer1", Device::Dla);
+    w.state_mut().apply(Command::KeepAs("first".into()));
+    w.settle();
+    let id = w.state().kept[0].id;
+    w.state_mut()
+        .apply(Command::CompareWith(Some(Other::Kept(id))));
+    w.settle();
+    assert_eq!(w.state().compare.comparison().unwrap().differing(), 0);
+    assign(&mut w, "layer2", Device::Dla);
+    let ops = w.state().compare.comparison().unwrap().differing();
+    assert!(ops > 5, "{ops}");
+    // The tree: a second device, a difference, and only what differs.
+    assert!(!labels(&w, Role::Label, "difference of layer2 in first: GPU").is_empty());
+    w.get_by_role_and_label(Role::CheckBox, &format!("Differences only: {ops} ops"))
+        .click();
+    w.settle();
+    let shown = rows(&w);
+    assert!(shown.iter().any(|r| r.starts_with("layer2.0")), "{shown:?}");
+    assert!(!shown.iter().any(|r| r.starts_with("layer3")), "{shown:?}");
+    // The ribbon and the chart.
+    assert_eq!(labels(&w, Role::Label, "Beside first, est.").len(), 1);
+    let points = &w.state().points;
+    let other = &points.chart.points[points.other.unwrap()];
+    assert_eq!(other.label, "first");
+    // What makes the difference adds up to it.
+    let compare = &w.state().compare;
+    let judged = w.state().fresh().unwrap();
+    let this = &judged.breakdown.as_ref().unwrap().waterfall;
+    let that = compare.other.as_ref().unwrap();
+    let fall = &that.breakdown.as_ref().unwrap().waterfall;
+    let sum: f64 = this.less(fall).iter().map(|(_, ms)| ms).sum();
+    let delta = this.to.value().unwrap() - fall.to.value().unwrap();
+    assert!((sum - delta).abs() < 1e-4, "{sum} {delta}");
+    // Another target judges both anew.
+    let before = that.estimate.fps.value();
+    w.state_mut().apply(Command::Board("agx-orin-64"));
+    w.settle();
+    let after = w.state().compare.other.as_ref().unwrap();
+    assert_ne!(after.estimate.fps.value(), before);
+    // Comparing no more takes away what only had a meaning with it.
+    w.state_mut().apply(Command::CompareWith(None));
+    w.settle();
+    assert!(w.state().filter.is_empty() && w.state().compare.comparison().is_none());
+    assert!(w.state().points.other.is_none());
+}
+
+#[test]
+fn as_it_is_now_is_remembered_while_the_placement_changes() {
+    let mut w = window();
+    w.key(Modifiers::COMMAND, Key::D);
+    let now = Command::CompareWith(Some(Other::Now));
+    w.state_mut().apply(now);
+    w.settle();
+    w.state_mut().apply(Command::All(Device::Dla));
+    w.settle();
+    let compared = w.state().compare.comparison().unwrap();
+    let dla = w.state().fresh().unwrap().plan.dla_ops();
+    assert_eq!(compared.differing() as usize, dla);
+    w.state_mut().apply(Command::Sort(Sort::Delta));
+    w.settle();
+    let rows = w.state().view.rows.iter().filter(|r| r.depth == 1);
+    let deltas: Vec<f64> = rows
+        .map(|r| r.pair.unwrap().delta_ms().unwrap_or(f64::NEG_INFINITY))
+        .collect();
+    assert!(deltas.is_sorted_by(|a, b| a >= b), "{deltas:?}");
+    // Another model has other modules.
+    w.state_mut()
+        .apply(Command::OpenPath("bundled:googlenet".into()));
+    w.settle();
+    assert!(w.state().compare.with.is_none());
+    assert_eq!(w.state().sort, Sort::Execution);
+}
+
+#[test]
+fn a_placement_is_shown_on_all_boards_and_modes() {
+    let mut w = window();
+    w.state_mut().apply(Command::ShowCompare);
+    w.settle();
+    for (over, title) in [
+        (Over::Boards, "On all boards"),
+        (Over::Modes, "In all power modes"),
+    ] {
+        w.click(title);
+        let (revision, of, found) = w.state().compare.targets.clone().unwrap();
+        assert_eq!((revision, of), (w.state().revision, over));
+        let expected = match over {
+            Over::Boards => dlaplan::platform::boards().len(),
+            Over::Modes => w.state().target.board.modes.len(),
+        };
+        assert_eq!(found.len(), expected);
+        let here = found.iter().find(|r| r.target == w.state().target).unwrap();
+        let estimate = &w.state().fresh().unwrap().estimate;
+        assert_eq!(here.estimate.fps.value(), estimate.fps.value());
+    }
+    // A click plans for that target.
+    let other = labels(&w, Role::Button, "Xavier NX 10W: ");
+    w.click(&other[0]);
+    assert_eq!(w.state().target.mode.name, "10W");
+    assert!(w.query_by_label_contains("has changed since").is_some());
+}
+
+#[test]
+fn a_model_without_an_estimate_is_compared_by_its_devices() {
+    let mut w = window();
+    w.state_mut().apply(Command::Board("thor"));
+    w.state_mut()
+        .apply(Command::CompareWith(Some(Other::All(Device::Dla))));
+    w.state_mut().apply(Command::Chart(View::Scatter));
+    w.settle();
+    let compared = w.state().compare.comparison().unwrap();
+    assert!(compared.modules[0].delta_ms().is_none());
+    assert!(!labels(&w, Role::ComboBox, "Compare with").is_empty());
+}
