@@ -67,6 +67,12 @@ pub enum Command {
     ExportTo(Format, PathBuf),
     /// Copies an export to the clipboard: the chart as a picture, all else as text.
     CopyExport(Format),
+    /// Copies the selected rows of the tree with their times.
+    CopyRows,
+    /// Asks where to, then writes the rows of the tree as CSV.
+    ExportTree,
+    /// Writes the rows of the tree as CSV to a path.
+    ExportTreeTo(PathBuf),
 
     /// Takes the last change back.
     Undo,
@@ -165,6 +171,10 @@ pub enum Command {
     AskRename(i64),
     /// Renames a kept placement.
     RenameKept(i64, String),
+    /// Asks for the note on a kept placement.
+    AskNote(i64),
+    /// Writes the note on a kept placement.
+    NoteKept(i64, String),
     /// Deletes a kept placement.
     DeleteKept(i64),
     /// Brings a deleted one back.
@@ -319,6 +329,12 @@ impl Command {
             Self::ExportTo(kind, path) => {
                 named(format!("Export {} to {}", kind.title(), path.display()))
             }
+            Self::CopyRows => named("Copy the selected rows")
+                .tip("Devices and times, as a table that spreadsheets take"),
+            Self::ExportTree => {
+                named("Export tree (CSV)…").tip("The rows of the tree as it is filtered and sorted")
+            }
+            Self::ExportTreeTo(path) => named(format!("Export tree to {}", path.display())),
             Self::CopyExport(kind) => named(format!("Copy {}", kind.title())),
 
             Self::Undo => named("Undo").keys(CTRL, Key::Z),
@@ -405,6 +421,8 @@ impl Command {
             Self::KeepAs(name) => named(format!("Keep as {name}")),
             Self::Load(name, ..) => named(format!("Load {name}")),
             Self::AskRename(_) => named("Rename…"),
+            Self::AskNote(_) => named("Note…"),
+            Self::NoteKept(..) => named("Write the note"),
             Self::RenameKept(_, name) => named(format!("Rename to {name}")),
             Self::DeleteKept(_) => named("Delete"),
             Self::RestoreKept(_) => named("Bring back"),

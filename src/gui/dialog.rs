@@ -20,6 +20,8 @@ pub enum Purpose {
     Save(Format),
     /// Where the CSV of the model's runs goes.
     SaveRuns,
+    /// Where the CSV of the tree's rows goes.
+    SaveTree,
 }
 
 impl Purpose {
@@ -31,6 +33,7 @@ impl Purpose {
             Self::Calibration => "INT8 ranges from a calibration cache".into(),
             Self::Save(kind) => format!("Export {}", kind.title()),
             Self::SaveRuns => "Export runs (CSV)".into(),
+            Self::SaveTree => "Export tree (CSV)".into(),
         }
     }
 
@@ -41,7 +44,7 @@ impl Purpose {
             Self::OpenPlacement => ("Placement", vec!["json"]),
             Self::Calibration => ("Calibration cache", vec!["cache", "calib", "bin"]),
             Self::Save(kind) => (kind.title(), vec![kind.extension()]),
-            Self::SaveRuns => ("CSV", vec!["csv"]),
+            Self::SaveRuns | Self::SaveTree => ("CSV", vec!["csv"]),
         }
     }
 
@@ -49,7 +52,7 @@ impl Purpose {
     pub fn saves(&self) -> bool {
         match self {
             Self::OpenModel | Self::OpenPlacement | Self::Calibration => false,
-            Self::Save(_) | Self::SaveRuns => true,
+            Self::Save(_) | Self::SaveRuns | Self::SaveTree => true,
         }
     }
 
@@ -60,6 +63,7 @@ impl Purpose {
             Self::Calibration => Command::Calibration(Some(path)),
             Self::Save(kind) => Command::ExportTo(*kind, path),
             Self::SaveRuns => Command::ExportRunsTo(path),
+            Self::SaveTree => Command::ExportTreeTo(path),
         }
     }
 }
@@ -102,6 +106,15 @@ pub enum Dialog {
         id: i64,
         /// As typed.
         name: String,
+    },
+    /// The note on a kept placement.
+    Note {
+        /// Which.
+        id: i64,
+        /// What it is called.
+        name: String,
+        /// As typed.
+        text: String,
     },
     /// Another machine to measure on.
     MeasureOn {

@@ -99,6 +99,22 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
             out.push(Command::FocusPane(next_pane(ctx, state, back)));
         }
     }
+    let marked = ctx
+        .plugin::<egui::text_selection::LabelSelectionState>()
+        .lock()
+        .has_selection();
+    let copy = ctx.input(|i| i.events.contains(&Event::Copy));
+    if copy && !covered && !typing && !menu && !marked {
+        let runs = state.runs.shown && !state.runs.chosen.is_empty() && row.is_none();
+        if runs {
+            out.push(Command::Runs(Act::Copy));
+        } else {
+            if let Some(row) = row.filter(|r| !state.selection.nodes.contains(&r.node)) {
+                out.push(Command::Select(row.node, Pick::Only));
+            }
+            out.push(Command::CopyRows);
+        }
+    }
     ctx.input_mut(|i| {
         let pressed = i
             .events

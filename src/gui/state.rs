@@ -91,6 +91,11 @@ pub struct State {
 
     /// Kept placements of this model, oldest first.
     pub kept: Vec<Kept>,
+    /// The placement that was last written to a file or read from one.
+    pub(super) in_file: Option<(Placement, EngineConfig)>,
+    pub(super) in_file_changes: u64,
+    /// The placement on screen is in no file and was not kept.
+    pub modified: Memo<(u64, u64, u64), bool>,
     /// The same as points of the chart, estimated for the target on screen.
     pub kept_points: Vec<Point>,
     /// The user's own runs and published figures for this model on this board.
@@ -204,6 +209,9 @@ impl State {
             reveal: None,
             focus_filter: false,
             kept: Vec::new(),
+            in_file: None,
+            in_file_changes: 0,
+            modified: Memo::default(),
             kept_points: Vec::new(),
             others: Vec::new(),
             history: History::of(&env.data_dir),
@@ -281,14 +289,16 @@ impl State {
         self.doc.config()
     }
 
-    /// Title of the window: model, placement and board.
+    /// Title of the window: model, placement and board; a dot where the placement is in no file and
+    /// was not kept.
     pub fn title(&self) -> String {
         let Some(open) = &self.open else {
             return "dlaplan".to_owned();
         };
         let (model, board) = (&open.model.name, self.target.board.name);
         let placement = self.doc.placement().title();
-        format!("{model}: {placement} – {board} – dlaplan")
+        let modified = if *self.modified { " •" } else { "" };
+        format!("{model}: {placement}{modified} – {board} – dlaplan")
     }
 
     /// DLA cores TensorRT drives on the target; 0 without any.
@@ -466,6 +476,10 @@ impl State {
 
     /// Brings the tree, the ribbon and the chart up to date.
     fn rebuild(&mut self) {
+        let key = (self.revision, self.kept_changes, self.in_file_changes);
+        let mut modified = std::mem::take(&mut self.modified);
+        modified.update(key, || self.is_modified());
+        self.modified = modified;
         let Some(open) = &self.open else { return };
         let judged = self.judged.as_deref();
         if let (Some(judged), Some(ground)) = (judged, self.ground.as_deref()) {

@@ -96,7 +96,8 @@ pub(crate) fn table<const N: usize>(
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-fn guarded(cell: String) -> String {
+/// A cell that no spreadsheet takes for a formula.
+pub(crate) fn guarded(cell: String) -> String {
     let formula = cell.starts_with(['=', '+', '@', '\t', '\r'])
         || (cell.starts_with('-') && cell.parse::<f64>().is_err());
     if formula { format!("'{cell}") } else { cell }

@@ -49,6 +49,8 @@ pub struct Kept {
     pub id: i64,
     /// When it was kept, ms since 1970 (UTC).
     pub created_ms: u64,
+    /// What the user noted on it; empty without a note.
+    pub note: String,
     /// What was kept.
     pub kept: NewKept,
 }

@@ -11,10 +11,10 @@ use crate::engine::{Outcome, Run, unix_ms};
 use super::head::{RunHead, Slim};
 use super::{HistoryError, Item, Kept, NewKept, ReferenceSet, RunFilter, StoredRun, csv};
 
-/// Layout of the file; `PRAGMA user_version`.
-const LAYOUT: i64 = 1;
+/// What makes each layout of the file out of the one before; `PRAGMA user_version` counts them.
+const LAYOUTS: [&str; 2] = [LAYOUT_1, LAYOUT_2];
 
-const SCHEMA: &str = "
+const LAYOUT_1: &str = "
 CREATE TABLE kept (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   created_ms INTEGER NOT NULL,
@@ -45,7 +45,11 @@ CREATE TABLE refs (
   title TEXT PRIMARY KEY,
   json TEXT NOT NULL
 ) STRICT;
-PRAGMA user_version = 1;
+";
+
+/// Notes on kept placements.
+const LAYOUT_2: &str = "
+ALTER TABLE kept ADD COLUMN note TEXT NOT NULL DEFAULT '';
 ";
 
 /// The user's data folder: `DLAPLAN_DATA_DIR`, else the platform's; `None` without a home folder.
@@ -124,20 +128,25 @@ impl Store {
     }
 
     fn migrate(&mut self) -> Result<(), HistoryError> {
+        let known = LAYOUTS.len() as i64;
         let found = self.wrap("reading the layout", |db| {
             let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let found: i64 = tx.pragma_query_value(None, "user_version", |r| r.get(0))?;
-            if found == 0 {
-                tx.execute_batch(SCHEMA)?;
+            let missing = LAYOUTS.get(usize::try_from(found).unwrap_or(0)..);
+            for layout in missing.unwrap_or_default() {
+                tx.execute_batch(layout)?;
+            }
+            if found < known {
+                tx.pragma_update(None, "user_version", known)?;
             }
             tx.commit()?;
             Ok(found)
         })?;
-        if found > LAYOUT {
+        if found > known {
             return Err(HistoryError::Newer {
                 path: self.path.clone(),
                 found,
-                known: LAYOUT,
+                known,
             });
         }
         Ok(())
@@ -217,26 +226,41 @@ impl Store {
         })
     }
 
+    /// Writes the note on a kept placement; false where there is none with this id.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note_kept(&mut self, id: i64, note: &str) -> Result<bool, HistoryError> {
+        self.wrap("writing a note", |db| {
+            let n = db.execute(
+                "UPDATE kept SET note = ?1 WHERE id = ?2 AND deleted_ms IS NULL",
+                params![note, id],
+            )?;
+            Ok(n == 1)
+        })
+    }
+
     /// Kept placements, oldest first; of one model structure where one is given.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn kept(&mut self, structure_hash: Option<&str>) -> Result<Vec<Kept>, HistoryError> {
-        let rows: Vec<(i64, i64, String)> = self.wrap("listing kept placements", |db| {
+        let rows: Vec<(i64, i64, String, String)> = self.wrap("listing kept placements", |db| {
             db.prepare_cached(
-                "SELECT id, created_ms, json FROM kept WHERE deleted_ms IS NULL \
+                "SELECT id, created_ms, note, json FROM kept WHERE deleted_ms IS NULL \
                  AND (?1 IS NULL OR structure_hash = ?1) ORDER BY id",
             )?
             .query_map(params![structure_hash], |r| {
-                Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
             })?
             .collect()
         })?;
         rows.into_iter()
-            .map(|(id, created_ms, json)| {
+            .map(|(id, created_ms, note, json)| {
                 Ok(Kept {
                     id,
                     created_ms: created_ms.max(0) as u64,
+                    note,
                     kept: self.parse("kept placement", id, &json)?,
                 })
             })

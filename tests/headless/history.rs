@@ -184,6 +184,46 @@ fn deleting_can_be_undone() {
     assert!(store.restore(&items).unwrap().is_empty());
 }
 
+/// A file of the first layout gets what the second has, and keeps what it holds.
+#[test]
+fn a_history_of_the_first_layout_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("h.sqlite");
+    let mut store = Store::open(&path).unwrap();
+    let id = store
+        .keep(&NewKept {
+            name: "old".into(),
+            model: "a".into(),
+            structure_hash: "h".into(),
+            placement: Placement::all(Device::Dla),
+            config: EngineConfig::default(),
+            target: "xavier-nx@15W:8.5".into(),
+            fps: Figure::none("no estimate"),
+            dla_mac_share: None,
+        })
+        .unwrap();
+    drop(store);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch("ALTER TABLE kept DROP COLUMN note; PRAGMA user_version = 1;")
+        .unwrap();
+    drop(db);
+    let mut store = Store::open(&path).unwrap();
+    let kept = store.kept(None).unwrap();
+    assert_eq!(
+        (kept[0].kept.name.as_str(), kept[0].note.as_str()),
+        ("old", "")
+    );
+    assert!(store.note_kept(id, "fast\nbut hot").unwrap());
+    assert!(!store.note_kept(id + 1, "none").unwrap());
+    drop(store);
+    let mut store = Store::open(&path).unwrap();
+    assert_eq!(store.kept(None).unwrap()[0].note, "fast\nbut hot");
+    store.delete(&[Item::Kept(id)]).unwrap();
+    assert!(!store.note_kept(id, "deleted").unwrap());
+    store.restore(&[Item::Kept(id)]).unwrap();
+    assert_eq!(store.kept(None).unwrap()[0].note, "fast\nbut hot");
+}
+
 #[test]
 fn kept_placements_are_charted_for_the_target_asked_for() {
     let dir = tempfile::tempdir().unwrap();

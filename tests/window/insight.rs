@@ -238,3 +238,130 @@ fn a_model_without_an_estimate_is_compared_by_its_devices() {
     assert!(compared.modules[0].delta_ms().is_none());
     assert!(!labels(&w, Role::ComboBox, "Compare with").is_empty());
 }
+
+#[test]
+fn a_note_stays_with_its_kept_placement() {
+    let mut w = window();
+    w.state_mut().apply(Command::KeepAs("mine".into()));
+    w.settle();
+    let id = w.state().kept[0].id;
+    w.state_mut().apply(Command::AskNote(id));
+    w.settle();
+    w.get_by_role_and_label(Role::TextInput, "Note")
+        .type_text("before pruning");
+    w.settle();
+    w.click("Save note");
+    assert_eq!(w.state().kept[0].note, "before pruning");
+    // Renaming leaves it, another window reads it.
+    w.state_mut().apply(Command::RenameKept(id, "yours".into()));
+    w.settle();
+    let data = std::sync::Arc::clone(&w.data);
+    drop(w);
+    let path = data.path().join("history.sqlite");
+    let mut store = dlaplan::history::Store::open(&path).unwrap();
+    let kept = store.kept(None).unwrap();
+    assert_eq!(
+        (kept[0].kept.name.as_str(), kept[0].note.as_str()),
+        ("yours", "before pruning")
+    );
+}
+
+#[test]
+fn the_title_tells_a_placement_that_is_nowhere_else() {
+    let mut w = window();
+    let modified = |w: &Window<'_>| w.state().title().contains('•');
+    assert!(!modified(&w), "nothing was placed yet");
+    assign(&mut w, "layer1", Device::Dla);
+    assert!(modified(&w), "{}", w.state().title());
+    w.state_mut().apply(Command::KeepAs("one".into()));
+    w.settle();
+    assert!(!modified(&w));
+    assign(&mut w, "layer2", Device::Dla);
+    assert!(modified(&w));
+    let file = w.data.path().join("two.placement.json");
+    let save = Command::ExportTo(dlaplan::export::Format::Placement, file.clone());
+    w.state_mut().apply(save);
+    w.settle();
+    assert!(!modified(&w), "it is in a file");
+    assign(&mut w, "layer3", Device::Dla);
+    assert!(modified(&w));
+    w.state_mut().apply(Command::OpenPath(file));
+    w.settle();
+    assert!(!modified(&w));
+    w.state_mut().apply(Command::Undo);
+    w.settle();
+    assert!(modified(&w));
+    w.state_mut().apply(Command::Undo);
+    w.settle();
+    assert!(!modified(&w), "as in the file");
+}
+
+#[test]
+fn rows_are_copied_and_exported_as_they_stand() {
+    let mut w = window();
+    assign(&mut w, "layer1", Device::Dla);
+    w.row("layer2");
+    w.row_with("layer1", Modifiers::COMMAND);
+    w.event(egui::Event::Copy);
+    w.run_steps(1);
+    let copied = w
+        .output()
+        .platform_output
+        .commands
+        .iter()
+        .find_map(|c| match c {
+            egui::OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        });
+    let copied = copied.expect("on the clipboard");
+    let lines: Vec<&str> = copied.lines().collect();
+    assert_eq!(lines.len(), 3, "{copied}");
+    assert!(lines[0].starts_with("module_or_op\tops\t"));
+    assert!(lines[1].starts_with("layer1\t") && lines[1].contains("\tDLA\t"));
+    assert!(lines[2].starts_with("layer2\t") && lines[2].contains("\tGPU\t"));
+    // The file has the rows as they are filtered and sorted.
+    w.filter("conv2");
+    w.state_mut().apply(Command::Sort(Sort::Gpu));
+    w.settle();
+    let file = w.data.path().join("tree.csv");
+    w.state_mut().apply(Command::ExportTreeTo(file.clone()));
+    w.settle();
+    let text = std::fs::read_to_string(file).unwrap();
+    let first = |line: &str| line.split(',').next().unwrap().to_owned();
+    let names: Vec<String> = text.lines().skip(1).map(first).collect();
+    let expected: Vec<String> = rows(&w)
+        .into_iter()
+        .map(|r| {
+            if r == "the whole network" {
+                "resnet18".into()
+            } else {
+                r
+            }
+        })
+        .collect();
+    assert_eq!(names, expected);
+}
+
+/// F6 reaches any panel, whatever stands on the right, without walking through its controls.
+#[test]
+fn every_panel_is_a_few_keys_away() {
+    use egui_kittest::kittest::NodeT as _;
+    for (command, title) in [
+        (Command::ShowTime, "Where the time goes"),
+        (Command::ShowCompare, "Compare"),
+    ] {
+        let mut w = window();
+        w.state_mut().apply(command);
+        w.settle();
+        let mut presses = 0;
+        loop {
+            w.key(Modifiers::NONE, Key::F6);
+            presses += 1;
+            let panel = w.query_by_role_and_label(Role::Pane, title).unwrap();
+            if panel.accesskit_node().is_focused() {
+                break;
+            }
+            assert!(presses < 6, "{title} is not reached");
+        }
+    }
+}

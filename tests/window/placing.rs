@@ -110,7 +110,8 @@ fn the_filter_finds_paths_types_and_fallbacks() {
     w.filter("maxpool");
     assert!(chip(&w, "GPU maxpool"));
     w.filter("is:foo");
-    let takes = "There is no is:foo; is: takes fallback, dla, gpu, explicit, mixed or refused";
+    let takes =
+        "There is no is:foo; is: takes fallback, dla, gpu, explicit, mixed, refused or differs";
     assert!(w.query_by_label(takes).is_some());
     w.filter("");
     w.click("GPU the whole network");

@@ -22,6 +22,7 @@ impl State {
         };
         match command {
             Command::AskRename(id) => format!("Rename kept placement {}…", name(id)),
+            Command::AskNote(id) => format!("Note on kept placement {}…", name(id)),
             Command::DeleteKept(id) => format!("Delete kept placement {}", name(id)),
             Command::CompareWith(Some(Other::Kept(id))) => format!("Compare with {}", name(id)),
             Command::CompareOver(_) => format!("This placement {}", lower(&command.text())),
@@ -58,6 +59,7 @@ impl State {
         ];
         all.extend(Format::all().map(Command::Export));
         all.extend(Format::all().map(Command::CopyExport));
+        all.extend([Command::CopyRows, Command::ExportTree]);
         all.push(Command::FindBest);
         all.extend(GoalKind::ALL.iter().copied().map(Command::FindGoal));
         all.extend([
@@ -122,6 +124,7 @@ impl State {
         all.extend(View::ALL.iter().copied().map(Command::Chart));
         all.extend(ThemeChoice::ALL.map(Command::Theme));
         all.extend(self.kept.iter().map(|k| Command::AskRename(k.id)));
+        all.extend(self.kept.iter().map(|k| Command::AskNote(k.id)));
         all.extend(self.kept.iter().map(|k| Command::DeleteKept(k.id)));
         all.extend([
             Command::ShowTime,
@@ -160,11 +163,12 @@ impl State {
                     "Select a module or op first",
                 )
             }
+            Command::CopyRows => need(
+                !self.selection.nodes.is_empty(),
+                "Select a module or op first",
+            ),
             Command::Core(_) => need(self.dla_cores() > 0, "This target has no DLA"),
             Command::CompareWith(None) => need(self.compare.with.is_some(), "Nothing is compared"),
-            Command::CompareWith(Some(_)) | Command::CompareOver(_) => {
-                need(self.open.is_some(), "Open a model first")
-            }
             Command::Sort(Sort::Delta) => need(
                 self.compare.with.is_some(),
                 "Compare with another placement first",
@@ -181,7 +185,11 @@ impl State {
             | Command::AskCalibration
             | Command::Reload
             | Command::FindBest
-            | Command::FindGoal(_) => need(self.open.is_some(), "Open a model first"),
+            | Command::FindGoal(_)
+            | Command::CompareWith(Some(_))
+            | Command::CompareOver(_)
+            | Command::ExportTree
+            | Command::ExportTreeTo(_) => need(self.open.is_some(), "Open a model first"),
             Command::AskInputs => {
                 let open = self.open.as_ref();
                 need(
@@ -253,6 +261,8 @@ impl State {
             | Command::Load(..)
             | Command::AskRename(_)
             | Command::RenameKept(..)
+            | Command::AskNote(_)
+            | Command::NoteKept(..)
             | Command::DeleteKept(_)
             | Command::RestoreKept(_)
             | Command::Chart(_)

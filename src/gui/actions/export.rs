@@ -7,6 +7,7 @@ use crate::chart::{Chart, Look, Palette};
 use crate::export::{Format, Subject, save_atomic};
 use crate::gui::data::judgement::Judgement;
 use crate::gui::data::looks::Copied;
+use crate::gui::data::rows;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::model::Model;
@@ -102,6 +103,7 @@ impl State {
         };
         let what = format.title().to_owned();
         let file = path.clone();
+        let written = (material.placement.clone(), material.config.clone());
         self.background(
             format!("Writing {what}"),
             true,
@@ -109,8 +111,38 @@ impl State {
                 let bytes = material.render(format)?;
                 save_atomic(&file, &bytes).map_err(|e| e.to_string())
             },
-            move |state, result| state.saved(&what, &path, result),
+            move |state, result| {
+                if result.is_ok() && format == Format::Placement {
+                    state.in_file(written.0, written.1);
+                }
+                state.saved(&what, &path, result);
+            },
         );
+    }
+
+    /// Writes the rows of the tree as CSV.
+    pub(crate) fn export_tree(&mut self, path: PathBuf) {
+        let Some(open) = &self.open else { return };
+        let text = rows::csv(&open.model, self.view.rows.iter());
+        let file = path.clone();
+        self.background(
+            "Writing the tree",
+            true,
+            move || save_atomic(&file, text.as_bytes()).map_err(|e| e.to_string()),
+            move |state, result| state.saved("tree (CSV)", &path, result),
+        );
+    }
+
+    /// Puts the selected rows on the clipboard.
+    pub(crate) fn copy_rows(&mut self) {
+        let Some(open) = &self.open else { return };
+        let chosen = &self.selection.nodes;
+        let rows = self.view.rows.iter().filter(|r| chosen.contains(&r.node));
+        let (n, text) = rows::tabbed(&open.model, rows);
+        let plural = if n == 1 { "" } else { "s" };
+        let title = format!("Copied {n} row{plural}");
+        self.clipboard = Some(Copied::Text(text));
+        self.messages.push(Message::info(title, ""));
     }
 
     pub(crate) fn copy_export(&mut self, format: Format) {

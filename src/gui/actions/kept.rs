@@ -7,6 +7,7 @@ use crate::chart;
 use crate::gui::command::Command;
 use crate::gui::data::kept::{Change, Listing};
 use crate::gui::data::points::Origin;
+use crate::gui::dialog::Dialog;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::history::{self, HistoryError, Item, NewKept, RunFilter};
@@ -107,6 +108,7 @@ impl State {
                     Change::List => "Kept placements cannot be read".to_owned(),
                     Change::Keep(new) => format!("{} was not kept", new.name),
                     Change::Rename(_, new) => format!("Not renamed to {}", new.name),
+                    Change::Note(_, _, name) => format!("The note on {name} was not written"),
                     Change::Delete(_, name) => format!("{name} was not deleted"),
                     Change::Restore(_) => "Not brought back".to_owned(),
                 };
@@ -160,6 +162,24 @@ impl State {
         }
     }
 
+    pub(crate) fn ask_note(&mut self, id: i64) {
+        if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
+            self.dialog = Some(Dialog::Note {
+                id,
+                name: kept.kept.name.clone(),
+                text: kept.note.clone(),
+            });
+        }
+    }
+
+    pub(crate) fn note_kept(&mut self, id: i64, note: &str) {
+        if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
+            let name = kept.kept.name.clone();
+            let note = note.trim().to_owned();
+            self.change_history(Change::Note(id, note, name));
+        }
+    }
+
     pub(crate) fn delete_kept(&mut self, id: i64) {
         if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
             let name = kept.kept.name.clone();
@@ -184,6 +204,25 @@ impl State {
             self.edit(&Edit::Load(name.to_owned(), placement, config));
         }
     }
+
+    /// The placement on screen is in a file.
+    pub(crate) fn in_file(&mut self, placement: Placement, config: EngineConfig) {
+        self.in_file = Some((placement, config));
+        self.in_file_changes += 1;
+    }
+
+    /// Whether the placement on screen is in no file and was not kept. One that only names a device
+    /// for everything is nothing to lose.
+    pub(crate) fn is_modified(&self) -> bool {
+        let (placement, config) = (self.doc.placement(), self.config());
+        let same = |(p, c): (&Placement, &EngineConfig)| p == placement && c == config;
+        let in_file = self.in_file.as_ref().map(|(p, c)| (p, c));
+        let kept = self
+            .kept
+            .iter()
+            .map(|k| (&k.kept.placement, &k.kept.config));
+        !placement.overrides.is_empty() && !kept.chain(in_file).any(same)
+    }
 }
 
 fn make(store: &mut history::Store, change: &Change) -> Result<(), HistoryError> {
@@ -197,6 +236,9 @@ fn make(store: &mut history::Store, change: &Change) -> Result<(), HistoryError>
             if !store.rewrite_kept(*id, new)? {
                 store.keep(new)?;
             }
+        }
+        Change::Note(id, note, _) => {
+            store.note_kept(*id, note)?;
         }
         Change::Delete(id, _) => {
             store.delete(&[Item::Kept(*id)])?;

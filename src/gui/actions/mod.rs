@@ -47,6 +47,9 @@ impl State {
             Command::Export(kind) => self.ask_file(Purpose::Save(kind)),
             Command::ExportTo(kind, path) => self.export_to(kind, path),
             Command::CopyExport(kind) => self.copy_export(kind),
+            Command::CopyRows => self.copy_rows(),
+            Command::ExportTree => self.ask_file(Purpose::SaveTree),
+            Command::ExportTreeTo(path) => self.export_tree(path),
 
             Command::Undo => self.change(|doc| doc.undo().is_some()),
             Command::Redo => self.change(|doc| doc.redo().is_some()),
@@ -188,6 +191,8 @@ impl State {
                     });
                 }
             }
+            Command::AskNote(id) => self.ask_note(id),
+            Command::NoteKept(id, text) => self.note_kept(id, &text),
             Command::RenameKept(id, name) => self.rename_kept(id, &name),
             Command::DeleteKept(id) => self.delete_kept(id),
             Command::RestoreKept(id) => self.restore_kept(id),

@@ -148,6 +148,7 @@ impl State {
         match purpose {
             Purpose::Save(kind) => kind.file_name(model),
             Purpose::SaveRuns => format!("{model}.runs.csv"),
+            Purpose::SaveTree => format!("{model}.tree.csv"),
             Purpose::OpenModel | Purpose::OpenPlacement | Purpose::Calibration => String::new(),
         }
     }
@@ -174,6 +175,7 @@ impl State {
             && let Some((placement, config)) = made_at.point
         {
             self.load_point(&file_name(&made_at.file), placement, config);
+            self.in_file(self.doc.placement().clone(), self.config().clone());
         }
     }
 
@@ -311,7 +313,10 @@ impl State {
             tensors.any(|t| *t.name == **name && t.shape.as_ref() == Some(dims))
         };
         if made_at.inputs.iter().all(holds) {
-            self.load_point(&name, placement, config);
+            if self.fits(&name, &placement) {
+                self.load_point(&name, placement, config);
+                self.in_file(self.doc.placement().clone(), self.config().clone());
+            }
             return;
         }
         let (path, mut inputs) = (open.path.clone(), open.inputs.clone());

@@ -48,6 +48,8 @@ pub enum Change {
     Keep(Box<NewKept>),
     /// Keep under another name, in the same place.
     Rename(i64, Box<NewKept>),
+    /// Note on one, with its name for the message.
+    Note(i64, String, String),
     /// Delete, with the name for the message.
     Delete(i64, String),
     /// Bring a deleted one back.

@@ -13,6 +13,7 @@ pub mod open;
 pub mod options;
 pub mod points;
 pub mod ribbon;
+pub mod rows;
 pub mod runs;
 pub mod search;
 pub mod session;

@@ -159,7 +159,8 @@ fn signed(line: &Line) -> String {
 fn figures(ui: &mut Ui, state: &State, judged: &Judgement, other: &Judged, t: &Tokens) {
     section(ui, "Figures", t);
     let value = |line: &Line, value: Option<f64>| match value {
-        Some(v) if line.unit.is_empty() || v == 0.0 => format!("{v:.0}"),
+        Some(v) if line.unit.is_empty() => format!("{v:.0}"),
+        Some(0.0) => "0".to_owned(),
         Some(v) => short(v),
         None => "–".to_owned(),
     };

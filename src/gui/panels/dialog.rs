@@ -46,6 +46,11 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
                     out.extend([Command::CloseDialog, Command::RenameKept(*id, name)]);
                 }
             }
+            Dialog::Note { id, name, text } => {
+                if let Some(text) = note(ui, name, text, out) {
+                    out.extend([Command::CloseDialog, Command::NoteKept(*id, text)]);
+                }
+            }
             Dialog::MeasureOn { text } => measure_on(ui, text, out),
             Dialog::Board { modes, settings } => board(ui, modes, settings, out),
             Dialog::Messages => messages(ui, state, out),
@@ -127,7 +132,9 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
              command line."
         }
         Purpose::Calibration => "Type where the file is; Tab completes.",
-        Purpose::Save(_) | Purpose::SaveRuns => "Type where the file goes; Tab completes.",
+        Purpose::Save(_) | Purpose::SaveRuns | Purpose::SaveTree => {
+            "Type where the file goes; Tab completes."
+        }
     };
     ui.label(RichText::new(drop).color(t.dim));
     ui.add_space(4.0);
@@ -325,6 +332,32 @@ fn inputs(
     }
 }
 
+/// The note on a kept placement, in lines of its own; what was typed, once it is to be written.
+fn note(ui: &mut Ui, name: &str, text: &mut String, out: &mut Vec<Command>) -> Option<String> {
+    let t = Tokens::of(ui);
+    head(ui, 420.0, &format!("Note on {name}"));
+    let most = scrolled(ui, 220.0);
+    let field = ScrollArea::vertical().max_height(most).show(ui, |ui| {
+        let field = TextEdit::multiline(text)
+            .desired_width(f32::INFINITY)
+            .desired_rows(4);
+        ui.add(field)
+    });
+    named(&field.inner, "Note", text);
+    focus_first(ui, &field.inner);
+    let hint = "Ctrl+Enter saves. The note shows with the placement in the chart.";
+    ui.add(Label::new(RichText::new(hint).font(theme::small()).color(t.dim)).wrap());
+    let mut done = ui.input(|i| i.modifiers.command && i.key_pressed(Key::Enter));
+    ui.add_space(10.0);
+    at_right(ui, |ui| {
+        done |= ui.add(primary(ui, "Save note")).clicked();
+        if ui.button("Cancel").clicked() {
+            out.push(Command::CloseDialog);
+        }
+    });
+    done.then(|| std::mem::take(text))
+}
+
 fn name_field(
     ui: &mut Ui,
     heading: &str,
@@ -520,6 +553,7 @@ fn shortcuts(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             "Rename or delete a kept placement in the chart",
             "F2, Delete",
         ),
+        ("Copy the selected rows", "Ctrl+C"),
     ] {
         rows.push((text.into(), keys.into()));
     }

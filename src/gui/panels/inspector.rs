@@ -75,6 +75,12 @@ fn overview(
         command_button(ui, state, "Compare…", Command::ShowCompare, out);
     });
     section(ui, "Placement", t);
+    if *state.modified {
+        let keys = Command::Keep.shortcut();
+        let keys = keys.map_or(String::new(), |s| ui.ctx().format_shortcut(&s));
+        let text = format!("Not kept or saved; {keys} keeps it");
+        ui.label(RichText::new(text).font(theme::small()).color(t.dim));
+    }
     let summary = &judged.summary;
     let share = summary
         .dla_mac_share

@@ -689,6 +689,8 @@ fn export_menu(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             for kind in Format::all() {
                 menu_item(ui, state, Command::Export(kind), out);
             }
+            menu_item(ui, state, Command::ExportTree, out);
+            menu_item(ui, state, Command::ExportRuns, out);
             ui.separator();
             for kind in Format::all() {
                 menu_item(ui, state, Command::CopyExport(kind), out);
@@ -721,6 +723,8 @@ fn more(ui: &mut Ui, state: &State, shown: &Shown, out: &mut Vec<Command>) {
     for command in [
         Command::Palette,
         Command::FindBest,
+        Command::ShowTime,
+        Command::ShowCompare,
         Command::ShowRuns,
         Command::All(Device::Gpu),
         Command::All(Device::Dla),

@@ -801,9 +801,15 @@ fn context_menu(ui: &mut Ui, state: &State, row: &Row, out: &mut Vec<Command>) {
         };
         item(ui, command.text(), command);
     }
+    ui.separator();
     if let (Some(_), Node::Module(id)) = (row.twig, row.node) {
-        ui.separator();
         let command = Command::ToggleDeep(id);
         item(ui, command.text(), command);
+    }
+    if state.selection.nodes.contains(&row.node) {
+        item(ui, Command::CopyRows.text(), Command::CopyRows);
+    } else if ui.button("Copy row").clicked() {
+        out.extend([Command::Select(row.node, Pick::Only), Command::CopyRows]);
+        ui.close();
     }
 }

@@ -4,7 +4,7 @@ use crate::chart::{Group, Mark, Point, View};
 use crate::figure::{Figure, short};
 use crate::gui::command::Command;
 use crate::gui::panels::chart::marks::{color_of, muted};
-use crate::gui::panels::chart::scatter::finish;
+use crate::gui::panels::chart::scatter::{finish, note};
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::{theme, widgets};
@@ -135,7 +135,12 @@ pub(crate) fn bar(
         painter.rect_filled(rect, CornerRadius::ZERO, t.accent.gamma_multiply(0.09));
     }
     let label = widgets::short_to(painter, &point.label, &font, name.width());
-    widgets::text_in(painter, name, &label, font, ink, Align::Min);
+    let end = widgets::text_in(painter, name, &label, font, ink, Align::Min);
+    let rest = name.with_min_x(end + 6.0);
+    if let Some(note) = note(state, at).filter(|_| rest.width() > 30.0) {
+        let first = note.lines().next().unwrap_or_default();
+        widgets::text_in(painter, rest, first, theme::small(), t.dim, Align::Min);
+    }
     let x = |fps: f64| track.left() + track.width() * (fps / top) as f32;
     if let Some(fps) = point.fps.value() {
         let body = track.with_max_x(x(fps).max(track.left() + 1.0));

@@ -3,6 +3,7 @@
 use crate::chart::{Axis, Chart, Point, Spot, View};
 use crate::figure::{Figure, short};
 use crate::gui::command::Command;
+use crate::gui::data::compare::Other;
 use crate::gui::data::points::Origin;
 use crate::gui::panels::chart::marks::{
     batch_color, color_of, draw_mark, found_color, front_color, shaped,
@@ -56,10 +57,12 @@ pub(crate) fn finish(
             }
         }
         response.context_menu(|ui| {
-            let commands = load
-                .clone()
-                .into_iter()
-                .chain([Command::AskRename(id), Command::DeleteKept(id)]);
+            let commands = load.clone().into_iter().chain([
+                Command::CompareWith(Some(Other::Kept(id))),
+                Command::AskRename(id),
+                Command::AskNote(id),
+                Command::DeleteKept(id),
+            ]);
             for command in commands {
                 let keys = match command {
                     Command::AskRename(_) => "F2",
@@ -80,6 +83,9 @@ pub(crate) fn finish(
     }
     response.on_hover_ui(|ui| {
         ui.label(RichText::new(&point.label).font(theme::strong()));
+        if let Some(note) = note(state, at) {
+            ui.add(egui::Label::new(RichText::new(note).color(t.text)).wrap());
+        }
         let figure = match &point.fps {
             Figure::Estimated(e) => {
                 format!("{} FPS {}", short(e.value), e.band)
@@ -114,6 +120,15 @@ pub(crate) fn finish(
             ui.label(RichText::new(hint).font(theme::small()).color(t.dim));
         }
     });
+}
+
+/// What the user noted on a point.
+pub(crate) fn note(state: &State, at: usize) -> Option<&str> {
+    let Some(Origin::Kept(id)) = state.points.origins.get(at) else {
+        return None;
+    };
+    let kept = state.kept.iter().find(|k| k.id == *id)?;
+    Some(&*kept.note).filter(|n| !n.is_empty())
 }
 
 pub(crate) fn scatter(
