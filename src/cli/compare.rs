@@ -408,7 +408,9 @@ fn over_targets(args: &CompareArgs, setup: &Setup, out: &mut impl Write) -> Resu
             value(&row.gpu_fps),
             row.summary
         )?;
-        if let Figure::None { reason } = &row.estimate.fps {
+        if let Figure::None { reason } = &row.estimate.fps
+            && row.summary.refused.is_none()
+        {
             writeln!(out, "    no estimate: {reason}")?;
         }
     }

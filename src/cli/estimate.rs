@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::estimate::deployment::DeploymentEstimate;
-use crate::estimate::{Breakdown, Estimate, Estimator, Kernel, Waterfall};
+use crate::estimate::{Breakdown, Estimate, Estimator, Kernel, Waterfall, signed_ms};
 use crate::export::Document;
 use crate::figure::{Figure, short};
 use crate::history;
@@ -189,12 +189,13 @@ fn figure(out: &mut impl Write, what: &str, unit: &str, figure: &Figure) -> Resu
 
 fn explain(out: &mut impl Write, model: &Model, breakdown: &Breakdown) -> Result<()> {
     waterfall(out, "this placement", &breakdown.waterfall)?;
-    kernels(out, model, "slowest kernels", &breakdown.hottest)?;
+    kernels(out, model, "slowest kernels", &breakdown.hottest, false)?;
     kernels(
         out,
         model,
         "slower on the DLA than on the GPU",
         &breakdown.losses,
+        true,
     )
 }
 
@@ -232,7 +233,13 @@ fn waterfall(out: &mut impl Write, name: &str, fall: &Waterfall) -> Result<()> {
 /// Kernels listed one by one.
 const KERNELS: usize = 8;
 
-fn kernels(out: &mut impl Write, model: &Model, title: &str, kernels: &[Kernel]) -> Result<()> {
+fn kernels(
+    out: &mut impl Write,
+    model: &Model,
+    title: &str,
+    kernels: &[Kernel],
+    lost: bool,
+) -> Result<()> {
     if kernels.is_empty() {
         return Ok(());
     }
@@ -250,9 +257,13 @@ fn kernels(out: &mut impl Write, model: &Model, title: &str, kernels: &[Kernel])
             n => format!(" + {n}"),
         };
         let op = model.op(*main);
+        let lost = match kernel.loss_ms().filter(|_| lost) {
+            Some(ms) => format!("{:>9}  ", signed_ms(ms)),
+            None => String::new(),
+        };
         writeln!(
             out,
-            "  {:>7} ms  {}  {:<22} {}{more}",
+            "  {lost}{:>7} ms  {}  {:<22} {}{more}",
             short(kernel.ms),
             kernel.device,
             other,

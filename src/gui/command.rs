@@ -11,6 +11,7 @@ use crate::engine::remote::ssh::Host;
 use crate::export::Format;
 use crate::gui::data::compare::{Other, Over};
 use crate::gui::data::confirming::TOP;
+use crate::gui::data::judgement::Company;
 use crate::gui::data::looks::{Pane, ThemeChoice};
 use crate::gui::data::runs::Column;
 use crate::gui::data::search::{Form, GoalKind};
@@ -243,6 +244,8 @@ pub enum Command {
     CompareWith(Option<Other>),
     /// Estimates the placement on screen for other targets.
     CompareOver(Over),
+    /// Explains the time beside another engine, or alone.
+    Beside(Option<Company>),
     /// Sorts the tree; the same again goes back to the order of execution.
     Sort(Sort),
     /// Shows a panel where there is no room for all.
@@ -503,6 +506,8 @@ impl Command {
                 .tip("Estimates this placement for every board, in its first power mode"),
             Self::CompareOver(Over::Modes) => named("In all power modes")
                 .tip("Estimates this placement for every power mode of this board"),
+            Self::Beside(None) => named("Time of this engine alone"),
+            Self::Beside(Some(company)) => named(format!("Time beside {}", company.text())),
             Self::Sort(sort) => {
                 let spec = named(format!("Sort the tree by {}", sort.text()));
                 match sort {

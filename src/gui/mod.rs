@@ -21,7 +21,7 @@ pub use command::Act as RunsAct;
 pub use command::{Command, Pick, Step, SweepOf};
 pub use data::compare::{Other, Over};
 pub use data::filter::Filter;
-pub use data::judgement::{Ground, Judgement};
+pub use data::judgement::{Company, Ground, Judgement};
 pub use data::looks::{Copied, Pane, ThemeChoice};
 pub use data::measuring::Machine;
 pub use data::open::Open;

@@ -14,7 +14,7 @@ use crate::gui::background::judge::Judge;
 use crate::gui::background::session_file::Store;
 use crate::gui::data::compare::Compare;
 use crate::gui::data::filter::Filter;
-use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
+use crate::gui::data::judgement::{Company, Ground, Judgement, WhatIf};
 use crate::gui::data::kept::History;
 use crate::gui::data::looks::{Beside, Copied, Palette, Pane, ThemeChoice};
 use crate::gui::data::measuring::Measuring;
@@ -84,6 +84,8 @@ pub struct State {
     pub ribbon: Memo<u64, Ribbon>,
     /// The placement on screen beside another one.
     pub compare: Compare,
+    /// The engine that runs beside the placement on screen where its time is explained.
+    pub company: Option<Company>,
     /// A row the tree must bring into sight.
     pub reveal: Option<Node>,
     /// The filter box must take the keyboard.
@@ -206,6 +208,7 @@ impl State {
             view: Memo::default(),
             ribbon: Memo::default(),
             compare: Compare::default(),
+            company: None,
             reveal: None,
             focus_filter: false,
             kept: Vec::new(),

@@ -5,6 +5,7 @@ mod architecture;
 mod board_settings;
 mod build_logs;
 mod cli;
+mod compare;
 mod corpus;
 mod dla_rules;
 mod engine_attribution;

@@ -2,7 +2,7 @@
 
 use crate::window::{Window, text_of, window};
 use dlaplan::chart::View;
-use dlaplan::gui::{Command, Node, Other, Over, Sort};
+use dlaplan::gui::{Command, Company, Node, Other, Over, Sort};
 use dlaplan::placement::Device;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers, Vec2};
@@ -57,6 +57,35 @@ fn the_panel_says_why_the_dla_is_slower() {
     assert!(model.ops.len() > first.index() && slow[0].starts_with(path));
     w.key(Modifiers::COMMAND, Key::T);
     assert!(labels(&w, Role::Status, "slower than all").is_empty());
+}
+
+#[test]
+fn beside_another_engine_contention_is_a_step() {
+    let mut w = window();
+    assign(&mut w, "layer1", Device::Dla);
+    let alone = w.state().fresh().unwrap().estimate.latency_ms.value();
+    w.state_mut().apply(Command::Beside(Some(Company::Gpu)));
+    w.settle();
+    let step = labels(&w, Role::Label, "1 engine at the same time: +");
+    assert_eq!(step.len(), 1, "{step:?}");
+    let judged = w.state().fresh().unwrap();
+    let together = judged.together.as_ref().unwrap().as_ref().unwrap();
+    let fall = &together.waterfall;
+    let steps: f64 = fall.steps.iter().filter_map(|s| s.ms.value()).sum();
+    let delta = fall.to.value().unwrap() - fall.from.value().unwrap();
+    assert!((steps - delta).abs() < 1e-9 && fall.to.value() > alone);
+    let fps: Vec<f64> = together.fps.iter().map(|f| f.value().unwrap()).collect();
+    assert!((fps[0] + fps[1] - fps[2]).abs() < 1e-6, "{fps:?}");
+    // The placement's own figures stay those of an engine alone.
+    assert_eq!(judged.estimate.latency_ms.value(), alone);
+    // A core that the next board does not have is let go.
+    w.state_mut().apply(Command::Beside(Some(Company::Dla(1))));
+    w.settle();
+    assert!(w.state().company.is_some());
+    w.state_mut().apply(Command::Board("nano"));
+    w.settle();
+    assert_eq!(w.state().company, None);
+    assert!(w.state().fresh().unwrap().together.is_none());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::export::Format;
 use crate::gui::actions::compare::DIFFERENCES;
 use crate::gui::command::{Act, Command, SweepOf};
 use crate::gui::data::compare::{Other, Over};
+use crate::gui::data::judgement::Company;
 use crate::gui::data::looks::ThemeChoice;
 use crate::gui::data::open::open_inputs;
 use crate::gui::data::search::GoalKind;
@@ -133,6 +134,9 @@ impl State {
         ]);
         all.extend(self.others());
         all.extend([Over::Boards, Over::Modes].map(Command::CompareOver));
+        all.extend([None, Some(Company::Gpu)].map(Command::Beside));
+        let cores = (0..self.dla_cores()).map(Company::Dla);
+        all.extend(cores.map(|c| Command::Beside(Some(c))));
         all.extend(Sort::ALL.map(Command::Sort));
         all.extend([
             Command::Filter(DIFFERENCES.into()),
@@ -172,6 +176,10 @@ impl State {
             Command::Sort(Sort::Delta) => need(
                 self.compare.with.is_some(),
                 "Compare with another placement first",
+            ),
+            Command::Beside(Some(Company::Dla(core))) => need(
+                *core < self.dla_cores(),
+                "This target does not have that DLA core",
             ),
             Command::FindAgain => need(self.find.open, "Open Find best first"),
             Command::ConfirmFound => self.no_confirm(),
@@ -290,6 +298,7 @@ impl State {
             | Command::CancelJob(_)
             | Command::ToggleInspector
             | Command::ShowTime
+            | Command::Beside(None | Some(Company::Gpu))
             | Command::ShowCompare
             | Command::Sort(Sort::Execution | Sort::Gpu | Sort::Dla | Sort::Gain)
             | Command::Pane(_)

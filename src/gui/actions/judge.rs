@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::gui::background::judge::{Answer, Died, Judge};
+use crate::gui::data::judgement::Company;
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::placement::{Device, Site};
@@ -18,6 +19,11 @@ impl State {
         self.what_if_asked = None;
         // Another target or calibration judges it differently.
         self.compare.stale();
+        let cores = self.dla_cores();
+        self.company = self.company.filter(|c| match c {
+            Company::Gpu => true,
+            Company::Dla(core) => *core < cores,
+        });
         let Some(open) = &self.open else { return };
         match Judge::start(
             Arc::clone(&open.model),
@@ -41,7 +47,7 @@ impl State {
         let fresh = self.fresh().is_some();
         if !fresh
             && self.asked != Some(self.revision)
-            && judge.judge(self.revision, self.doc.placement())
+            && judge.judge(self.revision, self.doc.placement(), self.company)
         {
             self.asked = Some(self.revision);
         }

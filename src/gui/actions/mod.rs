@@ -245,6 +245,11 @@ impl State {
             Command::ShowCompare => self.toggle_beside(Beside::Compare),
             Command::CompareWith(other) => self.compare_with(other),
             Command::CompareOver(over) => self.compare_over(over),
+            Command::Beside(company) => {
+                self.company = company;
+                self.beside = Some(Beside::Time);
+                self.touch(false);
+            }
             Command::Sort(sort) => self.sort_tree(sort),
             Command::Pane(pane) => self.pane = pane,
             Command::FocusPane(pane) => {

@@ -9,17 +9,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
+use crate::estimate::board::BoardFile;
+use crate::estimate::deployment::Load;
+use crate::figure::Figure;
 use crate::gui::background::jobs::Waker;
-use crate::gui::data::judgement::{Ground, Judgement, WhatIf};
+use crate::gui::data::judgement::{Company, Ground, Judgement, Together, WhatIf};
 use crate::history::calibration;
 use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement, UnknownSite};
-use crate::plan::Planner;
+use crate::plan::{Plan, Planner};
 use crate::platform::Target;
 
 /// A question to the judge.
 enum Ask {
-    Judge(u64, Placement),
+    Judge(u64, Placement, Option<Company>),
     WhatIf(u64, Vec<Placement>),
 }
 
@@ -69,10 +72,10 @@ impl Judge {
         Ok(Self { asks, answers })
     }
 
-    /// Asks for a placement; false where the judge is busy and the question must come again.
-    pub fn judge(&self, revision: u64, placement: &Placement) -> bool {
+    /// Asks for a placement, beside another engine where one is given; false where the judge is busy and the question must come again.
+    pub fn judge(&self, revision: u64, placement: &Placement, company: Option<Company>) -> bool {
         self.asks
-            .try_send(Ask::Judge(revision, placement.clone()))
+            .try_send(Ask::Judge(revision, placement.clone(), company))
             .is_ok()
     }
 
@@ -159,20 +162,32 @@ fn serve(
             dla_mac_share: plan.dla_mac_share(model),
         })
     };
+    let mut other: Option<(Company, Result<Load, Arc<str>>)> = None;
     while let Ok(first) = questions.recv() {
         // Only the newest question of each kind still matters.
         let (mut judge, mut what_if) = (None, None);
         for ask in std::iter::once(first).chain(questions.try_iter()) {
             match ask {
-                Ask::Judge(revision, placement) => judge = Some((revision, placement)),
+                Ask::Judge(revision, placement, company) => {
+                    judge = Some((revision, placement, company));
+                }
                 Ask::WhatIf(key, placements) => what_if = Some((key, placements)),
             }
         }
-        if let Some((revision, placement)) = judge {
+        if let Some((revision, placement, company)) = judge {
             let judged = placement.resolve(model).map(|resolved| {
                 let plan = planner.plan_resolved(&placement, &resolved);
                 let estimate = estimator.estimate(&plan);
                 let breakdown = estimator.breakdown(&plan);
+                let together = company.map(|company| {
+                    // The other engine stays the same while the placement changes.
+                    if other.as_ref().is_none_or(|(of, _)| *of != company) {
+                        other = Some((company, load_of(company, &planner, &own)));
+                    }
+                    let load = other.as_ref().map(|(_, load)| load.clone());
+                    let load = load.unwrap_or_else(|| Err("no other engine".into()))?;
+                    together(&estimator, &plan, company, load)
+                });
                 let summary = plan.summary(model);
                 Arc::new(Judgement {
                     revision,
@@ -180,6 +195,7 @@ fn serve(
                     plan,
                     estimate,
                     breakdown,
+                    together,
                     summary,
                     refusals: OnceLock::new(),
                 })
@@ -195,4 +211,42 @@ fn serve(
             }
         }
     }
+}
+
+/// What an engine of the whole network on one device asks of the board.
+fn load_of(company: Company, planner: &Planner<'_>, own: &BoardFile) -> Result<Load, Arc<str>> {
+    let model = planner.model();
+    let (device, config) = match company {
+        Company::Gpu => (Device::Gpu, planner.config().clone()),
+        Company::Dla(dla_core) => {
+            let config = planner.config().clone();
+            (Device::Dla, EngineConfig { dla_core, ..config })
+        }
+    };
+    let planner = Planner::new(model, planner.target(), &config);
+    let plan = planner.plan(vec![device; model.ops.len()]);
+    Estimator::with_board(&planner, own).load(&plan)
+}
+
+fn together(
+    estimator: &Estimator<'_, '_>,
+    plan: &Plan,
+    company: Company,
+    load: Load,
+) -> Result<Together, Arc<str>> {
+    let both = estimator.deployment(&[estimator.load(plan)?, load]);
+    let waterfall = estimator.breakdown(plan)?.waterfall;
+    let figure = |figures: &[Figure], at: usize| match figures.get(at) {
+        Some(figure) => figure.clone(),
+        None => Figure::none("no such engine"),
+    };
+    Ok(Together {
+        company,
+        waterfall: waterfall.beside(1, &figure(&both.latency_ms, 0)),
+        fps: [
+            figure(&both.fps, 0),
+            figure(&both.fps, 1),
+            both.total_fps.clone(),
+        ],
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::estimate::{Breakdown, Estimate};
+use crate::estimate::{Breakdown, Estimate, Waterfall};
 use crate::export::Format;
 use crate::figure::Figure;
 use crate::model::OpId;
@@ -35,6 +35,36 @@ impl Ground {
     }
 }
 
+/// An engine of the same network that runs at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// All on the GPU.
+    Gpu,
+    /// All on a DLA core.
+    Dla(u32),
+}
+
+impl Company {
+    /// What it is called in lists.
+    pub fn text(self) -> String {
+        match self {
+            Self::Gpu => "an engine all on the GPU".to_owned(),
+            Self::Dla(core) => format!("an engine all on DLA core {core}"),
+        }
+    }
+}
+
+/// A placement beside another engine.
+#[derive(Clone, Debug)]
+pub struct Together {
+    /// The other engine.
+    pub company: Company,
+    /// Where the time goes, contention too.
+    pub waterfall: Waterfall,
+    /// Images per second of this engine, of the other and of both.
+    pub fps: [Figure; 3],
+}
+
 /// What one placement means.
 #[derive(Debug)]
 pub struct Judgement {
@@ -48,6 +78,8 @@ pub struct Judgement {
     pub estimate: Estimate,
     /// Where the time goes, or why nobody can say.
     pub breakdown: Result<Breakdown, Arc<str>>,
+    /// The same beside another engine, where one is asked for.
+    pub together: Option<Result<Together, Arc<str>>>,
     /// The counts for the status line.
     pub summary: Summary,
     /// The exports that refuse the placement, and why; found when first asked for.

@@ -2,14 +2,14 @@
 //! that take longest.
 
 use egui::{
-    Align, Color32, CornerRadius, Label, Pos2, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui,
-    Vec2, WidgetInfo,
+    Align, Color32, ComboBox, CornerRadius, Label, Pos2, Rect, RichText, Role, Sense, Stroke,
+    StrokeKind, Ui, Vec2, WidgetInfo,
 };
 
 use crate::estimate::{Bar, Cause, Kernel, Step, Waterfall, signed_ms};
-use crate::figure::Figure;
+use crate::figure::{Figure, short};
 use crate::gui::command::Command;
-use crate::gui::data::judgement::Judgement;
+use crate::gui::data::judgement::{Company, Judgement};
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Sort;
 use crate::gui::panels::controls::side;
@@ -34,7 +34,17 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         match &judged.breakdown {
             Err(why) => note(ui, t.amber_soft, t.amber, "No estimate", why, &t),
             Ok(breakdown) => {
-                waterfall(ui, judged, &breakdown.waterfall, &t, out);
+                beside(ui, state, out);
+                match &judged.together {
+                    None => waterfall(ui, judged, &breakdown.waterfall, &t, out),
+                    Some(Err(why)) => note(ui, t.amber_soft, t.amber, "No estimate", why, &t),
+                    Some(Ok(together)) => {
+                        waterfall(ui, judged, &together.waterfall, &t, out);
+                        let [this, other, both] = together.fps.each_ref().map(fps);
+                        let text = format!("{this} FPS and {other} FPS, together {both} FPS");
+                        ui.add(Label::new(RichText::new(text).color(t.dim)).wrap());
+                    }
+                }
                 sorting(ui, state, out);
                 kernels(
                     ui,
@@ -49,6 +59,39 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
                 kernels(ui, open, title, &breakdown.losses, true, &t, out);
             }
         }
+    });
+}
+
+/// A figure without its unit.
+fn fps(figure: &Figure) -> String {
+    figure.value().map_or_else(|| "–".to_owned(), short)
+}
+
+/// Which engine runs at the same time.
+fn beside(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
+    let name = |company: Option<Company>| match company {
+        None => "this engine alone".to_owned(),
+        Some(company) => format!("beside {}", company.text()),
+    };
+    let chosen = name(state.company);
+    let width = ui.available_width() - 8.0;
+    let inner = ComboBox::from_id_salt("beside")
+        .selected_text(&chosen)
+        .width(width)
+        .show_ui(ui, |ui| {
+            let cores = (0..state.dla_cores()).map(|c| Some(Company::Dla(c)));
+            for company in [None, Some(Company::Gpu)].into_iter().chain(cores) {
+                let now = state.company == company;
+                if ui.selectable_label(now, name(company)).clicked() {
+                    out.push(Command::Beside(company));
+                    ui.close();
+                }
+            }
+        });
+    inner.response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(Role::ComboBox, true, "Running");
+        info.current_text_value = Some(chosen.clone());
+        info
     });
 }
 
@@ -265,8 +308,8 @@ fn kernels(
         let room = rect
             .with_min_x(rect.left() + 13.0)
             .with_max_x(cell.left() - 6.0);
-        let short = widgets::short_to(painter, name, &theme::body(), room.width());
-        let end = widgets::text_in(painter, room, &short, theme::body(), t.text, Align::Min);
+        let cut = widgets::short_to(painter, name, &theme::body(), room.width());
+        let end = widgets::text_in(painter, room, &cut, theme::body(), t.text, Align::Min);
         let rest = room.with_min_x(end + 6.0);
         if rest.width() > 24.0 {
             let small = theme::small();
