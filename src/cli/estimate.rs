@@ -204,12 +204,12 @@ const BAR: f64 = 32.0;
 
 /// The steps from all on the GPU to a placement, a line each, with bars.
 fn waterfall(out: &mut impl Write, name: &str, fall: &Waterfall) -> Result<()> {
-    let bars = fall.bars(name);
-    if bars.is_empty() {
+    let picture = fall.picture(name);
+    if picture.bars.is_empty() {
         return Ok(());
     }
     writeln!(out)?;
-    for bar in bars {
+    for bar in &picture.bars {
         let fill = match (bar.cause, bar.saves) {
             (None, _) => "=",
             (Some(_), true) => "-",
@@ -225,6 +225,9 @@ fn waterfall(out: &mut impl Write, name: &str, fall: &Waterfall) -> Result<()> {
             " ".repeat(left),
             fill.repeat((column(bar.right) - left).max(1)),
         )?;
+    }
+    if let Some(note) = picture.note() {
+        writeln!(out, "  ({note})")?;
     }
     writeln!(out, "{}", fall.verdict())?;
     Ok(())

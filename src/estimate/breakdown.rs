@@ -79,6 +79,23 @@ pub struct Bar {
     pub saves: bool,
 }
 
+/// A drawn waterfall.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Picture {
+    /// Its lines, top to bottom.
+    pub bars: Vec<Bar>,
+    /// What the left edge stands for, ms: above 0 where the steps are short beside the whole.
+    pub start_ms: f64,
+}
+
+impl Picture {
+    /// What must be said under it where its left edge is not 0.
+    pub fn note(&self) -> Option<String> {
+        let start = short(self.start_ms);
+        (self.start_ms > 0.0).then(|| format!("The bars begin at {start} ms, not at 0"))
+    }
+}
+
 /// Ops that run as one kernel or DLA layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Kernel {
@@ -237,7 +254,10 @@ impl Waterfall {
         };
         match self.of(Cause::Contention) {
             0.0 => verdict,
-            ms => format!("{verdict} The engines beside it cost {} ms.", short(ms)),
+            ms => format!(
+                "{verdict} Other engines at the same time cost {} ms more.",
+                short(ms)
+            ),
         }
     }
 
@@ -254,11 +274,11 @@ impl Waterfall {
         all
     }
 
-    /// The lines of its picture: where it starts, each step from where the one before ends, and where
-    /// it ends under the name of the plan. None without an estimate.
-    pub fn bars(&self, name: &str) -> Vec<Bar> {
+    /// Its picture: where it starts, each step from where the one before ends, and where it ends under
+    /// the name of the plan. No lines without an estimate.
+    pub fn picture(&self, name: &str) -> Picture {
         let (Some(from), Some(to)) = (self.from.value(), self.to.value()) else {
-            return Vec::new();
+            return Picture::default();
         };
         let whole = |text: &str, ms: f64| Bar {
             text: text.to_owned(),
@@ -270,6 +290,7 @@ impl Waterfall {
         };
         let mut bars = vec![whole("all on the GPU", from)];
         let mut at = from;
+        let (mut least, mut most) = (from.min(to), from.max(to));
         for step in &self.steps {
             let ms = step.ms.value().unwrap_or(0.0);
             bars.push(Bar {
@@ -281,17 +302,22 @@ impl Waterfall {
                 saves: ms < 0.0,
             });
             at += ms;
+            (least, most) = (least.min(at), most.max(at));
         }
         bars.push(whole(name, to));
-        let most = bars
-            .iter()
-            .map(|b| b.right)
-            .fold(f64::MIN_POSITIVE, f64::max);
+        // Beside a long time short steps would not be seen.
+        let span = most - least;
+        let start_ms = if span > 0.0 && span < most / 4.0 {
+            least - span / 2.0
+        } else {
+            0.0
+        };
+        let place = |ms: f64| (ms - start_ms) / (most - start_ms).max(f64::MIN_POSITIVE);
         for bar in &mut bars {
-            bar.left = (bar.left / most).clamp(0.0, 1.0);
-            bar.right = (bar.right / most).clamp(bar.left, 1.0);
+            bar.left = place(bar.left).clamp(0.0, 1.0);
+            bar.right = place(bar.right).clamp(bar.left, 1.0);
         }
-        bars
+        Picture { bars, start_ms }
     }
 
     /// Adds what running beside other engines costs, ms, and ends there.

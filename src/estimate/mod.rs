@@ -27,7 +27,7 @@ use board::{BoardFile, Mix};
 use cost::CostModel;
 use unit::{Part, Unit, Work};
 
-pub use breakdown::{Bar, Breakdown, Cause, Kernel, Step, Waterfall, signed_ms};
+pub use breakdown::{Bar, Breakdown, Cause, Kernel, Picture, Step, Waterfall, signed_ms};
 pub use table::{CostTable, TransitionCost, UnitCost};
 
 /// Predicted figures of one engine running alone.

@@ -193,8 +193,8 @@ const KERNELS: usize = 8;
 /// From all on the GPU to this placement, and the kernels that take longest.
 fn spent(out: &mut String, subject: &Subject<'_>, breakdown: &Breakdown) {
     let fall = &breakdown.waterfall;
-    let bars = fall.bars("this placement");
-    if bars.is_empty() {
+    let picture = fall.picture("this placement");
+    if picture.bars.is_empty() {
         return;
     }
     write!(
@@ -203,7 +203,7 @@ fn spent(out: &mut String, subject: &Subject<'_>, breakdown: &Breakdown) {
         escape(&fall.verdict())
     )
     .ok();
-    for bar in bars {
+    for bar in &picture.bars {
         let class = match bar.cause {
             Some(Cause::LeavesGpu) => "GPU",
             Some(Cause::RunsOnDla) => "DLA",
@@ -222,6 +222,9 @@ fn spent(out: &mut String, subject: &Subject<'_>, breakdown: &Breakdown) {
         .ok();
     }
     out.push_str("</table>\n");
+    if let Some(note) = picture.note() {
+        writeln!(out, "<p class=\"faint\">{note}.</p>").ok();
+    }
     kernels(out, subject, "Slowest kernels", &breakdown.hottest);
     kernels(
         out,

@@ -350,7 +350,7 @@ mod waterfall {
             // A load is the same inference, so that company alone makes the difference.
             let alone = estimator.load(&plan).unwrap().alone_ms();
             prop_assert!((alone - latency).abs() < 1e-9, "{} {}", alone, latency);
-            let bars = fall.bars("this");
+            let bars = fall.picture("this").bars;
             prop_assert_eq!(bars.len(), fall.steps.len() + 2);
             let inside = |b: &dlaplan::estimate::Bar| 0.0 <= b.left && b.left <= b.right && b.right <= 1.0;
             prop_assert!(bars.iter().all(inside), "{:?}", bars);
@@ -382,7 +382,20 @@ mod waterfall {
         let sum: f64 = beside.steps.iter().filter_map(|s| s.ms.value()).sum();
         let all = beside.to.value().unwrap() - beside.from.value().unwrap();
         assert!((sum - all).abs() < 1e-9 && last.ms.value().unwrap() > 0.0);
-        assert!(beside.verdict().contains("engines beside it"));
+        assert!(beside.verdict().contains("at the same time cost"));
+        // Steps that are short beside the whole are drawn from further right, and that is said.
+        let last = network("resnet152");
+        let planner = Planner::new(&last, &target("xavier-nx"), &config(Precision::FP16, 1));
+        let placement = Placement::all(Device::Gpu).with_module("layer4.2.conv3", Device::Dla);
+        let plan = planner.plan_placement(&placement).unwrap();
+        let short = Estimator::new(&planner).breakdown(&plan).unwrap().waterfall;
+        let picture = short.picture("this");
+        assert!(picture.note().is_some() && fall.picture("this").note().is_none());
+        let step = picture
+            .bars
+            .iter()
+            .find(|b| b.cause == Some(Cause::Submission));
+        assert!(step.is_some_and(|b| b.right - b.left > 0.02), "{picture:?}");
         // A fused op is named with the op that bears its time.
         let relu = model
             .op_ids()

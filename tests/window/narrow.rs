@@ -3,7 +3,8 @@
 use crate::window::{NoDialogs, open_on};
 use crate::window::{Window, text_of, window};
 use dlaplan::chart::View;
-use dlaplan::gui::{Command, Dialog, GoalKind, Options, Pane, Purpose, SMALLEST};
+use dlaplan::gui::{Command, Dialog, GoalKind, Options, Other, Pane, Purpose, SMALLEST};
+use dlaplan::placement::Device;
 use egui::accesskit::Role;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Rect, Vec2};
 use egui_kittest::kittest::Queryable as _;
@@ -244,6 +245,24 @@ fn every_panel_is_reached_at_every_size() {
                 "{size}: {panel} {rect:?}"
             );
         }
+        for (command, panel, inside) in [
+            (Command::ShowTime, "Time", "Running"),
+            (Command::ShowCompare, "Compare", "Compare with"),
+        ] {
+            w.state_mut().apply(command);
+            w.settle();
+            if tab(&w, panel).is_some() {
+                w.get_by_role_and_label(Role::Tab, panel).click();
+                w.settle();
+            }
+            let there = w.query_by_role_and_label(Role::ComboBox, inside);
+            let rect = there.map(|n| n.rect());
+            let screen = Rect::from_min_size(Pos2::ZERO, size);
+            assert!(
+                rect.is_some_and(|r| screen.contains_rect(r)),
+                "{size}: {panel} {rect:?}"
+            );
+        }
     }
 }
 
@@ -281,6 +300,9 @@ fn nothing_is_cut_at_the_right_at_any_size() {
             Command::Chart(View::Deployments),
             Command::ShowRuns,
             Command::Pane(Pane::Side),
+            Command::ShowTime,
+            Command::CompareWith(Some(Other::All(Device::Dla))),
+            Command::Pane(Pane::Tree),
             Command::FindGoal(GoalKind::Deployment),
         ];
         for command in commands {

@@ -421,6 +421,7 @@ fn target(
     let fps = match &row.estimate.fps {
         Figure::Estimated(e) => format!("{} FPS {}", short(e.value), e.band),
         Figure::Measured(m) => format!("{} FPS", short(m.value)),
+        Figure::None { .. } if row.summary.refused.is_some() => "does not build".to_owned(),
         Figure::None { .. } => "no estimate".to_owned(),
     };
     let words = rect.with_max_y(rect.top() + 19.0);

@@ -109,14 +109,17 @@ fn waterfall(
     let spacing = std::mem::take(&mut ui.spacing_mut().item_spacing.y);
     // The end of the bar above, and where it was drawn.
     let mut before: Option<Pos2> = None;
-    let bars = fall.bars("this placement");
-    for (i, line) in bars.iter().enumerate() {
+    let picture = fall.picture("this placement");
+    for (i, line) in picture.bars.iter().enumerate() {
         let step = i.checked_sub(1).and_then(|i| fall.steps.get(i));
         let whole = if i == 0 { &fall.from } else { &fall.to };
         let figure = step.map_or(whole, |s| &s.ms);
         before = Some(bar(ui, judged, line, step, figure, i == 0, before, t, out));
     }
     ui.spacing_mut().item_spacing.y = spacing;
+    if let Some(note) = picture.note() {
+        ui.label(RichText::new(note).font(theme::small()).color(t.faint));
+    }
 }
 
 fn color(line: &Bar, first: bool, t: &Tokens) -> Color32 {
