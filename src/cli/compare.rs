@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::chart::{Look, Palette};
 use crate::estimate::{Estimate, signed_ms};
 use crate::figure::{Figure, short};
-use crate::history;
+use crate::history::{self, Store, default_path};
 use crate::model::Model;
 use crate::placement::Placement;
 use crate::plan::Summary;
@@ -33,7 +33,8 @@ pub struct CompareArgs {
     /// Model, target, engine config and placement.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// The other placement: `gpu`, `dla0` (the whole network there) or a placement file.
+    /// The other placement: `gpu`, `dla0` (the whole network there), a placement file, `kept:NAME` or
+    /// `run:ID` of the history.
     #[arg(long, value_name = "PLACEMENT", required_unless_present = "targets")]
     pub with: Option<String>,
     /// One placement on these targets instead: `xavier-nx,agx-orin-64@30W`; `boards` for every board,
@@ -54,6 +55,9 @@ pub struct CompareArgs {
     /// With --targets: a picture of them, `.svg` or `.png`.
     #[arg(long, short, value_name = "FILE", requires = "targets")]
     pub output: Option<PathBuf>,
+    /// History file with kept placements and runs; by default the user's.
+    #[arg(long, value_name = "FILE", requires = "with")]
+    pub history: Option<PathBuf>,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -68,13 +72,19 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode> {
     let Some(with) = &args.with else {
         return over_targets(args, &args.plan.setup()?, &mut out);
     };
-    let named: Vec<&Path> = members::member_file(with).into_iter().collect();
+    let stored = with.starts_with(KEPT) || with.starts_with(RUN);
+    let named = members::member_file(with).filter(|_| !stored);
+    let named: Vec<&Path> = named.into_iter().collect();
     let files = members::documents(&named)?;
     let setup = args.plan.setup_beside(&files)?;
     let engine = &args.plan.setup.engine;
     let model = Some(&setup.model);
     // Both are judged on one target, whatever the file was made for.
-    let other = members::member(with, &files, model, None, &setup.config, engine)?;
+    let other = if stored {
+        from_history(with, args.history.as_deref(), &setup.model)?
+    } else {
+        members::member(with, &files, model, None, &setup.config, engine)?
+    };
     let own = history::calibration(history::data_dir().as_deref(), setup.target.board.id);
     let judge = |name: &str, placement: &Placement, config| {
         Judged::new(name, &setup.model, &setup.target, &own, placement, config)
@@ -94,6 +104,55 @@ pub fn run(args: &CompareArgs) -> Result<ExitCode> {
         text(&mut out, &setup, &this, &that, &comparison, &rows)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+const KEPT: &str = "kept:";
+const RUN: &str = "run:";
+
+/// `kept:NAME` or `run:ID`.
+fn from_history(text: &str, history: Option<&Path>, model: &Model) -> Result<members::Member> {
+    let path = history.map(Path::to_owned).or_else(default_path);
+    let path = path.context("there is no home folder; give --history FILE")?;
+    if !path.exists() {
+        bail!("{}: there is no history yet", path.display());
+    }
+    let mut store = Store::open(&path)?;
+    let hash = &model.source.structure_hash;
+    if let Some(name) = text.strip_prefix(KEPT) {
+        let kept = store.kept(Some(hash))?;
+        if let Some(found) = kept.iter().rev().find(|k| k.kept.name == name) {
+            return Ok(members::Member {
+                placement: found.kept.placement.clone(),
+                config: found.kept.config.clone(),
+            });
+        }
+        let names: Vec<&str> = kept.iter().map(|k| k.kept.name.as_str()).collect();
+        bail!(
+            "{text}: no placement of {} is kept under this name; kept: {}",
+            model.name,
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            }
+        );
+    }
+    let id = text.strip_prefix(RUN).unwrap_or_default();
+    let id: i64 = id
+        .parse()
+        .with_context(|| format!("{text}: a run is named by its number"))?;
+    let Some(run) = store.run(id)? else {
+        bail!("{text}: no such run; dlaplan runs lists them");
+    };
+    let request = run.run.request;
+    request
+        .placement
+        .resolve(model)
+        .with_context(|| text.to_owned())?;
+    Ok(members::Member {
+        placement: request.placement,
+        config: request.config,
+    })
 }
 
 #[derive(Serialize)]

@@ -361,6 +361,7 @@ struct Brief {
     unit: u32,
     device: Device,
     ms: f64,
+    /// Whether or not the rules allow it there.
     other_ms: Option<f64>,
     /// Set where the placement cuts the unit.
     ops: Vec<OpId>,
@@ -388,55 +389,55 @@ impl Estimator<'_, '_> {
         }
         let mut spent = Spent::default();
         let mut kernels: Vec<Brief> = Vec::with_capacity(ready.units.len());
-        for (i, costed) in ready.units.iter().enumerate() {
-            self.spend(ready, plan, i as u32, costed, &mut spent, &mut kernels);
+        let mut begin = 0;
+        for (i, hot) in ready.hot.iter().enumerate() {
+            let ops = &ready.ops[begin..hot.end as usize];
+            begin = hot.end as usize;
+            let home = plan.subgraph_of[ops[0] as usize];
+            let mut rest = ops[1..].iter();
+            if !rest.all(|op| plan.subgraph_of[*op as usize] == home) {
+                self.spend_cut(ready, plan, i as u32, &mut spent, &mut kernels);
+                continue;
+            }
+            let (device, ms, other_ms) = match home {
+                None => (Device::Gpu, hot.gpu_ms, hot.dla_ms),
+                Some(_) => (Device::Dla, hot.dla_ms, hot.gpu_ms),
+            };
+            if device == Device::Dla {
+                spent.left += ops.len();
+                spent.left_ms += hot.gpu_ms;
+                spent.dla += ops.len();
+                spent.dla_ms += hot.dla_ms;
+            }
+            if ms > 0.0 {
+                kernels.push(Brief {
+                    unit: i as u32,
+                    device,
+                    ms,
+                    other_ms: Some(other_ms),
+                    ops: Vec::new(),
+                });
+            }
         }
-        kernels.retain(|k| k.ms > 0.0);
         Ok(Breakdown {
             waterfall: self.waterfall(ready, plan, &spent),
             kernels: kernels.len(),
-            hottest: largest(ready, &mut kernels, |k| k.ms),
-            losses: largest(ready, &mut kernels, Brief::loss),
+            hottest: self.largest(ready, &mut kernels, |k| k.ms),
+            losses: self.largest(ready, &mut kernels, Brief::loss),
         })
     }
 
-    /// Adds one unit to what is spent, and its kernels.
-    fn spend(
+    /// Adds a unit that the placement cuts to what is spent, and its kernels.
+    fn spend_cut(
         &self,
         ready: &Ready,
         plan: &Plan,
         unit: u32,
-        costed: &super::Costed,
         spent: &mut Spent,
         kernels: &mut Vec<Brief>,
     ) {
+        let costed = &ready.units[unit as usize];
         let home = |op: &OpId| plan.subgraph_of[op.index()];
-        let Some(first) = costed.unit.ops().next() else {
-            return;
-        };
-        let at = home(&first);
-        if costed.unit.ops().all(|op| home(&op) == at) {
-            let n = costed.unit.ops().count();
-            let (device, ms, other_ms) = if at.is_some() {
-                spent.left += n;
-                spent.left_ms += costed.gpu_ms;
-                spent.dla += n;
-                spent.dla_ms += costed.dla_ms;
-                (Device::Dla, costed.dla_ms, Some(costed.gpu_ms))
-            } else {
-                let mut ops = costed.unit.ops();
-                let may = ops.all(|op| self.planner.may_run_on_dla(op));
-                (Device::Gpu, costed.gpu_ms, may.then_some(costed.dla_ms))
-            };
-            kernels.push(Brief {
-                unit,
-                device,
-                ms,
-                other_ms,
-                ops: Vec::new(),
-            });
-            return;
-        }
         // What goes is the share of the ops that go; what stays costs more than its share.
         let moved = costed.unit.ops().filter(|op| home(op).is_some());
         let (mut gone, mut n) = (0.0, 0);
@@ -453,13 +454,15 @@ impl Estimator<'_, '_> {
                 stays += ms;
                 Device::Gpu
             };
-            kernels.push(Brief {
-                unit,
-                device,
-                ms,
-                other_ms: None,
-                ops: ops.to_vec(),
-            });
+            if ms > 0.0 {
+                kernels.push(Brief {
+                    unit,
+                    device,
+                    ms,
+                    other_ms: None,
+                    ops: ops.to_vec(),
+                });
+            }
         });
         spent.left += n;
         spent.left_ms += gone;
@@ -517,6 +520,40 @@ impl Estimator<'_, '_> {
         }
     }
 
+    /// The first [`NAMED`] kernels by a measure, of those above zero.
+    fn largest(
+        &self,
+        ready: &Ready,
+        kernels: &mut [Brief],
+        by: impl Fn(&Brief) -> f64,
+    ) -> Vec<Kernel> {
+        // What ties stays in the order of execution.
+        let order = |k: &Brief| (Reverse(Total(by(k))), k.unit);
+        if kernels.len() > NAMED {
+            kernels.select_nth_unstable_by_key(NAMED, order);
+        }
+        let named = kernels.len().min(NAMED);
+        let first = &mut kernels[..named];
+        first.sort_by_key(order);
+        let first = first.iter().take_while(|k| by(k) > 0.0);
+        first
+            .map(|k| {
+                let ops: Vec<OpId> = if k.ops.is_empty() {
+                    ready.units[k.unit as usize].unit.ops().collect()
+                } else {
+                    k.ops.clone()
+                };
+                let may = || ops.iter().all(|op| self.planner.may_run_on_dla(*op));
+                Kernel {
+                    other_ms: k.other_ms.filter(|_| k.device == Device::Dla || may()),
+                    device: k.device,
+                    ms: k.ms,
+                    ops,
+                }
+            })
+            .collect()
+    }
+
     /// The op whose kernel an op is part of on a device, where that is another one: it costs nothing
     /// by itself, or little.
     pub fn fused_into(&self, op: OpId) -> Option<OpId> {
@@ -525,31 +562,6 @@ impl Estimator<'_, '_> {
         let part = unit.parts.iter().find(|p| p.ops.contains(&op))?;
         part.ops.first().copied().filter(|main| *main != op)
     }
-}
-
-/// The first [`NAMED`] kernels by a measure, of those above zero.
-fn largest(ready: &Ready, kernels: &mut [Brief], by: impl Fn(&Brief) -> f64) -> Vec<Kernel> {
-    let order = |k: &Brief| Reverse(Total(by(k)));
-    if kernels.len() > NAMED {
-        kernels.select_nth_unstable_by_key(NAMED, order);
-    }
-    let named = kernels.len().min(NAMED);
-    let first = &mut kernels[..named];
-    first.sort_by_key(|k| (order(k), k.unit));
-    first
-        .iter()
-        .take_while(|k| by(k) > 0.0)
-        .map(|k| Kernel {
-            ops: if k.ops.is_empty() {
-                ready.units[k.unit as usize].unit.ops().collect()
-            } else {
-                k.ops.clone()
-            },
-            device: k.device,
-            ms: k.ms,
-            other_ms: k.other_ms,
-        })
-        .collect()
 }
 
 /// A number that can be sorted by.

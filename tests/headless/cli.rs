@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use dlaplan::export::{SaveError, save_atomic};
+use dlaplan::placement::{Device, Placement};
 use serde_json::Value;
 
 fn dlaplan(dir: &Path, args: &[&str]) -> Output {
@@ -966,6 +967,34 @@ fn placements_are_compared_with_each_other_and_over_targets() {
         &["none.json"],
     );
     refused(dir, &args, &["--with"]);
+    // From the history.
+    let nothing = [&args[..], &["--with", "kept:mine"]].concat();
+    refused(dir, &nothing, &["there is no history yet"]);
+    let model = dlaplan::model::onnx::load_bundled("resnet18").unwrap();
+    let kept = dlaplan::history::NewKept {
+        name: "mine".into(),
+        model: model.name.clone(),
+        structure_hash: model.source.structure_hash.clone(),
+        placement: Placement::default()
+            .with_module("layer1", Device::Dla)
+            .with_module("layer2", Device::Dla),
+        config: dlaplan::placement::EngineConfig::default(),
+        target: "xavier-nx".into(),
+        fps: dlaplan::figure::Figure::none("not asked"),
+        dla_mac_share: None,
+    };
+    let path = dir.join("h.sqlite");
+    dlaplan::history::Store::open(&path)
+        .unwrap()
+        .keep(&kept)
+        .unwrap();
+    let history = ["--history", "h.sqlite"];
+    let mine = [&args[..], &["--with", "kept:mine", "--json"], &history].concat();
+    assert_eq!(json(dir, &mine)["differing_ops"], report["differing_ops"]);
+    let none = [&args[..], &["--with", "kept:yours"], &history].concat();
+    refused(dir, &none, &["kept:yours", "kept: mine"]);
+    let run = [&args[..], &["--with", "run:7"], &history].concat();
+    refused(dir, &run, &["no such run"]);
     // Over targets.
     let over = [
         &args[..],

@@ -115,6 +115,8 @@ impl Compare {
 
     /// What differs, once both are judged.
     pub fn comparison(&self) -> Option<&Comparison> {
+        // While another target is judged, what was found before says nothing.
+        self.other.as_ref()?;
         self.both.as_ref().map(|b| &b.comparison)
     }
 

@@ -3,6 +3,7 @@
 use crate::engine::Mark;
 use crate::figure::short;
 use crate::gui::command::{Act, Command};
+use crate::gui::data::compare::Other;
 use crate::gui::data::runs::{Column, Ended, RunRow, date, when};
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
@@ -352,6 +353,17 @@ pub(crate) fn draw_row(
             Act::Pick(head.id)
         }));
     }
+    response.context_menu(|ui| {
+        for command in [
+            Command::Runs(Act::Pick(head.id)),
+            Command::CompareWith(Some(Other::Run(head.id))),
+        ] {
+            if ui.button(command.text()).clicked() {
+                out.push(command);
+                ui.close();
+            }
+        }
+    });
     let tip = |ui: &mut Ui| {
         ui.label(RichText::new(&row.name).font(theme::strong()));
         ui.label(date(head.started_ms));
