@@ -1,7 +1,7 @@
-//! Saving that never loses the old file.
+//! Saving that never loses the old file, and reading that ends.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A file could not be saved; what was there before is unchanged.
@@ -14,6 +14,48 @@ pub struct SaveError {
     pub what: &'static str,
     /// The system's reason.
     pub source: std::io::Error,
+}
+
+/// Longest text file that is read, bytes: far more than any placement.
+const MAX_TEXT: u64 = 64 << 20;
+
+/// Opens a file for reading without waiting: a pipe has no writer yet, perhaps never one.
+///
+/// # Errors
+/// As the system says.
+pub fn open_at_once(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    File::options()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)
+}
+
+/// Opens a file that must be a regular one: of a pipe or a device the end may never come.
+///
+/// # Errors
+/// It is none, or as the system says.
+pub fn open_regular(path: &Path) -> std::io::Result<File> {
+    let file = open_at_once(path)?;
+    if !file.metadata()?.is_file() {
+        let what = "this is a folder, a pipe or a device; name a file";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what));
+    }
+    Ok(file)
+}
+
+/// The text of a regular file.
+///
+/// # Errors
+/// It is none, too long, or not UTF-8; or as the system says.
+pub fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = open_regular(path)?;
+    if file.take(MAX_TEXT + 1).read_to_string(&mut text)? as u64 > MAX_TEXT {
+        let what = format!("longer than {} MiB", MAX_TEXT >> 20);
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(text)
 }
 
 /// Replaces a file in one step: a new file beside it, synced, then renamed over it. Follows a
@@ -101,6 +143,23 @@ mod tests {
         save_atomic(&link, b"new").unwrap();
         assert_eq!(fs::read(&real).unwrap(), b"new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn only_regular_files_of_some_length_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        save_atomic(&path, b"text").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "text");
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for odd in [&pipe, dir.path(), Path::new("/dev/zero")] {
+            let why = read_text(odd).unwrap_err().to_string();
+            assert!(why.contains("name a file"), "{}: {why}", odd.display());
+        }
+        File::create(&path).unwrap().set_len(MAX_TEXT + 1).unwrap();
+        let why = read_text(&path).unwrap_err().to_string();
+        assert!(why.contains("longer than 64 MiB"), "{why}");
     }
 
     #[test]

@@ -48,7 +48,12 @@ pub enum Step {
 }
 
 /// One thing the window can do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(CommandKind),
+    derive(strum::VariantArray, PartialOrd, Ord),
+    doc = "A command without what it is about."
+)]
 pub enum Command {
     /// Asks for a model file.
     OpenModel,
@@ -528,7 +533,12 @@ fn export_text(format: Format) -> String {
 }
 
 /// What the user does to the table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(ActKind),
+    derive(strum::VariantArray, PartialOrd, Ord),
+    doc = "An act without what it is about."
+)]
 pub enum Act {
     /// Shows only runs with these words.
     Filter(String),

@@ -12,6 +12,7 @@ mod open_dims;
 mod placing;
 mod runs;
 mod search;
+mod soak;
 #[cfg(target_os = "linux")]
 #[path = "../support/sshd.rs"]
 #[expect(

@@ -18,7 +18,7 @@ use dlaplan::engine::{
     Quantity, Request, RowSite, Run, Stage, TimedPart, WorkerCommand, unix_ms,
 };
 use dlaplan::gui::{
-    Command, Copied, Dialog, Machine, Node, Options, RunsAct, RunsColumn, SweepOf, Worker,
+    Command, Copied, Dialog, Machine, Node, Options, RunsAct, RunsColumn, SMALLEST, SweepOf, Worker,
 };
 use dlaplan::history::Store;
 use dlaplan::model::{Model, onnx};
@@ -34,7 +34,7 @@ const QUICK: Limits = Limits {
     grace: Duration::from_millis(300),
 };
 
-fn xavier() -> Environment {
+pub fn xavier() -> Environment {
     Environment {
         host: "jetson".into(),
         board: Some("NVIDIA Jetson Xavier NX Developer Kit".into()),
@@ -46,12 +46,12 @@ fn xavier() -> Environment {
     }
 }
 
-fn resnet() -> Model {
+pub fn resnet() -> Model {
     onnx::load_bundled("resnet18").unwrap()
 }
 
 /// What an engine that does as asked reports: GPU ops one layer each, DLA ops in one subgraph.
-fn measurement(model: &Model, fps: f64, dla: &dyn Fn(&str) -> bool) -> Measurement {
+pub fn measurement(model: &Model, fps: f64, dla: &dyn Fn(&str) -> bool) -> Measurement {
     let samples = vec![fps * 0.99, fps, fps, fps, fps * 1.01];
     let mut actual = Actual::default();
     let mut layers = Vec::new();
@@ -135,7 +135,7 @@ fn model_ref(model: &Model) -> ModelRef {
     }
 }
 
-fn run(model: &Model, placement: Placement, fps: f64) -> Run {
+pub fn run(model: &Model, placement: Placement, fps: f64) -> Run {
     let dla = placement.overrides.keys().next().is_some();
     let m = measurement(model, fps, &|path| dla && path.starts_with("layer1"));
     Run {
@@ -179,7 +179,12 @@ fn quoted(text: &str) -> String {
 /// A worker in a few lines of shell: says hello, then, asked to profile, does as `then` says.
 /// `$1` is a scratch folder.
 /// `unavailable`: a reason a line.
-fn worker(environment: &Environment, unavailable: Option<&str>, then: &str, dir: &Path) -> Worker {
+pub fn worker(
+    environment: &Environment,
+    unavailable: Option<&str>,
+    then: &str,
+    dir: &Path,
+) -> Worker {
     let hello = encode(Event::Hello {
         environment: Box::new(environment.clone()),
         unavailable: unavailable
@@ -221,7 +226,7 @@ fn building(dir: &Path) -> String {
     say(stage, "stage", dir)
 }
 
-fn measured(model: &Model, m: Measurement, dir: &Path) -> String {
+pub fn measured(model: &Model, m: Measurement, dir: &Path) -> String {
     let report = Event::Measured {
         report: Box::new(Report {
             model: model_ref(model),
@@ -1226,4 +1231,20 @@ fn a_warning_of_the_worker_is_told() {
             .iter()
             .any(|l| l.text.contains("3136 MiB"))
     );
+}
+
+#[test]
+fn runs_keep_their_place_below_a_run_under_way_in_the_smallest_window() {
+    let model = resnet();
+    let data = with_runs(&[run(&model, on_layer1(), 390.0)]);
+    let dir = data.path().to_owned();
+    let then = building(&dir) + "sleep 60";
+    let mut w = measuring(Arc::clone(&data), worker(&xavier(), None, &then, &dir));
+    w.state_mut().apply(Command::Profile);
+    w.state_mut().apply(Command::Runs(RunsAct::Show(1)));
+    w.set_size(egui::Vec2::from(SMALLEST));
+    w.run_steps(10);
+    assert!(w.state().measuring.active.is_some());
+    let row = w.query_all_by_label_contains("layer1 on DLA").next();
+    assert!(row.is_some(), "the table has its rows");
 }

@@ -886,3 +886,101 @@ fn a_number_outside_its_range_says_so_and_inputs_show_the_batch() {
     let shown = "images 4×3×224×224 (batch 1 in the file)";
     assert!(w.query_by_label(shown).is_some());
 }
+
+fn on_layer2() -> Placement {
+    Placement::all(Device::Gpu).with_module("layer2", Device::Dla)
+}
+
+const OTHERS: &str = "Another window's work on bundled:resnet18 was kept";
+
+#[test]
+fn two_windows_that_close_one_after_the_other_lose_nothing() {
+    let mut first = window();
+    let data = Arc::clone(&first.data);
+    let mut second = again(&data);
+    first.click("GPU layer1");
+    second.click("GPU layer2");
+    for mut w in [first, second] {
+        w.state_mut().store.close();
+    }
+    let mut w = again(&data);
+    assert_eq!(w.state().doc.placement(), &on_layer2());
+    assert!(w.query_by_label(OTHERS).is_some());
+    w.click("Open");
+    assert_eq!(w.state().doc.placement(), &on_layer1());
+    // It is offered once.
+    w.state_mut().store.close();
+    drop(w);
+    let w = again(&data);
+    assert_eq!(w.state().doc.placement(), &on_layer1());
+    assert!(w.query_by_label(OTHERS).is_none());
+}
+
+#[test]
+fn two_windows_that_died_both_come_back() {
+    let mut first = window();
+    let data = Arc::clone(&first.data);
+    let mut second = again(&data);
+    first.click("GPU layer1");
+    second.click("GPU layer2");
+    drop((first, second));
+    let mut w = again(&data);
+    let shown = w.state().doc.placement().clone();
+    assert!(w.query_by_label(OTHERS).is_some());
+    w.click("Open");
+    let other = w.state().doc.placement().clone();
+    let (one, two) = (on_layer1(), on_layer2());
+    assert!(one != two && [&shown, &other].iter().all(|p| **p == one || **p == two));
+    assert_ne!(shown, other);
+}
+
+/// Many windows begin and die at once: no session is left that nobody would look for.
+#[test]
+fn windows_that_start_at_once_keep_their_locks() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let live = || {
+        for _ in 0..6 {
+            let mut w = again(&data);
+            w.state_mut().apply(Command::All(Device::Dla));
+        }
+    };
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            std::thread::Builder::new().spawn_scoped(s, live).unwrap();
+        }
+    });
+    let names = |ending: &str| -> Vec<std::path::PathBuf> {
+        let all = std::fs::read_dir(data.path().join("sessions")).unwrap();
+        let all = all.map(|e| e.unwrap().path());
+        all.filter(|p| p.extension().is_some_and(|e| e == ending))
+            .map(|p| p.with_extension(""))
+            .collect()
+    };
+    let (sessions, locks) = (names("json"), names("lock"));
+    assert!(
+        sessions.iter().all(|s| locks.contains(s)),
+        "{sessions:?} {locks:?}"
+    );
+    assert_eq!(
+        again(&data).state().doc.placement(),
+        &Placement::all(Device::Dla)
+    );
+}
+
+#[test]
+fn a_file_that_never_ends_does_not_stop_the_window() {
+    let mut w = window();
+    let pipe = w.data.path().join("pipe.json");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    w.state_mut().apply(Command::OpenPath(pipe.clone()));
+    w.settle();
+    assert!(w.query_by_label("pipe.json cannot be opened").is_some());
+    let zero = w.data.path().join("zero.json");
+    std::os::unix::fs::symlink("/dev/zero", &zero).unwrap();
+    w.state_mut().apply(Command::OpenPath(zero));
+    w.settle();
+    assert!(w.query_by_label("zero.json cannot be opened").is_some());
+    w.state_mut().apply(Command::Calibration(Some(pipe)));
+    w.settle();
+    assert!(w.query_by_label("No INT8 ranges were taken").is_some());
+}

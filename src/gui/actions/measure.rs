@@ -12,6 +12,7 @@ use crate::engine::remote::ssh::Host;
 use crate::engine::{
     Calibration, ErrorKind, LogRing, Outcome, Request, Run, Stage, dla_refusal, environment,
 };
+use crate::files::open_regular;
 use crate::history::RunHead;
 use crate::placement::Device;
 use crate::platform::Target;
@@ -475,6 +476,6 @@ fn ended(run: &Run, name: &str, id: Option<i64>) -> Message {
 /// Whether a file begins like a calibration cache: `TRT-8502-EntropyCalibration2`.
 fn calibration_head(path: &std::path::Path) -> std::io::Result<bool> {
     let mut head = Vec::new();
-    std::fs::File::open(path)?.take(4).read_to_end(&mut head)?;
+    open_regular(path)?.take(4).read_to_end(&mut head)?;
     Ok(head == b"TRT-")
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::export::{Document as Placed, DocumentError};
-use crate::gui::background::session_file::read_session;
+use crate::files::read_text;
+use crate::gui::background::session_file::parse_session;
 use crate::gui::command::Command;
 use crate::gui::data::open::{file_name, open_inputs};
 use crate::gui::data::options::MadeAt;
@@ -78,18 +79,24 @@ impl State {
             self.load(path, Dims::new());
             return;
         }
-        if let Some(session) = read_session(&path) {
-            self.put_aside();
-            self.restore(session);
-            return;
-        }
         let title = format!("Reading {}", file_name(&path));
         let file = path.clone();
         self.background(
             title,
             false,
-            move || std::fs::read_to_string(&file),
-            move |state, result| state.placement_read(&path, result),
+            move || {
+                let text = read_text(&file)?;
+                let session = parse_session(text.as_bytes());
+                Ok((text, session))
+            },
+            move |state, result: std::io::Result<_>| match result {
+                Ok((_, Some(session))) => {
+                    state.put_aside();
+                    state.restore(session);
+                }
+                Ok((text, None)) => state.placement_read(&path, Ok(text)),
+                Err(e) => state.placement_read(&path, Err(e)),
+            },
         );
     }
 

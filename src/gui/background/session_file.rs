@@ -1,7 +1,8 @@
 //! What outlives the window: the session under way, settings, work put aside.
 //!
 //! Every window has a session file of its own, locked while the window lives and written after
-//! every change. A file whose lock is free belongs to a window that died; its work comes back.
+//! every change. A file whose lock is free belongs to a window that died; its work comes back. A
+//! session is never written without its lock: nobody would look for it.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -14,12 +15,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::save_atomic;
 use crate::gui::background::jobs::Waker;
+use crate::gui::command::Command;
 use crate::gui::data::session::{Session, Settings, VERSION};
 use crate::gui::message::{Message, Messages};
 use crate::history;
 
 /// Where a panic leaves its report.
 const PANIC: &str = "panic.txt";
+/// The session of the window that closed last.
+const LAST: &str = "last.json";
+/// Sessions of windows that closed before another one did.
+const REPLACED: &str = "replaced";
 
 /// A session found at the start.
 #[derive(Clone, Debug)]
@@ -37,6 +43,8 @@ struct Slot {
     next: Option<Session>,
     stop: bool,
     error: Option<String>,
+    /// Held while the window lives; none where the folder cannot be written.
+    lock: Option<File>,
 }
 
 type Shared = Arc<(Mutex<Slot>, Condvar)>;
@@ -45,7 +53,8 @@ type Shared = Arc<(Mutex<Slot>, Condvar)>;
 pub struct Store {
     dir: PathBuf,
     session: PathBuf,
-    lock: Option<File>,
+    /// `last.json` as it was at the start.
+    last: Option<Session>,
     slot: Shared,
     writer: Option<JoinHandle<()>>,
 }
@@ -59,29 +68,33 @@ impl Store {
         messages: &mut Messages,
     ) -> (Self, Settings, Option<Found>) {
         let sessions = dir.join("sessions");
-        for folder in [&sessions, &dir.join("recovered"), &dir.join("work")] {
+        for folder in [
+            &sessions,
+            &dir.join("recovered"),
+            &dir.join("work"),
+            &dir.join(REPLACED),
+        ] {
             if let Err(e) = fs::create_dir_all(folder) {
                 messages.push(not_saved(&format!("{}: {e}", folder.display())));
                 break;
             }
         }
-        let found = recover(dir).or_else(|| {
-            let path = dir.join("last.json");
-            read_session(&path).map(|session| Found {
+        let last = read_session(&dir.join(LAST));
+        let found = recover(dir, messages).or_else(|| {
+            last.clone().map(|session| Found {
                 session,
                 crashed: false,
-                path,
+                path: dir.join(LAST),
             })
         });
+        offer_replaced(dir, messages);
         let nanos = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |d| d.as_nanos());
         let id = format!("{}-{nanos}", std::process::id());
         let session = sessions.join(format!("{id}.json"));
-        let lock = File::create(sessions.join(format!("{id}.lock")))
-            .ok()
-            .filter(|f| f.try_lock().is_ok());
         let slot: Shared = Shared::default();
+        slot.0.lock().unwrap_or_else(PoisonError::into_inner).lock = take_lock(&session).ok();
         let writer = {
             let (slot, path, wake) = (Arc::clone(&slot), session.clone(), Arc::clone(wake));
             std::thread::Builder::new()
@@ -93,7 +106,7 @@ impl Store {
         let store = Self {
             dir: dir.to_owned(),
             session,
-            lock,
+            last,
             slot,
             writer,
         };
@@ -175,10 +188,33 @@ impl Store {
     /// The window closes by itself: the session becomes the last one.
     pub fn close(&mut self) {
         self.stop();
-        if self.lock.take().is_some() {
-            // Without a session file there is nothing to hand over.
-            fs::rename(&self.session, self.dir.join("last.json")).ok();
-            fs::remove_file(self.session.with_extension("lock")).ok();
+        let (slot, _) = &*self.slot;
+        let lock = slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lock
+            .take();
+        // Without a session file there is nothing to hand over.
+        if let Some(lock) = lock {
+            self.keep_replaced();
+            let handed_over = fs::rename(&self.session, self.dir.join(LAST)).is_ok();
+            if handed_over || !self.session.exists() {
+                fs::remove_file(self.session.with_extension("lock")).ok();
+            }
+            // Free only now: another window that starts meanwhile would take it for a crash.
+            drop(lock);
+        }
+    }
+
+    /// Another window closed since this one began: its work is offered at the next start.
+    fn keep_replaced(&self) {
+        let last = self.dir.join(LAST);
+        let other = read_session(&last).filter(|s| !s.is_plain() && self.last.as_ref() != Some(s));
+        let own = read_session(&self.session);
+        if other.is_some_and(|other| own.is_some_and(|own| own != other))
+            && let Some(name) = self.session.file_name()
+        {
+            fs::rename(&last, self.dir.join(REPLACED).join(name)).ok();
         }
     }
 }
@@ -200,15 +236,51 @@ fn autosave(slot: &Shared, path: &Path, wake: &Waker) {
             guard.next.take()
         };
         let Some(session) = session else { return };
-        if let Err(e) = write_json(path, &session) {
+        if let Err(e) = write_locked(slot, path, &session) {
             slot.lock().unwrap_or_else(PoisonError::into_inner).error = Some(e);
             wake();
         }
     }
 }
 
-/// Takes over the newest session whose window died; older ones stay in `recovered`.
-fn recover(dir: &Path) -> Option<Found> {
+/// Writes a session under its lock, which is taken now where it could not be before.
+fn write_locked(slot: &Mutex<Slot>, path: &Path, session: &Session) -> Result<(), String> {
+    let slot = || slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if slot().lock.is_none() {
+        let lock = take_lock(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        slot().lock = Some(lock);
+    }
+    write_json(path, session)
+}
+
+/// Locks a session file: a file beside it that has its name only once it is locked, for another
+/// window that starts just then takes a free one for that of a dead window.
+fn take_lock(session: &Path) -> std::io::Result<File> {
+    let new = session.with_extension("new");
+    let file = File::create(&new)?;
+    file.try_lock()?;
+    fs::rename(&new, session.with_extension("lock"))?;
+    Ok(file)
+}
+
+/// Offers the work of windows that closed before another one did, once.
+fn offer_replaced(dir: &Path, messages: &mut Messages) {
+    let Ok(entries) = fs::read_dir(dir.join(REPLACED)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let kept = dir.join("recovered").join(entry.file_name());
+        if fs::rename(entry.path(), &kept).is_ok()
+            && let Some(session) = read_session(&kept)
+        {
+            let why = "It closed before the one that is shown now.";
+            offer(session, kept, why, messages);
+        }
+    }
+}
+
+/// Takes over the newest session whose window died; work in older ones is offered.
+fn recover(dir: &Path, messages: &mut Messages) -> Option<Found> {
     let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(dir.join("sessions")).ok()?.flatten() {
         let lock = entry.path();
@@ -221,28 +293,62 @@ fn recover(dir: &Path) -> Option<Found> {
         }
         let file = lock.with_extension("json");
         let kept = dir.join("recovered").join(file.file_name()?);
-        if fs::rename(&file, &kept).is_ok() {
-            let when = fs::metadata(&kept)
-                .and_then(|m| m.modified())
-                .unwrap_or(SystemTime::UNIX_EPOCH);
-            found.push((when, kept));
+        let moved = fs::rename(&file, &kept).is_ok();
+        // Where it cannot be moved, its lock keeps it for the next start.
+        let path = if moved { kept } else { file };
+        if let Ok(meta) = fs::metadata(&path) {
+            found.push((
+                meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                path.clone(),
+            ));
         }
-        // The next start tries again.
-        fs::remove_file(&lock).ok();
+        if moved || !path.exists() {
+            // The next start tries again.
+            fs::remove_file(&lock).ok();
+        }
     }
     found.sort();
-    found.into_iter().rev().find_map(|(_, path)| {
-        read_session(&path).map(|session| Found {
-            session,
-            crashed: true,
-            path,
-        })
-    })
+    let mut newest: Option<Found> = None;
+    for (_, path) in found.into_iter().rev() {
+        let Some(session) = read_session(&path) else {
+            continue;
+        };
+        if newest.is_some() {
+            offer(
+                session,
+                path,
+                "It ended unexpectedly, as the one shown now.",
+                messages,
+            );
+        } else {
+            newest = Some(Found {
+                session,
+                crashed: true,
+                path,
+            });
+        }
+    }
+    newest
+}
+
+/// Offers work of another window than the one that is shown.
+fn offer(session: Session, path: PathBuf, why: &str, messages: &mut Messages) {
+    if !session.is_plain() {
+        let title = format!("Another window's work on {} was kept", session.title());
+        let message = Message::info(title, why);
+        messages.push(message.with_action("Open", Command::OpenPath(path)));
+    }
 }
 
 /// A session file; `None` where it is missing, damaged or of a newer version.
 pub fn read_session(path: &Path) -> Option<Session> {
-    read_json::<Session>(path).filter(|s| s.version <= VERSION)
+    parse_session(&fs::read(path).ok()?)
+}
+
+/// A session by its text; `None` where it is damaged or of a newer version.
+pub fn parse_session(text: &[u8]) -> Option<Session> {
+    let session = serde_json::from_slice::<Session>(text).ok();
+    session.filter(|s| s.version <= VERSION)
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {

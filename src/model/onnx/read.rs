@@ -1,6 +1,5 @@
 //! Opens a file, refuses what is no ONNX model, and hands the decoded graph on.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use prost::Message as _;
 pub use super::assemble::LoadOptions;
 use super::error::LoadError;
 use super::{assemble, proto, sniff, wire};
+use crate::files::open_at_once;
 use crate::model::{Model, ModelSource};
 
 /// Files up to this size are read; larger ones are mapped.
@@ -27,7 +27,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
         path: path.to_owned(),
         source,
     };
-    let file = open(path).map_err(io)?;
+    let file = open_at_once(path).map_err(io)?;
     let meta = file.metadata().map_err(io)?;
     if !meta.is_file() {
         let what = if meta.is_dir() {
@@ -54,21 +54,6 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
     };
     let name = path.file_stem().unwrap_or(path.as_os_str());
     read(path.to_owned(), &name.to_string_lossy(), &data, options)
-}
-
-#[cfg(unix)]
-fn open(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    // Opening a pipe must not wait for a writer.
-    File::options()
-        .read(true)
-        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-        .open(path)
-}
-
-#[cfg(not(unix))]
-fn open(path: &Path) -> std::io::Result<File> {
-    File::open(path)
 }
 
 /// Reads a model that is in memory already; `name` stands for the file in messages.

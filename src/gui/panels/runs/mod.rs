@@ -11,6 +11,9 @@ use crate::gui::panels::runs::table::{table, tools};
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
 
+/// Height that the table always has: its head and two rows.
+const LEAST: f32 = 70.0;
+
 /// Draws the panel.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     let t = Tokens::of(ui);
@@ -26,7 +29,9 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     } else {
         (height * 0.5).clamp(120.0, 330.0)
     };
-    ui.allocate_ui(Vec2::new(ui.available_width(), height - below), |ui| {
+    // Under a run in progress little may be left; the panel around scrolls.
+    let rows = (height - below).max(LEAST);
+    ui.allocate_ui(Vec2::new(ui.available_width(), rows), |ui| {
         table(ui, state, &t, out);
     });
     if below > 0.0 {
