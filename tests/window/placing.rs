@@ -90,6 +90,22 @@ fn children_inherit_until_told_otherwise() {
 }
 
 #[test]
+fn a_row_with_a_device_for_its_module_and_its_op_inherits_in_one_step() {
+    let mut w = window();
+    let placement = Placement::all(Device::Gpu)
+        .with_module("conv1", Device::Dla)
+        .with_op("/conv1/Conv", Device::Gpu);
+    let load = Command::Load("both".into(), placement, EngineConfig::default());
+    w.state_mut().apply(load);
+    w.settle();
+    w.row("conv1");
+    w.key(Modifiers::NONE, Key::I);
+    assert!(w.state().doc.placement().overrides.is_empty());
+    w.key(Modifiers::COMMAND, Key::Z);
+    assert_eq!(w.state().doc.placement().overrides.len(), 2);
+}
+
+#[test]
 fn undo_and_redo() {
     let mut w = window();
     w.click("GPU layer1");

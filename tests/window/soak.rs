@@ -17,8 +17,8 @@ use dlaplan::chart::View;
 use dlaplan::engine::{BoardSettings, PowerMode};
 use dlaplan::export::Format;
 use dlaplan::gui::{
-    Command, CommandKind, Form, GoalKind, Node, Options, Pane, Pick, RunsAct, RunsActKind,
-    RunsColumn, State, Step, SweepOf, ThemeChoice,
+    Command, CommandKind, Company, Form, GoalKind, Node, Options, Other, Over, Pane, Pick, RunsAct,
+    RunsActKind, RunsColumn, Sort, State, Step, SweepOf, ThemeChoice,
 };
 use dlaplan::model::{Model, ModuleId, OpId};
 use dlaplan::placement::{Device, Document, EngineConfig, Placement, Precision, Site};
@@ -417,6 +417,43 @@ impl Chance {
                 };
                 Command::Runs(self.act(kind, state))
             }
+            CommandKind::CopyRows => Command::CopyRows,
+            CommandKind::ExportTree => Command::ExportTree,
+            CommandKind::ExportTreeTo => Command::ExportTreeTo(data.join("tree.csv")),
+            CommandKind::AskNote => Command::AskNote(self.id(&kept)),
+            CommandKind::NoteKept => Command::NoteKept(self.id(&kept), self.words()),
+            CommandKind::ShowTime => Command::ShowTime,
+            CommandKind::ShowCompare => Command::ShowCompare,
+            CommandKind::CompareWith => {
+                let ids: Vec<i64> = state.runs.heads().iter().map(|h| h.id).collect();
+                let other = match self.below(5) {
+                    0 => None,
+                    1 => Some(Other::Now),
+                    2 => Some(Other::All(self.device())),
+                    3 => Some(Other::Kept(self.id(&kept))),
+                    _ => Some(Other::Run(self.id(&ids))),
+                };
+                Command::CompareWith(other)
+            }
+            CommandKind::CompareOver => {
+                Command::CompareOver(self.one(&[Over::Boards, Over::Modes]))
+            }
+            CommandKind::Beside => {
+                let company = [
+                    None,
+                    Some(Company::Gpu),
+                    Some(Company::Dla(0)),
+                    Some(Company::Dla(7)),
+                ];
+                Command::Beside(self.one(&company))
+            }
+            CommandKind::Sort => Command::Sort(self.one(&[
+                Sort::Execution,
+                Sort::Gpu,
+                Sort::Dla,
+                Sort::Gain,
+                Sort::Delta,
+            ])),
             CommandKind::Palette => Command::Palette,
             CommandKind::Theme => Command::Theme(self.one(&ThemeChoice::ALL)),
             CommandKind::Messages => Command::Messages,

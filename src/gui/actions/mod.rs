@@ -25,7 +25,7 @@ use crate::gui::data::tree_index::Node;
 use crate::gui::dialog::{Dialog, Purpose};
 use crate::gui::state::State;
 use crate::model::{ModuleId, OpId};
-use crate::placement::{Device, Edit, EngineConfig, Precision};
+use crate::placement::{Device, Edit, EngineConfig, Precision, Site};
 use crate::platform::Target;
 
 /// Rows a page key moves.
@@ -296,8 +296,11 @@ impl State {
         let Some(open) = &self.open else { return };
         let site = |node: &Node| self.site(open, *node);
         let Some(device) = device else {
-            let edit = Edit::Inherit(nodes.iter().map(site).collect());
-            self.edit(&edit);
+            // A row of one op may have a device for the module and one for the op.
+            let said = self.doc.placement();
+            let both = nodes.iter().flat_map(|n| [n.site(&open.model), site(n)]);
+            let sites: BTreeSet<Site> = both.filter(|s| said.overrides.contains_key(s)).collect();
+            self.edit(&Edit::Inherit(sites.into_iter().collect()));
             return;
         };
         let placement = self.doc.placement();

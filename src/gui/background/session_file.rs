@@ -274,7 +274,7 @@ fn offer_replaced(dir: &Path, messages: &mut Messages) {
             && let Some(session) = read_session(&kept)
         {
             let why = "It closed before the one that is shown now.";
-            offer(session, kept, why, messages);
+            offer(&session, kept, why, messages);
         }
     }
 }
@@ -315,7 +315,7 @@ fn recover(dir: &Path, messages: &mut Messages) -> Option<Found> {
         };
         if newest.is_some() {
             offer(
-                session,
+                &session,
                 path,
                 "It ended unexpectedly, as the one shown now.",
                 messages,
@@ -332,7 +332,7 @@ fn recover(dir: &Path, messages: &mut Messages) -> Option<Found> {
 }
 
 /// Offers work of another window than the one that is shown.
-fn offer(session: Session, path: PathBuf, why: &str, messages: &mut Messages) {
+fn offer(session: &Session, path: PathBuf, why: &str, messages: &mut Messages) {
     if !session.is_plain() {
         let title = format!("Another window's work on {} was kept", session.title());
         let message = Message::info(title, why);
