@@ -52,6 +52,7 @@ pub(super) fn model(
         .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
         .map_or(1, |o| o.version);
     let (flat, opaque) = flatten(&path, file, &written, opset, file_bytes, options)?;
+    let as_written = file.functions.is_empty() && matches!(flat, Cow::Borrowed(_));
     let graph = Graph::new(&path, &flat)?;
     let mut notes = Vec::new();
     let mut note = |text: String| notes.push(Note { text });
@@ -108,7 +109,11 @@ pub(super) fn model(
         roles: &roles,
         tensors: Vec::new(),
         ids: vec![None; graph.values.len()],
-        words: HashMap::new(),
+        types: graph
+            .types
+            .iter()
+            .map(|t| (t.domain.into(), t.name.into()))
+            .collect(),
     };
     let inputs: Vec<ModelInput> = graph
         .inputs
@@ -193,7 +198,7 @@ pub(super) fn model(
         inputs,
         outputs,
         notes,
-        file_ops: file_ops::of(file),
+        file_ops: file_ops::of(file, as_written.then_some(&graph)),
     }))
 }
 
@@ -492,8 +497,8 @@ struct Build<'g, 'a> {
     roles: &'g Roles,
     tensors: Vec<Tensor>,
     ids: Vec<Option<TensorId>>,
-    /// Op types and domains, each kept once.
-    words: HashMap<&'g str, Arc<str>>,
+    /// Domain and name of [`Graph::types`], shared by the ops of the type.
+    types: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl<'g> Build<'g, '_> {
@@ -525,10 +530,6 @@ impl<'g> Build<'g, '_> {
 
     fn finish(self) -> Vec<Tensor> {
         self.tensors
-    }
-
-    fn word(&mut self, word: &'g str) -> Arc<str> {
-        Arc::clone(self.words.entry(word).or_insert_with(|| word.into()))
     }
 
     fn op(&mut self, path: &Path, id: NodeId, at: OpId, opset: i64) -> Result<Op, LoadError> {
@@ -598,13 +599,11 @@ impl<'g> Build<'g, '_> {
             .flatten()
             .map(|v| self.tensor(*v))
             .collect();
+        let (domain, op_type) = self.types[node.op_type].clone();
         Ok(Op {
             name: Arc::clone(&node.name),
-            op_type: self.word(&node.proto.op_type),
-            domain: self.word(match node.proto.domain.as_str() {
-                "ai.onnx" => "",
-                domain => domain,
-            }),
+            op_type,
+            domain,
             kind,
             module: ModuleId::ROOT,
             inputs,

@@ -56,10 +56,21 @@ impl<'a> Weight<'a> {
     }
 }
 
+/// An op type that the graph's nodes have.
+#[derive(Debug)]
+pub(super) struct OpType<'a> {
+    /// "" for ONNX's own ops.
+    pub domain: &'a str,
+    pub name: &'a str,
+    pub op: OnnxOp,
+}
+
 /// A node of the graph.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     pub proto: &'a proto::Node,
+    /// Position in [`Graph::types`]. The names lie anywhere in memory, so they are read once.
+    pub op_type: usize,
     pub op: OnnxOp,
     /// Its place in the file.
     pub place: usize,
@@ -79,6 +90,7 @@ pub(super) struct Node<'a> {
 pub(super) struct Graph<'a> {
     pub nodes: Vec<Node<'a>>,
     pub values: Vec<Value<'a>>,
+    pub types: Vec<OpType<'a>>,
     pub inputs: Vec<ValueId>,
     pub outputs: Vec<ValueId>,
     pub renamed: usize,
@@ -120,7 +132,6 @@ impl<'a> Graph<'a> {
         let (names, renamed) = unique_names(&graph.node);
         let mut outputs_of = Vec::with_capacity(graph.node.len());
         for (id, (node, name)) in graph.node.iter().zip(&names).enumerate() {
-            b.check_name(&node.op_type, "an op type")?;
             b.check_name(name, "a node name")?;
             let mut outputs = Vec::with_capacity(node.output.len());
             for output in &node.output {
@@ -140,6 +151,8 @@ impl<'a> Graph<'a> {
             }
             outputs_of.push(outputs);
         }
+        let mut types: Vec<OpType<'a>> = Vec::new();
+        let mut type_of: HashMap<(&str, &str), usize> = HashMap::new();
         let mut nodes = Vec::with_capacity(graph.node.len());
         let shared = shared_names(&graph.node, &names, renamed);
         for ((((place, node), name), outputs), shared_name) in graph
@@ -159,10 +172,8 @@ impl<'a> Graph<'a> {
                 }
             }
             let mut names_used = Vec::new();
-            for attribute in &node.attribute {
-                for body in attribute.g.iter().map(|g| &**g).chain(&attribute.graphs) {
-                    outer_names(body, &mut Vec::new(), &mut names_used);
-                }
+            for body in node.bodies() {
+                outer_names(body, &mut Vec::new(), &mut names_used);
             }
             let mut captured = Vec::with_capacity(names_used.len());
             for used in names_used {
@@ -170,9 +181,24 @@ impl<'a> Graph<'a> {
             }
             captured.sort_unstable();
             captured.dedup();
+            let domain = domain(node);
+            let op_type = match type_of.get(&(domain, &*node.op_type)) {
+                Some(op_type) => *op_type,
+                None => {
+                    b.check_name(&node.op_type, "an op type")?;
+                    type_of.insert((domain, &*node.op_type), types.len());
+                    types.push(OpType {
+                        domain,
+                        name: &node.op_type,
+                        op: OnnxOp::of(domain, &node.op_type),
+                    });
+                    types.len() - 1
+                }
+            };
             nodes.push(Node {
                 proto: node,
-                op: OnnxOp::of(&node.domain, &node.op_type),
+                op_type,
+                op: types[op_type].op,
                 place,
                 name,
                 shared_name,
@@ -205,6 +231,7 @@ impl<'a> Graph<'a> {
         let mut this = Self {
             nodes,
             values: b.values,
+            types,
             inputs,
             outputs,
             renamed,
@@ -365,6 +392,14 @@ impl<'a> Builder<'a, '_> {
     }
 }
 
+/// The domain of a node's op; "" for ONNX's own, under either name.
+pub(super) fn domain(node: &proto::Node) -> &str {
+    match &*node.domain {
+        "ai.onnx" => "",
+        domain => domain,
+    }
+}
+
 pub(super) fn tensor_type(info: &proto::ValueInfo) -> Option<&proto::TensorType> {
     info.r#type.as_ref()?.tensor_type.as_ref()
 }
@@ -392,10 +427,8 @@ fn outer_names<'a>(
             .map(String::as_str)
             .filter(|n| outside(n)),
     );
-    for attribute in body.node.iter().flat_map(|n| &n.attribute) {
-        for inner in attribute.g.iter().map(|g| &**g).chain(&attribute.graphs) {
-            outer_names(inner, around, used);
-        }
+    for inner in body.node.iter().flat_map(proto::Node::bodies) {
+        outer_names(inner, around, used);
     }
     around.pop();
 }

@@ -103,6 +103,15 @@ pub(super) struct Node {
     pub metadata_props: Vec<Entry>,
 }
 
+impl Node {
+    /// Bodies and branches in its attributes.
+    pub fn bodies(&self) -> impl Iterator<Item = &Graph> {
+        self.attribute
+            .iter()
+            .flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs))
+    }
+}
+
 /// `AttributeProto`. The `type` field is kept for re-encoding only: old writers leave it out.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Attribute {
