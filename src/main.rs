@@ -16,13 +16,17 @@ fn main() -> ExitCode {
         .ok();
         return ExitCode::from(2);
     }
-    let program = Program::parse();
     env_logger::Builder::from_env(env_logger::Env::new().filter_or(
         "DLAPLAN_LOG",
         "warn,tracing=off,usvg=error,egui_system_font_provider=error",
     ))
     .format_timestamp(None)
     .init();
+    // Before arguments are read: a target may be one of these boards.
+    if let Some(folder) = dlaplan::history::data_dir() {
+        dlaplan::tasks::described::read_descriptions(&folder);
+    }
+    let program = Program::parse();
     let result = match program.command {
         Some(command) => command.run(),
         None => window::open(program.window),

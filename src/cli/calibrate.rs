@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use crate::estimate::board::{BoardFile, HeldOut, shipped_boards};
+use crate::estimate::board::{BoardFile, HeldOut};
 use crate::history::{PassedOver, RunFilter, Store, data_dir, default_path, own_calibration_path};
+use crate::platform::boards;
 use crate::tasks::refit::{Refit, refit};
+use crate::tasks::survey::{self, SurveyFile};
 
 /// Fit the estimates to your own runs.
 ///
@@ -24,6 +26,10 @@ pub struct CalibrateArgs {
     /// Delete what --from-history wrote: estimates use the shipped files again.
     #[arg(long, conflicts_with = "from_history")]
     pub forget: bool,
+    /// Take a survey that `dlaplan survey` made on another machine: its runs, its board and its
+    /// estimates.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from_history", "forget"])]
+    pub import: Option<PathBuf>,
     /// What was done as JSON.
     #[arg(long)]
     pub json: bool,
@@ -55,13 +61,32 @@ struct Written {
 }
 
 impl Written {
-    fn of(refit: Refit) -> Self {
+    fn of(refit: &Refit) -> Self {
         Self {
-            path: refit.path,
+            path: refit.path.clone(),
             what: "wrote",
             bands: changes(&refit.before, &refit.after),
-            source: Some(refit.after.source),
+            source: Some(refit.after.source.clone()),
         }
+    }
+
+    fn print(&self, out: &mut impl Write) -> Result<()> {
+        match &self.source {
+            Some(source) => writeln!(out, "{} {}: {source}", self.what, self.path.display())?,
+            None => writeln!(out, "{}  {}", self.what, self.path.display())?,
+        }
+        for Change { was, now } in &self.bands {
+            let was = was.map_or(String::new(), |b| format!(" (was {:.0} %)", b * 100.0));
+            writeln!(
+                out,
+                "  {} on {}: ±{:.0} %{was}, {}",
+                now.precision,
+                now.mix.label(),
+                now.band * 100.0,
+                now.basis
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -100,24 +125,15 @@ impl Report {
             writeln!(out, "as shipped: {why}")?;
         }
         for file in &self.files {
-            match &file.source {
-                Some(source) => writeln!(out, "{} {}: {source}", file.what, file.path.display())?,
-                None => writeln!(out, "{}  {}", file.what, file.path.display())?,
-            }
-            for Change { was, now } in &file.bands {
-                let was = was.map_or(String::new(), |b| format!(" (was {:.0} %)", b * 100.0));
-                writeln!(
-                    out,
-                    "  {} on {}: ±{:.0} %{was}, {}",
-                    now.precision,
-                    now.mix.label(),
-                    now.band * 100.0,
-                    now.basis
-                )?;
-            }
+            file.print(out)?;
         }
         Ok(())
     }
+}
+
+/// A board's new calibration and bands, as the command prints them.
+pub(super) fn print_refit(out: &mut impl Write, refit: &Refit) -> Result<()> {
+    Written::of(refit).print(out)
 }
 
 /// Runs the command.
@@ -128,6 +144,8 @@ impl Report {
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let (report, code) = if args.forget {
         forget()?
+    } else if let Some(path) = &args.import {
+        import(path)?
     } else {
         let history = args.from_history.as_ref().and_then(Option::as_deref);
         from_history(history)?
@@ -152,6 +170,25 @@ fn folder() -> Result<PathBuf> {
     data_dir().context("no folder for your own calibration; name one with DLAPLAN_DATA_DIR")
 }
 
+fn import(path: &Path) -> Result<(Report, ExitCode)> {
+    let survey = SurveyFile::read(path)?;
+    let history = default_path().context("no folder for the history")?;
+    let mut store = Store::open(&history)?;
+    let (learnt, new) = survey::import(&folder()?, &survey, &mut store)?;
+    let mut report = Report::new();
+    if let Some(path) = learnt.described {
+        report.add(path, "described", Some(learnt.board));
+    }
+    let runs = format!("{new} new runs from {}", survey.provenance());
+    report.add(history, "imported", Some(&runs));
+    report.as_shipped = learnt.refits.as_shipped;
+    let fitted = !learnt.refits.boards.is_empty();
+    report
+        .files
+        .extend(learnt.refits.boards.iter().map(Written::of));
+    Ok((report, ExitCode::from(u8::from(!fitted))))
+}
+
 fn from_history(history: Option<&Path>) -> Result<(Report, ExitCode)> {
     let folder = folder()?;
     let path = match history {
@@ -163,11 +200,11 @@ fn from_history(history: Option<&Path>) -> Result<(Report, ExitCode)> {
         finished: true,
         ..RunFilter::default()
     })?;
-    let refits = refit(&folder, shipped_boards(), &runs)?;
+    let refits = refit(&folder, boards().iter().map(|b| b.id), &runs, None)?;
     let report = Report {
         passed_over: refits.passed_over,
         as_shipped: refits.as_shipped,
-        files: refits.boards.into_iter().map(Written::of).collect(),
+        files: refits.boards.iter().map(Written::of).collect(),
         ..Report::new()
     };
     let code = if report.files.is_empty() {
@@ -194,7 +231,7 @@ fn changes(before: &BoardFile, after: &BoardFile) -> Vec<Change> {
 fn forget() -> Result<(Report, ExitCode)> {
     let folder = folder()?;
     let mut report = Report::new();
-    for board in shipped_boards() {
+    for board in boards().iter().map(|b| b.id) {
         let path = own_calibration_path(&folder, board);
         match std::fs::remove_file(&path) {
             Ok(()) => report.add(path, "deleted", None),

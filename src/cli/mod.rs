@@ -18,6 +18,7 @@ pub mod program;
 pub mod rules;
 pub mod runs;
 pub mod search;
+pub mod survey;
 pub mod sweep;
 mod terminal;
 pub mod trtexec;
@@ -38,6 +39,7 @@ pub enum Command {
     Search(Box<search::SearchArgs>),
     Profile(Box<profile::ProfileArgs>),
     Sweep(sweep::SweepArgs),
+    Survey(survey::SurveyArgs),
     Runs(runs::RunsArgs),
     Chart(chart::ChartArgs),
     Export(export::ExportArgs),
@@ -65,6 +67,7 @@ impl Command {
             Self::Search(args) => search::run(&args),
             Self::Profile(args) => profile::run(&args),
             Self::Sweep(args) => sweep::run(&args),
+            Self::Survey(args) => survey::run(&args),
             Self::Runs(args) => runs::run(&args),
             Self::Chart(args) => chart::run(&args),
             Self::Export(args) => export::run(&args),

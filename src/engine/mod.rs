@@ -28,15 +28,15 @@ pub use command::WorkerCommand;
 pub use compare::compare;
 pub use deployment::deploy;
 pub use log::{Level, LogLine, LogRing, escape};
-pub use own::own_run;
+pub use own::{own_run, own_share};
 pub use reading::shared_names::without_counter;
 pub use request::{
     Calibration, MemoryPools, NumericReference, Request, RequestError, Timing, parse_size,
 };
 pub use run::{
     Actual, ActualOp, Attribution, ClockRange, Comparison, Contradiction, DeploymentShare,
-    Environment, ErrorKind, Failure, Latency, LayerTime, Measurement, ModelRef, NumericCheck,
-    Outcome, PowerMode, RowSite, Run, Stage, Summary, dla_refusal, median, not_sampled, summarise,
-    unix_ms,
+    Environment, ErrorKind, Failure, GpuFacts, Latency, LayerTime, Measurement, ModelRef,
+    NumericCheck, Outcome, PowerMode, RowSite, Run, Stage, Summary, dla_refusal, median,
+    not_sampled, summarise, unix_ms,
 };
 pub use telemetry::{Energy, EnergyKind, Mark, Quantity, Telemetry, TimedPart};

@@ -11,7 +11,14 @@ use super::run::{Measurement, RowSite, Run};
 /// do not stand for its placement alone: it failed, ran beside other engines, or its engine put
 /// ops elsewhere than planned.
 pub fn own_run<'m>(run: &Run, model: &'m Model, target: Target) -> Option<OwnRun<'m>> {
-    if run.deployment.is_some() || !run.stands_for_placement() {
+    run.deployment
+        .is_none()
+        .then(|| own_share(run, model, target))?
+}
+
+/// The same of an engine that ran beside others: its figures are those of its share.
+pub fn own_share<'m>(run: &Run, model: &'m Model, target: Target) -> Option<OwnRun<'m>> {
+    if !run.stands_for_placement() {
         return None;
     }
     let measured = run.measurement()?;

@@ -136,6 +136,9 @@ pub struct Environment {
     pub gpu: Option<String>,
     /// Compute capability, `7.2`.
     pub compute_capability: Option<String>,
+    /// What the driver says of the GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_facts: Option<GpuFacts>,
     /// DLA cores TensorRT reports.
     pub dla_cores: Option<u32>,
     /// Memory of the machine, MiB.
@@ -181,6 +184,25 @@ impl Environment {
         parts.extend(self.tensorrt.as_ref().map(|v| format!("TensorRT {v}")));
         parts.join(", ")
     }
+}
+
+/// What a driver says of its GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GpuFacts {
+    /// Streaming multiprocessors.
+    pub sms: u32,
+    /// Highest clock, MHz.
+    pub clock_mhz: f64,
+    /// Highest clock of its memory, MHz.
+    pub memory_mhz: f64,
+    /// Width of its memory bus, bits.
+    pub bus_bits: u32,
+    /// Level-2 cache, bytes.
+    pub l2_bytes: u64,
+    /// Its memory, bytes.
+    pub memory_bytes: u64,
+    /// It is part of the chip and shares its memory with the CPU.
+    pub integrated: bool,
 }
 
 /// A mode that nvpmodel has.

@@ -50,6 +50,7 @@ struct GpuRates {
 /// Volta: 8 tensor cores x 64 FP16 multiply-adds, INT8 twice that (22 TOPS of 32 on AGX Xavier are
 /// the GPU's). Ampere of Orin: 170 sparse INT8 TOPS at 1.3 GHz and 16 SMs = 2048 dense INT8 per SM,
 /// FP16 half, TF32 half of that (published FP32 engines take 2.06 to 2.09 times as long as FP16).
+/// Turing, Ada and Hopper: NVIDIA's architecture white papers, dense.
 /// Maxwell and Pascal of Tegra: FP16 at twice FP32, no INT8 dot product.
 fn rates(arch: GpuArch, cuda_cores: f64) -> Result<GpuRates, &'static str> {
     match arch {
@@ -59,11 +60,23 @@ fn rates(arch: GpuArch, cuda_cores: f64) -> Result<GpuRates, &'static str> {
             fp16: 2.0 * cuda_cores,
             int8: None,
         }),
-        GpuArch::Volta => Ok(GpuRates {
+        GpuArch::Volta | GpuArch::Turing => Ok(GpuRates {
             fp32: cuda_cores,
             matrix_fp32: cuda_cores,
             fp16: 512.0,
             int8: Some(1024.0),
+        }),
+        GpuArch::Ada => Ok(GpuRates {
+            fp32: cuda_cores,
+            matrix_fp32: 256.0,
+            fp16: 512.0,
+            int8: Some(1024.0),
+        }),
+        GpuArch::Hopper => Ok(GpuRates {
+            fp32: cuda_cores,
+            matrix_fp32: 1024.0,
+            fp16: 2048.0,
+            int8: Some(4096.0),
         }),
         GpuArch::Ampere => Ok(GpuRates {
             fp32: cuda_cores,

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::engine::{Run, environment, own_run};
+use crate::engine::{Run, environment, own_run, own_share};
 use crate::estimate::Estimator;
 use crate::estimate::board::{BoardFile, shipped};
 use crate::estimate::fit::own::OwnRun;
 use crate::model::Model;
 use crate::model::onnx::{LoadOptions, open};
 use crate::plan::Planner;
+use crate::platform::Target;
 
 use super::{StoredRun, data_dir};
 
@@ -60,7 +61,38 @@ impl RunModels {
         (own, passed_over)
     }
 
+    /// Engines that ran at the same time, one list a deployment, where each has a figure that
+    /// stands for its placement.
+    pub fn own_deployments(&self, runs: &[StoredRun]) -> Vec<Vec<OwnRun<'_>>> {
+        let mut groups: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
+        for run in runs.iter().map(|s| &s.run) {
+            if let Some(share) = &run.deployment {
+                groups.entry(&share.group).or_default().push(run);
+            }
+        }
+        let member = |run: &Run| {
+            let (model, target) = self.place(run).ok()?;
+            own_share(run, model, target)
+        };
+        let whole = |runs: Vec<&Run>| {
+            let all = runs.first()?.deployment.as_ref()?.members as usize;
+            let members = runs.into_iter().map(member).collect::<Option<Vec<_>>>()?;
+            (members.len() == all).then_some(members)
+        };
+        groups.into_values().filter_map(whole).collect()
+    }
+
     fn own(&self, run: &Run) -> Result<OwnRun<'_>, String> {
+        let (model, target) = self.place(run)?;
+        own_run(run, model, target).ok_or_else(|| {
+            "its figures do not stand for its placement alone (a deployment, or ops that left the \
+             DLA)"
+                .to_owned()
+        })
+    }
+
+    /// The model of a run and where it ran.
+    fn place(&self, run: &Run) -> Result<(&Model, Target), String> {
         let model = match self.0.get(&key(run)) {
             Some(Ok(model)) => model,
             Some(Err(reason)) => return Err(format!("its model cannot be read: {reason}")),
@@ -72,12 +104,7 @@ impl RunModels {
                 run.request.model.display()
             ));
         }
-        let target = environment::place(&run.environment)?;
-        own_run(run, model, target).ok_or_else(|| {
-            "its figures do not stand for its placement alone (a deployment, or ops that left the \
-             DLA)"
-                .to_owned()
-        })
+        Ok((model, environment::place(&run.environment)?))
     }
 }
 

@@ -19,7 +19,12 @@ pub enum GpuArch {
     Maxwell,
     Pascal,
     Volta,
+    Turing,
+    /// That of A100 and Orin.
     Ampere,
+    /// Ada, and the Ampere of graphics boards, whose SMs compute matrices at the same rates.
+    Ada,
+    Hopper,
     Blackwell,
 }
 
@@ -165,11 +170,6 @@ impl Board {
         }
     }
 
-    /// A board by its id, in any case.
-    pub fn find(id: &str) -> Option<&'static Self> {
-        boards().iter().find(|b| b.id.eq_ignore_ascii_case(id))
-    }
-
     /// A power mode by its name or one of nvpmodel's, in any case.
     pub fn mode(&self, name: &str) -> Option<&'static PowerMode> {
         self.modes.iter().find(|m| {
@@ -207,8 +207,8 @@ impl DlaSpec {
     }
 }
 
-/// All boards, the default (Xavier NX) first.
-pub fn boards() -> &'static [Board] {
+/// The boards dlaplan has its own figures of, the default (Xavier NX) first.
+pub(super) fn built_in() -> &'static [Board] {
     &BOARDS
 }
 
@@ -263,19 +263,21 @@ impl PowerMode {
 
 /// NVDLA nv_full: 2048 INT8 or 1024 FP16 MACs per clock, 512 KB buffer; 4 MiB SRAM shared by
 /// both DLAs and both PVAs. "Up to 5 TOPS INT8, 2.5 TFLOPS FP16 each" agrees.
-const XAVIER_DLA: DlaSpec = DlaSpec {
-    generation: DlaGeneration::V1,
-    cores: 2,
-    int8_macs_per_clock: 2048,
-    fp16_macs_per_clock: Some(1024),
-    conv_buffer_bytes: Some(512 * 1024),
-    sram_bytes: 4 << 20,
-    sram_shared: true,
-};
+pub(super) const fn xavier_dla(cores: u32) -> DlaSpec {
+    DlaSpec {
+        generation: DlaGeneration::V1,
+        cores,
+        int8_macs_per_clock: 2048,
+        fp16_macs_per_clock: Some(1024),
+        conv_buffer_bytes: Some(512 * 1024),
+        sram_bytes: 4 << 20,
+        sram_shared: true,
+    }
+}
 
 /// 105 sparse INT8 TOPS for two cores at 1600 MHz (source D) = 52.5 each = 26.25 dense = 8192
 /// MACs x 2 x 1600 MHz; 92/90/40 TOPS of the lower modes scale with the clock.
-const fn orin_dla(cores: u32) -> DlaSpec {
+pub(super) const fn orin_dla(cores: u32) -> DlaSpec {
     DlaSpec {
         generation: DlaGeneration::V2,
         cores,
@@ -322,7 +324,7 @@ static BOARDS: [Board; 11] = [
         name: "Jetson Xavier NX",
         memory_gb: 16,
         gpu: gpu(GpuArch::Volta, 6, 64, 48, None),
-        dla: Some(XAVIER_DLA),
+        dla: Some(xavier_dla(2)),
         // 15W first: JetPack 4.5 of the published DLA benchmarks had nothing faster.
         modes: &[
             mode::<128>("15W", &["MODE_15W_2CORE", "MODE_15W_4CORE", "MODE_15W_6CORE"], 1109.25, 6, 1100.8, 1600.0),
@@ -338,7 +340,7 @@ static BOARDS: [Board; 11] = [
         name: "Jetson AGX Xavier",
         memory_gb: 64,
         gpu: gpu(GpuArch::Volta, 8, 64, 64, Some(512)),
-        dla: Some(XAVIER_DLA),
+        dla: Some(xavier_dla(2)),
         // The unlimited memory clock is worked out from 136.5 GB/s; the file does not print it.
         modes: &[
             mode::<256>("MAXN", &["MAXN"], 1377.0, 8, 1395.2, 2133.0),

@@ -2,6 +2,7 @@
 
 mod board;
 mod clocks;
+mod described;
 pub mod dla_rules;
 pub mod parser;
 mod tensorrt;
@@ -12,8 +13,9 @@ use std::str::FromStr;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use crate::platform::board::{
-    Board, DlaGeneration, DlaSpec, GpuArch, GpuSpec, PowerMode, boards,
+pub use crate::platform::board::{Board, DlaGeneration, DlaSpec, GpuArch, GpuSpec, PowerMode};
+pub use crate::platform::described::{
+    BoardDescription, DescriptionError, boards, describe, described, description,
 };
 pub use crate::platform::tensorrt::{Dialect, DlaSupport, TensorRt, UnknownTensorRt};
 

@@ -2,11 +2,13 @@
 
 pub mod compare;
 pub mod confirm;
+pub mod described;
 pub mod judge;
 pub mod machine;
 pub mod measure;
 pub mod open;
 pub mod refit;
+pub mod survey;
 pub mod sweep;
 pub mod torch;
 pub mod words;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::estimate::board::{BoardFile, shipped};
 use crate::estimate::fit::own::refit as fit;
+use crate::estimate::fit::together::refit_together;
 use crate::files::save_atomic;
 use crate::history::{PassedOver, RunModels, StoredRun, own_calibration_path};
 
@@ -32,7 +33,7 @@ pub struct Refit {
 }
 
 /// Fits boards to runs and writes their calibrations into a data folder. Boards without runs are
-/// left out.
+/// left out. `from` says where the runs come from, where that is worth saying.
 ///
 /// # Errors
 /// The folder cannot be made or written.
@@ -40,9 +41,11 @@ pub fn refit<'b>(
     folder: &Path,
     boards: impl IntoIterator<Item = &'b str>,
     runs: &[StoredRun],
+    from: Option<&str>,
 ) -> Result<Refits> {
     let models = RunModels::read(runs);
     let (own, passed_over) = models.own_runs(runs);
+    let deployments = models.own_deployments(runs);
     let mut refits = Refits {
         passed_over,
         ..Refits::default()
@@ -54,6 +57,10 @@ pub fn refit<'b>(
         let before = shipped(board);
         match fit(&before, &own) {
             Ok(after) => {
+                let mut after = refit_together(&after, &own, &deployments);
+                if let Some(from) = from {
+                    after.source = format!("{}; {from}", after.source);
+                }
                 let path = own_calibration_path(folder, board);
                 save(&path, after.to_text()?.as_bytes())?;
                 refits.boards.push(Refit {
@@ -69,7 +76,7 @@ pub fn refit<'b>(
 }
 
 /// Saves into a folder that is made where it is missing.
-fn save(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;

@@ -449,7 +449,7 @@ impl Swept {
 }
 
 /// What runs at the same time came to; open where they were cancelled.
-fn result(runs: &[&Run], from_history: bool) -> Result {
+pub(super) fn result(runs: &[&Run], from_history: bool) -> Result {
     match verdict(runs) {
         Ok(()) => Result::Measured {
             fps: runs.iter().filter_map(|run| run.fps().cloned()).collect(),
@@ -462,7 +462,7 @@ fn result(runs: &[&Run], from_history: bool) -> Result {
 
 /// The newest result that runs hold of a setup. Only what would come out the same again counts:
 /// figures, refusals and failed builds.
-fn known(runs: &[Run], setup: &Setup, from_history: bool) -> Result {
+pub(super) fn known(runs: &[Run], setup: &Setup, from_history: bool) -> Result {
     let lasting = |run: &&Run| match &run.outcome {
         Outcome::Finished(_) => true,
         Outcome::Failed(f) => matches!(f.kind, ErrorKind::Refused | ErrorKind::Build),

@@ -45,5 +45,6 @@ mod shared_names;
 )]
 mod sshd;
 mod support;
+mod survey;
 mod sweep;
 mod targets;

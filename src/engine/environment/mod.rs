@@ -1,5 +1,6 @@
 //! The machine a run happens on, read from files that need no rights and change nothing.
 
+mod described;
 mod files;
 mod module;
 pub(super) mod nvml;
@@ -14,6 +15,7 @@ use crate::platform::{Board, Place, Target};
 
 use super::log::escape;
 use super::run::Environment;
+pub use described::description;
 use files::{MAX_TEXT, first_line, memory_mb, text};
 
 /// The user's folder for what can be made again; `None` without a home folder.
@@ -59,10 +61,14 @@ pub fn read_under(root: &Path) -> Environment {
     env
 }
 
-/// The target a Jetson is, where its module or name tells: what can be planned for it. Its power
+/// The target a machine is, where a Jetson's module or name tells, or a description of its GPU:
+/// what can be planned for it. Its power
 /// mode is the board's default where the mode in force is not known; [`place`] is stricter.
 pub fn target(environment: &Environment) -> Option<Target> {
-    let board = Board::find(module::board_id(environment)?)?;
+    let board = match module::board_id(environment) {
+        Some(id) => Board::find(id)?,
+        None => described::board(environment)?,
+    };
     let mut target = Target::of(board);
     let mode = environment.power_mode.as_ref();
     if let Some(mode) = mode.and_then(|m| board.mode(m)) {
@@ -85,6 +91,9 @@ pub fn target(environment: &Environment) -> Option<Target> {
 pub fn place(environment: &Environment) -> Result<Target, String> {
     let target = target(environment)
         .ok_or_else(|| format!("{} is no Jetson that dlaplan knows", environment.summary()))?;
+    if described::has_no_modes(environment) {
+        return Ok(target);
+    }
     let board = target.board.name;
     if environment.container {
         return Err(format!(

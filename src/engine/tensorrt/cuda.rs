@@ -6,6 +6,8 @@ use std::panic::catch_unwind;
 
 use cudarc::driver::{DriverError, result, sys};
 
+use crate::engine::run::GpuFacts;
+
 /// Why CUDA cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CudaError {
@@ -87,6 +89,29 @@ impl Device {
             check("cuDeviceGetAttribute", value)
         };
         Ok(format!("{}.{}", get(MAJOR)?, get(MINOR)?))
+    }
+
+    /// What the driver says of the GPU.
+    pub fn facts(&self) -> Result<GpuFacts, CudaError> {
+        use sys::CUdevice_attribute as A;
+        let get = |a: A| {
+            // SAFETY: the device is valid.
+            let value = unsafe { result::device::get_attribute(self.device, a) };
+            Ok::<u32, CudaError>(u32::try_from(check("cuDeviceGetAttribute", value)?).unwrap_or(0))
+        };
+        let mut bytes = 0;
+        // SAFETY: writes one number; the device is valid.
+        let r = unsafe { sys::cuDeviceTotalMem_v2(&raw mut bytes, self.device) }.result();
+        check("cuDeviceTotalMem", r)?;
+        Ok(GpuFacts {
+            sms: get(A::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            clock_mhz: f64::from(get(A::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?) / 1e3,
+            memory_mhz: f64::from(get(A::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?) / 1e3,
+            bus_bits: get(A::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?,
+            l2_bytes: u64::from(get(A::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?),
+            memory_bytes: bytes as u64,
+            integrated: get(A::CU_DEVICE_ATTRIBUTE_INTEGRATED)? != 0,
+        })
     }
 
     /// CUDA version of the driver, `12.2`.

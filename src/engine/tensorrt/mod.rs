@@ -28,6 +28,7 @@ pub fn describe(environment: &mut Environment) -> Vec<String> {
             environment.gpu = device.name().ok();
             environment.compute_capability = device.compute_capability().ok();
             environment.cuda_driver = device.driver_version().ok();
+            environment.gpu_facts = device.facts().ok();
             describe_tensorrt(environment, true, &mut missing);
         }
         Err(e) => {

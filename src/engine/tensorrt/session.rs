@@ -122,10 +122,7 @@ fn prepare(request: &Request) -> Result<Prepared, Stop> {
     let source = ModelSource::of(&request.model);
     let model = onnx::open(&request.model, &options).map_err(|e| refused(&e))?;
     let bytes = match source {
-        ModelSource::Bundled(name) => {
-            let bundled = onnx::bundled().iter().find(|b| b.name == name);
-            bundled.map(onnx::Bundled::bytes).unwrap_or_default()
-        }
+        ModelSource::Bundled(name) => onnx::bundled_bytes(name).unwrap_or_default(),
         ModelSource::File(path) => Bytes::from(
             std::fs::read(path).map_err(|e| Stop::refused(format!("{}: {e}", path.display())))?,
         ),

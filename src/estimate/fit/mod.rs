@@ -4,3 +4,4 @@
 pub mod own;
 pub mod prepared;
 pub mod solve;
+pub mod together;

@@ -1,5 +1,7 @@
 //! Refitting a board to the user's own runs: a few factors on the shipped parameters.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Model, OpId};
 use crate::placement::{EngineConfig, Placement};
 use crate::platform::Target;
@@ -8,7 +10,7 @@ use crate::estimate::board::{BoardFile, HeldOut, Mix};
 use crate::estimate::fit::prepared::Prepared;
 use crate::estimate::fit::solve;
 use crate::estimate::fit::solve::SIGMA;
-use crate::estimate::params::{Parameters, Spec};
+use crate::estimate::params::{GpuParameters, Parameters, Spec};
 
 /// One measured engine of the user's.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub enum RefitError {
 const RUNS_PER_FACTOR: usize = 3;
 /// No band is narrower than this.
 const LEAST_BAND: f64 = 0.04;
+/// Share of held-out engines inside their band.
+const INSIDE: f64 = 0.9;
 /// A profile's sums weigh this much beside the engine's own time, which they are part of.
 const PROFILE_WEIGHT: f64 = 0.5;
 
@@ -62,6 +66,8 @@ struct Case {
     engine: Prepared,
     /// Sums of its profile by device.
     parts: Vec<Prepared>,
+    /// The GPU kernels of its profile, each with the number of its rows.
+    kernels: Vec<(Prepared, f64)>,
 }
 
 impl Case {
@@ -78,11 +84,14 @@ impl Case {
         }
         let (gpu, dla) = engine.devices();
         let mut parts = Vec::new();
+        let mut kernels = Vec::new();
         // Repeats of an engine differ less than its profiled and unprofiled runs do.
         if let Some(r) = runs.iter().find(|r| !r.gpu_ms.is_empty()) {
             let ms = r.gpu_ms.iter().map(|(_, ms)| ms).sum();
             let chosen = |op: OpId| r.gpu_ms.iter().any(|(ops, _)| ops.contains(&op));
             parts.extend(Prepared::kernels(model, run.target, config, &chosen, ms));
+            kernels = Prepared::rows(model, run.target, config, &r.gpu_ms);
+            kernels.retain(|(p, _)| p.measured_ms > 0.0);
         }
         if let Some(r) = runs.iter().find(|r| !r.dla_ms.is_empty()) {
             parts.push(engine.subgraphs(r.dla_ms.iter().map(|(_, ms)| ms).sum()));
@@ -94,6 +103,7 @@ impl Case {
             mix: Mix::of(gpu, dla),
             engine,
             parts,
+            kernels,
         })
     }
 
@@ -127,9 +137,13 @@ fn cases(board: &str, runs: &[OwnRun<'_>]) -> Vec<Case> {
     engines.iter().filter_map(|e| Case::new(e)).collect()
 }
 
+/// Parameters fitted to some cases.
+type Fit<'f> = dyn Fn(&[&Case]) -> Parameters + 'f;
+
 /// Scales a board's parameters so that estimates meet its measured runs: one factor for all it
 /// measured from 3 different engines on, GPU and DLA apart from 6, transitions apart from 9;
-/// without a run on the DLA its figures stay as shipped.
+/// without a run on the DLA its figures stay as shipped. With the profiles of several models, as a
+/// survey gives them, every parameter of the GPU is fitted to their kernels.
 ///
 /// Bands become what runs left out of the fit were off by, for the precisions and devices that
 /// were measured: of a model with 3 engines or more, by leaving out one engine at a time; of other
@@ -146,32 +160,62 @@ pub fn refit(file: &BoardFile, runs: &[OwnRun<'_>]) -> Result<BoardFile, RefitEr
         });
     }
     let all: Vec<&Case> = cases.iter().collect();
+    let whole = Whole::of(file, &all);
     let factors = Factors::free(&all);
-    let found = factors.fit(&file.parameters, &all, &factors.none());
     let mut out = file.clone();
-    out.parameters = factors.apply(&file.parameters, &found);
-    out.source = format!(
-        "physical model scaled to {} own engine{} ({} factor{})",
-        cases.len(),
-        if cases.len() == 1 { "" } else { "s" },
-        found.len(),
-        if found.len() == 1 { "" } else { "s" }
-    );
-    // Errors of cases that the fit did not see.
-    let held_out = |same: &dyn Fn(&Case, &Case) -> bool| -> Vec<Option<f64>> {
+    let fit: Box<Fit<'_>> = if let Some(whole) = &whole {
+        let found = whole.fit(&all, None);
+        out.parameters = whole.parameters(&found, &all);
+        let kernels: usize = cases.iter().map(|c| c.kernels.len()).sum();
+        out.source = format!(
+            "physical model fitted to {} own engines with {kernels} kernels",
+            cases.len()
+        );
+        Box::new(move |rest| whole.parameters(&whole.fit(rest, Some(&found)), rest))
+    } else {
+        let found = factors.fit(&file.parameters, &all, &factors.none());
+        out.parameters = factors.apply(&file.parameters, &found);
+        out.source = format!(
+            "physical model scaled to {} own engine{} ({} factor{})",
+            cases.len(),
+            if cases.len() == 1 { "" } else { "s" },
+            found.len(),
+            if found.len() == 1 { "" } else { "s" }
+        );
+        Box::new(move |rest| {
+            factors.apply(
+                &file.parameters,
+                &factors.fit(&file.parameters, rest, &found),
+            )
+        })
+    };
+    // Errors of cases that the fit did not see; cases that are left out together share a fit.
+    let held_out = |group: &dyn Fn(&Case) -> usize| -> Vec<Option<f64>> {
+        let mut fits: BTreeMap<usize, Option<Parameters>> = BTreeMap::new();
         cases
             .iter()
             .map(|case| {
-                let rest: Vec<&Case> = cases.iter().filter(|c| !same(c, case)).collect();
-                (!rest.is_empty()).then(|| {
-                    let f = factors.fit(&file.parameters, &rest, &found);
-                    case.error(&factors.apply(&file.parameters, &f)).abs()
-                })
+                let own = group(case);
+                let without = fits.entry(own).or_insert_with(|| {
+                    let rest = cases.iter().filter(|c| group(c) != own);
+                    let rest: Vec<&Case> = rest.collect();
+                    (!rest.is_empty()).then(|| fit(&rest))
+                });
+                without.as_ref().map(|p| case.error(p).abs())
             })
             .collect()
     };
-    let one = held_out(&|a, b| std::ptr::eq(a, b));
-    let model = held_out(&|a, b| a.model == b.model);
+    let place = |case: &Case, same: &dyn Fn(&Case) -> bool| {
+        let first = cases.iter().position(|c| same(c) || std::ptr::eq(c, case));
+        first.unwrap_or(0)
+    };
+    let model = held_out(&|case| place(case, &|c| c.model == case.model));
+    // Fitted kernel by kernel, an engine says nothing of its own that its model's others do not.
+    let one = if whole.is_some() {
+        vec![None; cases.len()]
+    } else {
+        held_out(&|case| place(case, &|_| false))
+    };
     for case in &cases {
         for (errors, of, what) in [
             (&model, None, "each model left out in turn"),
@@ -187,7 +231,12 @@ pub fn refit(file: &BoardFile, runs: &[OwnRun<'_>]) -> Result<BoardFile, RefitEr
             if seen.len() < RUNS_PER_FACTOR {
                 continue;
             }
-            let worst = seen.iter().map(|(_, e)| *e).fold(LEAST_BAND, f64::max);
+            let mut errors: Vec<f64> = seen.iter().map(|(_, e)| *e).collect();
+            errors.sort_by(f64::total_cmp);
+            // Of few, all are inside; of many, nine of ten.
+            let inside = (errors.len() as f64 * INSIDE).ceil() as usize;
+            let worst = errors.get(inside.saturating_sub(1)).copied();
+            let worst = worst.unwrap_or_default().max(LEAST_BAND);
             let whose = if of.is_some() { " of this model" } else { "" };
             let entry = HeldOut {
                 precision: case.precision.to_owned(),
@@ -206,6 +255,113 @@ pub fn refit(file: &BoardFile, runs: &[OwnRun<'_>]) -> Result<BoardFile, RefitEr
     Ok(out)
 }
 
+/// Different models from whose kernels every parameter of the GPU is fitted.
+const MODELS_FOR_WHOLE: usize = 4;
+/// Kernels per parameter.
+const KERNELS_PER_PARAMETER: usize = 5;
+/// All kernels of an engine together weigh this much beside its own time.
+const KERNELS_WEIGHT: f64 = 1.5;
+
+/// What a layer profile adds to each of its rows, us: its events take time that no inference has.
+const PROFILE_US: Spec = Spec {
+    name: "profile_us",
+    prior: 1.0,
+    spread: 1.0,
+    min: 0.01,
+    max: 20.0,
+};
+
+/// Fitting every parameter of the GPU to kernels and engines, where there are enough of them.
+struct Whole<'f> {
+    file: &'f BoardFile,
+    /// Of [`GpuParameters`], then [`PROFILE_US`].
+    specs: Vec<Spec>,
+}
+
+impl<'f> Whole<'f> {
+    fn of(file: &'f BoardFile, cases: &[&Case]) -> Option<Self> {
+        let mut models: Vec<&str> = cases
+            .iter()
+            .filter(|c| !c.kernels.is_empty())
+            .map(|c| c.model.as_str())
+            .collect();
+        models.sort_unstable();
+        models.dedup();
+        let kernels: usize = cases.iter().map(|c| c.kernels.len()).sum();
+        if models.len() < MODELS_FOR_WHOLE
+            || kernels < GpuParameters::SPECS.len() * KERNELS_PER_PARAMETER
+        {
+            return None;
+        }
+        // Of hardware that nobody measured, the priors of Jetsons say little: its caches may hold
+        // what a Jetson reads from its memory.
+        let unmeasured = file.rows.is_empty();
+        let (looser, wider) = if unmeasured { (2.0, 10.0) } else { (1.0, 1.0) };
+        let fitted = file.parameters.gpu.to_vec();
+        let mut specs: Vec<Spec> = GpuParameters::SPECS
+            .iter()
+            .zip(fitted)
+            .map(|(spec, prior)| Spec {
+                prior,
+                spread: spec.spread * looser,
+                min: spec.min / wider,
+                max: spec.max * wider,
+                ..*spec
+            })
+            .collect();
+        specs.push(PROFILE_US);
+        Some(Self { file, specs })
+    }
+
+    /// The GPU's parameters and what a profile adds.
+    fn fit(&self, cases: &[&Case], start: Option<&Vec<f64>>) -> Vec<f64> {
+        let priors: Vec<f64> = self.specs.iter().map(|s| s.prior).collect();
+        solve::fit(&self.specs, start.unwrap_or(&priors), &|values| {
+            let params = self.with(values);
+            let profile_ms = values.last().copied().unwrap_or_default() * 1e-3;
+            let mut residuals = Vec::new();
+            for case in cases {
+                let log = |predicted: f64, measured: f64| (predicted / measured).ln() / SIGMA;
+                if case.mix == Mix::Gpu {
+                    let engine = &case.engine;
+                    residuals.push(log(engine.predict(&params), engine.measured_ms));
+                }
+                let all: f64 = case.kernels.iter().map(|(p, _)| p.measured_ms).sum();
+                for (kernel, rows) in &case.kernels {
+                    let share =
+                        f64::midpoint(kernel.measured_ms / all, 1.0 / case.kernels.len() as f64);
+                    let predicted = kernel.predict(&params) + rows * profile_ms;
+                    let weight = (KERNELS_WEIGHT * share).sqrt();
+                    residuals.push(weight * log(predicted, kernel.measured_ms));
+                }
+            }
+            residuals
+        })
+    }
+
+    fn with(&self, values: &[f64]) -> Parameters {
+        Parameters {
+            gpu: GpuParameters::from_slice(values),
+            ..self.file.parameters.clone()
+        }
+    }
+
+    /// The parameters; those of DLA and transitions scaled to the engines that use them.
+    fn parameters(&self, found: &[f64], cases: &[&Case]) -> Parameters {
+        let params = self.with(found);
+        let dla: Vec<&Case> = cases
+            .iter()
+            .filter(|c| c.mix != Mix::Gpu)
+            .copied()
+            .collect();
+        if dla.len() < RUNS_PER_FACTOR {
+            return params;
+        }
+        let factors = Factors::Beside;
+        factors.apply(&params, &factors.fit(&params, &dla, &factors.none()))
+    }
+}
+
 /// Which parts of the cost models have a factor of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Factors {
@@ -217,6 +373,8 @@ enum Factors {
     Devices,
     /// GPU, DLA, transitions.
     All,
+    /// DLA and transitions beside a GPU that is fitted on its own.
+    Beside,
 }
 
 impl Factors {
@@ -235,7 +393,7 @@ impl Factors {
     fn none(self) -> Vec<f64> {
         let count = match self {
             Self::Gpu | Self::Common => 1,
-            Self::Devices => 2,
+            Self::Devices | Self::Beside => 2,
             Self::All => 3,
         };
         vec![1.0; count]
@@ -273,6 +431,7 @@ impl Factors {
             Self::Common => (at(0), at(0), at(0)),
             Self::Devices => (at(0), at(1), at(0)),
             Self::All => (at(0), at(1), at(2)),
+            Self::Beside => (1.0, at(0), at(1)),
         };
         scaled(params, gpu, dla, transition)
     }

@@ -1,5 +1,9 @@
 //! The work behind a measurement, and what the cost models say of it.
 
+use std::collections::BTreeMap;
+
+use petgraph::unionfind::UnionFind;
+
 use crate::model::{Model, OpId};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::Planner;
@@ -80,6 +84,51 @@ impl Prepared {
     ) -> Result<Self, String> {
         let prepared = Self::chosen(model, target, config, Device::Gpu, chosen, measured_ms)?;
         Ok(prepared.as_profile())
+    }
+
+    /// The kernels of a layer profile, one entry each with the number of its rows. Kernels that a
+    /// row of the profile joins are one entry.
+    pub fn rows(
+        model: &Model,
+        target: Target,
+        config: &EngineConfig,
+        rows: &[(Vec<OpId>, f64)],
+    ) -> Vec<(Self, f64)> {
+        let Ok(units) = units(model, config.batch) else {
+            return Vec::new();
+        };
+        let mut unit_of = vec![0; model.ops.len()];
+        for (i, unit) in units.iter().enumerate() {
+            for op in unit.ops() {
+                unit_of[op.index()] = i;
+            }
+        }
+        let mut joined = UnionFind::<usize>::new(units.len());
+        let of_row = |ops: &[OpId]| -> Vec<usize> {
+            let known = ops.iter().filter_map(|op| unit_of.get(op.index()));
+            known.copied().collect()
+        };
+        for (ops, _) in rows {
+            for pair in of_row(ops).windows(2) {
+                joined.union(pair[0], pair[1]);
+            }
+        }
+        let mut entries: BTreeMap<usize, (Self, f64)> = BTreeMap::new();
+        for (ops, ms) in rows {
+            let Some(unit) = of_row(ops).first().copied() else {
+                continue;
+            };
+            let nothing = || (Self::nothing(target, config.clone(), 0.0).as_profile(), 0.0);
+            let entry = entries.entry(joined.find(unit)).or_insert_with(nothing);
+            entry.0.measured_ms += ms;
+            entry.1 += 1.0;
+        }
+        for (i, unit) in units.iter().enumerate() {
+            if let Some((entry, _)) = entries.get_mut(&joined.find(i)) {
+                entry.gpu.push(unit.parts.iter().map(|p| p.work).collect());
+            }
+        }
+        entries.into_values().collect()
     }
 
     /// The layers whose main op is chosen, on one device, without submission.

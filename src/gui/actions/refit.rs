@@ -96,7 +96,7 @@ fn fit(history: &History, board: &str, folder: &Path) -> Result<Option<Box<Board
     };
     let runs = history.with(|store| store.runs(&finished));
     let runs = runs.map_err(|e| e.to_string())?;
-    let refits = refit(folder, [board], &runs).map_err(|e| format!("{e:#}"))?;
+    let refits = refit(folder, [board], &runs, None).map_err(|e| format!("{e:#}"))?;
     for run in refits.passed_over {
         log::info!("run {} passed over: {}", run.run, run.reason);
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::error::LoadError;
 use super::read::{LoadOptions, load, load_bytes};
+use super::survey::survey_networks;
 use crate::model::{Model, ModelSource};
 
 /// A demo model: structure only, weights have dims but no values.
@@ -74,6 +75,15 @@ pub fn open(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
     }
 }
 
+/// The ONNX file of a model inside the program: a demo model, or a network of the survey.
+pub fn bundled_bytes(name: &str) -> Option<Bytes> {
+    let demo = MODELS.iter().find(|m| m.name == name).map(Bundled::bytes);
+    demo.or_else(|| {
+        let network = survey_networks().iter().find(|n| n.name == name)?;
+        Some(network.bytes())
+    })
+}
+
 /// Reads a demo model by its short name.
 pub fn load_bundled(name: &str) -> Result<Model, LoadError> {
     load_bundled_with(name, &LoadOptions::default())
@@ -81,12 +91,13 @@ pub fn load_bundled(name: &str) -> Result<Model, LoadError> {
 
 /// Reads a demo model with other input dims.
 pub fn load_bundled_with(name: &str, options: &LoadOptions) -> Result<Model, LoadError> {
-    let Some(model) = MODELS.iter().find(|m| m.name == name) else {
+    let Some(bytes) = bundled_bytes(name) else {
         let known: Vec<&str> = MODELS.iter().map(|m| m.name).collect();
         return Err(LoadError::NotBundled {
             name: name.escape_debug().take(80).collect(),
             known: known.join(", "),
         });
     };
-    load_bytes(&model.path().to_string_lossy(), &model.bytes(), options)
+    let path = ModelSource::Bundled(name).to_path();
+    load_bytes(&path.to_string_lossy(), &bytes, options)
 }

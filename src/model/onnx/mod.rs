@@ -6,6 +6,7 @@ mod assemble;
 mod attrs;
 mod blocks;
 mod bundled;
+mod compose;
 mod decode;
 mod error;
 mod file_ops;
@@ -17,12 +18,14 @@ mod ops;
 mod proto;
 mod read;
 mod sniff;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod values;
 pub mod weights;
 mod wire;
 
-pub use bundled::{Bundled, bundled, load_bundled, load_bundled_with, open};
+pub use bundled::{Bundled, bundled, bundled_bytes, load_bundled, load_bundled_with, open};
 pub use error::{LoadError, Quoted};
 pub use read::{LoadOptions, load, load_bytes};
+pub use survey::{SurveyNetwork, survey_networks};

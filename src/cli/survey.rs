@@ -1,0 +1,189 @@
+//! `dlaplan survey`: measures a board with small networks and fits its estimates to them.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::engine::{Run, environment};
+use crate::history::{RunFilter, Store, data_dir, default_path};
+use crate::tasks::survey::{
+    Learnt, Progress, Survey, SurveyFile, describe_machine, earlier, learn,
+};
+
+use super::args::{BoardSettingsArgs, MachineArgs, whole};
+use super::interrupt;
+
+/// Measure a board with small networks and fit its estimates to them.
+///
+/// Takes ten minutes at most. Hardware that dlaplan does not know becomes a board that can be
+/// planned for. Ctrl-C stops; the same command goes on from there.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SurveyArgs {
+    /// Where engines are built and measured.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// What the machine is set to meanwhile.
+    #[command(flatten)]
+    pub settings: BoardSettingsArgs,
+    /// Stop after so many minutes; what was measured until then counts.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(1..=600))]
+    pub minutes: u64,
+    /// History file; by default the user's.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
+    pub history: Option<PathBuf>,
+    /// Neither take results from the history nor store any.
+    #[arg(long)]
+    pub no_history: bool,
+    /// Where the survey is written, to share it; by default the data folder's surveys/BOARD.json.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What was learnt as JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a survey came to.
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: u32,
+    board: &'static str,
+    target: String,
+    /// Where the board's description is, where no list knew it.
+    described: Option<PathBuf>,
+    survey: PathBuf,
+    done: usize,
+    of: usize,
+    calibration: Option<PathBuf>,
+    source: Option<String>,
+    why_not_fitted: Vec<String>,
+}
+
+/// Runs the command; the exit code is 1 where nothing could be fitted.
+///
+/// # Errors
+/// The machine cannot measure, its hardware cannot be described, or a file cannot be written.
+pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
+    let folder = data_dir().context("no data folder; name one with DLAPLAN_DATA_DIR")?;
+    let mut history = if args.no_history {
+        None
+    } else {
+        let path = args.history.clone().or_else(default_path);
+        path.map(|path| Store::open(&path)).transpose()?
+    };
+    let settings = args.settings.settings();
+    let machine = args.machine.able_with(settings)?;
+    let mut worker = args.machine.worker()?;
+    worker.command = worker.command.with(settings);
+    let board = describe_machine(&machine)?;
+    let before = match &mut history {
+        Some(store) => earlier(store)?,
+        None => Vec::new(),
+    };
+    let cache = tempfile::tempdir().context("no folder for the engines of the survey")?;
+    interrupt::catch()?;
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner())
+    } else {
+        ProgressBar::hidden()
+    };
+    let mut lost = None;
+    let mut keep = |run: &Run| {
+        if let Some(store) = &mut history
+            && let Err(e) = store.insert_run(run)
+        {
+            lost = Some(e);
+        }
+    };
+    let survey = Survey {
+        worker: &worker,
+        machine: &machine,
+        limit: Duration::from_mins(args.minutes),
+        cache: Some(cache.path().to_owned()),
+    };
+    let surveyed = survey.run(before, &mut keep, &interrupt::pending, &mut |p| {
+        bar.set_message(progress(p));
+        bar.tick();
+    })?;
+    bar.set_message("fitting");
+    if let Some(e) = lost {
+        log::warn!("runs are missing from the history: {e}");
+    }
+    if surveyed.runs.is_empty() {
+        bail!("nothing was measured; give the survey more time with --minutes");
+    }
+    let file = SurveyFile::new(&machine, board, &surveyed.runs);
+    let target = environment::target(&machine)
+        .with_context(|| format!("{} is no board", machine.summary()))?;
+    let path = args.output.clone().unwrap_or_else(|| {
+        let name = format!("{}.json", target.board.id);
+        folder.join("surveys").join(name)
+    });
+    file.write(&path)?;
+    let others = match &mut history {
+        Some(store) => store.runs(&RunFilter {
+            finished: true,
+            ..RunFilter::default()
+        })?,
+        None => Vec::new(),
+    };
+    let learnt = learn(&folder, &file, others)?;
+    bar.finish_and_clear();
+    let fitted = learnt.refits.boards.first();
+    let report = Report {
+        schema: 1,
+        board: learnt.board,
+        target: target.id(),
+        described: learnt.described.clone(),
+        survey: path,
+        done: surveyed.done,
+        of: surveyed.of,
+        calibration: fitted.map(|f| f.path.clone()),
+        source: fitted.map(|f| f.after.source.clone()),
+        why_not_fitted: learnt.refits.as_shipped.clone(),
+    };
+    write(args, &report, &learnt)?;
+    Ok(ExitCode::from(u8::from(fitted.is_none())))
+}
+
+fn progress(p: &Progress<'_>) -> String {
+    format!(
+        "{} of {}: {}, {}, {} left",
+        p.done + 1,
+        p.of,
+        p.title,
+        p.stage,
+        HumanDuration(p.left)
+    )
+}
+
+fn write(args: &SurveyArgs, report: &Report, learnt: &Learnt) -> Result<()> {
+    let mut out = super::terminal::stdout();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, report)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    writeln!(out, "{} of {} steps measured", report.done, report.of)?;
+    if let Some(path) = &report.described {
+        writeln!(
+            out,
+            "board {}, described in {}",
+            report.board,
+            path.display()
+        )?;
+    }
+    writeln!(out, "survey  {}", report.survey.display())?;
+    for why in &report.why_not_fitted {
+        writeln!(out, "not fitted: {why}")?;
+    }
+    for fitted in &learnt.refits.boards {
+        super::calibrate::print_refit(&mut out, fitted)?;
+    }
+    writeln!(out, "plan for it with --target {}", report.target)?;
+    Ok(())
+}
