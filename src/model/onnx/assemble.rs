@@ -501,7 +501,7 @@ struct Build<'g, 'a> {
     types: Vec<(Arc<str>, Arc<str>)>,
 }
 
-impl<'g> Build<'g, '_> {
+impl Build<'_, '_> {
     fn tensor(&mut self, v: ValueId) -> TensorId {
         let v = self.roles.root(v);
         if let Some(id) = self.ids[v] {

@@ -182,19 +182,17 @@ impl<'a> Graph<'a> {
             captured.sort_unstable();
             captured.dedup();
             let domain = domain(node);
-            let op_type = match type_of.get(&(domain, &*node.op_type)) {
-                Some(op_type) => *op_type,
-                None => {
-                    b.check_name(&node.op_type, "an op type")?;
-                    type_of.insert((domain, &*node.op_type), types.len());
-                    types.push(OpType {
-                        domain,
-                        name: &node.op_type,
-                        op: OnnxOp::of(domain, &node.op_type),
-                    });
-                    types.len() - 1
-                }
-            };
+            let known = type_of.get(&(domain, &*node.op_type)).copied();
+            let op_type = known.unwrap_or(types.len());
+            if known.is_none() {
+                b.check_name(&node.op_type, "an op type")?;
+                type_of.insert((domain, &*node.op_type), types.len());
+                types.push(OpType {
+                    domain,
+                    name: &node.op_type,
+                    op: OnnxOp::of(domain, &node.op_type),
+                });
+            }
             nodes.push(Node {
                 proto: node,
                 op_type,
