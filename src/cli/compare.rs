@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::chart::{Look, Palette};
 use crate::estimate::{Estimate, signed_ms};
+use crate::export::save_atomic;
 use crate::figure::{Figure, short};
 use crate::history::{self, Store, default_path};
 use crate::model::Model;
@@ -16,7 +17,7 @@ use crate::placement::Placement;
 use crate::plan::Summary;
 use crate::platform::{Target, boards};
 use crate::tasks::compare::{
-    Comparison, Judged, Line, OnTarget, Pair, lines, on_targets, targets_chart,
+    Comparison, Judged, Line, OnTarget, Pair, lines, on_targets, targets_chart, targets_csv,
 };
 use crate::tasks::judge::Setup;
 use crate::tasks::words::today;
@@ -52,7 +53,7 @@ pub struct CompareArgs {
     /// Also modules that run on the same device in the same time.
     #[arg(long)]
     pub all: bool,
-    /// With --targets: a picture of them, `.svg` or `.png`.
+    /// With --targets: a picture of them, `.svg` or `.png`, or the table as `.csv`.
     #[arg(long, short, value_name = "FILE", requires = "targets")]
     pub output: Option<PathBuf>,
     /// History file with kept placements and runs; by default the user's.
@@ -417,6 +418,10 @@ fn over_targets(args: &CompareArgs, setup: &Setup, out: &mut impl Write) -> Resu
     let (model, config) = (&setup.model, &setup.config);
     let rows = on_targets(model, &setup.placement, config, &targets, &own)?;
     if let Some(path) = &args.output {
+        if path.extension().is_some_and(|e| e == "csv") {
+            save_atomic(path, targets_csv(&rows).as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let look = Look {
             palette: Palette::Light,
             date: Some(today()),

@@ -249,6 +249,8 @@ pub enum Command {
     CompareWith(Option<Other>),
     /// Estimates the placement on screen for other targets.
     CompareOver(Over),
+    /// Copies the table of targets.
+    CopyTargets,
     /// Explains the time beside another engine, or alone.
     Beside(Option<Company>),
     /// Sorts the tree; the same again goes back to the order of execution.
@@ -511,6 +513,7 @@ impl Command {
                 .tip("Estimates this placement for every board, in its first power mode"),
             Self::CompareOver(Over::Modes) => named("In all power modes")
                 .tip("Estimates this placement for every power mode of this board"),
+            Self::CopyTargets => named("Copy the table of targets").tip("As CSV"),
             Self::Beside(None) => named("Time of this engine alone"),
             Self::Beside(Some(company)) => named(format!("Time beside {}", company.text())),
             Self::Sort(sort) => {

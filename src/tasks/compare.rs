@@ -11,6 +11,7 @@ use crate::chart::{Chart, Mark, Point};
 use crate::estimate::board::BoardFile;
 use crate::estimate::{Breakdown, Estimate, Estimator};
 use crate::figure::Figure;
+use crate::history::csv;
 use crate::model::{Model, ModuleId, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, UnknownSite};
 use crate::plan::{Plan, Planner, Summary};
@@ -388,4 +389,39 @@ pub fn targets_chart(model: &Model, config: &EngineConfig, rows: &[OnTarget]) ->
         ]);
     }
     chart
+}
+
+/// One placement on several targets as CSV, header first. Cells without a figure are empty.
+pub fn targets_csv(rows: &[OnTarget]) -> String {
+    let header = "target,fps,fps_low,fps_high,latency_ms,gpu_ms,dla_ms,transition_ms,gpu_only_fps,\
+                  dla_ops,ops,why_none,source";
+    let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+    let rows = rows.iter().map(|row| {
+        let e = &row.estimate;
+        let range = e.fps.range();
+        let why = match &e.fps {
+            Figure::None { reason } => reason.to_string(),
+            Figure::Estimated(_) | Figure::Measured(_) => String::new(),
+        };
+        let source = match &e.fps {
+            Figure::None { .. } => String::new(),
+            figure => figure.source().to_string(),
+        };
+        [
+            row.target.to_string(),
+            cell(e.fps.value()),
+            cell(range.map(|(low, _)| low)),
+            cell(range.map(|(_, high)| high)),
+            cell(e.latency_ms.value()),
+            cell(e.gpu_ms.value()),
+            cell(e.dla_ms.value()),
+            cell(e.transition_ms.value()),
+            cell(row.gpu_fps.value()),
+            row.summary.dla_ops.to_string(),
+            row.summary.ops.to_string(),
+            why,
+            source,
+        ]
+    });
+    csv::table(header, rows)
 }

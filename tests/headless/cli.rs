@@ -1022,6 +1022,13 @@ fn placements_are_compared_with_each_other_and_over_targets() {
     ok(dir, &[&over[..], &["-o", "over.svg"]].concat());
     let svg = std::fs::read_to_string(dir.join("over.svg")).unwrap();
     assert!(svg.contains("30W") && svg.contains("all GPU"));
+    ok(dir, &[&over[..], &["-o", "over.csv"]].concat());
+    let csv = std::fs::read_to_string(dir.join("over.csv")).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 4, "{csv}");
+    assert!(lines[0].starts_with("target,fps,") && lines[3].contains("no measurement"));
+    let fps = alone["estimate"]["fps"]["value"].as_f64().unwrap();
+    assert!(lines[2].contains(&fps.to_string()), "{csv}");
     refused(
         dir,
         &[&args[..], &["--targets", "moon"]].concat(),

@@ -162,6 +162,11 @@ fn two_placements_stand_side_by_side() {
         .apply(Command::CompareWith(Some(Other::Kept(id))));
     w.settle();
     assert_eq!(w.state().compare.comparison().unwrap().differing(), 0);
+    w.state_mut().apply(Command::Filter("is:differs".into()));
+    w.settle();
+    let same = "Every op runs on the same device in both";
+    assert!(w.query_by_label(same).is_some());
+    w.state_mut().apply(Command::Filter(String::new()));
     assign(&mut w, "layer2", Device::Dla);
     let ops = w.state().compare.comparison().unwrap().differing();
     assert!(ops > 5, "{ops}");
@@ -248,6 +253,11 @@ fn a_placement_is_shown_on_all_boards_and_modes() {
         let estimate = &w.state().fresh().unwrap().estimate;
         assert_eq!(here.estimate.fps.value(), estimate.fps.value());
     }
+    w.state_mut().apply(Command::CopyTargets);
+    w.run_steps(1);
+    let copied = w.output().platform_output.commands.clone();
+    let table = |c: &egui::OutputCommand| matches!(c, egui::OutputCommand::CopyText(t) if t.starts_with("target,fps,"));
+    assert!(copied.iter().any(table), "{copied:?}");
     // A click plans for that target.
     let other = labels(&w, Role::Button, "Xavier NX 10W: ");
     w.click(&other[0]);

@@ -134,6 +134,7 @@ impl State {
         ]);
         all.extend(self.others());
         all.extend([Over::Boards, Over::Modes].map(Command::CompareOver));
+        all.push(Command::CopyTargets);
         all.extend([None, Some(Company::Gpu)].map(Command::Beside));
         let cores = (0..self.dla_cores()).map(Company::Dla);
         all.extend(cores.map(|c| Command::Beside(Some(c))));
@@ -174,6 +175,14 @@ impl State {
             Command::Core(_) => need(self.dla_cores() > 0, "This target has no DLA"),
             Command::CompareWith(None) => need(self.compare.with.is_some(), "Nothing is compared"),
             Command::Sort(Sort::Delta) => need(
+                self.compare.with.is_some(),
+                "Compare with another placement first",
+            ),
+            Command::CopyTargets => need(
+                self.compare.targets.is_some(),
+                "Compare over boards or power modes first",
+            ),
+            Command::Filter(text) if text == DIFFERENCES => need(
                 self.compare.with.is_some(),
                 "Compare with another placement first",
             ),

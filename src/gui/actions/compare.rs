@@ -5,13 +5,14 @@ use std::sync::Arc;
 use crate::gui::command::Command;
 use crate::gui::data::compare::{Other, Over, With};
 use crate::gui::data::filter::Filter;
-use crate::gui::data::looks::{Beside, Pane};
+use crate::gui::data::looks::{Beside, Copied, Pane};
 use crate::gui::data::tree_index::Sort;
+use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::history;
 use crate::placement::Placement;
 use crate::platform::{Target, boards};
-use crate::tasks::compare::{Judged, on_targets};
+use crate::tasks::compare::{Judged, on_targets, targets_csv};
 
 /// The filter that shows only what runs elsewhere in the other placement.
 pub(crate) const DIFFERENCES: &str = "is:differs";
@@ -149,6 +150,15 @@ impl State {
         });
         if !asked {
             self.compare.over = None;
+        }
+    }
+
+    /// Puts the table of targets on the clipboard.
+    pub(crate) fn copy_targets(&mut self) {
+        if let Some((_, _, rows)) = &self.compare.targets {
+            self.clipboard = Some(Copied::Text(targets_csv(rows)));
+            let title = "Copied the table of targets".to_owned();
+            self.messages.push(Message::info(title, ""));
         }
     }
 

@@ -245,6 +245,7 @@ impl State {
             Command::ShowCompare => self.toggle_beside(Beside::Compare),
             Command::CompareWith(other) => self.compare_with(other),
             Command::CompareOver(over) => self.compare_over(over),
+            Command::CopyTargets => self.copy_targets(),
             Command::Beside(company) => {
                 self.company = company;
                 self.beside = Some(Beside::Time);

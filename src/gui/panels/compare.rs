@@ -13,7 +13,7 @@ use crate::gui::data::compare::{Both, Other, Over};
 use crate::gui::data::judgement::Judgement;
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::{Node, Sort};
-use crate::gui::panels::controls::side;
+use crate::gui::panels::controls::{command_button, side};
 use crate::gui::state::State;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets::{note, section};
@@ -369,6 +369,9 @@ fn targets(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
             if button.on_hover_text(command.tooltip()).clicked() {
                 out.push(command);
             }
+        }
+        if state.compare.targets.is_some() {
+            command_button(ui, state, "Copy", Command::CopyTargets, out);
         }
         if state.compare.over.is_some() {
             ui.add(egui::Spinner::new().size(12.0));

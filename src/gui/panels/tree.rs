@@ -10,6 +10,7 @@ use egui::{
 use super::super::command::{Command, Pick};
 use super::super::state::State;
 use super::actual::{self, RowMark};
+use crate::gui::actions::compare::DIFFERENCES;
 use crate::gui::data::actual::{Actual, Spent};
 use crate::gui::data::filter::Property;
 use crate::gui::data::looks::Pane;
@@ -121,7 +122,12 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         let text = state
             .filter
             .unknown()
-            .unwrap_or_else(|| "Nothing matches the filter".into());
+            .unwrap_or_else(|| match state.compare.comparison() {
+                Some(_) if state.filter.text() == DIFFERENCES => {
+                    "Every op runs on the same device in both".into()
+                }
+                _ => "Nothing matches the filter".into(),
+            });
         let top = drawn.inner_rect.with_min_y(drawn.inner_rect.top() + 50.0);
         let room = top.shrink2(Vec2::new(24.0, 0.0));
         let mut lines = ui.new_child(egui::UiBuilder::new().max_rect(room));
