@@ -448,6 +448,17 @@ pub fn describe_machine(machine: &Environment) -> Result<Option<BoardDescription
     Ok(Some(board))
 }
 
+/// Whether a run is one of these, samples and logs apart.
+fn is_among(run: &Run, stored: &[StoredRun]) -> bool {
+    let share = |r: &Run| r.deployment.as_ref().map(|d| (d.group.clone(), d.member));
+    stored.iter().map(|s| &s.run).any(|s| {
+        (s.started_ms, &s.environment.host) == (run.started_ms, &run.environment.host)
+            && (&s.request.model, &s.request.config) == (&run.request.model, &run.request.config)
+            && s.request.placement == run.request.placement
+            && share(s) == share(run)
+    })
+}
+
 /// Describes the board of a survey where no list knows it, and fits the board's estimates to the
 /// survey's runs and to `others` of the history.
 ///
@@ -464,20 +475,14 @@ pub fn learn(folder: &Path, survey: &SurveyFile, others: Vec<StoredRun>) -> Resu
             survey.machine.summary()
         )
     })?;
-    let mut runs = others;
-    for run in &survey.runs {
-        let same = |s: &StoredRun| {
-            s.run.started_ms == run.started_ms
-                && s.run.environment.host == run.environment.host
-                && s.run.request == run.request
-        };
-        if !runs.iter().any(same) {
-            runs.push(StoredRun {
-                id: 0,
-                run: run.clone(),
-            });
-        }
-    }
+    let new = survey.runs.iter().filter(|run| !is_among(run, &others));
+    let new: Vec<StoredRun> = new
+        .map(|run| StoredRun {
+            id: 0,
+            run: run.clone(),
+        })
+        .collect();
+    let runs = [others, new].concat();
     let board = target.board.id;
     let refits = refit(folder, [board], &runs, Some(&survey.provenance()))?;
     Ok(Learnt {
@@ -496,13 +501,7 @@ pub fn import(folder: &Path, survey: &SurveyFile, store: &mut Store) -> Result<(
     let known = earlier(store)?;
     let mut new = 0;
     for run in &survey.runs {
-        let same = |s: &StoredRun| {
-            s.run.started_ms == run.started_ms
-                && s.run.environment.host == run.environment.host
-                && s.run.request.config == run.request.config
-                && s.run.request.model == run.request.model
-        };
-        if !known.iter().any(same) {
+        if !is_among(run, &known) {
             store.insert_run(run)?;
             new += 1;
         }
