@@ -28,4 +28,14 @@ if [ "$(cat "$root/python.ok" 2>/dev/null)" != "$key" ]; then
 fi
 [ "${1:-}" = --tools ] && exit 0
 
+# Model Explorer, which opens what dlaplan exports for it.
+explorer="ai-edge-model-explorer==0.1.34 model-explorer-onnx==0.4.2 dacite==1.9.2"
+if [ "$(cat "$root/model-explorer/ok" 2>/dev/null)" != "$explorer" ]; then
+    rm -rf "$root/model-explorer"
+    python3 -m venv "$root/model-explorer"
+    # shellcheck disable=SC2086 # several words
+    "$root/model-explorer/bin/pip" install -q --no-cache-dir $explorer
+    echo "$explorer" > "$root/model-explorer/ok"
+fi
+
 "$root/python" scripts/corpus/make.py "$root" "$@"

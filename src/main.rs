@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use dlaplan::cli::program::Verb;
+
 type Program = dlaplan::cli::program::Program<window::Args>;
 
 fn main() -> ExitCode {
@@ -28,7 +30,8 @@ fn main() -> ExitCode {
     }
     let program = Program::parse();
     let result = match program.command {
-        Some(command) => command.run(),
+        Some(Verb::Headless(command)) => command.run(),
+        Some(Verb::Demo) => window::demo(),
         None => window::open(program.window),
     };
     match result {
@@ -96,11 +99,24 @@ mod window {
     const HEADLESS: &str = "use the commands that need no display: dlaplan inspect, plan, estimate, \
                             search, profile, chart, export (see dlaplan --help)";
 
-    pub fn open(args: Args) -> Result<ExitCode> {
+    /// The window with a guided tour over the last session.
+    pub fn demo() -> Result<ExitCode> {
+        show(Options {
+            demo: true,
+            ..Options::default()
+        })
+    }
+
+    fn show(options: Options) -> Result<ExitCode> {
         let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
         if !set("DISPLAY") && !set("WAYLAND_DISPLAY") {
             bail!("there is no display (DISPLAY and WAYLAND_DISPLAY are not set); {HEADLESS}");
         }
+        run(options).map_err(|e| anyhow!("{e:#}; {HEADLESS}"))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    pub fn open(args: Args) -> Result<ExitCode> {
         let said = args.setup.read()?;
         let placed = said.file.is_some() || said.placement != Placement::default();
         let options =
@@ -118,9 +134,9 @@ mod window {
                 config: said.config,
                 batch_said: said.batch_said,
                 placement: placed.then_some(said.placement),
+                demo: args.demo,
             };
-        run(options).map_err(|e| anyhow!("{e:#}; {HEADLESS}"))?;
-        Ok(ExitCode::SUCCESS)
+        show(options)
     }
 }
 
@@ -132,6 +148,10 @@ mod window {
     pub use dlaplan::cli::program::NoWindowArgs as Args;
 
     pub fn open(_: Args) -> Result<ExitCode> {
+        demo()
+    }
+
+    pub fn demo() -> Result<ExitCode> {
         bail!("this dlaplan was built without its window (feature `gui`); see dlaplan --help")
     }
 }

@@ -12,7 +12,7 @@ use crate::placement::{EngineConfig, Placement, Precision};
 use crate::platform::{Place, Target};
 
 pub use draw::{DrawError, Look, Palette, load_font};
-pub use series::{estimated, kept, references, runs};
+pub use series::{beside_published, estimated, kept, references, runs};
 
 /// Where a point's figure comes from; drawn hollow, solid, or solid in the reference colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -291,7 +291,8 @@ impl Chart {
         groups
     }
 
-    /// Engines of deployments, by deployment, precision and batch.
+    /// Engines of deployments, by deployment, precision and batch; what was published of one stands
+    /// beside its estimate.
     pub fn deployments(&self) -> Vec<Group<'_>> {
         let mut groups = self.grouped(|p| {
             p.deployment
@@ -301,6 +302,14 @@ impl Chart {
         for group in &mut groups {
             group.total_fps = group.bars.iter().map(|(_, p)| p.fps.value()).sum();
         }
+        let same = |p: &Point| {
+            let of = |q: &Point| {
+                let place = q.deployment == p.deployment && q.batch == p.batch;
+                place && q.precision == p.precision
+            };
+            self.points.iter().position(of)
+        };
+        groups.sort_by_key(|g| g.bars.first().and_then(|(_, p)| same(p)));
         groups
     }
 

@@ -1,12 +1,14 @@
 //! Points from what was measured and published.
 
+use std::sync::Arc;
+
 use crate::engine::{Run, environment};
 use crate::estimate::Estimator;
 use crate::estimate::board::BoardFile;
 use crate::figure::{Figure, Measured};
 use crate::history::{Kept, Reference, ReferenceSet, StoredRun};
 use crate::model::Model;
-use crate::placement::{EngineConfig, Placement};
+use crate::placement::{EngineConfig, Placement, Precision};
 use crate::plan::{Buildable, Planner};
 use crate::platform::{Place, Target};
 
@@ -60,6 +62,74 @@ fn reference(
         current: false,
         load: Some((row.placement.clone(), config)),
     }
+}
+
+/// Estimates of the deployments among published points, for the target: each engine beside the
+/// same others.
+pub fn beside_published(
+    published: &[Point],
+    model: &Model,
+    target: &Target,
+    own: &BoardFile,
+) -> Vec<Point> {
+    type Key<'a> = (&'a str, Precision, u32);
+    let mut groups: Vec<(Key<'_>, Vec<&Point>)> = Vec::new();
+    for point in published {
+        let Some(deployment) = point.deployment.as_deref() else {
+            continue;
+        };
+        let key = (deployment, point.precision, point.batch);
+        match groups.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, engines)) => engines.push(point),
+            None => groups.push((key, vec![point])),
+        }
+    }
+    groups
+        .into_iter()
+        .flat_map(|(_, engines)| side_by_side(&engines, model, target, own))
+        .collect()
+}
+
+/// Engines that run at the same time, as points with an estimate of each beside the others.
+fn side_by_side(engines: &[&Point], model: &Model, target: &Target, own: &BoardFile) -> Vec<Point> {
+    let cores = target.dla_support().cores();
+    let setups: Vec<(Placement, EngineConfig)> = engines
+        .iter()
+        .filter_map(|p| p.load.clone())
+        .map(|(placement, config)| (placement, config.on(cores)))
+        .collect();
+    if setups.len() != engines.len() {
+        return Vec::new();
+    }
+    let planners: Vec<Planner<'_>> = setups
+        .iter()
+        .map(|(_, config)| Planner::new(model, target, config))
+        .collect();
+    let load = |planner: &Planner<'_>, placement: &Placement| {
+        let plan = planner.plan_placement(placement);
+        let plan = plan.map_err(|unknown| Arc::<str>::from(unknown.to_string()))?;
+        Estimator::with_board(planner, own).load(&plan)
+    };
+    let loads: Result<Vec<_>, Arc<str>> = planners
+        .iter()
+        .zip(&setups)
+        .map(|(planner, (placement, _))| load(planner, placement))
+        .collect();
+    let figures = match (planners.first(), loads) {
+        (Some(first), Ok(loads)) => Estimator::with_board(first, own).deployment(&loads).fps,
+        (_, Err(why)) => vec![Figure::none(why); engines.len()],
+        (None, Ok(_)) => Vec::new(),
+    };
+    let points = engines.iter().zip(setups).zip(figures);
+    points
+        .map(|((engine, load), fps)| Point {
+            fps,
+            mark: Mark::Estimated,
+            place: (*target).into(),
+            load: Some(load),
+            ..(*engine).clone()
+        })
+        .collect()
 }
 
 /// The user's own runs on this board in this power mode: the newest run of each engine with each

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::chart::{Chart, Look, Palette, estimated, kept, references, runs};
+use crate::chart::{Chart, Look, Palette, beside_published, estimated, kept, references, runs};
 use crate::export::save_atomic;
 use crate::figure::short;
 use crate::history::{self, ReferenceSet, RunFilter, Store, data_dir, default_path};
@@ -192,9 +192,10 @@ pub(super) fn series(
     }
     chart.points.extend(measured);
     if sources.references {
-        chart
-            .points
-            .extend(references(&ReferenceSet::bundled()?, model, target));
+        let published = references(&ReferenceSet::bundled()?, model, target);
+        let beside = beside_published(&published, model, target, &own);
+        chart.points.extend(published);
+        chart.points.extend(beside);
     }
     Ok(chart)
 }

@@ -15,7 +15,8 @@ use crate::tasks::words::today;
 use super::args::PlanArgs;
 use super::chart::{Sources, series};
 
-/// Write a placement as JSON, torch2trt or TensorRT Python, trtexec, CSV, report or chart.
+/// Write a placement as JSON, torch2trt or TensorRT Python, trtexec, CSV, report, chart or for Model
+/// Explorer.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExportArgs {
     /// Model, target, engine config and placement.

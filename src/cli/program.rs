@@ -5,6 +5,16 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::Command;
+
+/// The first word of a command line, if it names something to do.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Verb {
+    /// A command that needs no window.
+    #[command(flatten)]
+    Headless(Box<Command>),
+    /// Open the window with a guided tour: ResNet-18 on GPU and DLA, beside published figures.
+    Demo,
+}
 use super::args::{SetupArgs, parse_input};
 
 /// See, judge, measure and export which parts of a network run on the GPU and which on the DLA of a
@@ -14,7 +24,7 @@ use super::args::{SetupArgs, parse_input};
 pub struct Program<W: clap::Args> {
     /// What to do without a window.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<Verb>,
     /// What the window opens with.
     #[command(flatten)]
     pub window: W,
@@ -29,6 +39,9 @@ pub struct WindowArgs {
     /// Dims of an input the file leaves open, or to override the file's.
     #[arg(long, value_name = "NAME=1x3x224x224", value_parser = parse_input)]
     pub input: Vec<(String, Vec<u64>)>,
+    /// Begin with a guided tour; your own work is put back after it.
+    #[arg(long)]
+    pub demo: bool,
     /// Target, engine config and placement.
     #[command(flatten)]
     pub setup: SetupArgs,

@@ -49,6 +49,21 @@ pub struct Estimate {
     pub per_transition_ms: Vec<f64>,
 }
 
+impl Estimate {
+    /// Cost of a transition by its number in the plan, ms, with the band and the source of all.
+    pub fn transition_figure(&self, at: usize) -> Figure {
+        match (&self.transition_ms, self.per_transition_ms.get(at)) {
+            (Figure::Estimated(all), Some(ms)) => {
+                Figure::estimated(*ms, all.band, Arc::clone(&all.source))
+            }
+            (Figure::None { reason }, _) => Figure::none(Arc::clone(reason)),
+            (Figure::Measured(_) | Figure::Estimated(_), _) => {
+                Figure::none("transitions are not measured one by one")
+            }
+        }
+    }
+}
+
 /// A unit on one device or the other, worked out once.
 #[derive(Debug)]
 struct Costed {

@@ -1,6 +1,8 @@
 //! What was chosen, as files other tools read.
 
 mod document;
+mod glossary;
+mod model_explorer;
 mod python;
 mod report;
 mod table;
@@ -12,6 +14,7 @@ use std::path::Path;
 
 use crate::chart::{Chart, Look, Palette};
 use crate::estimate::{Breakdown, Estimate};
+use crate::figure::Figure;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Resolved};
 use crate::plan::{Buildable, Plan};
@@ -19,6 +22,8 @@ use crate::platform::{Target, parser};
 
 pub use crate::files::{SaveError, save_atomic};
 pub use document::{Document, DocumentError, ModelRef};
+pub use glossary::GLOSSARY;
+pub use model_explorer::{explorer_graph, explorer_node_data};
 pub use report::report;
 pub use table::plan_csv;
 pub use tensorrt_python::tensorrt_python;
@@ -42,6 +47,8 @@ pub struct Subject<'a> {
     pub plan: &'a Plan,
     /// How fast it should be.
     pub estimate: &'a Estimate,
+    /// Per op, ms where it is expected to run.
+    pub op_ms: &'a [Figure],
     /// Where the time goes; `None` without an estimate.
     pub breakdown: Option<&'a Breakdown>,
 }
@@ -87,6 +94,10 @@ pub enum Format {
     Trtexec,
     /// One row per op.
     Csv,
+    /// A graph with its placement, for Model Explorer.
+    ModelExplorer,
+    /// Node data for Model Explorer's view of the ONNX file.
+    NodeData,
     /// One-file report.
     Html,
     /// The chart as SVG.
@@ -142,6 +153,16 @@ impl Format {
                 ..text("trtexec", "trtexec command", "sh")
             },
             Self::Csv => text("csv", "Ops (CSV)", "csv"),
+            Self::ModelExplorer => text(
+                "model-explorer",
+                "Model Explorer graph (JSON)",
+                "model_explorer.json",
+            ),
+            Self::NodeData => text(
+                "node-data",
+                "Model Explorer node data (JSON)",
+                "node_data.json",
+            ),
             Self::Html => Spec {
                 charted: true,
                 ..text("html", "Report (HTML)", "html")
@@ -188,6 +209,8 @@ impl Format {
         let like: Vec<Self> = Self::all().filter(|f| ends(f.extension())).collect();
         match &like[..] {
             [format] => Ok(*format),
+            // A plain `.json` is dlaplan's own.
+            several if let Some(own) = several.iter().find(|f| f.id() == f.extension()) => Ok(*own),
             [] => {
                 let mut known: Vec<&str> = Self::all().map(Self::extension).collect();
                 known.dedup();
@@ -247,6 +270,8 @@ impl Format {
             Self::TensorrtPython => tensorrt_python(subject)?,
             Self::Trtexec => trtexec(subject)?.script(),
             Self::Csv => plan_csv(subject),
+            Self::ModelExplorer => explorer_graph(subject),
+            Self::NodeData => explorer_node_data(subject),
             Self::Html => report(subject, chart)?,
             Self::Svg => chart.svg(look.clone())?,
             Self::Png => return Ok(chart.png(look.clone())?),

@@ -63,6 +63,7 @@ pub fn run_with(
             Ok(Box::new(App {
                 state,
                 title: String::new(),
+                full: false,
                 each_frame: Box::new(each_frame),
             }))
         }),
@@ -73,6 +74,8 @@ pub fn run_with(
 pub(crate) struct App {
     state: State,
     title: String,
+    /// The screen is filled.
+    full: bool,
     each_frame: Box<dyn FnMut(&mut State)>,
 }
 
@@ -85,6 +88,11 @@ impl eframe::App for App {
             let command = egui::ViewportCommand::Title(title.clone());
             ui.ctx().send_viewport_cmd(command);
             self.title = title;
+        }
+        if self.state.full_chart != self.full {
+            self.full = self.state.full_chart;
+            let command = egui::ViewportCommand::Fullscreen(self.full);
+            ui.ctx().send_viewport_cmd(command);
         }
         if self.state.quit {
             ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
@@ -124,17 +132,38 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     let t = Tokens::of(ui);
     state.dark = t.dark;
     let flat = |fill| Frame::new().fill(fill).inner_margin(Margin::ZERO);
-    let top = Panel::top("top")
-        .exact_size(40.0)
-        .frame(flat(t.panel))
-        .show(ui, |ui| panels::top::show(ui, state, &mut out));
-    keys::note_pane(&ctx, Pane::Top, top.response.rect);
-    Panel::bottom("status")
-        .exact_size(26.0)
-        .frame(flat(t.panel))
-        .show(ui, |ui| panels::status::show(ui, state, &mut out));
+    if !state.full_chart {
+        let top = Panel::top("top")
+            .exact_size(40.0)
+            .frame(flat(t.panel))
+            .show(ui, |ui| panels::top::show(ui, state, &mut out));
+        keys::note_pane(&ctx, Pane::Top, top.response.rect);
+        Panel::bottom("status")
+            .exact_size(26.0)
+            .frame(flat(t.panel))
+            .show(ui, |ui| panels::status::show(ui, state, &mut out));
+    }
+    let tour = panels::tour::show(ui, state, &mut out);
     panels::messages::show(ui, state, &mut out);
-    panes(ui, state, &t, &mut out);
+    let whole = ctx
+        .content_rect()
+        .with_max_y(ui.available_rect_before_wrap().bottom());
+    if state.full_chart {
+        egui::CentralPanel::default()
+            .frame(flat(t.panel))
+            .show(ui, |ui| {
+                keys::note_pane(ui.ctx(), Pane::Chart, ui.max_rect());
+                panels::chart::show(ui, state, &mut out);
+            });
+    } else {
+        panes(ui, state, &t, &mut out);
+        let aim = state.step_of_tour().and_then(|(_, step)| step.points_at);
+        if let Some(aim) = aim.and_then(|pane| keys::pane_rect(&ctx, pane))
+            && tour.is_some()
+        {
+            panels::tour::light(ui, aim, whole);
+        }
+    }
     state.reveal = None;
     state.focus_pane = None;
     if state.runs.shown {
@@ -231,6 +260,7 @@ fn draw_side(ui: &mut egui::Ui, state: &State, side: Side, out: &mut Vec<Command
         Side::Beside(Beside::Inspector) => panels::inspector::show(ui, state, out),
         Side::Beside(Beside::Time) => panels::time::show(ui, state, out),
         Side::Beside(Beside::Compare) => panels::compare::show(ui, state, out),
+        Side::Beside(Beside::Map) => panels::map::show(ui, state, out),
     }
 }
 
@@ -348,6 +378,7 @@ impl Side {
             Self::Beside(Beside::Inspector) => "inspector",
             Self::Beside(Beside::Time) => "time",
             Self::Beside(Beside::Compare) => "compare",
+            Self::Beside(Beside::Map) => "map",
         }
     }
 
@@ -357,6 +388,7 @@ impl Side {
             Self::Beside(Beside::Inspector) => "Inspector",
             Self::Beside(Beside::Time) => "Time",
             Self::Beside(Beside::Compare) => "Compare",
+            Self::Beside(Beside::Map) => "Map",
         }
     }
 

@@ -12,9 +12,10 @@ use crate::export::Format;
 use crate::gui::data::compare::{Other, Over};
 use crate::gui::data::confirming::TOP;
 use crate::gui::data::judgement::Company;
-use crate::gui::data::looks::{Pane, ThemeChoice};
+use crate::gui::data::looks::{Hint, Pane, ThemeChoice};
 use crate::gui::data::runs::Column;
 use crate::gui::data::search::{Form, GoalKind};
+use crate::gui::data::tour::Turn;
 use crate::gui::data::tree_index::{Node, Sort};
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
@@ -245,6 +246,16 @@ pub enum Command {
     ShowTime,
     /// Shows or hides the comparison.
     ShowCompare,
+    /// Shows or hides the network around the selection.
+    ShowMap,
+    /// The chart fills the window, or no more.
+    FullChart,
+    /// Begins the guided tour, turns its pages, or leaves it.
+    Tour(Turn),
+    /// Closes a hint for good.
+    CloseHint(Hint),
+    /// Explains the field's words.
+    Glossary,
     /// Compares the placement on screen with another one, or no more.
     CompareWith(Option<Other>),
     /// Estimates the placement on screen for other targets.
@@ -265,6 +276,7 @@ pub enum Command {
 
 const CTRL: Modifiers = Modifiers::COMMAND;
 const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+const ALT: Modifiers = Modifiers::ALT;
 const NONE: Modifiers = Modifiers::NONE;
 
 /// What a command is called, explained with and reached by.
@@ -499,6 +511,19 @@ impl Command {
             Self::ShowCompare => named("Compare placements")
                 .tip("This placement beside another one, and on other boards")
                 .keys(CTRL, Key::D),
+            Self::ShowMap => named("Map around the selection")
+                .tip("The ops around it, and which tensors cross between GPU and DLA there")
+                .keys(CTRL, Key::M),
+            Self::FullChart => named("Full-screen chart")
+                .tip("The chart fills the screen; again, or Escape, brings the rest back")
+                .keys(NONE, Key::F11),
+            Self::Tour(Turn::Start) => named("Guided tour")
+                .tip("ResNet-18 on GPU and DLA in a few steps; your work is put back after it"),
+            Self::Tour(Turn::Next) => named("Next step of the tour").keys(ALT, Key::ArrowRight),
+            Self::Tour(Turn::Back) => named("Step back in the tour").keys(ALT, Key::ArrowLeft),
+            Self::Tour(Turn::Leave) => named("Leave the tour").tip("Your own work is put back"),
+            Self::CloseHint(_) => named("Got it"),
+            Self::Glossary => named("Glossary").tip("DLA, loadable, transition and other words"),
             Self::CompareWith(None) => named("Compare with nothing"),
             Self::CompareWith(Some(Other::Now)) => {
                 named("Compare with this placement as it is now")

@@ -132,6 +132,8 @@ pub enum Dialog {
     Messages,
     /// All keyboard shortcuts.
     Shortcuts,
+    /// The field's words.
+    Glossary,
     /// Which dlaplan this is, and where it keeps its files.
     About,
 }

@@ -7,6 +7,7 @@ use super::panels::tree;
 use super::state::State;
 use crate::gui::command::Act;
 use crate::gui::data::looks::Pane;
+use crate::gui::data::tour::Turn;
 use crate::gui::ui::theme::{DARK, LIGHT};
 use crate::placement::Device;
 
@@ -144,6 +145,13 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
         if typing || menu {
             return;
         }
+        if let Some(leave) = leaves(state)
+            && before != Some(tree::filter_id())
+            && i.consume_key(Modifiers::NONE, Key::Escape)
+        {
+            out.push(leave);
+            return;
+        }
         if let Some(before) = before
             && i.consume_key(Modifiers::NONE, Key::Escape)
         {
@@ -213,6 +221,22 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
     if moved && row.is_some() {
         tree::focus_cursor(ctx);
     }
+}
+
+/// What Escape leaves before anything else: the tour, then the full-screen chart.
+fn leaves(state: &State) -> Option<Command> {
+    if state.tour.is_some() {
+        return Some(Command::Tour(Turn::Leave));
+    }
+    state.full_chart.then_some(Command::FullChart)
+}
+
+/// Where a panel was drawn in this pass.
+pub fn pane_rect(ctx: &Context, pane: Pane) -> Option<egui::Rect> {
+    let noted = ctx.data(|d| d.get_temp::<(u64, egui::Rect)>(pane_id(pane)));
+    noted
+        .filter(|(drawn, _)| *drawn == ctx.cumulative_pass_nr())
+        .map(|(_, rect)| rect)
 }
 
 fn before_id() -> egui::Id {

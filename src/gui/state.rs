@@ -16,7 +16,8 @@ use crate::gui::data::compare::Compare;
 use crate::gui::data::filter::Filter;
 use crate::gui::data::judgement::{Company, Ground, Judgement, WhatIf};
 use crate::gui::data::kept::History;
-use crate::gui::data::looks::{Beside, Copied, Palette, Pane, ThemeChoice};
+use crate::gui::data::looks::{Beside, Copied, Hint, Palette, Pane, ThemeChoice};
+use crate::gui::data::map::Map;
 use crate::gui::data::measuring::Measuring;
 use crate::gui::data::memo::Memo;
 use crate::gui::data::open::{FileStamp, Open, Selection, first_levels};
@@ -26,6 +27,7 @@ use crate::gui::data::ribbon::Ribbon;
 use crate::gui::data::runs::Runs;
 use crate::gui::data::search::Find;
 use crate::gui::data::session::Session;
+use crate::gui::data::tour::{Tour, Turn};
 use crate::gui::data::tree_index::{Node, Sort, TreeIndex, TreeInput};
 use crate::gui::data::tree_view::{TreeView, tree_view};
 use crate::gui::dialog::{Dialog, Picker};
@@ -118,6 +120,16 @@ pub struct State {
     pub runs: Runs,
     /// What the panel on the right shows while Find best is closed.
     pub beside: Option<Beside>,
+    /// The network around the selection, made while its panel is shown.
+    pub map: Memo<u64, Map>,
+    /// The chart fills the window.
+    pub full_chart: bool,
+    /// The guided tour, while it runs.
+    pub tour: Option<Tour>,
+    /// The tour begins as soon as there is a model.
+    pub(super) demo: bool,
+    /// Hints that were closed.
+    pub hints_done: Vec<Hint>,
     /// A panel that must take the keyboard.
     pub focus_pane: Option<Pane>,
     /// Work of a window that died is being brought back; its file.
@@ -185,6 +197,7 @@ impl State {
             config,
             batch_said,
             placement,
+            demo,
         } = options;
         let mut state = Self {
             open: None,
@@ -226,6 +239,11 @@ impl State {
             measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
             beside: Some(Beside::Inspector),
+            map: Memo::default(),
+            full_chart: false,
+            tour: None,
+            demo,
+            hints_done: settings.hints_done,
             focus_pane: None,
             restoring: None,
             read_at: None,
@@ -378,18 +396,8 @@ impl State {
 
     /// All selected ops, in execution order.
     pub fn selected_ops(&self) -> Vec<OpId> {
-        let Some(open) = &self.open else {
-            return Vec::new();
-        };
-        let mut ops: Vec<OpId> = self
-            .selection
-            .nodes
-            .iter()
-            .flat_map(|n| n.ops(&open.model))
-            .collect();
-        ops.sort_unstable();
-        ops.dedup();
-        ops
+        let open = self.open.as_ref();
+        open.map_or_else(Vec::new, |o| self.selection.ops(&o.model))
     }
 
     /// The judgement of the state as it is now, not of an older one.
@@ -433,7 +441,13 @@ impl State {
             path,
             inputs,
         });
+        self.opened();
+    }
+
+    /// Another model is in the window, or the same one read again.
+    pub(super) fn opened(&mut self) {
         self.view.forget();
+        self.map.forget();
         self.reshape();
         self.note_file();
         self.load_kept();
@@ -441,8 +455,11 @@ impl State {
         self.touch(true);
     }
 
-    /// The work as it is now; `None` before a model is open.
+    /// The user's work as it is now; `None` before a model is open.
     pub(super) fn session(&self) -> Option<Session> {
+        if let Some(tour) = &self.tour {
+            return tour.before.session.clone();
+        }
         Some(Session::of(
             self.open.as_ref()?,
             &self.target,
@@ -469,6 +486,10 @@ impl State {
         self.take_swept();
         if let Some(message) = self.store.take_error() {
             self.messages.push(message);
+        }
+        if self.demo && self.open.is_some() && self.jobs.running().is_empty() {
+            self.demo = false;
+            self.apply(Command::Tour(Turn::Start));
         }
         self.consult();
         self.judge_other();
@@ -515,6 +536,13 @@ impl State {
         // An older judgement may be of another target than the title would name.
         if judged.revision != self.revision {
             return;
+        }
+        if self.beside == Some(Beside::Map) && !self.find.open {
+            let (key, selection) = (self.what_if_key(), &self.selection);
+            self.map.update(key, || {
+                let ops = selection.ops(&open.model);
+                Map::around(&open.model, &judged.plan, &judged.estimate, &ops)
+            });
         }
         let key = (
             judged.revision,

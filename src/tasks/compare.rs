@@ -57,13 +57,10 @@ impl Judged {
         let planner = Planner::new(model, target, &config);
         let estimator = Estimator::with_board(&planner, own);
         let judged = judge(&estimator, placement)?;
-        let op_ms = model.op_ids().zip(&judged.plan.predicted);
         Ok(Self {
             name: name.to_owned(),
             placement: placement.clone(),
-            op_ms: op_ms
-                .map(|(op, device)| estimator.op_ms(op, *device).value())
-                .collect(),
+            op_ms: judged.op_ms.iter().map(Figure::value).collect(),
             summary: judged.plan.summary(model),
             plan: judged.plan,
             estimate: judged.estimate,

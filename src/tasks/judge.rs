@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::estimate::{Breakdown, Estimate, Estimator};
 use crate::export::Subject;
+use crate::figure::Figure;
 use crate::history;
 use crate::model::Model;
 use crate::placement::{EngineConfig, Placement, Resolved, UnknownSite};
@@ -34,6 +35,8 @@ pub struct Judged {
     pub estimate: Estimate,
     /// Where the time goes, or why nobody can say.
     pub breakdown: Result<Breakdown, Arc<str>>,
+    /// Per op, ms where it is expected to run.
+    pub op_ms: Vec<Figure>,
 }
 
 impl Setup {
@@ -56,6 +59,7 @@ impl Setup {
             resolved: &judged.resolved,
             plan: &judged.plan,
             estimate: &judged.estimate,
+            op_ms: &judged.op_ms,
             breakdown: judged.breakdown.as_ref().ok(),
         }
     }
@@ -71,10 +75,15 @@ pub fn judge(estimator: &Estimator<'_, '_>, placement: &Placement) -> Result<Jud
     let plan = planner.plan_resolved(placement, &resolved);
     let estimate = estimator.estimate(&plan);
     let breakdown = estimator.breakdown(&plan);
+    let ops = planner.model().op_ids().zip(&plan.predicted);
+    let op_ms = ops
+        .map(|(op, device)| estimator.op_ms(op, *device))
+        .collect();
     Ok(Judged {
         resolved,
         plan,
         estimate,
         breakdown,
+        op_ms,
     })
 }

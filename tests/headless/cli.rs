@@ -147,7 +147,8 @@ fn every_command_answers_in_words_and_in_json() {
     );
     assert_eq!(
         points.iter().filter(|p| p["mark"] == "estimated").count(),
-        3
+        3 + 12,
+        "the placements asked for, and what was published of engines at the same time"
     );
     assert_eq!(json(dir, &["runs", "--json"]), serde_json::json!([]));
 }
@@ -823,6 +824,7 @@ fn an_export_takes_its_format_from_the_ending() {
     for (file, start) in [
         ("x.svg", "<svg"),
         ("x.JSON", "{"),
+        ("x.node_data.json", "{"),
         ("x.html", "<!"),
         ("x.torch2trt.py", "#"),
     ] {

@@ -192,7 +192,7 @@ proptest! {
         let subject = Subject {
             model: &model, target: &target, config: &config, placement: &placement,
             resolved: &judged.resolved, plan: &judged.plan, estimate: &judged.estimate,
-            breakdown: judged.breakdown.as_ref().ok(),
+            op_ms: &judged.op_ms, breakdown: judged.breakdown.as_ref().ok(),
         };
         let text = torch2trt(&subject).unwrap();
         // As the recorder reads it, without starting Python for every case.

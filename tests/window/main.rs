@@ -6,6 +6,7 @@ mod insight;
 mod keys;
 #[cfg(target_os = "linux")]
 mod machine;
+mod map;
 mod narrow;
 #[path = "../support/open_dims.rs"]
 mod open_dims;
@@ -23,6 +24,7 @@ mod soak;
 )]
 mod sshd;
 mod tensorrt;
+mod tour;
 mod tree;
 #[path = "../support/window.rs"]
 mod window;

@@ -17,8 +17,8 @@ use dlaplan::chart::View;
 use dlaplan::engine::{BoardSettings, PowerMode};
 use dlaplan::export::Format;
 use dlaplan::gui::{
-    Command, CommandKind, Company, Form, GoalKind, Node, Options, Other, Over, Pane, Pick, RunsAct,
-    RunsActKind, RunsColumn, Sort, State, Step, SweepOf, ThemeChoice,
+    Command, CommandKind, Company, Form, GoalKind, Hint, Node, Options, Other, Over, Pane, Pick,
+    RunsAct, RunsActKind, RunsColumn, Sort, State, Step, SweepOf, ThemeChoice, Turn,
 };
 use dlaplan::model::{Model, ModuleId, OpId};
 use dlaplan::placement::{Device, Document, EngineConfig, Placement, Precision, Site};
@@ -69,6 +69,10 @@ impl Steps {
     fn check(&mut self, kind: CommandKind, before: Was, state: &State, when: &str) {
         let after = Work::of(state);
         match kind {
+            // The tour has a document of its own and puts back the user's.
+            _ if kind == CommandKind::Tour || before.tour != state.tour.is_some() => {
+                *self = Self::default();
+            }
             CommandKind::Undo => {
                 if let Some((kind, expected)) = self.past.pop() {
                     assert_eq!(after, expected, "{when}");
@@ -121,6 +125,7 @@ impl Steps {
 struct Was {
     work: Work,
     label: Option<String>,
+    tour: bool,
 }
 
 impl Was {
@@ -128,6 +133,7 @@ impl Was {
         Self {
             work: Work::of(state),
             label: state.doc.undo_label().map(str::to_owned),
+            tour: state.tour.is_some(),
         }
     }
 }
@@ -423,6 +429,17 @@ impl Chance {
             CommandKind::ExportTreeTo => Command::ExportTreeTo(data.join("tree.csv")),
             CommandKind::AskNote => Command::AskNote(self.id(&kept)),
             CommandKind::NoteKept => Command::NoteKept(self.id(&kept), self.words()),
+            CommandKind::ShowMap => Command::ShowMap,
+            CommandKind::FullChart => Command::FullChart,
+            CommandKind::Tour => Command::Tour(self.one(&[
+                Turn::Start,
+                Turn::Next,
+                Turn::Next,
+                Turn::Back,
+                Turn::Leave,
+            ])),
+            CommandKind::CloseHint => Command::CloseHint(Hint::Tour),
+            CommandKind::Glossary => Command::Glossary,
             CommandKind::ShowTime => Command::ShowTime,
             CommandKind::ShowCompare => Command::ShowCompare,
             CommandKind::CompareWith => {
@@ -596,8 +613,11 @@ fn promised(command: &Command, before: &Work, after: &Work, state: &State, when:
     assert_eq!(plan.requested, devices(model, &after.placement), "{when}");
 }
 
-/// The session on the disk is what the window shows.
+/// The session on the disk is what the window shows, but for the tour's own work.
 fn is_saved(w: &Window<'_>, when: &str) {
+    if w.state().tour.is_some() {
+        return;
+    }
     let work = Work::of(w.state());
     let deadline = Instant::now() + Duration::from_secs(20);
     let folder = w.data.path().join("sessions");

@@ -10,6 +10,7 @@ use crate::gui::data::judgement::Company;
 use crate::gui::data::looks::ThemeChoice;
 use crate::gui::data::open::open_inputs;
 use crate::gui::data::search::GoalKind;
+use crate::gui::data::tour::Turn;
 use crate::gui::data::tree_index::Sort;
 use crate::gui::state::State;
 use crate::placement::{Device, Precision};
@@ -130,6 +131,8 @@ impl State {
         all.extend([
             Command::ShowTime,
             Command::ShowCompare,
+            Command::ShowMap,
+            Command::FullChart,
             Command::CompareWith(None),
         ]);
         all.extend(self.others());
@@ -144,6 +147,11 @@ impl State {
             Command::ToggleInspector,
             Command::Messages,
             Command::DismissAll,
+            Command::Tour(Turn::Start),
+            Command::Tour(Turn::Next),
+            Command::Tour(Turn::Back),
+            Command::Tour(Turn::Leave),
+            Command::Glossary,
             Command::Shortcuts,
             Command::About,
             Command::Quit,
@@ -172,6 +180,13 @@ impl State {
                 !self.selection.nodes.is_empty(),
                 "Select a module or op first",
             ),
+            Command::Tour(Turn::Back) => need(
+                self.tour.as_ref().is_some_and(|t| t.at > 0),
+                "Begin the guided tour first",
+            ),
+            Command::Tour(Turn::Next | Turn::Leave) => {
+                need(self.tour.is_some(), "Begin the guided tour first")
+            }
             Command::Core(_) => need(self.dla_cores() > 0, "This target has no DLA"),
             Command::CompareWith(None) => need(self.compare.with.is_some(), "Nothing is compared"),
             Command::Sort(Sort::Delta) => need(
@@ -201,6 +216,7 @@ impl State {
             | Command::OpenPlacement
             | Command::AskCalibration
             | Command::Reload
+            | Command::Tour(Turn::Start)
             | Command::FindBest
             | Command::FindGoal(_)
             | Command::CompareWith(Some(_))
@@ -309,6 +325,10 @@ impl State {
             | Command::ShowTime
             | Command::Beside(None | Some(Company::Gpu))
             | Command::ShowCompare
+            | Command::ShowMap
+            | Command::FullChart
+            | Command::CloseHint(_)
+            | Command::Glossary
             | Command::Sort(Sort::Execution | Sort::Gpu | Sort::Dla | Sort::Gain)
             | Command::Pane(_)
             | Command::FocusPane(_)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::chart::{Chart, Look, Palette};
 use crate::export::{Format, Subject, save_atomic};
+use crate::figure::Figure;
 use crate::gui::data::judgement::Judgement;
 use crate::gui::data::looks::Copied;
 use crate::gui::data::rows;
@@ -22,6 +23,7 @@ struct Material {
     config: EngineConfig,
     placement: Placement,
     judged: Arc<Judgement>,
+    op_ms: Vec<Figure>,
     chart: Chart,
     look: Look,
 }
@@ -36,6 +38,7 @@ impl Material {
             resolved: &self.judged.resolved,
             plan: &self.judged.plan,
             estimate: &self.judged.estimate,
+            op_ms: &self.op_ms,
             breakdown: self.judged.breakdown.as_ref().ok(),
         }
     }
@@ -63,8 +66,14 @@ impl State {
     fn material(&self) -> Option<Material> {
         let judged = self.judged.as_ref()?;
         (judged.revision == self.revision).then_some(())?;
+        let ground = self.ground.as_ref()?;
+        let model = &self.open.as_ref()?.model;
+        let devices = model.op_ids().zip(&judged.plan.predicted);
         Some(Material {
-            model: Arc::clone(&self.open.as_ref()?.model),
+            model: Arc::clone(model),
+            op_ms: devices
+                .map(|(op, device)| ground.op_ms(op, *device).clone())
+                .collect(),
             target: self.target,
             config: self.config().clone(),
             placement: self.doc.placement().clone(),

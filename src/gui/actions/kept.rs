@@ -58,12 +58,18 @@ impl State {
                 let own = chart::runs(&runs, &model, &target);
                 let references = store.references()?;
                 let published = chart::references(&references, &model, &target);
-                let own = own.into_iter().map(|p| (Origin::Run, p));
-                let published = published.into_iter().map(|p| (Origin::Reference, p));
-                Ok((store.kept(Some(hash))?, own.chain(published).collect()))
+                Ok((store.kept(Some(hash))?, own, published))
             });
-            listed.map(|(kept, others)| {
+            listed.map(|(kept, runs, published)| {
                 let own = history::calibration(Some(&calibrations), target.board.id);
+                let beside = chart::beside_published(&published, &model, &target, &own);
+                let points = |origin, points: Vec<chart::Point>| {
+                    points.into_iter().map(move |p| (origin, p))
+                };
+                let others = points(Origin::Run, runs)
+                    .chain(points(Origin::Reference, published))
+                    .chain(points(Origin::BesideReference, beside))
+                    .collect();
                 Listing {
                     kept_points: chart::kept(&kept, &model, &target, &own),
                     kept,

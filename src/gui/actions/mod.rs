@@ -14,12 +14,13 @@ pub mod reload;
 pub mod runs;
 pub mod search;
 mod sweep;
+pub mod tour;
 use std::collections::BTreeSet;
 
 use crate::engine::remote::ssh::Host;
 use crate::gui::command::{Command, Pick, Step};
 use crate::gui::data::filter::Filter;
-use crate::gui::data::looks::{Beside, Palette, Pane};
+use crate::gui::data::looks::{Beside, Hint, Palette, Pane};
 use crate::gui::data::open::Open;
 use crate::gui::data::tree_index::Node;
 use crate::gui::dialog::{Dialog, Purpose};
@@ -243,6 +244,14 @@ impl State {
             Command::ToggleInspector => self.toggle_beside(Beside::Inspector),
             Command::ShowTime => self.toggle_beside(Beside::Time),
             Command::ShowCompare => self.toggle_beside(Beside::Compare),
+            Command::ShowMap => self.toggle_beside(Beside::Map),
+            Command::FullChart => {
+                self.full_chart = !self.full_chart;
+                self.pane = Pane::Chart;
+            }
+            Command::Tour(turn) => self.turn(turn),
+            Command::CloseHint(hint) => self.hint_done(hint),
+            Command::Glossary => self.dialog = Some(Dialog::Glossary),
             Command::CompareWith(other) => self.compare_with(other),
             Command::CompareOver(over) => self.compare_over(over),
             Command::CopyTargets => self.copy_targets(),
@@ -264,6 +273,14 @@ impl State {
                 }
             }
             Command::Quit => self.quit = true,
+        }
+    }
+
+    /// A hint is closed for good.
+    pub(crate) fn hint_done(&mut self, hint: Hint) {
+        if !self.hints_done.contains(&hint) {
+            self.hints_done.push(hint);
+            self.save_settings();
         }
     }
 

@@ -199,6 +199,8 @@ impl State {
     }
 
     fn loaded(&mut self, model: Model, path: PathBuf, inputs: Dims) {
+        // A model of the user's own ends the tour, which shows another.
+        self.leave_tour();
         let same = self.is_open(&model.source.structure_hash);
         let own = EngineConfig::own_batch(&model);
         match &self.open {
@@ -442,6 +444,7 @@ impl State {
             shipped_only: self.shipped_only,
             host: self.measuring.host.clone(),
             hosts: self.measuring.hosts.clone(),
+            hints_done: self.hints_done.clone(),
         };
         if let Err(e) = self.store.save_settings(&settings) {
             self.messages.push(Message::error(

@@ -66,6 +66,16 @@ pub enum Beside {
     Time,
     /// The placement on screen beside another one.
     Compare,
+    /// The network around the selection.
+    Map,
+}
+
+/// A hint that is shown until it is closed, once for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hint {
+    /// Where to begin, and the guided tour.
+    Tour,
 }
 
 /// The palette's own state.

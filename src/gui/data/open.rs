@@ -2,7 +2,7 @@
 
 use crate::gui::data::tree_index::{Node, TreeIndex};
 use crate::model::onnx::Bundled;
-use crate::model::{Dim, Model, ModuleId, onnx};
+use crate::model::{Dim, Model, ModuleId, OpId, onnx};
 
 use std::collections::BTreeMap;
 
@@ -39,6 +39,16 @@ pub struct Selection {
     pub anchor: Option<Node>,
     /// Where the keyboard is.
     pub cursor: Option<Node>,
+}
+
+impl Selection {
+    /// All its ops, in execution order.
+    pub fn ops(&self, model: &Model) -> Vec<OpId> {
+        let mut ops: Vec<OpId> = self.nodes.iter().flat_map(|n| n.ops(model)).collect();
+        ops.sort_unstable();
+        ops.dedup();
+        ops
+    }
 }
 
 /// Opens the first levels of a new tree, as far as a screen holds.

@@ -22,6 +22,8 @@ pub struct Options {
     pub batch_said: bool,
     /// The placement to begin with.
     pub placement: Option<Placement>,
+    /// Begins with the guided tour.
+    pub demo: bool,
 }
 
 /// A placement file and the input dims it was made at.

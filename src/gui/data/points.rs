@@ -20,6 +20,8 @@ pub enum Origin {
     Run,
     /// Published.
     Reference,
+    /// Estimated beside what was published of engines at the same time.
+    BesideReference,
     /// An engine of a deployment that a search has found.
     Found,
     /// What the placement on screen is compared with.

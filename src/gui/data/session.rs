@@ -1,7 +1,7 @@
 //! What a session and the settings hold.
 
 use crate::engine::remote::ssh::Host;
-use crate::gui::data::looks::ThemeChoice;
+use crate::gui::data::looks::{Hint, ThemeChoice};
 use crate::gui::data::open::Open;
 use crate::placement::{Device, EngineConfig, Placement, Site};
 use crate::platform::Target;
@@ -92,4 +92,7 @@ pub struct Settings {
     /// Machines that measured before, newest first.
     #[serde(default)]
     pub hosts: Vec<Host>,
+    /// Hints that were closed.
+    #[serde(default)]
+    pub hints_done: Vec<Hint>,
 }

@@ -1,13 +1,13 @@
-//! Buttons of commands.
+//! Buttons of commands, and what several panels are made of.
 
 use crate::gui::command::Command;
 use crate::gui::data::looks::Pane;
 use crate::gui::state::State;
-use crate::gui::ui::theme::PAD;
+use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets::{self, Icon};
 use egui::{
-    Align, Button, EventFilter, Frame, Key, Layout, Margin, Modifiers, Response, Role, ScrollArea,
-    Sense, Ui, Vec2, WidgetInfo,
+    Align, Button, EventFilter, Frame, Id, Key, Layout, Margin, Modifiers, Panel, Rect, Response,
+    RichText, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo,
 };
 
 pub fn command_button(
@@ -47,6 +47,43 @@ pub(crate) fn takes_keyboard(state: &State, pane: Pane, response: &Response) {
     }
 }
 
+/// The button that Enter means.
+pub(crate) fn primary<'a>(ui: &Ui, text: &'a str) -> Button<'a> {
+    let t = Tokens::of(ui);
+    Button::new(RichText::new(text).color(if t.dark { t.base } else { t.panel })).fill(t.accent)
+}
+
+/// A panel along the bottom, as high as its content, which scrolls beyond `most`. Returns where it
+/// is.
+pub(crate) fn bottom(
+    ui: &mut Ui,
+    name: &'static str,
+    most: f32,
+    content: impl FnOnce(&mut Ui),
+) -> Rect {
+    let t = Tokens::of(ui);
+    // As high as its content was when it was last drawn.
+    let id = Id::unique("bottom height").with(name);
+    let needed = ui.data(|d| d.get_temp::<f32>(id)).unwrap_or(most);
+    let margin = 6;
+    let shown = Panel::bottom(name)
+        .exact_size(needed.min(most) + 2.0 * f32::from(margin))
+        .frame(
+            Frame::new()
+                .fill(t.panel)
+                .inner_margin(Margin::symmetric(8, margin)),
+        )
+        .show(ui, |ui| {
+            let area = ScrollArea::vertical().auto_shrink([false, false]);
+            area.show(ui, content).content_size.y
+        });
+    if (shown.inner - needed).abs() > 0.5 {
+        ui.data_mut(|d| d.insert_temp(id, shown.inner));
+        ui.ctx().request_repaint();
+    }
+    shown.response.rect
+}
+
 /// A panel on the right with a heading and a way to close it; what is in it scrolls.
 pub(crate) fn side(
     ui: &mut Ui,
@@ -72,7 +109,7 @@ pub(crate) fn side(
 
 /// A panel on the right as a region: the keyboard reaches it as a whole, and scrolls it as a text.
 pub(crate) fn scrolled(ui: &mut Ui, state: &State, title: &str, content: impl FnOnce(&mut Ui)) {
-    let id = egui::Id::unique(("side panel", title));
+    let id = Id::unique(("side panel", title));
     let region = ui.interact(ui.max_rect(), id, Sense::focusable_noninteractive());
     region.widget_info(|| WidgetInfo::labeled(Role::Pane, true, title));
     takes_keyboard(state, Pane::Side, &region);

@@ -1,6 +1,6 @@
 //! Dialogs inside the window.
 
-use egui::text::{CCursor, CCursorRange};
+use egui::text::{CCursor, CCursorRange, LayoutJob, TextFormat};
 use egui::text_edit::TextEditState;
 use egui::{
     CompletionPopup, Id, Key, Label, Modal, RichText, ScrollArea, Suggestion, TextEdit, Ui,
@@ -12,7 +12,9 @@ use super::super::command::Command;
 use super::super::state::State;
 use crate::engine::remote::ssh::Host;
 use crate::engine::{BoardSettings, PowerMode};
+use crate::export::GLOSSARY;
 use crate::gui::dialog::{Dialog, Purpose, expanded};
+use crate::gui::panels::controls::primary;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 use crate::model::ModelSource;
@@ -55,6 +57,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
             Dialog::Board { modes, settings } => board(ui, modes, settings, out),
             Dialog::Messages => messages(ui, state, out),
             Dialog::Shortcuts => shortcuts(ui, state, out),
+            Dialog::Glossary => glossary(ui, out),
             Dialog::About => about(ui, state, out),
         });
     if response.should_close() {
@@ -98,12 +101,6 @@ fn buttons(ui: &mut Ui, ok: &str, enabled: bool, out: &mut Vec<Command>) -> bool
         }
     });
     done
-}
-
-fn primary<'a>(ui: &Ui, text: &'a str) -> egui::Button<'a> {
-    let t = Tokens::of(ui);
-    egui::Button::new(RichText::new(text).color(if t.dark { t.base } else { t.panel }))
-        .fill(t.accent)
 }
 
 fn focus_first(ui: &Ui, response: &egui::Response) -> bool {
@@ -516,7 +513,9 @@ fn about(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         ("Your files", state.store.dir().display().to_string()),
         (
             "Help",
-            "F1 lists the keys; README.md and docs/ come with the source".to_owned(),
+            "F1 lists the keys; the menu has a guided tour and a glossary; README.md and docs/ come \
+             with the source"
+                .to_owned(),
         ),
     ] {
         ui.horizontal_wrapped(|ui| {
@@ -524,6 +523,25 @@ fn about(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             ui.label(text);
         });
     }
+    close(ui, out);
+}
+
+fn glossary(ui: &mut Ui, out: &mut Vec<Command>) {
+    let t = Tokens::of(ui);
+    head(ui, 560.0, "Glossary");
+    ScrollArea::vertical()
+        .max_height(scrolled(ui, 460.0))
+        .show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            for (word, text) in GLOSSARY {
+                let mut line = LayoutJob::default();
+                line.append(word, 0.0, TextFormat::simple(theme::strong(), t.strong));
+                line.append("   ", 0.0, TextFormat::simple(theme::body(), t.text));
+                line.append(text, 0.0, TextFormat::simple(theme::body(), t.text));
+                ui.add(Label::new(line).wrap());
+                ui.add_space(4.0);
+            }
+        });
     close(ui, out);
 }
 

@@ -9,7 +9,9 @@ use super::change::{costs, what_if};
 use super::reasons::{lints, why};
 use crate::figure::Figure;
 use crate::gui::data::judgement::Judgement;
+use crate::gui::data::looks::Hint;
 use crate::gui::data::open::Open;
+use crate::gui::data::tour::Turn;
 use crate::gui::data::tree_index::Node;
 use crate::gui::data::tree_view::Said;
 use crate::gui::panels::controls::{command_button, scrolled};
@@ -50,6 +52,12 @@ fn overview(
     out: &mut Vec<Command>,
 ) {
     let model = &open.model;
+    let hinted = !state.hints_done.contains(&Hint::Tour) && state.tour.is_none();
+    // Where there is little room, what was asked for comes first.
+    let first = ui.clip_rect().height() > 420.0;
+    if hinted && first {
+        hint(ui, t, out);
+    }
     widgets::heading(ui, &model.name);
     if let Some(value) = judged.estimate.fps.value() {
         ui.horizontal(|ui| {
@@ -73,6 +81,7 @@ fn overview(
         let time = Command::ShowTime.text();
         command_button(ui, state, &time, Command::ShowTime, out);
         command_button(ui, state, "Compare…", Command::ShowCompare, out);
+        command_button(ui, state, "Map", Command::ShowMap, out);
     });
     section(ui, "Placement", t);
     if *state.modified {
@@ -190,6 +199,45 @@ fn overview(
             .font(theme::small())
             .color(t.faint),
     );
+    if hinted && !first {
+        hint(ui, t, out);
+    }
+}
+
+/// Where to begin, until it is closed.
+fn hint(ui: &mut Ui, t: &Tokens, out: &mut Vec<Command>) {
+    widgets::card(ui, t.raised, t.accent, |ui| {
+        let keys = Command::Palette.shortcut();
+        let keys = keys
+            .map(|s| ui.ctx().format_shortcut(&s))
+            .unwrap_or_default();
+        let keys = format!("{keys} finds every command.");
+        let title = RichText::new("New here?").font(theme::strong());
+        ui.label(title.color(t.strong));
+        for text in [
+            "Click a chip in the tree, or press Space, to move a module between GPU and DLA.",
+            "Select a row to see why it runs where it runs.",
+            &keys,
+        ] {
+            ui.add(Label::new(RichText::new(text).color(t.text)).wrap());
+        }
+        ui.add_space(3.0);
+        ui.horizontal_wrapped(|ui| {
+            let tour = Command::Tour(Turn::Start);
+            if ui
+                .button(tour.text())
+                .on_hover_text(tour.tooltip())
+                .clicked()
+            {
+                out.push(tour);
+            }
+            let close = Command::CloseHint(Hint::Tour);
+            if ui.button(close.text()).clicked() {
+                out.push(close);
+            }
+        });
+    });
+    ui.add_space(6.0);
 }
 
 fn one(

@@ -1,13 +1,12 @@
 //! Cards over the window: each names the file, the place and the remedy, and stays until
 //! dismissed.
 
-use egui::{
-    Align2, CornerRadius, Frame, Id, Margin, Order, Panel, RichText, ScrollArea, Stroke, Ui, Vec2,
-};
+use egui::{Align2, CornerRadius, Frame, Id, Margin, Order, RichText, Stroke, Ui, Vec2};
 
 use super::super::command::Command;
 use super::super::message::{Message, Severity};
 use super::super::state::State;
+use crate::gui::panels::controls::bottom;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::widgets::Icon;
 use crate::gui::ui::{theme, widgets};
@@ -21,45 +20,23 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     if cards == 0 {
         return;
     }
-    let t = Tokens::of(ui);
     let most = (ui.available_height() * 0.3).max(64.0);
-    // As high as its content was when it was last drawn.
-    let id = Id::unique("messages height");
-    let needed = ui.data(|d| d.get_temp::<f32>(id)).unwrap_or(most);
-    let margin = 6;
-    let shown = Panel::bottom("messages")
-        .exact_size(needed.min(most) + 2.0 * f32::from(margin))
-        .frame(
-            Frame::new()
-                .fill(t.panel)
-                .inner_margin(Margin::symmetric(8, margin)),
-        )
-        .show(ui, |ui| {
-            let area = ScrollArea::vertical().auto_shrink([false, false]);
-            area.show(ui, |ui| {
-                if cards > 1 {
-                    ui.horizontal(|ui| {
-                        if ui.button("Close all").clicked() {
-                            out.push(Command::DismissAll);
-                        }
-                        if cards > MOST && ui.button(format!("{} more…", cards - MOST)).clicked()
-                        {
-                            out.push(Command::Messages);
-                        }
-                    });
+    bottom(ui, "messages", most, |ui| {
+        if cards > 1 {
+            ui.horizontal(|ui| {
+                if ui.button("Close all").clicked() {
+                    out.push(Command::DismissAll);
                 }
-                // The newest first.
-                for message in state.messages.cards().rev().take(MOST) {
-                    card(ui, message, out);
+                if cards > MOST && ui.button(format!("{} more…", cards - MOST)).clicked() {
+                    out.push(Command::Messages);
                 }
-            })
-            .content_size
-            .y
-        });
-    if (shown.inner - needed).abs() > 0.5 {
-        ui.data_mut(|d| d.insert_temp(id, shown.inner));
-        ui.ctx().request_repaint();
-    }
+            });
+        }
+        // The newest first.
+        for message in state.messages.cards().rev().take(MOST) {
+            card(ui, message, out);
+        }
+    });
 }
 
 /// One message, as a card.

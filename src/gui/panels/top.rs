@@ -7,6 +7,7 @@ use super::super::state::State;
 use crate::engine::remote::ssh::Host;
 use crate::export::Format;
 use crate::gui::data::looks::{Pane, ThemeChoice};
+use crate::gui::data::tour::Turn;
 use crate::gui::panels::controls::{command_button, hover_text, takes_keyboard};
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets::{Icon, short};
@@ -732,6 +733,9 @@ fn more(ui: &mut Ui, state: &State, shown: &Shown, out: &mut Vec<Command>) {
         Command::CollapseAll,
         Command::ToggleInspector,
         Command::Messages,
+        Command::FullChart,
+        Command::Tour(Turn::Start),
+        Command::Glossary,
         Command::Shortcuts,
         Command::About,
     ] {

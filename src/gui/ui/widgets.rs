@@ -237,6 +237,7 @@ pub enum Icon {
     Close,
     More,
     Sidebar,
+    Grow,
     Warning,
     Info,
     Sun,
@@ -291,6 +292,13 @@ pub fn draw_icon(painter: &Painter, icon: Icon, c: Pos2, color: Color32) {
             let frame = Rect::from_center_size(c, Vec2::new(12.0, 10.0));
             painter.rect_stroke(frame, CornerRadius::same(2), s, StrokeKind::Middle);
             painter.line_segment([p(2.2, -5.0), p(2.2, 5.0)], s);
+        }
+        Icon::Grow => {
+            for (x, y) in [(-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)] {
+                let corner = p(5.0 * x, 4.6 * y);
+                painter.line_segment([corner, corner - Vec2::new(3.4 * x, 0.0)], s);
+                painter.line_segment([corner, corner - Vec2::new(0.0, 3.4 * y)], s);
+            }
         }
         Icon::Warning => {
             painter.line(

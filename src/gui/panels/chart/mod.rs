@@ -3,7 +3,7 @@
 pub mod bars;
 pub mod marks;
 pub mod scatter;
-use egui::{CornerRadius, Pos2, Sense, Ui, Vec2};
+use egui::{CornerRadius, Pos2, Rect, Sense, Ui, UiBuilder, Vec2};
 
 use crate::chart::{Axis, Chart, View};
 use crate::gui::command::Command;
@@ -11,9 +11,10 @@ use crate::gui::data::looks::Pane;
 use crate::gui::panels::chart::bars::bars;
 use crate::gui::panels::chart::marks::{LEGEND_ROW, Legend};
 use crate::gui::panels::chart::scatter::scatter;
-use crate::gui::panels::controls::takes_keyboard;
+use crate::gui::panels::controls::{hover_text, takes_keyboard};
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
+use crate::gui::ui::widgets::Icon;
 use crate::gui::ui::{theme, widgets};
 
 /// Room for the heading of the first bars beside the legend.
@@ -56,6 +57,8 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
 
 /// Between tabs.
 const TAB_GAP: f32 = 16.0;
+/// The button for the full screen, at the right end.
+const GROW: f32 = 24.0;
 
 /// Draws the tabs; true where the legend stands beside them.
 fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Command>) -> bool {
@@ -82,7 +85,7 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
             .x
     };
     let names = views.iter().map(|v| width(v.title()) + TAB_GAP);
-    let full = names.sum::<f32>() + width(&runs) + 2.0 * PAD <= ui.available_width();
+    let full = names.sum::<f32>() + width(&runs) + 2.0 * PAD + GROW <= ui.available_width();
     ui.horizontal(|ui| {
         ui.set_height(30.0);
         ui.add_space(PAD);
@@ -111,15 +114,26 @@ fn tabs(ui: &mut Ui, state: &State, chart: &Chart, t: &Tokens, out: &mut Vec<Com
         }
         if !state.runs.shown {
             let legend = Legend::of(ui, state, t);
-            let room = ui.available_width() - PAD;
+            let room = ui.available_width() - PAD - GROW;
             beside = legend.fits(room);
             if beside {
                 let (rows, full) = legend.rows(room);
-                let right = ui.max_rect().right() - PAD;
+                let right = ui.max_rect().right() - PAD - GROW;
                 let y = ui.max_rect().center().y - LEGEND_ROW / 2.0;
                 legend.draw(ui, Pos2::new(right, y), &rows, full, t);
             }
         }
+        let rect = Rect::from_center_size(
+            ui.max_rect().right_center() - Vec2::new(PAD / 2.0 + GROW / 2.0, 0.0),
+            Vec2::splat(GROW),
+        );
+        ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| {
+            let command = Command::FullChart;
+            let hover = hover_text(ui, &command);
+            if widgets::icon_button(ui, Icon::Grow, &command.text(), &hover, true).clicked() {
+                out.push(command);
+            }
+        });
     });
     beside
 }
