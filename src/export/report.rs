@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use crate::chart::{Chart, Palette};
 use crate::estimate::{Breakdown, Cause, Kernel};
 use crate::figure::{Figure, short};
+use crate::model::by;
 use crate::placement::{Device, Site};
 
+use super::glossary::GLOSSARY;
 use super::{Refused, Subject};
 
 /// Text for HTML content and quoted attributes.
@@ -133,14 +135,17 @@ pub fn report(subject: &Subject<'_>, chart: &Chart) -> Result<String, Refused> {
         out.push_str("</ul>\n");
     }
     subgraphs(&mut out, subject);
+    crossings(&mut out, subject);
     if !chart.points.is_empty() {
         out.push_str("<h2>Placements compared</h2>\n<div class=\"chart\">");
         for (class, palette) in [("light", Palette::Light), ("dark", Palette::Dark)] {
             write!(out, "<div class=\"{class}\">{}</div>", chart.svg(palette)?).ok();
         }
         out.push_str("</div>\n");
+        side_by_side(&mut out, chart);
     }
     ops(&mut out, subject);
+    glossary(&mut out);
     out.push_str("<p class=\"faint\">Made by dlaplan ");
     out.push_str(env!("CARGO_PKG_VERSION"));
     out.push_str(".</p>\n</body></html>\n");
@@ -265,6 +270,105 @@ fn kernels(out: &mut String, subject: &Subject<'_>, title: &str, kernels: &[Kern
         .ok();
     }
     out.push_str("</table>\n");
+}
+
+/// Crossings listed one by one.
+const MOST_CROSSINGS: usize = 200;
+
+/// The tensors that cross devices, in execution order.
+fn crossings(out: &mut String, subject: &Subject<'_>) {
+    let (model, transitions) = (subject.model, &subject.plan.transitions);
+    if transitions.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2>What crosses</h2>\n<table><tr><th>tensor</th><th>shape</th><th class=\"n\">bytes</th>\
+         <th>from</th><th>to</th><th>time</th></tr>",
+    );
+    for (i, transition) in transitions.iter().enumerate().take(MOST_CROSSINGS) {
+        let tensor = model.tensor(transition.tensor);
+        let shape = tensor
+            .shape
+            .as_deref()
+            .map_or_else(|| "unknown".to_owned(), by);
+        let size = match transition.bytes {
+            0 => "unknown".to_owned(),
+            n => n.to_string(),
+        };
+        let end = |device: Device, ours: bool| {
+            let at_end = transition.boundary && ours;
+            let text = if at_end {
+                "the caller"
+            } else {
+                device.as_str()
+            };
+            format!("<td class=\"{device}\">{text}</td>")
+        };
+        write!(
+            out,
+            "<tr><td>{}</td><td>{shape}</td><td class=\"n\">{size}</td>{}{}<td>{}</td></tr>",
+            escape(&tensor.name),
+            end(transition.from, transition.from == Device::Gpu),
+            end(transition.to, transition.to == Device::Gpu),
+            escape(&subject.estimate.transition_figure(i).with_unit("ms")),
+        )
+        .ok();
+    }
+    out.push_str("</table>\n");
+    if let Some(more) = transitions
+        .len()
+        .checked_sub(MOST_CROSSINGS)
+        .filter(|n| *n > 0)
+    {
+        write!(out, "<p class=\"faint\">and {more} more.</p>\n").ok();
+    }
+}
+
+/// Engines at the same time, measured, estimated and published.
+fn side_by_side(out: &mut String, chart: &Chart) {
+    let groups = chart.deployments();
+    if groups.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2>Engines side by side</h2>\n<table><tr><th>deployment</th><th>engine</th>\
+         <th>FPS</th><th>from</th></tr>",
+    );
+    for group in groups {
+        for (n, (_, point)) in group.bars.iter().enumerate() {
+            write!(
+                out,
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"faint\">{}</td></tr>",
+                if n == 0 {
+                    escape(&group.title)
+                } else {
+                    String::new()
+                },
+                escape(&point.label),
+                escape(&point.fps.to_string()),
+                escape(point.fps.source()),
+            )
+            .ok();
+        }
+        if let Some(total) = group.total_fps {
+            write!(
+                out,
+                "<tr><td></td><td>together</td><td>{}</td><td></td></tr>",
+                short(total)
+            )
+            .ok();
+        }
+    }
+    out.push_str("</table>\n");
+}
+
+/// The field's words.
+fn glossary(out: &mut String) {
+    out.push_str("<details><summary>Glossary</summary><dl>");
+    for (word, text) in GLOSSARY {
+        write!(out, "<dt>{}</dt><dd>{}</dd>", escape(word), escape(text)).ok();
+    }
+    out.push_str("</dl></details>\n");
 }
 
 fn placement(out: &mut String, subject: &Subject<'_>) {

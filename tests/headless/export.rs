@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use dlaplan::chart::{Chart, Palette};
-use dlaplan::estimate::Estimator;
+use dlaplan::chart::{Chart, Palette, beside_published, references};
+use dlaplan::estimate::{Estimator, board};
 use dlaplan::export::{Document, Format, Subject, save_atomic, shell_quote, torch2trt, trtexec};
+use dlaplan::history::ReferenceSet;
 use dlaplan::model::onnx::{LoadOptions, load, load_bundled};
 use dlaplan::model::{Model, ModuleId};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
@@ -521,6 +522,45 @@ fn hostile_names_stay_names() {
         "DLA"
     );
     assert!(python.lines().next().unwrap().starts_with("# x"));
+}
+
+#[test]
+fn the_report_tells_crossings_deployments_and_words() {
+    let setup = setup("resnet18", "xavier-nx", dla(&["layer1"]));
+    let judged = setup.judge().unwrap();
+    let own = board::shipped("xavier-nx");
+    let (model, target) = (&setup.model, &setup.target);
+    let mut chart = Chart::new(model, target);
+    chart.points = references(&ReferenceSet::bundled().unwrap(), model, target);
+    let beside = beside_published(&chart.points, model, target, &own);
+    chart.points.extend(beside);
+    let look = Palette::Light.into();
+    let subject = setup.subject(&judged);
+    let html = Format::Html.render(&subject, &chart, &look).unwrap();
+    let html = String::from_utf8(html).unwrap();
+    let part = |from: &str, to: &str| {
+        let start = html.find(from).unwrap();
+        let length = html[start..].find(to).unwrap();
+        html[start..start + length].to_owned()
+    };
+    let crossings = part("<h2>What crosses</h2>", "</table>");
+    assert_eq!(crossings.matches("<tr>").count(), 1 + 2, "{crossings}");
+    for word in [
+        "/maxpool/MaxPool_output_0",
+        "1x64x56x56",
+        "401408",
+        "est. 0.0",
+    ] {
+        assert!(crossings.contains(word), "{word}: {crossings}");
+    }
+    let together = part("<h2>Engines side by side</h2>", "</table>");
+    assert_eq!(together.matches("together").count(), 12);
+    // Both tables of the publication, each beside its estimate.
+    let at = |text: &str| together.find(text).unwrap();
+    assert!(at("INT8 2GPU, int8, published") < at("INT8 2GPU, int8, estimated"));
+    assert!(at("INT8 2GPU, int8, estimated") < at("INT8 1GPU - 1DLA, int8, published"));
+    assert!(together.contains("331 (measured)") && together.contains("est. "));
+    assert!(html.contains("<dt>loadable</dt>"));
 }
 
 #[test]

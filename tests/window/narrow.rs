@@ -302,8 +302,10 @@ fn nothing_is_cut_at_the_right_at_any_size() {
             Command::Pane(Pane::Side),
             Command::ShowTime,
             Command::CompareWith(Some(Other::All(Device::Dla))),
+            Command::ShowMap,
             Command::Pane(Pane::Tree),
             Command::FindGoal(GoalKind::Deployment),
+            Command::FullChart,
         ];
         for command in commands {
             let what = format!("{command:?}");

@@ -223,7 +223,7 @@ pub const STEPS: &[Step] = &[
     Step {
         title: "Take it with you",
         text: "Export writes torch2trt or TensorRT Python, a trtexec command, a report in one file, and \
-               files for Model Explorer. Profile measures on this machine or over SSH. Next puts your own \
+               files for Model Explorer. Profile measures on this machine or over SSH. Finish puts your own \
                work back.",
         points_at: Some(Pane::Top),
         facts: Facts::None,
