@@ -320,7 +320,7 @@ fn crossings(out: &mut String, subject: &Subject<'_>) {
         .checked_sub(MOST_CROSSINGS)
         .filter(|n| *n > 0)
     {
-        write!(out, "<p class=\"faint\">and {more} more.</p>\n").ok();
+        writeln!(out, "<p class=\"faint\">and {more} more.</p>").ok();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The guided tour, the full-screen chart, the glossary and the first hint.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dlaplan::chart::{Mark, View};
 use dlaplan::gui::{Command, Dialog, Hint, Options, Turn};
@@ -126,6 +127,46 @@ fn your_own_work_is_put_back() {
     w.state_mut().apply(Command::Undo);
     w.settle();
     assert_eq!(*w.state().doc.placement(), Placement::default());
+}
+
+#[test]
+fn a_search_of_your_own_is_not_shown_in_the_tour() {
+    let mut w = own_work();
+    w.state_mut().apply(Command::FindBest);
+    let fits = |w: &mut Window<'_>| {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while w.state().find.searching() || w.state().find.shown().is_none() {
+            w.run_steps(1);
+            assert!(Instant::now() < deadline, "no answer");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        w.settle();
+        let state = w.state();
+        let model = &state.open.as_ref().unwrap().model;
+        let answer = state.find.shown().unwrap();
+        let engines = answer.proposals.iter().flat_map(|p| &p.engines);
+        let all: Vec<bool> = engines
+            .map(|e| e.placement.resolve(model).is_ok())
+            .collect();
+        assert!(
+            !all.is_empty() && all.iter().all(|fits| *fits),
+            "{}: {all:?}",
+            model.name
+        );
+    };
+    fits(&mut w);
+    w.state_mut().apply(Command::Tour(Turn::Start));
+    w.settle();
+    assert!(!w.state().find.open);
+    while !w.state().find.open {
+        w.state_mut().apply(Command::Tour(Turn::Next));
+        w.settle();
+    }
+    fits(&mut w);
+    w.state_mut().apply(Command::Tour(Turn::Leave));
+    w.settle();
+    assert!(w.state().find.open);
+    fits(&mut w);
 }
 
 #[test]
