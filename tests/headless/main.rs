@@ -28,6 +28,7 @@ mod open_dims;
 mod own_calibration;
 mod placement;
 mod plan;
+mod readers;
 mod reliability;
 mod search;
 mod search_cli;

@@ -118,7 +118,7 @@ pub fn survey(host: &Host) -> Result<Survey, CallError> {
 
 impl Survey {
     /// Reads the answer to [`SURVEY`]; what is not understood is absent.
-    fn parse(answer: &[u8]) -> Self {
+    pub fn parse(answer: &[u8]) -> Self {
         const MARK: &[u8] = b"\n=dlaplan= ";
         let mut survey = Self::default();
         let root = tempfile::tempdir().ok();
