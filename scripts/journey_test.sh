@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A day's work in the real window, by X events alone: opens a network, places the seeds' five
-# placements by clicks, keeps and charts them, searches, exports every format, and opens what it
+# placements by clicks, keeps, charts and compares them, searches, exports every format, and opens what it
 # wrote again. There is no session bus, so no file dialog of a desktop: paths are typed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -80,9 +80,33 @@ for tab in 607 745 475; do
 done
 echo "charted"
 
+side() { import -window root -crop 300x640+978+45 -depth 8 rgb:- | cksum; }
+beside() { [ "$(side)" != "$before" ]; }
+before=$(side)
+palette "compare with all dla"
+until_true 10 beside || fail "nothing is compared"
+before=$(side)
+palette "compare with nothing"
+until_true 10 beside || fail "the comparison stays"
+before=$(side)
+xdotool key ctrl+d
+until_true 10 beside || fail "the panel stays"
+echo "compared"
+
+# The search is over when its panel changes no more.
+found() {
+    local now
+    now=$(side)
+    [ "$now" = "$before" ] || {
+        before=$now
+        return 1
+    }
+}
 # The third proposal: the first is what is on screen where nothing is better.
 xdotool key ctrl+b
 sleep 3
+before=$(side)
+until_true 20 found || fail "the search shows nothing"
 click 1115 440
 until_true 20 saved '"device": "DLA"' || fail "no proposal was loaded"
 holds "GPU layer1=DLA layer2=DLA layer3=DLA" && fail "the search's proposal was not loaded"

@@ -80,6 +80,15 @@ fn next_pane(ctx: &Context, state: &State, back: bool) -> Pane {
         .unwrap_or_default()
 }
 
+fn pressed_key(event: &Event) -> Option<Key> {
+    match event {
+        Event::Key {
+            key, pressed: true, ..
+        } => Some(*key),
+        _ => None,
+    }
+}
+
 /// Reads the keys of a frame.
 pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
     let typing = ctx.text_edit_focused();
@@ -117,15 +126,16 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
         }
     }
     ctx.input_mut(|i| {
-        let pressed = i
-            .events
-            .iter()
-            .any(|e| matches!(e, Event::Key { pressed: true, .. }));
+        let pressed = i.events.iter().any(|e| pressed_key(e).is_some());
         let chords = if pressed {
             everywhere(state)
         } else {
             Vec::new()
         };
+        // A slow frame brings several keys; they are done as they were pressed.
+        let keys: Vec<Key> = i.events.iter().filter_map(pressed_key).collect();
+        let order = |key: Key| keys.iter().position(|k| *k == key);
+        let mut done = Vec::new();
         for (keys, command) in chords {
             // In a text field, undo, redo and the selection are the field's own.
             let own = match command {
@@ -135,9 +145,11 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
             };
             let allowed = !covered || command == Command::Palette || command == Command::Quit;
             if !own && allowed && i.consume_shortcut(&keys) {
-                out.push(command);
+                done.push((order(keys.logical_key), command));
             }
         }
+        done.sort_by_key(|(order, _)| *order);
+        out.extend(done.into_iter().map(|(_, command)| command));
         if covered {
             return;
         }

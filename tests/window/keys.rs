@@ -242,3 +242,49 @@ fn a_row_is_one_stop_of_tab() {
         assert!(row.accesskit_node().is_focused(), "{label}");
     }
 }
+
+#[test]
+fn no_two_commands_share_a_chord() {
+    let w = window();
+    let all = w.state().listed().into_iter().chain([Command::Palette]);
+    let mut chords: Vec<(egui::KeyboardShortcut, Command)> = all
+        .filter_map(|command| Some((command.shortcut()?, command)))
+        .collect();
+    // What the keyboard reads besides.
+    let chord = |modifiers, key| egui::KeyboardShortcut::new(modifiers, key);
+    let shift_command = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+    chords.push((chord(shift_command, Key::Z), Command::Redo));
+    chords.push((
+        chord(NONE, Key::F6),
+        Command::FocusPane(dlaplan::gui::Pane::Tree),
+    ));
+    chords.push((
+        chord(NONE, Key::Delete),
+        Command::Runs(dlaplan::gui::RunsAct::Delete),
+    ));
+    assert!(chords.len() > 20, "{chords:?}");
+    for (i, (keys, command)) in chords.iter().enumerate() {
+        for (other_keys, other) in &chords[..i] {
+            assert!(
+                keys != other_keys || command == other,
+                "{command:?} and {other:?}: {keys:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn keys_of_one_slow_frame_are_done_as_they_were_pressed() {
+    let mut w = window();
+    let press = |key| egui::Event::Key {
+        key,
+        physical_key: None,
+        pressed: true,
+        repeat: false,
+        modifiers: Modifiers::COMMAND,
+    };
+    // Compare and then the search, which hides it: the other way round the search would be closed.
+    w.input_mut().events.extend([Key::D, Key::B].map(press));
+    w.settle();
+    assert!(w.state().find.open);
+}
