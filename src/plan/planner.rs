@@ -34,6 +34,8 @@ pub struct Planner<'m> {
     verdicts: Vec<Verdict>,
     refusals: Vec<Option<Fallback>>,
     engine_refusal: Option<Fallback>,
+    /// It refuses for dims that the file leaves open.
+    lacks_dims: bool,
     /// Why TensorRT's ONNX parser refuses the file.
     parser_refusals: Vec<String>,
     /// Nothing about the target and the config keeps an engine that asks for the DLA from being
@@ -72,6 +74,9 @@ impl<'m> Planner<'m> {
         let can_build = refusal
             .as_ref()
             .is_none_or(|r| config.gpu_fallback && dla_rules::builds_on_gpu(r));
+        let lacks_dims = refusal
+            .as_ref()
+            .is_some_and(|r| r.rule.id == dla_rules::DYNAMIC_SHAPES.id);
         let engine_refusal = refusal.map(|r| {
             let reason = match &r.fix {
                 Some(fix) => format!("{}; {fix}", r.offending),
@@ -110,6 +115,7 @@ impl<'m> Planner<'m> {
             verdicts,
             refusals,
             engine_refusal,
+            lacks_dims,
             parser_refusals: parser::refusals(model, target.tensorrt),
             can_build,
             edges,
@@ -426,7 +432,8 @@ impl<'m> Planner<'m> {
             && !self.can_build
             && let Some(why) = &self.engine_refusal
         {
-            reasons.push(why.sentence());
+            // Missing dims are told below, whatever device is asked for.
+            reasons.extend((!self.lacks_dims).then(|| why.sentence()));
         } else if !self.config.gpu_fallback
             && let Some((op, why)) = fallbacks.first()
         {

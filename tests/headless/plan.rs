@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::networks::{chain, network};
 use dlaplan::model::Model;
-use dlaplan::model::onnx::load_bundled;
+use dlaplan::model::onnx::{LoadOptions, load_bundled, load_bytes};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::plan::{Buildable, Fallback, Plan, plan};
 use dlaplan::platform::Target;
@@ -261,5 +261,25 @@ mod reports {
         assert!(near(Precision::INT8_FP16));
         assert!(near(Precision::FP16));
         assert!(!near(Precision::INT8), "9 of 16 banks");
+    }
+}
+
+#[test]
+fn missing_dims_are_told_once() {
+    let bytes = crate::open_dims::symbolic_model().into();
+    let model = load_bytes("open.onnx", &bytes, &LoadOptions::default()).unwrap();
+    for device in [Device::Gpu, Device::Dla] {
+        for gpu_fallback in [true, false] {
+            let config = EngineConfig {
+                gpu_fallback,
+                ..EngineConfig::default()
+            };
+            let planned = plan(&model, &Target::default(), &config, &Placement::all(device));
+            let Buildable::No { reasons } = planned.unwrap().buildable else {
+                panic!("{device}: it builds");
+            };
+            let told = reasons.iter().filter(|r| r.contains("no fixed dims"));
+            assert_eq!(told.count(), 1, "{device}: {reasons:?}");
+        }
     }
 }

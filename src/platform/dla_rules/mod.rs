@@ -24,6 +24,7 @@ use crate::placement::EngineConfig;
 use crate::platform::{DlaGeneration, Target};
 
 pub use crate::platform::dla_rules::conv::{BANKS, buffer_banks};
+pub(crate) use crate::platform::dla_rules::engine::DYNAMIC_SHAPES;
 pub use crate::platform::dla_rules::engine::{
     MAX_LOADABLE_TENSOR_BYTES, MAX_LOADABLE_WEIGHT_BYTES, builds_on_gpu, check_engine,
     check_loadable, check_loadable_count,
