@@ -75,9 +75,12 @@ newest() { ls -t "$data"/sessions/*.json 2> /dev/null | head -1; }
 # The window answers, and the disk holds what it shows.
 probe() {
     local try i
-    for try in 1 2 3; do
+    for try in 1 2 3 4; do
+        # A slow machine draws the palette before it takes words; more patience each time.
+        local grace=$((try * try - 1)).5
         xdotool windowsize "$id" 1280 720 windowfocus "$id" mouseup 1 2> /dev/null || return 1
-        for ((i = 0; i < 5; i++)); do xdotool key Escape sleep 0.1; done
+        sleep "$grace"
+        for ((i = 0; i < 5; i++)); do xdotool key Escape sleep 0.2; done
         printf nothing | xclip -selection clipboard -i
         palette "copy placement json"
         if until_true $((10 * try)) copied; then

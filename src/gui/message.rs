@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::command::Command;
+use crate::engine::escape;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,14 @@ impl Message {
 /// How long plain news stays on screen; errors and offers stay until dismissed.
 const NEWS: Duration = Duration::from_secs(10);
 
+/// Of what is shown of names, paths and logs from elsewhere: letters of a title and of a line, and lines.
+const LONGEST_TITLE: usize = 300;
+const LONGEST_LINE: usize = 2000;
+const MOST_LINES: usize = 200;
+
+/// Messages that are kept; those that were dismissed first go first.
+const MOST: usize = 500;
+
 /// All messages of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Messages {
@@ -79,6 +88,10 @@ pub struct Messages {
 impl Messages {
     /// Shows a message; one already on screen is not shown twice.
     pub fn push(&mut self, mut message: Message) {
+        message.title = escape(&message.title, LONGEST_TITLE);
+        let lines = message.detail.lines().take(MOST_LINES);
+        let lines: Vec<String> = lines.map(|line| escape(line, LONGEST_LINE)).collect();
+        message.detail = lines.join("\n");
         let same = |m: &Message| !m.dismissed && m.title == message.title;
         if self.all.iter().any(same) {
             return;
@@ -86,6 +99,11 @@ impl Messages {
         self.next += 1;
         message.id = self.next;
         self.all.push(message);
+        if self.all.len() > MOST
+            && let Some(at) = self.all.iter().position(|m| m.dismissed)
+        {
+            self.all.remove(at);
+        }
     }
 
     /// Shows a message in the place of an older one with its title.

@@ -2,11 +2,17 @@
 #![cfg(feature = "gui")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(target_os = "linux")]
+mod faults;
 mod insight;
 mod keys;
 #[cfg(target_os = "linux")]
 mod machine;
 mod map;
+#[cfg(target_os = "linux")]
+#[path = "../support/mounts.rs"]
+#[expect(clippy::print_stderr, reason = "what is not tested is said")]
+mod mounts;
 mod narrow;
 #[path = "../support/open_dims.rs"]
 mod open_dims;

@@ -521,6 +521,8 @@ fn towards(kind: CommandKind, state: &State) -> CommandKind {
         {
             CommandKind::FindBest
         }
+        CommandKind::Redo if state.doc.redo_label().is_none() => CommandKind::Undo,
+        CommandKind::Undo if state.doc.undo_label().is_none() => CommandKind::All,
         CommandKind::CancelConfirm => CommandKind::ConfirmFound,
         CommandKind::FindStop => CommandKind::FindAgain,
         CommandKind::CancelProfile => CommandKind::Profile,
@@ -532,7 +534,7 @@ fn towards(kind: CommandKind, state: &State) -> CommandKind {
 
 /// Until background work and the plan are in; measuring and searching go on.
 fn rest(w: &mut Window<'_>) {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(3);
     loop {
         w.run_steps(1);
         let state = w.state();
@@ -726,7 +728,7 @@ fn random_commands_of_every_kind_keep_their_promises() {
     let mut n = 0;
     // On, where a kind could not be done so far.
     while n < commands
-        || (n < 3 * COMMANDS
+        || (n < 6 * COMMANDS
             && (done.len() < CommandKind::VARIANTS.len() || !chance.acts.is_empty()))
     {
         n += 1;

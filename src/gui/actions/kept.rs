@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::chart;
+use crate::engine::escape;
 use crate::gui::command::Command;
 use crate::gui::data::kept::{Change, Listing};
 use crate::gui::data::points::Origin;
@@ -13,6 +14,12 @@ use crate::gui::state::State;
 use crate::history::{self, HistoryError, Item, NewKept, RunFilter};
 use crate::placement::{Edit, EngineConfig, Placement};
 use crate::platform::Target;
+
+/// Letters of a name that lists and charts have to show.
+const LONGEST_NAME: usize = 200;
+
+/// Letters of a note.
+const LONGEST_NOTE: usize = 4000;
 
 /// More runs than this make no chart.
 const MOST_RUNS: u32 = 40;
@@ -146,6 +153,7 @@ impl State {
 
     /// A name that no other kept placement has: with a number where one has it.
     pub(crate) fn free_name(&self, name: &str, own: Option<i64>) -> String {
+        let name = &escape(name, LONGEST_NAME);
         let taken = |name: &str| {
             let mut others = self.kept.iter().filter(|k| Some(k.id) != own);
             others.any(|k| k.kept.name == name)
@@ -181,7 +189,7 @@ impl State {
     pub(crate) fn note_kept(&mut self, id: i64, note: &str) {
         if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
             let name = kept.kept.name.clone();
-            let note = note.trim().to_owned();
+            let note = note.trim().chars().take(LONGEST_NOTE).collect();
             self.change_history(Change::Note(id, note, name));
         }
     }

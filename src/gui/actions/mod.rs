@@ -32,6 +32,9 @@ use crate::platform::Target;
 /// Rows a page key moves.
 const PAGE: usize = 20;
 
+/// Letters of a filter; what was pasted by mistake is longer.
+const LONGEST_FILTER: usize = 500;
+
 impl State {
     /// Does one command. Commands that cannot be done now do nothing.
     pub fn apply(&mut self, command: Command) {
@@ -472,7 +475,9 @@ impl State {
     }
 
     fn set_filter(&mut self, text: &str) {
-        let filter = Filter::parse(text);
+        // The field lays it out in each frame.
+        let text: String = text.chars().take(LONGEST_FILTER).collect();
+        let filter = Filter::parse(&text);
         if filter != self.filter {
             self.filter = filter;
             self.reshape();

@@ -243,10 +243,11 @@ fn autosave(slot: &Shared, path: &Path, wake: &Waker) {
     }
 }
 
-/// Writes a session under its lock, which is taken now where it could not be before.
+/// Writes a session under its lock, which is taken now where it could not be before, or where somebody
+/// has deleted it with the folder.
 fn write_locked(slot: &Mutex<Slot>, path: &Path, session: &Session) -> Result<(), String> {
     let slot = || slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if slot().lock.is_none() {
+    if slot().lock.is_none() || !path.with_extension("lock").exists() {
         let lock = take_lock(path).map_err(|e| format!("{}: {e}", path.display()))?;
         slot().lock = Some(lock);
     }
@@ -256,6 +257,9 @@ fn write_locked(slot: &Mutex<Slot>, path: &Path, session: &Session) -> Result<()
 /// Locks a session file: a file beside it that has its name only once it is locked, for another
 /// window that starts just then takes a free one for that of a dead window.
 fn take_lock(session: &Path) -> std::io::Result<File> {
+    if let Some(folder) = session.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let new = session.with_extension("new");
     let file = File::create(&new)?;
     file.try_lock()?;

@@ -4,6 +4,7 @@ use crate::chart::Point;
 use crate::gui::data::points::Origin;
 use crate::history;
 use crate::history::{HistoryError, Kept, NewKept};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,8 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone)]
 pub struct History {
     path: PathBuf,
-    store: Arc<Mutex<Option<history::Store>>>,
+    store: Arc<Mutex<Option<(FileId, history::Store)>>>,
 }
+
+/// Device and inode of a file; none where it is gone.
+type FileId = Option<(u64, u64)>;
 
 impl History {
     /// The history of a data folder.
@@ -29,13 +33,24 @@ impl History {
         work: impl FnOnce(&mut history::Store) -> Result<T, HistoryError>,
     ) -> Result<T, HistoryError> {
         let mut guard = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        if guard.is_none() {
-            *guard = Some(history::Store::open(&self.path)?);
+        // A file that was deleted or replaced takes changes without a word, and nobody sees them again.
+        let here = self.file();
+        if guard
+            .as_ref()
+            .is_none_or(|(at, _)| at.is_none() || *at != here)
+        {
+            let store = history::Store::open(&self.path)?;
+            *guard = Some((self.file(), store));
         }
         match guard.as_mut() {
-            Some(store) => work(store),
+            Some((_, store)) => work(store),
             None => unreachable!("opened above"),
         }
+    }
+
+    fn file(&self) -> FileId {
+        let meta = std::fs::metadata(&self.path).ok()?;
+        Some((meta.dev(), meta.ino()))
     }
 }
 

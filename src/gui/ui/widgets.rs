@@ -13,11 +13,16 @@ use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 use crate::placement::Device;
 
+use crate::engine::escape;
 use egui::RichText;
 
 use egui::{Frame, Grid, Label, Margin};
 
-/// Lays one line out, cut with an ellipsis where it is too long.
+/// Most letters that any line on any screen has room for. Names from files may have a million, which
+/// would be laid out in each frame.
+const LONGEST: usize = 600;
+
+/// Lays one line out, cut with an ellipsis where it is too long. Control characters are written out.
 pub fn line(
     painter: &Painter,
     text: &str,
@@ -25,7 +30,8 @@ pub fn line(
     color: Color32,
     width: f32,
 ) -> Arc<Galley> {
-    let mut job = LayoutJob::single_section(text.to_owned(), TextFormat::simple(font, color));
+    let text = escape(text, LONGEST);
+    let mut job = LayoutJob::single_section(text, TextFormat::simple(font, color));
     job.wrap = TextWrapping::truncate_at_width(width.max(0.0));
     painter.layout_job(job)
 }
