@@ -13,6 +13,9 @@ use crate::gui::state::State;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
 
+/// Height of the panel below which its text may have to scroll.
+const LOW: f32 = 140.0;
+
 /// Draws the step on screen beside everything else: it covers nothing. Returns where it is.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) -> Option<Rect> {
     let (at, step) = state.step_of_tour()?;
@@ -28,6 +31,11 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) -> Option<Rect> 
             let number = format!("{} of {}", at + 1, STEPS.len());
             ui.label(RichText::new(number).font(theme::small()).color(t.faint));
         });
+        // Where the text must scroll, the way on does not.
+        let low = most < LOW;
+        if low {
+            turns(ui, at, out);
+        }
         ui.add(Label::new(RichText::new(step.text).color(t.text)).wrap());
         let facts = state.facts_of_tour(step.facts);
         if !facts.is_empty() {
@@ -39,38 +47,41 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) -> Option<Rect> 
                 }
             });
         }
-        ui.add_space(2.0);
-        let size = egui::Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
-        let layout = Layout::left_to_right(Align::Center);
-        ui.allocate_ui_with_layout(size, layout, |ui| {
-            let last = at + 1 == STEPS.len();
-            let next = if last { "Finish" } else { "Next" };
-            let next_button = ui.add(primary(ui, next));
-            let forward = Command::Tour(Turn::Next);
-            if focused_anew(ui, at) {
-                next_button.request_focus();
-            }
-            if next_button
-                .on_hover_text(hover_text(ui, &forward))
-                .clicked()
-            {
-                out.push(forward);
-            }
-            let back = Command::Tour(Turn::Back);
-            let response = ui.add_enabled(at > 0, Button::new("Back"));
-            if response.on_hover_text(hover_text(ui, &back)).clicked() {
-                out.push(back);
-            }
-            let leave = ui.button("Leave");
-            if leave
-                .on_hover_text("Escape; your own work is put back")
-                .clicked()
-            {
-                out.push(Command::Tour(Turn::Leave));
-            }
-        });
+        if !low {
+            ui.add_space(2.0);
+            turns(ui, at, out);
+        }
     });
     Some(panel)
+}
+
+/// The ways on, back and out.
+fn turns(ui: &mut Ui, at: usize, out: &mut Vec<Command>) {
+    let size = egui::Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
+    let layout = Layout::left_to_right(Align::Center);
+    ui.allocate_ui_with_layout(size, layout, |ui| {
+        let last = at + 1 == STEPS.len();
+        let next = ui.add(primary(ui, if last { "Finish" } else { "Next" }));
+        let forward = Command::Tour(Turn::Next);
+        if focused_anew(ui, at) {
+            next.request_focus();
+        }
+        if next.on_hover_text(hover_text(ui, &forward)).clicked() {
+            out.push(forward);
+        }
+        let back = Command::Tour(Turn::Back);
+        let response = ui.add_enabled(at > 0, Button::new("Back"));
+        if response.on_hover_text(hover_text(ui, &back)).clicked() {
+            out.push(back);
+        }
+        let leave = ui.button("Leave");
+        if leave
+            .on_hover_text("Escape; your own work is put back")
+            .clicked()
+        {
+            out.push(Command::Tour(Turn::Leave));
+        }
+    });
 }
 
 /// Whether a step is new on screen, so that its button takes the keyboard once.
