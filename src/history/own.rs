@@ -9,6 +9,7 @@ use crate::engine::{Run, environment, own_run, own_share};
 use crate::estimate::Estimator;
 use crate::estimate::board::{BoardFile, shipped};
 use crate::estimate::fit::own::OwnRun;
+use crate::files::read_text;
 use crate::model::Model;
 use crate::model::onnx::{LoadOptions, open};
 use crate::plan::Planner;
@@ -124,7 +125,7 @@ pub fn calibration(data_dir: Option<&Path>, board: &str) -> BoardFile {
     let Some(path) = data_dir.map(|d| own_calibration_path(d, board)) else {
         return shipped(board);
     };
-    let text = match std::fs::read_to_string(&path) {
+    let text = match read_text(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return shipped(board),
         Err(e) => {
