@@ -132,7 +132,7 @@ export_to() {
     until_true 30 written "$2" || fail "export $1 wrote nothing"
 }
 mkdir "$scratch/out"
-formats="json torch2trt tensorrt-python trtexec csv html svg png"
+formats="json torch2trt tensorrt-python trtexec csv model-explorer node-data html svg png"
 known=$("$binary" export --help | tr -d '\n' | sed 's/.*possible  *values: \([^]]*\)].*/\1/; s/,//g; s/  */ /g')
 [ "$known" = "$formats" ] || fail "this test exports $formats; dlaplan has $known"
 export_to "placement json" p.json
@@ -140,12 +140,14 @@ export_to "torch2trt" t.py
 export_to "tensorrt python" r.py
 export_to "trtexec" x.sh
 export_to "ops csv" o.csv
+export_to "model explorer graph" g.json
+export_to "model explorer node" n.json
 export_to "report" h.html
 export_to "chart svg" c.svg
 export_to "chart png" c.png
 (
     cd "$scratch/out"
-    python3 -m json.tool p.json > /dev/null
+    for file in p.json g.json n.json; do python3 -m json.tool $file > /dev/null; done
     python3 -m py_compile t.py r.py
     bash -n x.sh
     python3 - <<'PY'
