@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::estimate::deployment::DeploymentEstimate;
+use crate::estimate::power::PowerEstimate;
 use crate::estimate::{Breakdown, Estimate, Estimator, Kernel, Waterfall, signed_ms};
 use crate::export::Document;
 use crate::figure::{Figure, short};
@@ -57,6 +58,7 @@ struct Report<'a> {
     placement: &'a Placement,
     summary: Summary,
     estimate: &'a Estimate,
+    power: &'a PowerEstimate,
     modules: Vec<ModuleTime<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     breakdown: Option<&'a Breakdown>,
@@ -115,6 +117,7 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
     let judged = judge(&estimator, &setup.placement)?;
     let modules = module_times(&setup.model, &estimator, &judged.plan, args.depth);
     let estimate = &judged.estimate;
+    let power = estimator.power(&judged.plan, &estimate.latency_ms);
     if args.json {
         let report = Report {
             schema: 1,
@@ -124,6 +127,7 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
             placement: &setup.placement,
             summary: judged.plan.summary(&setup.model),
             estimate,
+            power: &power,
             modules,
             breakdown: judged.breakdown.as_ref().ok().filter(|_| args.explain),
         };
@@ -150,6 +154,16 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
     }
     for (i, ms) in estimate.subgraph_ms.iter().enumerate() {
         figure(&mut out, &format!("subgraph {}", i + 1), "ms", ms)?;
+    }
+    figure(&mut out, "wall power", "W", &power.wall_watts)?;
+    if power.wall_watts.value().is_some() {
+        figure(
+            &mut out,
+            "wall energy",
+            "mJ per image",
+            &power.wall_mj_per_image,
+        )?;
+        writeln!(out, "power from: {}", power.wall_watts.source())?;
     }
     writeln!(out, "from: {}", estimate.fps.source())?;
     if let (true, Ok(breakdown)) = (args.explain, &judged.breakdown) {

@@ -502,6 +502,9 @@ fn print(out: &mut impl std::io::Write, run: &Run, model: &Model) -> std::io::Re
     if let Some(why) = &m.cuda_graph_refused {
         writeln!(out, "  no CUDA graph: {why}")?;
     }
+    if let Some(limit) = run.limited_by_cpu() {
+        writeln!(out, "  {limit}")?;
+    }
     telemetry(out, run, m)?;
     let how = words::built(m.cached, m.build_s);
     writeln!(out, "  engine {:.1} MB, {how}", m.engine_bytes as f64 / 1e6)?;

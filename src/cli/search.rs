@@ -91,6 +91,9 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub dla_cores: Option<u32>,
 
+    /// Most power at the wall, for goals of one engine.
+    #[arg(long, value_name = "W", value_parser = number)]
+    pub watts: Option<f64>,
     /// Proposals wanted.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<usize>(0..=u64::from(u32::MAX)))]
     pub proposals: usize,
@@ -141,6 +144,8 @@ pub struct SearchArgs {
 pub enum GoalName {
     /// Least latency of one engine.
     Latency,
+    /// Least energy at the wall per image of one engine.
+    Energy,
     /// Least GPU work of one engine that still makes --min-fps.
     OffGpu,
     /// Fewest transitions of one engine at most --max-loss slower than the fastest.
@@ -175,6 +180,7 @@ impl SearchArgs {
     fn goal(&self) -> Result<Goal> {
         Ok(match self.goal {
             GoalName::Latency => Goal::Latency,
+            GoalName::Energy => Goal::Energy,
             GoalName::OffGpu => match self.min_fps {
                 Some(min_fps) => Goal::OffGpu { min_fps },
                 None => bail!("--goal off-gpu needs a floor: --min-fps 100"),
@@ -210,12 +216,21 @@ impl SearchArgs {
     }
 
     fn request(&self) -> Result<Request> {
+        let goal = self.goal()?;
+        let several = matches!(goal, Goal::Deployment { .. } | Goal::Pipeline { .. });
+        if several && self.watts.is_some() {
+            bail!("--watts caps one engine; there is no estimate of the power of several");
+        }
+        if matches!(goal, Goal::Energy) && self.front {
+            bail!("--front is of FPS, GPU work and transitions; leave it out or take another goal");
+        }
         Ok(Request {
-            goal: self.goal()?,
+            goal,
             constraints: self.constraints(),
             time_limit: Duration::try_from_secs_f64(self.time_limit)
                 .with_context(|| format!("--time-limit {} is not a time", self.time_limit))?,
             proposals: self.proposals,
+            max_watts: self.watts,
             front: self.front,
         })
     }
@@ -706,6 +721,13 @@ fn proposal(p: &Proposal) -> Vec<String> {
             .map(|(what, figure)| format!("{what} {}", figure.with_unit("ms")))
             .collect();
         lines.push(format!("  {}", parts.join(", ")));
+        if e.power.wall_watts.value().is_some() {
+            lines.push(format!(
+                "  wall power alone {}, {} per image",
+                e.power.wall_watts.with_unit("W"),
+                e.power.wall_mj_per_image.with_unit("mJ")
+            ));
+        }
         let said = e.placement.overrides.iter();
         let said: Vec<String> = said
             .map(|(site, device)| format!(", {site} = {device}"))

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::figure::{Figure, Measured};
+use crate::figure::{Figure, Measured, short};
 use crate::placement::Device;
 
 use super::log::LogLine;
@@ -46,6 +46,10 @@ pub struct Run {
     pub telemetry: Telemetry,
 }
 
+/// Share of the time on the CPU from which a run counts as limited by it: the rest is what one
+/// waking up takes.
+const NEARLY_ALL: f64 = 0.9;
+
 impl Run {
     /// Whether TensorRT was reached: a machine that cannot measure, or a request that is refused,
     /// says nothing about a placement.
@@ -65,6 +69,31 @@ impl Run {
             Outcome::Finished(m) => Some(m),
             Outcome::Failed(_) => None,
         }
+    }
+
+    /// The CPU sets the pace: the program was on it for nearly all of the time between two
+    /// inferences, which says that the GPU waits for launches. `None` where the program waited
+    /// busily, because then its CPU time says nothing.
+    pub fn limited_by_cpu(&self) -> Option<String> {
+        let m = self.measurement()?;
+        let period_us = f64::from(self.request.config.batch) * 1e6 / m.fps.value;
+        let busy = m.cpu_us_per_iteration / period_us;
+        if self.request.timing.spin_wait || busy.is_nan() || busy < NEARLY_ALL {
+            return None;
+        }
+        let uses_dla = m.actual.ops.iter().any(|o| o.device == Some(Device::Dla));
+        let remedy = if m.cuda_graph {
+            ""
+        } else if uses_dla {
+            "; a CUDA graph is not for engines with a DLA"
+        } else {
+            "; with a CUDA graph (--cuda-graph) one launch does for all kernels"
+        };
+        Some(format!(
+            "limited by the CPU: {} us of CPU time in {} us per inference{remedy}",
+            short(m.cpu_us_per_iteration),
+            short(period_us)
+        ))
     }
 
     /// Images per second, if measured.

@@ -338,15 +338,6 @@ impl Estimator<'_, '_> {
             },
         }
     }
-
-    /// Energy of one inference, mJ. No published measurement gives a Jetson's power by rail
-    /// together with a known placement, so there is nothing to fit: measure it on the board.
-    pub fn energy_mj(&self, _plan: &Plan) -> Figure {
-        Figure::none(
-            "no published power measurement of a known placement on this board; measure it on the \
-             board",
-        )
-    }
 }
 
 #[cfg(test)]

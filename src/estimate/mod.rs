@@ -11,6 +11,7 @@ pub mod deployment;
 pub mod fit;
 pub mod nvdla;
 pub mod params;
+pub mod power;
 mod table;
 mod unit;
 

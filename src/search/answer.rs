@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::estimate::Estimate;
+use crate::estimate::power::PowerEstimate;
 use crate::figure::Figure;
 use crate::model::OpId;
 use crate::placement::{Device, EngineConfig, Placement};
@@ -19,7 +20,7 @@ pub struct Progress {
     pub stage: &'static str,
     /// Since it began.
     pub elapsed: Duration,
-    /// The best so far in the goal's own terms: ms, transitions or images per second. Costs that
+    /// The best so far in the goal's own terms: ms, mJ, transitions or images per second. Costs that
     /// add up stand in for the estimate here; the answer is judged by the estimate.
     pub best: Option<f64>,
     /// Nothing better than this exists, where a bound is known.
@@ -37,8 +38,8 @@ pub struct ProposedEngine {
     pub summary: Summary,
     /// Its figures alone.
     pub estimate: Estimate,
-    /// Energy of one inference, mJ, where it can be estimated.
-    pub energy_mj: Figure,
+    /// Its power and energy alone, where they can be estimated.
+    pub power: PowerEstimate,
     /// Its images per second beside the others; the same as alone for a single engine.
     pub fps: Figure,
 }

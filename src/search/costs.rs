@@ -45,6 +45,30 @@ impl Costs {
     }
 }
 
+impl Costs {
+    /// The same with the energy of the operations on top, as the time at rest that costs as much:
+    /// the least sum is the least energy of an inference.
+    ///
+    /// # Errors
+    /// Why there is no estimate of the power.
+    pub fn with_energy(mut self, estimator: &Estimator<'_, '_>) -> Result<Self, String> {
+        let power = estimator.power_model()?;
+        for k in &mut self.kernels {
+            for op in &k.ops {
+                let macs = estimator.macs(*op);
+                let gpu = power.rest_ms(macs, Device::Gpu);
+                k.gpu_ms += gpu;
+                if estimator.planner().may_run_on_dla(*op) {
+                    k.dla_ms += power.rest_ms(macs, Device::Dla);
+                } else {
+                    k.left_ms += gpu;
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
 /// The kernels of a table, with what it leaves out: the cost of kernels that are cut.
 fn kernels(estimator: &Estimator<'_, '_>, table: &CostTable) -> Vec<Kernel> {
     let planner = estimator.planner();

@@ -13,6 +13,8 @@ use crate::search::space::{Constraints, SpaceError};
 pub enum Goal {
     /// Least latency of one engine.
     Latency,
+    /// Least energy at the wall per image of one engine.
+    Energy,
     /// Least GPU work of one engine that still makes this many images per second.
     OffGpu {
         /// The floor.
@@ -51,6 +53,9 @@ pub struct Request {
     /// Proposals wanted, the best one included, baselines not.
     #[serde(default = "default_proposals")]
     pub proposals: usize,
+    /// Most power at the wall of one engine, W.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_watts: Option<f64>,
     /// Also finds the front of latency, GPU work and transitions.
     #[serde(default)]
     pub front: bool,
@@ -72,6 +77,7 @@ impl Request {
             constraints: Constraints::default(),
             time_limit: default_time_limit(),
             proposals: default_proposals(),
+            max_watts: None,
             front: false,
         }
     }
@@ -89,6 +95,19 @@ pub enum SearchError {
     /// The estimate has no figures for this model on this target.
     #[error("no estimate: {0}")]
     NoEstimate(String),
+    /// There is no estimate of the power.
+    #[error("no estimate of the power: {0}")]
+    NoPower(String),
+    /// Nothing that was found draws so little.
+    #[error(
+        "nothing found stays under {cap} W; the least is {least} W: allow more or choose a lower power mode"
+    )]
+    TooMuchPower {
+        /// What was allowed.
+        cap: String,
+        /// What there is.
+        least: String,
+    },
     /// A number that makes no sense.
     #[error("{what} is {value}; it must be {range}")]
     Range {
@@ -131,7 +150,7 @@ pub(super) fn check(request: &Request) -> Result<(), SearchError> {
             "1 to 8",
             (1..=8).contains(&stages),
         ),
-        Goal::Latency => return Ok(()),
+        Goal::Latency | Goal::Energy => return Ok(()),
     };
     if fine {
         Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
 use crate::estimate::deployment::Load;
-use crate::figure::Figure;
+use crate::figure::{Figure, short};
 use crate::model::{Model, OpId};
 use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::{Plan, Planner};
@@ -34,10 +34,21 @@ pub fn run(
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Answer, SearchError> {
     check(request)?;
-    let costs = Costs::of(estimator).map_err(SearchError::NoEstimate)?;
+    let mut costs = Costs::of(estimator).map_err(SearchError::NoEstimate)?;
+    if matches!(request.goal, Goal::Energy) {
+        costs = costs.with_energy(estimator).map_err(SearchError::NoPower)?;
+    }
+    let unit = match request.goal {
+        Goal::Energy => {
+            let power = estimator.power_model().map_err(SearchError::NoPower)?;
+            power.rest_watts
+        }
+        _ => 1.0,
+    };
     let planner = estimator.planner();
     let space = Space::new(planner, &costs, &request.constraints)?;
     let mut search = Search {
+        unit,
         planner,
         estimator,
         request,
@@ -59,6 +70,8 @@ struct Search<'s, 'p, 'm> {
     estimator: &'s Estimator<'p, 'm>,
     request: &'s Request,
     space: Space,
+    /// What a solution's value counts in the goal's own unit: mJ per ms at rest for the energy.
+    unit: f64,
     begun: Instant,
     progress: &'s mut dyn FnMut(&Progress) -> ControlFlow<()>,
     stopped: bool,
@@ -113,7 +126,7 @@ impl<'m> Search<'_, '_, 'm> {
 
     fn run(&mut self) -> Result<Answer, SearchError> {
         let mut answer = match self.request.goal {
-            Goal::Latency => self.single(Aim::Latency)?,
+            Goal::Latency | Goal::Energy => self.single(Aim::Latency)?,
             Goal::OffGpu { min_fps } => {
                 let latency_ms = self.latency_of(min_fps);
                 self.single(Aim::GpuWork { latency_ms })?
@@ -136,9 +149,48 @@ impl<'m> Search<'_, '_, 'm> {
             answer.front = self.undominated(front);
             answer.front_complete = complete;
         }
+        if let Some(watts) = self.request.max_watts {
+            self.cap(&mut answer, watts)?;
+        }
         answer.elapsed = self.begun.elapsed();
         answer.stopped = self.stopped;
         Ok(answer)
+    }
+
+    /// Proposals that were wanted. Under a cap of the power all that were found, of which
+    /// [`Self::cap`] takes the best.
+    fn wanted(&self) -> usize {
+        match self.request.max_watts {
+            Some(_) => FRONT_POINTS,
+            None => self.request.proposals.max(1),
+        }
+    }
+
+    /// Leaves out of an answer what draws more than this, W.
+    fn cap(&self, answer: &mut Answer, most: f64) -> Result<(), SearchError> {
+        self.estimator.power_model().map_err(SearchError::NoPower)?;
+        let watts = |p: &Proposal| match &p.engines[..] {
+            [one] => one.power.wall_watts.value().unwrap_or(f64::INFINITY),
+            _ => f64::INFINITY,
+        };
+        let least = answer.proposals.iter().map(watts);
+        let least = least.fold(f64::INFINITY, f64::min);
+        let first = answer.proposals.first().map(watts);
+        answer.proposals.retain(|p| watts(p) <= most);
+        answer.front.retain(|p| watts(p) <= most);
+        if answer.proposals.is_empty() {
+            return Err(SearchError::TooMuchPower {
+                cap: short(most),
+                least: short(least),
+            });
+        }
+        // The optimum without the cap is one with it where it stays under it; else the best of what
+        // was found stands, and nothing proves that it is the best there is.
+        if first.is_none_or(|w| w > most) {
+            answer.gap = None;
+        }
+        answer.proposals.truncate(self.request.proposals.max(1));
+        Ok(())
     }
 
     /// Latency that makes this many images per second, less what every inference pays, ms.
@@ -148,12 +200,13 @@ impl<'m> Search<'_, '_, 'm> {
 
     fn solve(&mut self, aim: Aim) -> Result<Solution, SearchError> {
         let problem = self.space.problem.clone();
+        let unit = self.unit;
         let mut teller = self.teller();
         let solution = minimise(&problem, aim, &mut |s: Option<&Solution>| {
             teller.tell(
                 "searching",
-                s.map(|s| s.value),
-                s.map(|s| s.bound).filter(|b| *b > 0.0),
+                s.map(|s| s.value * unit),
+                s.map(|s| s.bound * unit).filter(|b| *b > 0.0),
             )
         })?;
         Ok(solution)
@@ -166,7 +219,7 @@ impl<'m> Search<'_, '_, 'm> {
             Aim::GpuWork { latency_ms } | Aim::Transitions { latency_ms } => latency_ms,
         };
         let mut candidates = vec![(solution.score, solution.chosen.clone())];
-        if self.request.proposals > 1 {
+        if self.wanted() > 1 {
             candidates.extend(self.front(latency_ms).0);
         }
         let value = |s: &Score| match aim {
@@ -184,7 +237,7 @@ impl<'m> Search<'_, '_, 'm> {
             if seen.contains(&chosen) {
                 continue;
             }
-            if proposals.len() == self.request.proposals.max(1) {
+            if proposals.len() == self.wanted() {
                 break;
             }
             let name = if proposals.is_empty() {
@@ -313,7 +366,7 @@ impl<'m> Search<'_, '_, 'm> {
             placement,
             summary: plan.summary(self.model()),
             fps: estimate.fps.clone(),
-            energy_mj: self.estimator.energy_mj(&plan),
+            power: self.estimator.power(&plan, &estimate.latency_ms),
             estimate,
         };
         Some((engine, plan))

@@ -93,6 +93,36 @@ fn all() -> RunFilter {
 }
 
 #[test]
+fn a_run_says_when_the_cpu_sets_the_pace() {
+    // 2000 us per inference.
+    let with_cpu = |us: f64, change: fn(&mut Run)| {
+        let mut run = run("resnet18", 500.0);
+        change(&mut run);
+        if let Outcome::Finished(m) = &mut run.outcome {
+            m.cpu_us_per_iteration = us;
+        }
+        run.limited_by_cpu()
+    };
+    let limited = with_cpu(1950.0, |_| {}).unwrap();
+    assert!(limited.contains("limited by the CPU"), "{limited}");
+    assert!(limited.contains("--cuda-graph"), "{limited}");
+    assert_eq!(with_cpu(1000.0, |_| {}), None);
+    // Four images an inference take four times as long.
+    assert_eq!(with_cpu(1950.0, |r| r.request.config.batch = 4), None);
+    // Busy waiting is no work.
+    assert_eq!(
+        with_cpu(2000.0, |r| r.request.timing.spin_wait = true),
+        None
+    );
+    let graph = with_cpu(1950.0, |r| {
+        if let Outcome::Finished(m) = &mut r.outcome {
+            m.cuda_graph = true;
+        }
+    });
+    assert!(!graph.unwrap().contains("--cuda-graph"));
+}
+
+#[test]
 fn runs_round_trip_with_samples_and_log() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("deep/history.sqlite");

@@ -206,3 +206,62 @@ fn no_mixed_int8_engine_of_resnet18_beats_all_gpu() {
         );
     }
 }
+
+/// Of every placement of ResNet-18's stages none takes less energy than the proposal, and a cap of
+/// the power leaves only what stays under it.
+#[test]
+fn the_least_energy_is_found_and_power_is_capped() {
+    let model = load_bundled("resnet18").unwrap();
+    let target = Target::parse("agx-orin-64@30W").unwrap();
+    let planner = Planner::new(&model, &target, &config(Precision::INT8_FP16));
+    let estimator = Estimator::new(&planner);
+    let mut request = Request::new(Goal::Energy);
+    request.constraints.granularity = Granularity::Blocks(1);
+    let answer = run(&estimator, &request, &mut |_| ControlFlow::Continue(())).unwrap();
+    let energy = |placement: &Placement| {
+        let plan = planner.plan_placement(placement).unwrap();
+        let latency = estimator.estimate(&plan).latency_ms;
+        let power = estimator.power(&plan, &latency);
+        power.wall_mj_per_image.value().unwrap()
+    };
+    let best = &answer.proposals[0].engines[0];
+    let least = best.power.wall_mj_per_image.value().unwrap();
+    assert_eq!(answer.gap, Some(0.0));
+    for modules in 0..16u32 {
+        let placement = (0..4)
+            .filter(|i| modules >> i & 1 == 1)
+            .fold(Placement::all(Device::Gpu), |p, i| {
+                p.with_module(&format!("layer{}", i + 1), Device::Dla)
+            });
+        let other = energy(&placement);
+        assert!(
+            least <= other * (1.0 + 1e-6),
+            "{modules:b}: {other} < {least}"
+        );
+    }
+
+    let watts = |p: &dlaplan::search::Proposal| p.engines[0].power.wall_watts.value().unwrap();
+    let mut request = Request::new(Goal::Latency);
+    let free = run(&estimator, &request, &mut |_| ControlFlow::Continue(())).unwrap();
+    let least = free
+        .baselines
+        .iter()
+        .map(watts)
+        .fold(f64::INFINITY, f64::min);
+    let fastest = watts(&free.proposals[0]);
+    assert!(fastest > least, "{fastest} {least}");
+    request.max_watts = Some(f64::midpoint(least, fastest));
+    match run(&estimator, &request, &mut |_| ControlFlow::Continue(())) {
+        Ok(capped) => {
+            assert!(capped.proposals.iter().all(|p| watts(p) < fastest));
+            assert_eq!(capped.gap, None);
+        }
+        Err(why) => panic!("{why}"),
+    }
+    request.max_watts = Some(1.0);
+    let why = run(&estimator, &request, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(
+        why.to_string().contains("nothing found stays under 1"),
+        "{why}"
+    );
+}

@@ -10,6 +10,7 @@ mod net;
 #[path = "../../tests/support/networks.rs"]
 #[expect(dead_code, reason = "tests and benches use the rest")]
 mod networks;
+mod power;
 mod report;
 mod rows;
 
@@ -109,6 +110,9 @@ fn save(path: &Path, text: &str) -> Result<()> {
 /// Errors of rows that no fit knew, beside the bands: what the coverage test reads.
 const HELD_OUT: &str = "held_out.json";
 
+/// The fit of wall power.
+const POWER: &str = "power.json";
+
 fn calibrate(measurements: Option<&Path>, out: &Path, check: bool) -> Result<ExitCode> {
     let calibration = fit::calibrate(&read(measurements)?)?;
     let mut texts: Vec<(String, String, &str)> = Vec::new();
@@ -121,6 +125,8 @@ fn calibrate(measurements: Option<&Path>, out: &Path, check: bool) -> Result<Exi
     }
     let unseen = serde_json::to_string_pretty(&calibration.unseen())? + "\n";
     texts.push((HELD_OUT.to_owned(), unseen, "errors of rows no fit knew"));
+    let power = serde_json::to_string_pretty(&power::fit()?.file)? + "\n";
+    texts.push((POWER.to_owned(), power, "power at the wall"));
     let mut differs = false;
     let mut stdout = std::io::stdout();
     for (name, text, about) in &texts {
@@ -147,7 +153,10 @@ fn fidelity(measurements: Option<&Path>, out: &Path) -> Result<ExitCode> {
     let measurements = read(measurements)?;
     let calibration = fit::calibrate(&measurements)?;
     let (text, svg) = (out.join("fidelity.md"), out.join("fidelity.svg"));
-    save(&text, &report::markdown(&calibration, &measurements))?;
+    save(
+        &text,
+        &report::markdown(&calibration, &measurements, &power::fit()?),
+    )?;
     save(&svg, &chart::chart(&calibration.comparisons)?)?;
     writeln!(
         std::io::stdout(),

@@ -112,6 +112,44 @@ pub struct Row {
     pub note: Option<String>,
 }
 
+/// Whether a network is one layer, made to measure that.
+pub fn single_layer(network: &str) -> bool {
+    network.contains(':')
+}
+
+/// The family of a network: networks of one design. A single layer's family is its kind and kernel.
+pub fn family(network: &str) -> &str {
+    const FAMILIES: [(&str, &[&str]); 7] = [
+        ("resnet", &["resnet", "r34_"]),
+        ("ssd", &["ssd_"]),
+        ("yolo", &["yolo", "jedi_yolo"]),
+        ("vgg", &["vgg"]),
+        (
+            "mobilenet, mnasnet, shufflenet",
+            &["mobilenet", "mnasnet", "shufflenet"],
+        ),
+        ("densenet", &["densenet"]),
+        ("squeezenet", &["squeezenet"]),
+    ];
+    if let Some((kind, layer)) = network.split_once(':') {
+        let kernel = layer.split(',').find(|p| p.starts_with('r'));
+        return match (kind, kernel) {
+            ("conv", Some("r1")) => "conv 1x1",
+            ("conv", Some("r3")) => "conv 3x3",
+            ("conv", Some("r5")) => "conv 5x5",
+            ("dwconv", _) => "depthwise conv",
+            _ => "fully connected",
+        };
+    }
+    FAMILIES
+        .iter()
+        .find(|(_, starts)| starts.iter().any(|s| network.starts_with(s)))
+        .map_or_else(
+            || network.split('_').next().unwrap_or(network),
+            |(family, _)| family,
+        )
+}
+
 fn one() -> u32 {
     1
 }
@@ -187,7 +225,7 @@ pub struct RowError {
 pub struct Networks(BTreeMap<String, Option<Model>>);
 
 impl Networks {
-    fn get(&mut self, name: &str) -> Option<&Model> {
+    pub(crate) fn get(&mut self, name: &str) -> Option<&Model> {
         self.0
             .entry(name.to_owned())
             .or_insert_with(|| crate::networks::network(name).or_else(|| published(name)))

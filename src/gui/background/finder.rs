@@ -207,6 +207,7 @@ fn beats(goal: Goal, one: &Answer, other: &Answer) -> bool {
         let fps = best.fps.value()?;
         Some(match goal {
             Goal::Latency | Goal::Deployment { .. } | Goal::Pipeline { .. } => (fps, 0.0),
+            Goal::Energy => (-best.engines.first()?.power.wall_mj_per_image.value()?, fps),
             Goal::OffGpu { .. } => (-best.gpu_ms()?, fps),
             Goal::FewestTransitions { .. } => (-(best.transitions as f64), fps),
         })

@@ -192,6 +192,7 @@ fn serve(
                 Arc::new(Judgement {
                     revision,
                     resolved,
+                    power: estimator.power(&plan, &estimate.latency_ms),
                     plan,
                     estimate,
                     breakdown,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::estimate::power::PowerEstimate;
 use crate::estimate::{Breakdown, Estimate, Waterfall};
 use crate::export::Format;
 use crate::figure::Figure;
@@ -76,6 +77,8 @@ pub struct Judgement {
     pub plan: Plan,
     /// How fast it should be.
     pub estimate: Estimate,
+    /// What the board draws meanwhile.
+    pub power: PowerEstimate,
     /// Where the time goes, or why nobody can say.
     pub breakdown: Result<Breakdown, Arc<str>>,
     /// The same beside another engine, where one is asked for.

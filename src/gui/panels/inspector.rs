@@ -94,35 +94,39 @@ fn overview(
     let share = summary
         .dla_mac_share
         .map_or("unknown".into(), |s| format!("{:.0} %", s * 100.0));
-    facts(
-        ui,
-        "placement facts",
-        t,
-        &[
-            (
-                "On DLA",
-                format!("{} of {} ops", summary.dla_ops, summary.ops),
+    let mut rows = vec![
+        (
+            "On DLA",
+            format!("{} of {} ops", summary.dla_ops, summary.ops),
+        ),
+        ("MACs on DLA", share),
+        ("Falling back", judged.plan.fallbacks.len().to_string()),
+        (
+            "Subgraphs",
+            format!(
+                "{} of {}",
+                summary.subgraphs,
+                state.target.tensorrt.max_loadables()
             ),
-            ("MACs on DLA", share),
-            ("Falling back", judged.plan.fallbacks.len().to_string()),
-            (
-                "Subgraphs",
-                format!(
-                    "{} of {}",
-                    summary.subgraphs,
-                    state.target.tensorrt.max_loadables()
-                ),
-            ),
-            (
-                "Latency",
-                judged
-                    .estimate
-                    .latency_ms
-                    .value()
-                    .map_or("no estimate".into(), widgets::duration),
-            ),
-        ],
-    );
+        ),
+        (
+            "Latency",
+            judged
+                .estimate
+                .latency_ms
+                .value()
+                .map_or("no estimate".into(), widgets::duration),
+        ),
+    ];
+    let power = &judged.power;
+    if power.wall_watts.value().is_some() {
+        rows.push(("Wall power", power.wall_watts.with_unit("W")));
+        rows.push((
+            "Wall energy",
+            power.wall_mj_per_image.with_unit("mJ per image"),
+        ));
+    }
+    facts(ui, "placement facts", t, &rows);
     section(ui, "Model", t);
     let weights: u64 = model
         .ops

@@ -149,6 +149,9 @@ pub(crate) fn details(ui: &mut Ui, state: &State, row: &RunRow, t: &Tokens) {
                 let text = named.join("\n");
                 note(ui, t.error_soft, t.error, &title, &text, t);
             }
+            if let Some(limit) = full.and_then(|run| run.limited_by_cpu()) {
+                ui.add(Label::new(RichText::new(limit).color(t.amber)).wrap());
+            }
             if let Some(run) = full {
                 telemetry::show(ui, run, t);
             }

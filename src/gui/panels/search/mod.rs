@@ -128,10 +128,13 @@ fn same(a: &Proposal, b: &Proposal) -> bool {
 
 fn failure(ui: &mut Ui, e: &SearchError, t: &Tokens, out: &mut Vec<Command>) {
     let title = match e {
-        SearchError::NoEstimate(_) => "No estimate, so nothing can be ranked",
-        SearchError::Space(_) | SearchError::Unsolved(_) | SearchError::Range { .. } => {
-            "Nothing found"
+        SearchError::NoEstimate(_) | SearchError::NoPower(_) => {
+            "No estimate, so nothing can be ranked"
         }
+        SearchError::Space(_)
+        | SearchError::Unsolved(_)
+        | SearchError::TooMuchPower { .. }
+        | SearchError::Range { .. } => "Nothing found",
     };
     let text = match e {
         SearchError::NoEstimate(why) => why.clone(),

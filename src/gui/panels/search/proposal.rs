@@ -379,11 +379,15 @@ pub(crate) fn hover(
         ] {
             ui.label(format!("{what}: {}", search::in_unit(figure, "ms")));
         }
-        let energy = match &engine.energy_mj {
-            Figure::None { reason } => format!("Energy: no estimate ({reason})"),
-            other => format!("Energy: {} per inference", search::in_unit(other, "mJ")),
+        let power = match &engine.power.wall_watts {
+            Figure::None { reason } => format!("Power: no estimate ({reason})"),
+            watts => format!(
+                "Power at the wall alone: {}, {} per image",
+                search::in_unit(watts, "W"),
+                search::in_unit(&engine.power.wall_mj_per_image, "mJ")
+            ),
         };
-        ui.label(energy);
+        ui.label(power);
         let now = state.judged.as_ref().and_then(|j| j.estimate.fps.value());
         let chosen = *state.doc.placement() == engine.placement;
         if let (Some(now), Some(then), false) = (now, p.fps.value(), chosen) {
