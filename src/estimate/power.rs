@@ -231,14 +231,17 @@ impl Estimator<'_, '_> {
             })
             .sum();
         let mj = power.rest_watts * (ms + work);
-        // Energy at rest grows with the time, that of the operations does not: the time's band is
-        // taken whole, which is never too narrow.
-        let band = Band::within(power.band.hypot(time.half_width()));
+        // A wrong time moves the power by its share for operations, which go faster or slower, and
+        // the energy by its share at rest, which lasts longer or shorter.
+        let at_rest = ms / (ms + work);
         let source: Arc<str> = power.source.into();
-        let figure = |v: f64| Figure::estimated(v, band, Arc::clone(&source));
+        let figure = |v: f64, share: f64| {
+            let band = power.band.hypot(share * time.half_width());
+            Figure::estimated(v, Band::within(band), Arc::clone(&source))
+        };
         PowerEstimate {
-            wall_watts: figure(mj / ms),
-            wall_mj_per_image: figure(mj / f64::from(self.planner.config().batch)),
+            wall_watts: figure(mj / ms, 1.0 - at_rest),
+            wall_mj_per_image: figure(mj / f64::from(self.planner.config().batch), at_rest),
         }
     }
 }

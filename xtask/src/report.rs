@@ -220,7 +220,7 @@ pub fn markdown(
 fn wall_power(out: &mut String, power: &PowerFit) {
     let p = &power.file.parameters;
     let (median, nine) = power.other_boards();
-    out.push_str(&format!(
+    let text = format!(
         "\n## Power at the wall\n\n{} W per GB/s of peak DRAM bandwidth, and {} of the design watts per dense \
          INT8 TOPS for each operation on the GPU. On the board that the fit did not know: median {} %, \
          nine of ten within {} %, which is the band shown.\n\n\
@@ -230,7 +230,8 @@ fn wall_power(out: &mut String, power: &PowerFit) {
         p.design_share,
         percent(median),
         percent(nine)
-    ));
+    );
+    out.push_str(&text);
     for c in &power.comparisons {
         line(
             out,
@@ -264,7 +265,8 @@ fn left_out(out: &mut String, calibration: &Calibration) {
          |---|---:|---:|---:|---:|---:|---:|\n",
     );
     let unseen = calibration.unseen();
-    let kinds: [(&str, fn(&Unseen) -> Option<f64>); 5] = [
+    type Error = fn(&Unseen) -> Option<f64>;
+    let kinds: [(&str, Error); 5] = [
         ("its model", |r| Some(r.model)),
         ("its board", |r| r.board),
         ("its family", |r| r.family),
