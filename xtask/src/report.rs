@@ -211,7 +211,8 @@ pub fn markdown(
          - The families were written down before their errors were seen; that single layers are told \
          apart from networks came after. Wall power at rest was tried \
          in proportion to the memory's bandwidth, to its highest bandwidth and to the design power; \
-         errors on the other board were alike, and the first was kept because it follows a mode's clock.\n",
+         errors on the other board were alike, and the first was kept because it follows a mode's clock. Without NVIDIA's ratio \
+         for the DLA they are alike too.\n",
     );
     out
 }
