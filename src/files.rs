@@ -1,9 +1,7 @@
 //! Saving that never loses the old file, and reading that ends.
 
 use std::fs::{self, File};
-#[cfg(any(feature = "gui", test))]
-use std::io::Read as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A file could not be saved; what was there before is unchanged.
@@ -19,7 +17,6 @@ pub struct SaveError {
 }
 
 /// Longest text file that is read, bytes: far more than any placement.
-#[cfg(any(feature = "gui", test))]
 const MAX_TEXT: u64 = 64 << 20;
 
 /// Opens a file for reading without waiting: a pipe has no writer yet, perhaps never one.
@@ -35,11 +32,10 @@ pub fn open_at_once(path: &Path) -> std::io::Result<File> {
 }
 
 /// Opens a file that must be a regular one: of a pipe or a device the end may never come. The window
-/// asks for it; the command line takes pipes too.
+/// and the own calibration ask for it; the command line takes pipes too.
 ///
 /// # Errors
 /// It is none, or as the system says.
-#[cfg(any(feature = "gui", test))]
 pub fn open_regular(path: &Path) -> std::io::Result<File> {
     let file = open_at_once(path)?;
     if !file.metadata()?.is_file() {
@@ -53,7 +49,6 @@ pub fn open_regular(path: &Path) -> std::io::Result<File> {
 ///
 /// # Errors
 /// It is none, too long, or not UTF-8; or as the system says.
-#[cfg(any(feature = "gui", test))]
 pub fn read_text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let file = open_regular(path)?;
