@@ -211,6 +211,34 @@ fn an_imported_survey_makes_a_board_and_its_estimates() {
     assert!(bands.iter().all(|b| *b < 0.3), "{bands:?}");
 }
 
+/// The survey of an H200 with TensorRT 8.5.2 that its limit of nine minutes cut after ten of 55
+/// steps, and what was measured after it (docs/measured.md).
+#[test]
+fn a_real_survey_cut_short_keeps_its_bands() {
+    let data = tempfile::tempdir().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/survey_h200.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+        .args(["calibrate", "--import", file.to_str().unwrap()])
+        .env("DLAPLAN_DATA_DIR", data.path())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    for (model, precision, measured) in [
+        ("bundled:resnet50", "fp16", 2354.0),
+        ("bundled:mobilenet_v2", "fp16", 3805.0),
+        ("bundled:googlenet", "fp16", 2626.0),
+        ("bundled:googlenet", "int8", 3203.0),
+    ] {
+        let said = ["--precision", precision];
+        let (fps, band) = estimate(data.path(), model, "h200", &said);
+        let error = fps / measured - 1.0;
+        assert!(error.abs() <= band, "{model} {precision}: {fps}, {error}");
+        assert!(error.abs() <= 0.25, "{model} {precision}: {fps}, {error}");
+        assert!(band < 0.5, "{model} {precision}: {band}");
+    }
+}
+
 #[test]
 fn a_survey_of_other_networks_is_refused() {
     let data = tempfile::tempdir().unwrap();
