@@ -1,22 +1,20 @@
 //! `dlaplan survey`: measures a board with small networks and fits its estimates to them.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::engine::{Run, environment};
+use crate::engine::environment;
 use crate::history::{RunFilter, Store, data_dir, default_path};
-use crate::tasks::survey::{
-    Learnt, Progress, Survey, SurveyFile, describe_machine, earlier, learn,
-};
+use crate::tasks::survey::{Learnt, Survey, SurveyFile, describe_machine, earlier, learn};
 
 use super::args::{BoardSettingsArgs, MachineArgs, whole};
 use super::interrupt;
+use super::series::{keep, progress, spinner};
 
 /// Measure a board with small networks and fit its estimates to them.
 ///
@@ -86,19 +84,9 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
     };
     let cache = tempfile::tempdir().context("no folder for the engines of the survey")?;
     interrupt::catch()?;
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner())
-    } else {
-        ProgressBar::hidden()
-    };
+    let bar = spinner();
     let mut lost = None;
-    let mut keep = |run: &Run| {
-        if let Some(store) = &mut history
-            && let Err(e) = store.insert_run(run)
-        {
-            lost = Some(e);
-        }
-    };
+    let mut keep = keep(&mut history, &mut lost);
     let survey = Survey {
         worker: &worker,
         machine: &machine,
@@ -110,6 +98,7 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
         bar.tick();
     })?;
     bar.set_message("fitting");
+    drop(keep);
     if let Some(e) = lost {
         log::warn!("runs are missing from the history: {e}");
     }
@@ -148,17 +137,6 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
     };
     write(args, &report, &learnt)?;
     Ok(ExitCode::from(u8::from(fitted.is_none())))
-}
-
-fn progress(p: &Progress<'_>) -> String {
-    format!(
-        "{} of {}: {}, {}, {} left",
-        p.done + 1,
-        p.of,
-        p.title,
-        p.stage,
-        HumanDuration(p.left)
-    )
 }
 
 fn write(args: &SurveyArgs, report: &Report, learnt: &Learnt) -> Result<()> {

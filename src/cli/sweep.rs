@@ -1,23 +1,23 @@
 //! `dlaplan sweep`: measures many placements in one go.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::engine::remote::ssh::Host;
-use crate::engine::{Calibration, Request, Run, environment};
+use crate::engine::{Calibration, Request, environment};
 use crate::export::save_atomic;
 use crate::history::{Store, default_path};
 use crate::placement::{EngineConfig, Placement};
 use crate::tasks::sweep::{
-    self, Progress, Results, Row, Station, Sweep, Swept, markdown, preset, torch_absent,
+    self, Results, Row, Station, Sweep, Swept, markdown, preset, torch_absent,
 };
 use crate::tasks::torch::{Baseline, Factory};
 
 use super::args::{BoardSettingsArgs, MachineArgs, ModelArgs, fits};
+use super::series::{keep, progress, spinner};
 use super::{interrupt, members};
 
 /// Measure many placements in one go: those of torch2trt's DLA benchmark, kept ones, or files.
@@ -147,19 +147,9 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
         None => Vec::new(),
     };
     interrupt::catch()?;
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner())
-    } else {
-        ProgressBar::hidden()
-    };
+    let bar = spinner();
     let mut lost = None;
-    let mut keep = |run: &Run| {
-        if let Some(store) = &mut history
-            && let Err(e) = store.insert_run(run)
-        {
-            lost = Some(e);
-        }
-    };
+    let mut keep = keep(&mut history, &mut lost);
     let sweep = Sweep {
         model: &model,
         template,
@@ -176,6 +166,7 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
         bar.tick();
     });
     bar.finish_and_clear();
+    drop(keep);
     if let Some(e) = lost {
         // The figures are worth more than their record.
         log::warn!("runs are missing from the history: {e}");
@@ -188,18 +179,6 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
     let figures = |s: &Swept| matches!(s.result, sweep::Result::Measured { .. });
     let bad = left || !results.rows.iter().any(figures);
     Ok(ExitCode::from(u8::from(bad)))
-}
-
-fn progress(p: &Progress<'_>) -> String {
-    let left = p.left.map(|left| format!(", {} left", HumanDuration(left)));
-    format!(
-        "{} of {}: {}, {}{}",
-        p.done + 1,
-        p.of,
-        p.title,
-        p.stage,
-        left.unwrap_or_default()
-    )
 }
 
 fn write(args: &SweepArgs, table: &str, results: &Results) -> Result<()> {

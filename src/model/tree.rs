@@ -89,6 +89,22 @@ impl ModuleTree {
         std::iter::successors(Some(id), |m| self.get(*m).parent)
     }
 
+    /// A sum for each module over its subtree: what it has of its own, its ops' and its modules'.
+    pub fn sums<T: Copy>(&self, mut own: Vec<T>, ops: &[T], add: impl Fn(&mut T, &T)) -> Vec<T> {
+        // Children stand behind their parent.
+        for (i, module) in self.modules.iter().enumerate().rev() {
+            let mut sum = own[i];
+            for op in &module.ops {
+                add(&mut sum, &ops[op.index()]);
+            }
+            own[i] = sum;
+            if let Some(parent) = module.parent {
+                add(&mut own[parent.index()], &sum);
+            }
+        }
+        own
+    }
+
     /// All ops of a subtree, in execution order.
     pub fn subtree_ops(&self, id: ModuleId) -> Vec<OpId> {
         let mut ops: Vec<OpId> = self

@@ -12,7 +12,7 @@ use crate::estimate::board::BoardFile;
 use crate::estimate::{Breakdown, Estimate, Estimator};
 use crate::figure::Figure;
 use crate::history::csv;
-use crate::model::{Model, ModuleId, OpId, TensorId};
+use crate::model::{Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, UnknownSite};
 use crate::plan::{Plan, Planner, Summary};
 use crate::platform::Target;
@@ -189,18 +189,7 @@ impl Comparison {
             })
             .collect();
         let tree = &model.modules;
-        let mut modules = vec![Pair::default(); tree.len()];
-        for i in (0..tree.len()).rev() {
-            let module = tree.get(ModuleId(i as u32));
-            let mut sum = modules[i];
-            for op in &module.ops {
-                sum.add(&ops[op.index()]);
-            }
-            modules[i] = sum;
-            if let Some(parent) = module.parent {
-                modules[parent.index()].add(&sum);
-            }
-        }
+        let modules = tree.sums(vec![Pair::default(); tree.len()], &ops, Pair::add);
         Self {
             ops,
             modules,

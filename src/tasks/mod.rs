@@ -7,6 +7,7 @@ pub mod judge;
 pub mod machine;
 pub mod measure;
 pub mod open;
+pub mod progress;
 pub mod refit;
 pub mod survey;
 pub mod sweep;

@@ -18,6 +18,7 @@ use crate::model::{Model, ModelSource};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::platform::{BoardDescription, describe};
 use crate::search::confirm::{Engine, Setup};
+use crate::tasks::progress::Progress;
 
 use super::confirm::same_machine;
 use super::described::keep_description;
@@ -41,21 +42,6 @@ pub struct Step {
     pub model: PathBuf,
     /// The engines.
     pub setup: Setup,
-}
-
-/// Where a survey is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'p> {
-    /// What is measured.
-    pub title: &'p str,
-    /// The stage of its measurement.
-    pub stage: &'p str,
-    /// Steps with a result.
-    pub done: usize,
-    /// All steps.
-    pub of: usize,
-    /// Time left: until all is measured, as fast as so far, or until the limit.
-    pub left: Duration,
 }
 
 /// What a survey has come to.
@@ -265,7 +251,7 @@ impl Survey<'_> {
                     stage,
                     done,
                     of: steps.len(),
-                    left: left(since),
+                    left: Some(left(since)),
                 });
             };
             tell("starting");

@@ -17,6 +17,7 @@ use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
 use crate::platform::Target;
 use crate::search::confirm::engines::{same_terms, verdict};
 use crate::search::confirm::{Engine, NotMeasured, Setup};
+use crate::tasks::progress::Progress;
 
 use super::confirm::same_machine;
 use super::measure::{Worker, measure};
@@ -88,21 +89,6 @@ pub struct Swept {
     pub row: Row,
     /// What became of it.
     pub result: Result,
-}
-
-/// Where a sweep is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'p> {
-    /// The row under way, or the PyTorch module.
-    pub title: &'p str,
-    /// The stage of its measurement.
-    pub stage: &'p str,
-    /// Rows with a result.
-    pub done: usize,
-    /// All rows.
-    pub of: usize,
-    /// Time left, if the rows to come take as long as those measured so far.
-    pub left: Option<Duration>,
 }
 
 /// The configurations of torch2trt's `benchmark_dla.py` for a model: three concurrent tables in

@@ -21,8 +21,9 @@ use dlaplan::model::Model;
 use dlaplan::model::onnx::load_bundled;
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::tasks::measure::Worker;
+use dlaplan::tasks::progress::Progress;
 use dlaplan::tasks::sweep::{
-    Progress, Result, Results, Row, Station, Sweep, Swept, markdown, preset, torch_absent,
+    Result, Results, Row, Station, Sweep, Swept, markdown, preset, torch_absent,
 };
 use dlaplan::tasks::torch::Baseline;
 

@@ -109,7 +109,7 @@ impl State {
                 }
                 Err(e) => lost = Some(e.to_string()),
             };
-            let mut hear = |p: &crate::tasks::sweep::Progress<'_>| {
+            let mut hear = |p: &crate::tasks::progress::Progress<'_>| {
                 tell(&mut |sweep| {
                     sweep.progress = SweepProgress {
                         done: p.done,

@@ -185,22 +185,12 @@ impl Actual {
             }
         }
         let tree = &model.modules;
-        let mut modules = vec![Spent::default(); tree.len()];
+        let mut own = vec![Spent::default(); tree.len()];
         for (at, ms) in shared {
-            modules[at.index()].gpu_ms += ms;
-            modules[at.index()].gpu_known += 1;
+            own[at.index()].gpu_ms += ms;
+            own[at.index()].gpu_known += 1;
         }
-        for i in (0..tree.len()).rev() {
-            let module = tree.get(ModuleId(i as u32));
-            let mut sum = modules[i];
-            for op in &module.ops {
-                sum.add(&ops[op.index()]);
-            }
-            modules[i] = sum;
-            if let Some(parent) = module.parent {
-                modules[parent.index()].add(&sum);
-            }
-        }
+        let mut modules = tree.sums(own, &ops, Spent::add);
         for s in &subgraphs {
             let Some(ms) = s.ms else { continue };
             if let [op] = s.ops[..] {

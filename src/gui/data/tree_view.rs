@@ -208,19 +208,7 @@ fn sums(input: &TreeInput<'_>) -> (Vec<Sums>, Vec<Sums>) {
         }
     }
     let tree = &model.modules;
-    let mut modules = vec![Sums::default(); tree.len()];
-    for i in (0..tree.len()).rev() {
-        let id = ModuleId(i as u32);
-        let module = tree.get(id);
-        let mut sum = modules[i];
-        for op in &module.ops {
-            sum.add(&ops[op.index()]);
-        }
-        modules[i] = sum;
-        if let Some(parent) = module.parent {
-            modules[parent.index()].add(&sum);
-        }
-    }
+    let modules = tree.sums(vec![Sums::default(); tree.len()], &ops, Sums::add);
     (ops, modules)
 }
 
