@@ -127,33 +127,38 @@ pub fn steps(dla_cores: u32) -> Result<Vec<Step>> {
             setup: Setup { engines },
         });
     };
-    let (first, rest) = models.split_at(FIRST.min(models.len()));
-    for (precision, batch) in [
+    let first = models.get(..FIRST).unwrap_or(&models);
+    // Each round measures every network once, so that a survey that is cut short has seen as many
+    // networks as it could, at all of these.
+    let kinds = [
         (Precision::FP16, 1),
-        (Precision::INT8, 1),
-        (Precision::FP16, 8),
         (Precision::INT8, 8),
-    ] {
-        for model in first {
+        (Precision::FP16, 8),
+        (Precision::INT8, 1),
+    ];
+    for round in 0..kinds.len() {
+        for (i, model) in models.iter().enumerate() {
+            let (precision, batch) = kinds[(i + round) % kinds.len()];
             add(model, "", vec![engine(precision, batch, &gpu)]);
             if dla_cores > 0 && batch == 1 {
                 add(model, " on the DLA", vec![engine(precision, 1, &dla)]);
-                let split = halves(&model.1);
-                add(model, " on both", vec![engine(precision, 1, &split)]);
+                if i < FIRST {
+                    let split = halves(&model.1);
+                    add(model, " on both", vec![engine(precision, 1, &split)]);
+                }
             }
         }
-    }
-    // Two engines at the same time.
-    if let [one, two, three, ..] = first {
-        for (model, precision, batch) in [
-            (one, Precision::FP16, 1),
-            (two, Precision::INT8, 8),
-            (three, Precision::FP16, 8),
-        ] {
+        if round > 0 {
+            continue;
+        }
+        // Engines of the first round, two at the same time.
+        for (model, (precision, batch)) in first.iter().zip(kinds).take(3) {
             let same = engine(precision, batch, &gpu);
             add(model, " twice at once", vec![same.clone(), same]);
         }
-        if dla_cores > 0 {
+        if let [one, ..] = first
+            && dla_cores > 0
+        {
             let on_dla = engine(Precision::FP16, 1, &dla);
             let on_gpu = engine(Precision::FP16, 1, &gpu);
             add(one, " on GPU and DLA at once", vec![on_gpu, on_dla.clone()]);
@@ -161,16 +166,6 @@ pub fn steps(dla_cores: u32) -> Result<Vec<Step>> {
                 let mut other = on_dla.clone();
                 other.config.dla_core = 1;
                 add(one, " on two DLA cores at once", vec![other, on_dla]);
-            }
-        }
-    }
-    for batch in [1, 8] {
-        for model in rest {
-            for precision in [Precision::FP16, Precision::INT8] {
-                add(model, "", vec![engine(precision, batch, &gpu)]);
-                if dla_cores > 0 && batch == 1 {
-                    add(model, " on the DLA", vec![engine(precision, 1, &dla)]);
-                }
             }
         }
     }
