@@ -28,6 +28,12 @@ impl Band {
         }
     }
 
+    /// Two independent errors together, by half their widths.
+    pub fn both(one: f64, other: f64) -> Self {
+        // `hypot` differs between C libraries in the last digit, the square root never does.
+        Self::within((one * one + other * other).sqrt())
+    }
+
     /// The wider of the two edges, as a positive fraction.
     pub fn half_width(self) -> f64 {
         self.high.abs().max(self.low.abs())

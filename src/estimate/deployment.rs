@@ -219,8 +219,7 @@ pub fn pipeline(stages: &[Load], p: &ContentionParameters, extra: Band) -> Pipel
 }
 
 fn wider(a: Band, b: Band) -> Band {
-    let half = a.half_width().hypot(b.half_width());
-    Band::within(half)
+    Band::both(a.half_width(), b.half_width())
 }
 
 impl Estimator<'_, '_> {

@@ -236,8 +236,8 @@ impl Estimator<'_, '_> {
         let at_rest = ms / (ms + work);
         let source: Arc<str> = power.source.into();
         let figure = |v: f64, share: f64| {
-            let band = power.band.hypot(share * time.half_width());
-            Figure::estimated(v, Band::within(band), Arc::clone(&source))
+            let band = Band::both(power.band, share * time.half_width());
+            Figure::estimated(v, band, Arc::clone(&source))
         };
         PowerEstimate {
             wall_watts: figure(mj / ms, 1.0 - at_rest),
