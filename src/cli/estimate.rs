@@ -386,8 +386,10 @@ fn together(
         let estimator = history::estimator(&planner);
         let refused = |why| anyhow!("{asked}: no estimate: {why}");
         loads.push(estimator.load(&plan).map_err(refused)?);
-        let breakdown = estimator.breakdown(&plan).map_err(refused)?;
-        breakdowns.push(breakdown.waterfall);
+        if args.explain {
+            let breakdown = estimator.breakdown(&plan, &estimator.estimate(&plan));
+            breakdowns.push(breakdown.map_err(refused)?.waterfall);
+        }
         engines.push(Engine {
             asked,
             model: other.map(|o| o.model.name),
@@ -402,7 +404,6 @@ fn together(
         .into_iter()
         .zip(&estimate.latency_ms)
         .map(|(fall, together)| fall.beside(others, together))
-        .filter(|_| args.explain)
         .collect();
     if args.json {
         let report = Together {

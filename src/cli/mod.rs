@@ -18,7 +18,7 @@ pub mod program;
 pub mod rules;
 pub mod runs;
 pub mod search;
-mod series;
+pub mod series;
 pub mod survey;
 pub mod sweep;
 mod terminal;

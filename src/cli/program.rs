@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::Command;
+use super::args::{SetupArgs, parse_input};
 
 /// The first word of a command line, if it names something to do.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -15,7 +16,6 @@ pub enum Verb {
     /// Open the window with a guided tour: ResNet-18 on GPU and DLA, beside published figures.
     Demo,
 }
-use super::args::{SetupArgs, parse_input};
 
 /// See, judge, measure and export which parts of a network run on the GPU and which on the DLA of a
 /// Jetson. Without a command it opens the window, if it was built with one.

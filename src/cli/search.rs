@@ -14,7 +14,7 @@ use crate::engine::{self, Calibration, Run, environment, parse_size};
 use crate::estimate::Estimator;
 use crate::export::{Document, save_atomic};
 use crate::figure::short;
-use crate::history::{self, Store, default_path};
+use crate::history;
 use crate::model::Model;
 
 use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
@@ -31,6 +31,7 @@ use crate::search::{
 use crate::tasks::confirm::{Confirm, earlier};
 
 use super::args::{MachineArgs, ModelArgs, number, parse_device, whole};
+use super::series::HistoryArgs;
 use super::{interrupt, members};
 
 /// Find the best placement: exact for one engine, anytime for several.
@@ -113,12 +114,9 @@ pub struct SearchArgs {
     /// from each, Ctrl-C stops and the next call goes on from the history.
     #[arg(long)]
     pub confirm: bool,
-    /// History file of --confirm; by default the user's.
-    #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
-    pub history: Option<PathBuf>,
-    /// Neither take figures from the history nor store any.
-    #[arg(long)]
-    pub no_history: bool,
+    /// Where figures of --confirm are taken from and kept.
+    #[command(flatten)]
+    pub history: HistoryArgs,
     /// INT8 ranges of --confirm from a calibration cache; made up without it.
     #[arg(long, value_name = "FILE")]
     pub calib: Option<PathBuf>,
@@ -414,12 +412,7 @@ fn measure(
     let planner = estimator.planner();
     let (model, target) = (planner.model(), planner.target());
     let here = args.machine.environment()?;
-    let mut history = if args.no_history {
-        None
-    } else {
-        let path = args.history.clone().or_else(default_path);
-        path.map(|p| Store::open(&p)).transpose()?
-    };
+    let mut history = args.history.open()?;
     let earlier = match &mut history {
         None => Vec::new(),
         Some(store) => store.runs(&earlier(model))?,

@@ -9,16 +9,16 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use crate::engine::environment;
-use crate::history::{RunFilter, Store, data_dir, default_path};
+use crate::history::{RunFilter, data_dir};
 use crate::tasks::survey::{Learnt, Survey, SurveyFile, describe_machine, earlier, learn};
 
 use super::args::{BoardSettingsArgs, MachineArgs, whole};
 use super::interrupt;
-use super::series::{keep, progress, spinner};
+use super::series::{HistoryArgs, keep, progress, spinner};
 
 /// Measure a board with small networks and fit its estimates to them.
 ///
-/// Takes ten minutes at most. Hardware that dlaplan does not know becomes a board that can be
+/// Takes the minutes of --minutes at most. Hardware that dlaplan does not know becomes a board that can be
 /// planned for. Ctrl-C stops; the same command goes on from there.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SurveyArgs {
@@ -31,12 +31,9 @@ pub struct SurveyArgs {
     /// Stop after so many minutes; what was measured until then counts.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(1..=600))]
     pub minutes: u64,
-    /// History file; by default the user's.
-    #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
-    pub history: Option<PathBuf>,
-    /// Neither take results from the history nor store any.
-    #[arg(long)]
-    pub no_history: bool,
+    /// Where results are taken from and kept.
+    #[command(flatten)]
+    pub history: HistoryArgs,
     /// Where the survey is written, to share it; by default the data folder's surveys/BOARD.json.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -67,12 +64,7 @@ struct Report {
 /// The machine cannot measure, its hardware cannot be described, or a file cannot be written.
 pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
     let folder = data_dir().context("no data folder; name one with DLAPLAN_DATA_DIR")?;
-    let mut history = if args.no_history {
-        None
-    } else {
-        let path = args.history.clone().or_else(default_path);
-        path.map(|path| Store::open(&path)).transpose()?
-    };
+    let mut history = args.history.open()?;
     let settings = args.settings.settings();
     let machine = args.machine.able_with(settings)?;
     let mut worker = args.machine.worker()?;

@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, bail};
 use crate::engine::remote::ssh::Host;
 use crate::engine::{Calibration, Request, environment};
 use crate::export::save_atomic;
-use crate::history::{Store, default_path};
 use crate::placement::{EngineConfig, Placement};
 use crate::tasks::sweep::{
     self, Results, Row, Station, Sweep, Swept, markdown, preset, torch_absent,
@@ -17,7 +16,7 @@ use crate::tasks::sweep::{
 use crate::tasks::torch::{Baseline, Factory};
 
 use super::args::{BoardSettingsArgs, MachineArgs, ModelArgs, fits};
-use super::series::{keep, progress, spinner};
+use super::series::{HistoryArgs, keep, progress, spinner};
 use super::{interrupt, members};
 
 /// Measure many placements in one go: those of torch2trt's DLA benchmark, kept ones, or files.
@@ -63,12 +62,9 @@ pub struct SweepArgs {
     /// Keep no built engines.
     #[arg(long)]
     pub no_cache: bool,
-    /// History file; by default the user's.
-    #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
-    pub history: Option<PathBuf>,
-    /// Neither take results from the history nor store any.
-    #[arg(long)]
-    pub no_history: bool,
+    /// Where results are taken from and kept.
+    #[command(flatten)]
+    pub history: HistoryArgs,
     /// Write the table to a Markdown file; to standard output if not given.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -87,12 +83,7 @@ pub fn run(args: &SweepArgs) -> Result<ExitCode> {
     let files = members::documents(&paths)?;
     let for_dims: Vec<_> = files.iter().map(|(path, file)| (*path, file)).collect();
     let (model, inputs) = args.model.load_for(&for_dims)?;
-    let mut history = if args.no_history {
-        None
-    } else {
-        let path = args.history.clone().or_else(default_path);
-        path.map(|path| Store::open(&path)).transpose()?
-    };
+    let mut history = args.history.open()?;
     let mut rows = Vec::new();
     for (path, file) in files {
         fits(&file, path, &model)?;

@@ -11,13 +11,14 @@ use crate::placement::Device;
 use crate::plan::{Buildable, Plan};
 
 use super::board::Mix;
-use super::{Estimator, Ready};
+use super::{Estimate, Estimator, Ready};
 
 /// Kernels named one by one in a [`Breakdown`].
 const NAMED: usize = 20;
 
 /// What a step of a [`Waterfall`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// In the order of a waterfall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, strum::VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// GPU time of the ops that run on the DLA instead.
@@ -151,18 +152,6 @@ impl Step {
 }
 
 impl Cause {
-    /// In the order of a waterfall.
-    pub const ALL: [Self; 8] = [
-        Self::LeavesGpu,
-        Self::RunsOnDla,
-        Self::CutKernels,
-        Self::Submission,
-        Self::IntoDla,
-        Self::OutOfDla,
-        Self::EngineEnds,
-        Self::Contention,
-    ];
-
     /// What it is, where nothing is counted.
     pub fn title(self) -> &'static str {
         match self {
@@ -268,7 +257,8 @@ impl Waterfall {
         if let (Some(a), Some(b)) = (self.from.value(), other.from.value()) {
             all.push(("all on the GPU", a - b));
         }
-        all.extend(Cause::ALL.map(|c| (c.title(), self.of(c) - other.of(c))));
+        let causes = <Cause as strum::VariantArray>::VARIANTS.iter();
+        all.extend(causes.map(|c| (c.title(), self.of(*c) - other.of(*c))));
         all.retain(|(_, ms)| ms.abs() >= 1e-6);
         all.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
         all
@@ -377,11 +367,11 @@ impl Brief {
 }
 
 impl Estimator<'_, '_> {
-    /// Where the time of a plan of the same planner goes. Linear in the plan.
+    /// Where the time of a plan of the same planner goes, with its estimate. Linear in the plan.
     ///
     /// # Errors
     /// There is no estimate, and why.
-    pub fn breakdown(&self, plan: &Plan) -> Result<Breakdown, Arc<str>> {
+    pub fn breakdown(&self, plan: &Plan, estimate: &Estimate) -> Result<Breakdown, Arc<str>> {
         let ready = self.state.as_ref().map_err(Arc::clone)?;
         if let Buildable::No { reasons } = &plan.buildable {
             let why = reasons.first().map_or("", String::as_str);
@@ -420,7 +410,7 @@ impl Estimator<'_, '_> {
             }
         }
         Ok(Breakdown {
-            waterfall: self.waterfall(ready, plan, &spent),
+            waterfall: waterfall(ready, plan, &spent, &estimate.latency_ms),
             kernels: kernels.len(),
             hottest: self.largest(ready, &mut kernels, |k| k.ms),
             losses: self.largest(ready, &mut kernels, Brief::loss),
@@ -471,55 +461,6 @@ impl Estimator<'_, '_> {
         spent.cut_ms += stays - (costed.gpu_ms - gone);
     }
 
-    fn waterfall(&self, ready: &Ready, plan: &Plan, spent: &Spent) -> Waterfall {
-        let band = |mix: Mix| ready.bands[mix as usize];
-        let figure = |ms: f64, band: Band| Figure::estimated(ms, band, Arc::clone(&ready.source));
-        let from = figure(ready.hot.iter().map(|h| h.gpu_ms).sum(), band(Mix::Gpu));
-        let mut steps = Vec::new();
-        let mut step = |cause, ms, count, bytes, mix| {
-            if count > 0 {
-                let ms = figure(ms, band(mix));
-                steps.push(Step {
-                    cause,
-                    ms,
-                    count,
-                    bytes,
-                });
-            }
-        };
-        step(Cause::LeavesGpu, -spent.left_ms, spent.left, 0, Mix::Gpu);
-        step(Cause::RunsOnDla, spent.dla_ms, spent.dla, 0, Mix::Dla);
-        step(Cause::CutKernels, spent.cut_ms, spent.cut, 0, Mix::Both);
-        let subgraphs = plan.subgraphs.len();
-        let submit = ready.costs.submit_ms() * subgraphs as f64;
-        step(Cause::Submission, submit, subgraphs, 0, Mix::Dla);
-        let mut crossings = [
-            (Cause::IntoDla, 0.0, 0, 0),
-            (Cause::OutOfDla, 0.0, 0, 0),
-            (Cause::EngineEnds, 0.0, 0, 0),
-        ];
-        for t in &plan.transitions {
-            let at = match (t.boundary, t.to) {
-                (true, _) => 2,
-                (false, Device::Dla) => 0,
-                (false, Device::Gpu) => 1,
-            };
-            let (_, ms, count, bytes) = &mut crossings[at];
-            let elems = ready.elems[t.tensor.index()];
-            *ms += ready.costs.transition_ms(elems, t.to, t.boundary);
-            *count += 1;
-            *bytes += t.bytes;
-        }
-        for (cause, ms, count, bytes) in crossings {
-            step(cause, ms, count, bytes, Mix::Both);
-        }
-        Waterfall {
-            from,
-            steps,
-            to: self.estimate(plan).latency_ms,
-        }
-    }
-
     /// The first [`NAMED`] kernels by a measure, of those above zero.
     fn largest(
         &self,
@@ -561,6 +502,55 @@ impl Estimator<'_, '_> {
         let unit = &ready.units[*ready.unit_of.get(op.index())? as usize].unit;
         let part = unit.parts.iter().find(|p| p.ops.contains(&op))?;
         part.ops.first().copied().filter(|main| *main != op)
+    }
+}
+
+fn waterfall(ready: &Ready, plan: &Plan, spent: &Spent, to: &Figure) -> Waterfall {
+    let band = |mix: Mix| ready.bands[mix as usize];
+    let figure = |ms: f64, band: Band| Figure::estimated(ms, band, Arc::clone(&ready.source));
+    let from = figure(ready.hot.iter().map(|h| h.gpu_ms).sum(), band(Mix::Gpu));
+    let mut steps = Vec::new();
+    let mut step = |cause, ms, count, bytes, mix| {
+        if count > 0 {
+            let ms = figure(ms, band(mix));
+            steps.push(Step {
+                cause,
+                ms,
+                count,
+                bytes,
+            });
+        }
+    };
+    step(Cause::LeavesGpu, -spent.left_ms, spent.left, 0, Mix::Gpu);
+    step(Cause::RunsOnDla, spent.dla_ms, spent.dla, 0, Mix::Dla);
+    step(Cause::CutKernels, spent.cut_ms, spent.cut, 0, Mix::Both);
+    let subgraphs = plan.subgraphs.len();
+    let submit = ready.costs.submit_ms() * subgraphs as f64;
+    step(Cause::Submission, submit, subgraphs, 0, Mix::Dla);
+    let mut crossings = [
+        (Cause::IntoDla, 0.0, 0, 0),
+        (Cause::OutOfDla, 0.0, 0, 0),
+        (Cause::EngineEnds, 0.0, 0, 0),
+    ];
+    for t in &plan.transitions {
+        let at = match (t.boundary, t.to) {
+            (true, _) => 2,
+            (false, Device::Dla) => 0,
+            (false, Device::Gpu) => 1,
+        };
+        let (_, ms, count, bytes) = &mut crossings[at];
+        let elems = ready.elems[t.tensor.index()];
+        *ms += ready.costs.transition_ms(elems, t.to, t.boundary);
+        *count += 1;
+        *bytes += t.bytes;
+    }
+    for (cause, ms, count, bytes) in crossings {
+        step(cause, ms, count, bytes, Mix::Both);
+    }
+    Waterfall {
+        from,
+        steps,
+        to: to.clone(),
     }
 }
 

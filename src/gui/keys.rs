@@ -33,17 +33,8 @@ fn everywhere(state: &State) -> Vec<(KeyboardShortcut, Command)> {
     chords
 }
 
-/// Panels in the order of F6.
-const PANES: [Pane; 5] = [
-    Pane::Top,
-    Pane::Tree,
-    Pane::Execution,
-    Pane::Chart,
-    Pane::Side,
-];
-
 fn pane_id(pane: Pane) -> egui::Id {
-    egui::Id::unique("pane").with(PANES.iter().position(|p| *p == pane))
+    egui::Id::unique("pane").with(Pane::ALL.iter().position(|p| *p == pane))
 }
 
 /// Notes where a panel is drawn, so that it is known which one has the keyboard.
@@ -61,14 +52,15 @@ fn pane_with_focus(ctx: &Context) -> Option<Pane> {
         let noted = ctx.data(|d| d.get_temp::<(u64, egui::Rect)>(pane_id(*pane)));
         noted.is_some_and(|(drawn, rect)| drawn + 1 >= pass && rect.contains(at))
     };
-    PANES.into_iter().find(here)
+    Pane::ALL.iter().copied().find(here)
 }
 
 /// The panel after the one that has the keyboard, or before it; the tree where none has.
 fn next_pane(ctx: &Context, state: &State, back: bool) -> Pane {
     let side = state.find.open || state.beside.is_some();
-    let there: Vec<Pane> = PANES
-        .into_iter()
+    let there: Vec<Pane> = Pane::ALL
+        .iter()
+        .copied()
         .filter(|p| side || *p != Pane::Side)
         .collect();
     let now = pane_with_focus(ctx).and_then(|p| there.iter().position(|t| *t == p));

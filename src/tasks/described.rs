@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::files::read_text;
 use crate::platform::{BoardDescription, describe};
 
 /// Longest file that is read, bytes.
-const MAX_FILE: u64 = 64 << 10;
+const MAX_FILE: usize = 64 << 10;
 
 /// Where a board's description lies in a data folder.
 pub fn description_path(data_dir: &Path, board: &str) -> PathBuf {
@@ -31,9 +32,9 @@ pub fn read_descriptions(data_dir: &Path) {
 }
 
 fn read_description(file: &Path) -> Result<()> {
-    let bytes = std::fs::metadata(file)?.len();
+    let text = read_text(file)?;
+    let bytes = text.len();
     anyhow::ensure!(bytes <= MAX_FILE, "{bytes} bytes is too long for a board");
-    let text = std::fs::read_to_string(file)?;
     let board: BoardDescription = serde_json::from_str(&text).context("no board of dlaplan's")?;
     Ok(describe(&board)?)
 }
@@ -49,4 +50,26 @@ pub fn keep_description(data_dir: &Path, board: &BoardDescription) -> Result<Pat
     text.push('\n');
     super::refit::save(&path, text.as_bytes())?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_does_not_hold_up_the_start() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("boards");
+        std::fs::create_dir(&folder).unwrap();
+        let pipe = folder.join("pipe.json");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        read_descriptions(data.path());
+        let long = folder.join("long.json");
+        std::fs::File::create(&long)
+            .unwrap()
+            .set_len(65 << 10)
+            .unwrap();
+        let why = read_description(&long).unwrap_err().to_string();
+        assert!(why.contains("too long for a board"), "{why}");
+    }
 }

@@ -74,7 +74,7 @@ pub fn judge(estimator: &Estimator<'_, '_>, placement: &Placement) -> Result<Jud
     let resolved = placement.resolve(planner.model())?;
     let plan = planner.plan_resolved(placement, &resolved);
     let estimate = estimator.estimate(&plan);
-    let breakdown = estimator.breakdown(&plan);
+    let breakdown = estimator.breakdown(&plan, &estimate);
     let ops = planner.model().op_ids().zip(&plan.predicted);
     let op_ms = ops
         .map(|(op, device)| estimator.op_ms(op, *device))

@@ -28,7 +28,7 @@ use super::sweep;
 
 /// Time kept free at the end for the fit.
 const FOR_THE_FIT: Duration = Duration::from_secs(20);
-/// Networks that are measured first, in all ways.
+/// So many networks are also measured in FP32, two at once, and half on the DLA.
 const FIRST: usize = 4;
 /// Largest survey file that is read, bytes.
 const MAX_FILE: u64 = 256 << 20;

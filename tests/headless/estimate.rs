@@ -325,7 +325,7 @@ mod waterfall {
             devices.truncate(model.ops.len());
             let plan = planner.plan(devices);
             let estimate = estimator.estimate(&plan);
-            let breakdown = estimator.breakdown(&plan);
+            let breakdown = estimator.breakdown(&plan, &estimate);
             let Some(latency) = estimate.latency_ms.value() else {
                 prop_assert!(breakdown.is_err());
                 return Ok(());
@@ -371,7 +371,8 @@ mod waterfall {
         let planner = Planner::new(&model, &target("xavier-nx"), &config(Precision::FP16, 1));
         let estimator = Estimator::new(&planner);
         let plan = planner.plan_placement(&dla_stages(2)).unwrap();
-        let fall = estimator.breakdown(&plan).unwrap().waterfall;
+        let estimate = estimator.estimate(&plan);
+        let fall = estimator.breakdown(&plan, &estimate).unwrap().waterfall;
         let text = fall.verdict();
         assert!(text.contains("slower than all on the GPU"), "{text}");
         let loads = [&plan, &plan].map(|p| estimator.load(p).unwrap());
@@ -388,7 +389,9 @@ mod waterfall {
         let planner = Planner::new(&last, &target("xavier-nx"), &config(Precision::FP16, 1));
         let placement = Placement::all(Device::Gpu).with_module("layer4.2.conv3", Device::Dla);
         let plan = planner.plan_placement(&placement).unwrap();
-        let short = Estimator::new(&planner).breakdown(&plan).unwrap().waterfall;
+        let estimator = Estimator::new(&planner);
+        let estimate = estimator.estimate(&plan);
+        let short = estimator.breakdown(&plan, &estimate).unwrap().waterfall;
         let picture = short.picture("this");
         assert!(picture.note().is_some() && fall.picture("this").note().is_none());
         let step = picture

@@ -38,6 +38,21 @@ pub fn window() -> Window<'static> {
     open(Options::default(), Arc::new(tempfile::tempdir().unwrap()))
 }
 
+/// A window on the data folder of an earlier one.
+pub fn again(data: &Arc<tempfile::TempDir>) -> Window<'static> {
+    open(Options::default(), Arc::clone(data))
+}
+
+/// Two windows on one data folder, each with work of its own: layer1 and layer2 on the DLA.
+pub fn two_windows() -> (Arc<tempfile::TempDir>, Window<'static>, Window<'static>) {
+    let mut first = window();
+    let data = Arc::clone(&first.data);
+    let mut second = again(&data);
+    first.click("GPU layer1");
+    second.click("GPU layer2");
+    (data, first, second)
+}
+
 pub fn open(options: Options, data: Arc<tempfile::TempDir>) -> Window<'static> {
     open_on(options, data, NoDialogs { available: false })
 }

@@ -7,18 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use dlaplan::export::Format;
-use dlaplan::gui::{Command, Options};
+use dlaplan::gui::Command;
 use dlaplan::placement::{Device, Placement};
 use egui_kittest::kittest::Queryable as _;
 
 use crate::mounts::{alone, fill, read_only, small_disk};
-use crate::window::{Window, open, text_of, window};
+use crate::window::{Window, again, text_of, two_windows, window};
 
 const UNSAVED: &str = "Your work cannot be saved";
-
-fn again(data: &Arc<tempfile::TempDir>) -> Window<'static> {
-    open(Options::default(), Arc::clone(data))
-}
 
 fn layers(names: &[&str]) -> Placement {
     let gpu = Placement::all(Device::Gpu);
@@ -241,11 +237,7 @@ fn damaged_sessions_and_settings_never_stop_the_window() {
 /// Files of the future and of 1970, as a clock that jumps leaves them.
 #[test]
 fn a_clock_that_jumps_hides_no_work() {
-    let mut first = window();
-    let data = Arc::clone(&first.data);
-    let mut second = again(&data);
-    first.click("GPU layer1");
-    second.click("GPU layer2");
+    let (data, first, second) = two_windows();
     drop((first, second));
     let century = Duration::from_hours(100 * 366 * 24);
     let times = [SystemTime::UNIX_EPOCH, SystemTime::now() + century];

@@ -487,20 +487,12 @@ impl Chance {
                 Command::CancelJob(state.jobs.running().first().map_or(0, |j| j.id))
             }
             CommandKind::ToggleInspector => Command::ToggleInspector,
-            CommandKind::Pane => Command::Pane(self.one(&PANES)),
-            CommandKind::FocusPane => Command::FocusPane(self.one(&PANES)),
+            CommandKind::Pane => Command::Pane(self.one(Pane::ALL)),
+            CommandKind::FocusPane => Command::FocusPane(self.one(Pane::ALL)),
             CommandKind::Quit => Command::Quit,
         }
     }
 }
-
-const PANES: [Pane; 5] = [
-    Pane::Top,
-    Pane::Tree,
-    Pane::Execution,
-    Pane::Chart,
-    Pane::Side,
-];
 
 /// What only means something right after another command.
 fn follow_up(kind: CommandKind) -> Option<CommandKind> {

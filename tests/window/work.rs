@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::open_dims::symbolic_model;
-use crate::window::{NoDialogs, Window, open, open_on, window};
+use crate::window::{NoDialogs, Window, again, open, open_on, two_windows, window};
 use dlaplan::chart::Mark;
 use dlaplan::export::Format;
 use dlaplan::gui::{Command, Dialog, MadeAt, Options};
@@ -17,10 +17,6 @@ use egui_kittest::kittest::Queryable as _;
 
 fn on_layer1() -> Placement {
     Placement::all(Device::Gpu).with_module("layer1", Device::Dla)
-}
-
-fn again(data: &Arc<tempfile::TempDir>) -> Window<'static> {
-    open(Options::default(), Arc::clone(data))
 }
 
 #[test]
@@ -895,11 +891,7 @@ const OTHERS: &str = "Another window's work on bundled:resnet18 was kept";
 
 #[test]
 fn two_windows_that_close_one_after_the_other_lose_nothing() {
-    let mut first = window();
-    let data = Arc::clone(&first.data);
-    let mut second = again(&data);
-    first.click("GPU layer1");
-    second.click("GPU layer2");
+    let (data, first, second) = two_windows();
     for mut w in [first, second] {
         w.state_mut().store.close();
     }
@@ -918,11 +910,7 @@ fn two_windows_that_close_one_after_the_other_lose_nothing() {
 
 #[test]
 fn two_windows_that_died_both_come_back() {
-    let mut first = window();
-    let data = Arc::clone(&first.data);
-    let mut second = again(&data);
-    first.click("GPU layer1");
-    second.click("GPU layer2");
+    let (data, first, second) = two_windows();
     drop((first, second));
     let mut w = again(&data);
     let shown = w.state().doc.placement().clone();

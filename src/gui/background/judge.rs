@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::estimate::Estimator;
 use crate::estimate::board::BoardFile;
 use crate::estimate::deployment::Load;
+use crate::estimate::{Breakdown, Estimator};
 use crate::figure::Figure;
 use crate::gui::background::jobs::Waker;
 use crate::gui::data::judgement::{Company, Ground, Judgement, Together, WhatIf};
@@ -178,7 +178,7 @@ fn serve(
             let judged = placement.resolve(model).map(|resolved| {
                 let plan = planner.plan_resolved(&placement, &resolved);
                 let estimate = estimator.estimate(&plan);
-                let breakdown = estimator.breakdown(&plan);
+                let breakdown = estimator.breakdown(&plan, &estimate);
                 let together = company.map(|company| {
                     // The other engine stays the same while the placement changes.
                     if other.as_ref().is_none_or(|(of, _)| *of != company) {
@@ -186,7 +186,8 @@ fn serve(
                     }
                     let load = other.as_ref().map(|(_, load)| load.clone());
                     let load = load.unwrap_or_else(|| Err("no other engine".into()))?;
-                    together(&estimator, &plan, company, load)
+                    let alone = breakdown.as_ref().map_err(Arc::clone)?;
+                    together(&estimator, &plan, alone, company, load)
                 });
                 let summary = plan.summary(model);
                 Arc::new(Judgement {
@@ -232,18 +233,21 @@ fn load_of(company: Company, planner: &Planner<'_>, own: &BoardFile) -> Result<L
 fn together(
     estimator: &Estimator<'_, '_>,
     plan: &Plan,
+    alone: &Breakdown,
     company: Company,
     load: Load,
 ) -> Result<Together, Arc<str>> {
     let both = estimator.deployment(&[estimator.load(plan)?, load]);
-    let waterfall = estimator.breakdown(plan)?.waterfall;
     let figure = |figures: &[Figure], at: usize| match figures.get(at) {
         Some(figure) => figure.clone(),
         None => Figure::none("no such engine"),
     };
     Ok(Together {
         company,
-        waterfall: waterfall.beside(1, &figure(&both.latency_ms, 0)),
+        waterfall: alone
+            .waterfall
+            .clone()
+            .beside(1, &figure(&both.latency_ms, 0)),
         fps: [
             figure(&both.fps, 0),
             figure(&both.fps, 1),

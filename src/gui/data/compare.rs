@@ -178,11 +178,7 @@ fn most(model: &Model, index: &TreeIndex, comparison: &Comparison) -> Vec<(Node,
     let mut all: Vec<(Node, f64)> = leaves
         .chain(own)
         .filter_map(|node| {
-            let pair = match node {
-                Node::Module(id) => comparison.modules[id.index()],
-                Node::Op(id) => comparison.ops[id.index()],
-            };
-            let delta = pair.delta_ms()?;
+            let delta = node.pair(comparison)?.delta_ms()?;
             (delta.abs() >= 0.0005).then_some((node, delta))
         })
         .collect();

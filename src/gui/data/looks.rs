@@ -41,8 +41,8 @@ impl ThemeChoice {
     }
 }
 
-/// A panel of the window. Where there is no room for all of them, one is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A panel of the window, in the order of F6. Where there is no room for all of them, one is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::VariantArray)]
 pub enum Pane {
     /// The bar on top.
     Top,
@@ -55,6 +55,11 @@ pub enum Pane {
     Chart,
     /// The panel on the right.
     Side,
+}
+
+impl Pane {
+    /// All of them.
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 }
 
 /// What the panel on the right shows while Find best is closed. Only one shows at a time.

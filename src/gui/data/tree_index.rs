@@ -17,6 +17,14 @@ pub enum Node {
 }
 
 impl Node {
+    /// Its ops in two placements that are compared.
+    pub(crate) fn pair(self, compared: &Comparison) -> Option<Pair> {
+        match self {
+            Self::Module(id) => compared.modules.get(id.index()).copied(),
+            Self::Op(id) => compared.ops.get(id.index()).copied(),
+        }
+    }
+
     /// What a device is said for.
     pub fn site(self, model: &Model) -> Site {
         match self {
@@ -225,10 +233,6 @@ pub struct TreeInput<'a> {
 impl TreeInput<'_> {
     /// A node's ops in both placements, while two are compared.
     pub(crate) fn pair(&self, node: Node) -> Option<Pair> {
-        let compared = self.compared?;
-        match node {
-            Node::Module(id) => compared.modules.get(id.index()).copied(),
-            Node::Op(id) => compared.ops.get(id.index()).copied(),
-        }
+        node.pair(self.compared?)
     }
 }
