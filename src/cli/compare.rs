@@ -24,7 +24,7 @@ use crate::tasks::words::today;
 
 use super::args::PlanArgs;
 use super::members;
-use super::plan::title;
+use super::plan::{module_name, title};
 
 /// Show two placements side by side, or one placement on several boards and power modes.
 ///
@@ -236,11 +236,8 @@ struct Row<'a> {
 /// Modules at a depth and shallower ones without children; each op counts once.
 fn rows<'m>(model: &'m Model, comparison: &Comparison, depth: u32, all: bool) -> Vec<Row<'m>> {
     let mut rows = Vec::new();
-    for (id, module) in model.modules.iter() {
-        if module.depth > depth {
-            continue;
-        }
-        let pair = if module.depth == depth || module.children.is_empty() {
+    for (id, module, whole) in model.modules.down_to(depth) {
+        let pair = if whole {
             comparison.modules[id.index()]
         } else {
             // Its own ops only: those below have rows of their own.
@@ -345,11 +342,7 @@ fn text(
             || "?".to_owned(),
             |d| signed_ms(d).trim_end_matches(" ms").to_owned(),
         );
-        let path = if row.path.is_empty() {
-            "(the network itself)"
-        } else {
-            row.path
-        };
+        let path = module_name(row.path);
         writeln!(
             out,
             "{path:<32} {:>12} {:>12} {:>9} {:>9} {delta:>9}",

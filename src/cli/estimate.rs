@@ -23,7 +23,7 @@ use crate::tasks::judge::{Setup, judge};
 
 use super::args::{PlanArgs, whole};
 use super::members;
-use super::plan::title;
+use super::plan::{module_name, title};
 
 /// Say how fast a placement should be, with the error band and where it comes from.
 #[derive(Clone, Debug, clap::Args)]
@@ -176,11 +176,7 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
             Some(v) => short(v),
             None => "?".into(),
         };
-        let path = if row.path.is_empty() {
-            "(the network itself)"
-        } else {
-            row.path
-        };
+        let path = module_name(row.path);
         writeln!(
             out,
             "{path:<32} {:>9} {:>9}",
@@ -298,11 +294,7 @@ fn module_times<'m>(
     depth: u32,
 ) -> Vec<ModuleTime<'m>> {
     let mut rows = Vec::new();
-    for (id, module) in model.modules.iter() {
-        let whole = module.depth == depth || module.children.is_empty();
-        if module.depth > depth {
-            continue;
-        }
+    for (id, module, whole) in model.modules.down_to(depth) {
         let ops = if whole {
             model.modules.subtree_ops(id)
         } else {

@@ -76,6 +76,14 @@ pub fn run(args: &PlanCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a module is called in tables.
+pub(super) fn module_name(path: &str) -> &str {
+    match path {
+        "" => "(the network itself)",
+        path => path,
+    }
+}
+
 /// `resnet18 on Jetson Xavier NX, 15W, TensorRT 8.5; fp16, batch 1, DLA core 0`.
 pub(super) fn title(setup: &Setup) -> String {
     let config = &setup.config;

@@ -89,6 +89,13 @@ impl ModuleTree {
         std::iter::successors(Some(id), |m| self.get(*m).parent)
     }
 
+    /// Modules down to a depth, and whether each stands for all below it: at that depth, or where
+    /// nothing is below. The others stand for their own ops only, so that each op counts once.
+    pub fn down_to(&self, depth: u32) -> impl Iterator<Item = (ModuleId, &Module, bool)> {
+        let modules = self.iter().filter(move |(_, m)| m.depth <= depth);
+        modules.map(move |(id, m)| (id, m, m.depth == depth || m.children.is_empty()))
+    }
+
     /// A sum for each module over its subtree: what it has of its own, its ops' and its modules'.
     pub fn sums<T: Copy>(&self, mut own: Vec<T>, ops: &[T], add: impl Fn(&mut T, &T)) -> Vec<T> {
         // Children stand behind their parent.

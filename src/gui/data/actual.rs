@@ -33,6 +33,14 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// How many ops, or subgraphs, have a time on a device, and their ms.
+    pub fn of(&self, device: Device) -> (u32, f64) {
+        match device {
+            Device::Gpu => (self.gpu_known, self.gpu_ms),
+            Device::Dla => (self.dla_known, self.dla_ms),
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         self.gpu_ops += other.gpu_ops;
         self.dla_ops += other.dla_ops;

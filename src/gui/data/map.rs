@@ -201,11 +201,11 @@ impl Map {
     }
 
     fn ops(&self) -> impl Iterator<Item = OpId> + '_ {
-        let ops = |p: &'_ Place| match &p.what {
-            What::Ops(ops) => ops.clone(),
-            What::Input(_) | What::Output(_) => Vec::new(),
-        };
-        self.places.iter().flat_map(ops)
+        let ops = self.places.iter().map(|p| match &p.what {
+            What::Ops(ops) => &ops[..],
+            What::Input(_) | What::Output(_) => &[],
+        });
+        ops.flatten().copied()
     }
 
     fn connect(&mut self, model: &Model, place_of: &HashMap<OpId, usize>) {

@@ -2,7 +2,7 @@
 
 use crate::gui::data::judgement::{Ground, Judgement};
 use crate::model::{Model, ModuleId, OpId};
-use crate::placement::Site;
+use crate::placement::{Device, Site};
 use crate::tasks::compare::{Comparison, Pair};
 
 use std::collections::BTreeSet;
@@ -189,6 +189,14 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// How many ops have a time on a device, and their ms.
+    pub fn of(&self, device: Device) -> (u32, f64) {
+        match device {
+            Device::Gpu => (self.gpu_known, self.gpu_ms),
+            Device::Dla => (self.dla_known, self.dla_ms),
+        }
+    }
+
     /// What the DLA would save, ms: GPU ms less DLA ms, without the way there. `None` where a device
     /// does not take all ops.
     pub fn gain_ms(&self) -> Option<f64> {

@@ -278,7 +278,7 @@ fn most(ui: &mut Ui, open: &Open, both: &Both, t: &Tokens, out: &mut Vec<Command
     section(ui, "Differ most", t);
     let spacing = std::mem::take(&mut ui.spacing_mut().item_spacing.y);
     for (node, delta) in &both.most {
-        let (rect, response) = line(ui, t);
+        let (rect, response) = widgets::row(ui, theme::ROW, Sense::click(), t);
         let painter = ui.painter();
         let value = rect.with_min_x(rect.right() - 72.0);
         let color = if *delta > 0.0 { t.error } else { t.gpu };
@@ -308,18 +308,6 @@ fn most(ui: &mut Ui, open: &Open, both: &Both, t: &Tokens, out: &mut Vec<Command
         }
     }
     ui.spacing_mut().item_spacing.y = spacing;
-}
-
-/// A row that can be clicked.
-fn line(ui: &mut Ui, t: &Tokens) -> (Rect, egui::Response) {
-    let size = Vec2::new(ui.available_width(), theme::ROW);
-    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
-    if response.hovered() {
-        let back = rect.expand2(Vec2::new(3.0, 0.0));
-        ui.painter()
-            .rect_filled(back, CornerRadius::same(3), t.hover);
-    }
-    (rect, response)
 }
 
 /// Tensors that cross in one of them only.
@@ -406,16 +394,11 @@ fn target(
     t: &Tokens,
     out: &mut Vec<Command>,
 ) {
-    let size = Vec2::new(ui.available_width(), 34.0);
-    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    let (rect, response) = widgets::row(ui, 34.0, Sense::click(), t);
     if !ui.is_rect_visible(rect) {
         return;
     }
     let painter = ui.painter();
-    if response.hovered() {
-        let back = rect.expand2(Vec2::new(3.0, 0.0));
-        painter.rect_filled(back, CornerRadius::same(3), t.hover);
-    }
     let name = format!(
         "{} {}",
         row.target.board.name.replacen("Jetson ", "", 1),

@@ -110,10 +110,7 @@ pub fn cost(state: &State, row: &Row, device: Device) -> Vec<String> {
         return Vec::new();
     };
     let model = &*open.model;
-    let (known, value) = match device {
-        Device::Gpu => (row.sums.gpu_known, row.sums.gpu_ms),
-        Device::Dla => (row.sums.dla_known, row.sums.dla_ms),
-    };
+    let (known, value) = row.sums.of(device);
     if row.sums.ops > EXPLAINED {
         let of = format!("The time of {known} of {} ops", row.sums.ops);
         return vec![of, "Open it to see why".to_owned()];

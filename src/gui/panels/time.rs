@@ -155,16 +155,8 @@ fn bar(
     } else {
         Sense::hover()
     };
-    let size = Vec2::new(ui.available_width(), 32.0);
-    let (rect, response) = ui.allocate_exact_size(size, sense);
+    let (rect, response) = widgets::row(ui, 32.0, sense, t);
     let painter = ui.painter();
-    if moved && response.hovered() {
-        painter.rect_filled(
-            rect.expand2(Vec2::new(3.0, 0.0)),
-            CornerRadius::same(3),
-            t.hover,
-        );
-    }
     let words = rect.with_max_y(rect.top() + 18.0);
     let top = rect.top() + 20.0;
     if let Some(from) = before {
@@ -290,16 +282,11 @@ fn kernels(
         } else {
             widgets::duration(value)
         };
-        let size = Vec2::new(ui.available_width(), theme::ROW);
-        let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+        let (rect, response) = widgets::row(ui, theme::ROW, Sense::click(), t);
         if !ui.is_rect_visible(rect) {
             continue;
         }
         let painter = ui.painter();
-        if response.hovered() {
-            let back = rect.expand2(Vec2::new(3.0, 0.0));
-            painter.rect_filled(back, CornerRadius::same(3), t.hover);
-        }
         let color = t.device(kernel.device);
         painter.circle_filled(rect.left_center() + Vec2::new(4.0, 0.0), 3.0, color);
         let cell = rect.with_min_x(rect.right() - 64.0);

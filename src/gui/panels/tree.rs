@@ -596,33 +596,19 @@ fn draw_costs(
     let here = |a: &&Arc<Actual>| a.place.is_some_and(|p| p.is(&state.target));
     let spent = state.runs.actual().filter(here);
     let spent = spent.map(|a| (a.at(row.node), a.around(model, row.node)));
-    let sums = &row.sums;
-    if let Some(rect) = columns.gpu {
-        match spent {
-            Some((here, around)) if here.gpu_known > 0 => {
-                measured(rect, here.gpu_ms, around.gpu_ms, t.gpu);
+    for (rect, device, share) in [
+        (columns.gpu, Device::Gpu, row.gpu_share),
+        (columns.dla, Device::Dla, row.dla_share),
+    ] {
+        let Some(rect) = rect else { continue };
+        match spent.map(|(here, around)| (here.of(device), around.of(device))) {
+            Some(((known, ms), (_, whole))) if known > 0 => {
+                measured(rect, ms, whole, t.device(device));
             }
-            _ => cell(
-                rect,
-                Device::Gpu,
-                sums.gpu_known,
-                sums.gpu_ms,
-                row.gpu_share,
-            ),
-        }
-    }
-    if let Some(rect) = columns.dla {
-        match spent {
-            Some((here, around)) if here.dla_known > 0 => {
-                measured(rect, here.dla_ms, around.dla_ms, t.dla);
+            _ => {
+                let (known, ms) = row.sums.of(device);
+                cell(rect, device, known, ms, share);
             }
-            _ => cell(
-                rect,
-                Device::Dla,
-                sums.dla_known,
-                sums.dla_ms,
-                row.dla_share,
-            ),
         }
     }
 }

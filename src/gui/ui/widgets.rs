@@ -422,6 +422,18 @@ pub fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> Re
     }
 }
 
+/// A row over the whole width; where it can be clicked, it says so under the pointer.
+pub fn row(ui: &mut Ui, height: f32, sense: Sense, t: &Tokens) -> (Rect, Response) {
+    let size = Vec2::new(ui.available_width(), height);
+    let (rect, response) = ui.allocate_exact_size(size, sense);
+    if sense.senses_click() && response.hovered() {
+        let back = rect.expand2(Vec2::new(3.0, 0.0));
+        ui.painter()
+            .rect_filled(back, CornerRadius::same(3), t.hover);
+    }
+    (rect, response)
+}
+
 /// Cut in the middle to a width on the screen.
 pub fn short_to(painter: &Painter, text: &str, font: &FontId, width: f32) -> String {
     let fits = |text: &str| {
