@@ -115,7 +115,10 @@ fn from_history(text: &str, history: Option<&Path>, model: &Model) -> Result<mem
     let path = history.map(Path::to_owned).or_else(default_path);
     let path = path.context("there is no home folder; give --history FILE")?;
     if !path.exists() {
-        bail!("{}: there is no history yet", path.display());
+        bail!(
+            "{}: there is no history yet; keep or measure a placement first, or give --history FILE",
+            path.display()
+        );
     }
     let mut store = Store::open(&path)?;
     let hash = &model.source.structure_hash;
