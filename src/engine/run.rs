@@ -46,8 +46,7 @@ pub struct Run {
     pub telemetry: Telemetry,
 }
 
-/// Share of the time on the CPU from which a run counts as limited by it: the rest is what one
-/// waking up takes.
+/// Share of the time on the CPU from which a run counts as limited by it. Waking up takes the rest.
 const NEARLY_ALL: f64 = 0.9;
 
 impl Run {

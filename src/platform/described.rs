@@ -4,9 +4,7 @@ use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::board::{
-    Board, DlaGeneration, DlaSpec, GpuArch, GpuSpec, PowerMode, built_in, orin_dla, xavier_dla,
-};
+use super::board::{Board, GpuArch, GpuSpec, PowerMode, built_in, orin_dla, xavier_dla};
 use super::tensorrt::TensorRt;
 
 /// Boards that one process can describe; each lives as long as the program.
@@ -210,13 +208,7 @@ impl BoardDescription {
                 },
                 l2_bytes: self.l2_bytes,
             },
-            dla: dla.map(|spec| DlaSpec {
-                generation: match arch {
-                    GpuArch::Volta => DlaGeneration::V1,
-                    _ => DlaGeneration::V2,
-                },
-                ..spec
-            }),
+            dla,
             modes: Box::leak(Box::new([mode])),
             tensorrt: Box::leak(versions.into_boxed_slice()),
             source: kept(&self.source),

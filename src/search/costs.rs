@@ -1,5 +1,6 @@
 //! Costs that add up, from the estimate.
 
+use crate::estimate::power::PowerModel;
 use crate::estimate::{CostTable, Estimator};
 use crate::figure::Figure;
 use crate::model::{OpId, TensorRole};
@@ -43,16 +44,11 @@ impl Costs {
             fixed_ms: 0.0,
         })
     }
-}
 
-impl Costs {
     /// The same with the energy of the operations on top, as the time at rest that costs as much:
     /// the least sum is the least energy of an inference.
-    ///
-    /// # Errors
-    /// Why there is no estimate of the power.
-    pub fn with_energy(mut self, estimator: &Estimator<'_, '_>) -> Result<Self, String> {
-        let power = estimator.power_model()?;
+    #[must_use]
+    pub fn with_energy(mut self, estimator: &Estimator<'_, '_>, power: &PowerModel) -> Self {
         for k in &mut self.kernels {
             for op in &k.ops {
                 let macs = estimator.macs(*op);
@@ -65,7 +61,7 @@ impl Costs {
                 }
             }
         }
-        Ok(self)
+        self
     }
 }
 

@@ -35,16 +35,12 @@ pub fn run(
 ) -> Result<Answer, SearchError> {
     check(request)?;
     let mut costs = Costs::of(estimator).map_err(SearchError::NoEstimate)?;
+    let mut unit = 1.0;
     if matches!(request.goal, Goal::Energy) {
-        costs = costs.with_energy(estimator).map_err(SearchError::NoPower)?;
+        let power = estimator.power_model().map_err(SearchError::NoPower)?;
+        costs = costs.with_energy(estimator, &power);
+        unit = power.rest_watts;
     }
-    let unit = match request.goal {
-        Goal::Energy => {
-            let power = estimator.power_model().map_err(SearchError::NoPower)?;
-            power.rest_watts
-        }
-        _ => 1.0,
-    };
     let planner = estimator.planner();
     let space = Space::new(planner, &costs, &request.constraints)?;
     let mut search = Search {

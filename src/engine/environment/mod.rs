@@ -62,8 +62,8 @@ pub fn read_under(root: &Path) -> Environment {
 }
 
 /// The target a machine is, where a Jetson's module or name tells, or a description of its GPU:
-/// what can be planned for it. Its power
-/// mode is the board's default where the mode in force is not known; [`place`] is stricter.
+/// what can be planned for it. Its power mode is the board's default where the mode in force is not
+/// known; [`place`] is stricter.
 pub fn target(environment: &Environment) -> Option<Target> {
     let board = match module::board_id(environment) {
         Some(id) => Board::find(id)?,
