@@ -15,9 +15,10 @@ use crate::history::{self, Store, default_path};
 use crate::model::Model;
 use crate::placement::Placement;
 use crate::plan::Summary;
-use crate::platform::{Target, boards};
+use crate::platform::Target;
 use crate::tasks::compare::{
-    Comparison, Judged, Line, OnTarget, Pair, lines, on_targets, targets_chart, targets_csv,
+    Comparison, Judged, Line, OnTarget, Pair, every_board, every_mode, lines, on_targets,
+    targets_chart, targets_csv,
 };
 use crate::tasks::judge::Setup;
 use crate::tasks::words::today;
@@ -387,11 +388,8 @@ fn targets(args: &CompareArgs, setup: &Setup) -> Result<Vec<Target>> {
     let mut targets: Vec<Target> = Vec::new();
     for text in &args.targets {
         match text.trim() {
-            "boards" => targets.extend(boards().iter().map(Target::of)),
-            "modes" => {
-                let modes = setup.target.board.modes.iter();
-                targets.extend(modes.map(|mode| setup.target.in_mode(mode)));
-            }
+            "boards" => targets.extend(every_board()),
+            "modes" => targets.extend(every_mode(&setup.target)),
             text => targets.push(Target::parse(text)?),
         }
     }

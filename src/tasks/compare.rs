@@ -15,7 +15,7 @@ use crate::history::csv;
 use crate::model::{Model, OpId, TensorId};
 use crate::placement::{Device, EngineConfig, Placement, UnknownSite};
 use crate::plan::{Plan, Planner, Summary};
-use crate::platform::Target;
+use crate::platform::{Target, boards};
 
 use super::judge::judge;
 
@@ -316,6 +316,17 @@ pub struct OnTarget {
     pub gpu_fps: Figure,
     /// What the rules expect of it there.
     pub summary: Summary,
+}
+
+/// Every board, in its first power mode.
+pub fn every_board() -> Vec<Target> {
+    boards().iter().map(Target::of).collect()
+}
+
+/// Every power mode of a target's board.
+pub fn every_mode(target: &Target) -> Vec<Target> {
+    let modes = target.board.modes.iter();
+    modes.map(|mode| target.in_mode(mode)).collect()
 }
 
 /// One placement on several targets.

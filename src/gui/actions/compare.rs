@@ -11,8 +11,8 @@ use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::history;
 use crate::placement::Placement;
-use crate::platform::{Target, boards};
-use crate::tasks::compare::{Judged, on_targets, targets_csv};
+use crate::platform::Target;
+use crate::tasks::compare::{Judged, every_board, every_mode, on_targets, targets_csv};
 
 /// The filter that shows only what runs elsewhere in the other placement.
 pub(crate) const DIFFERENCES: &str = "is:differs";
@@ -126,12 +126,9 @@ impl State {
     /// Estimates the placement on screen for other targets.
     pub(crate) fn compare_over(&mut self, over: Over) {
         let Some(open) = &self.open else { return };
-        let targets: Vec<Target> = match over {
-            Over::Boards => boards().iter().map(Target::of).collect(),
-            Over::Modes => {
-                let modes = self.target.board.modes.iter();
-                modes.map(|mode| self.target.in_mode(mode)).collect()
-            }
+        let targets = match over {
+            Over::Boards => every_board(),
+            Over::Modes => every_mode(&self.target),
         };
         let model = Arc::clone(&open.model);
         let (placement, config) = (self.doc.placement().clone(), self.config().clone());
