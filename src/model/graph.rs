@@ -241,6 +241,10 @@ pub struct Model {
     ops_by_name: HashMap<Arc<str>, OpId>,
     #[serde(skip)]
     quantised: bool,
+    #[serde(skip)]
+    total_macs: Option<u64>,
+    #[serde(skip)]
+    total_weights: Option<u64>,
 }
 
 /// What a reader hands over to make a [`Model`].
@@ -281,7 +285,11 @@ impl From<ModelParts> for Model {
             notes,
             file_ops,
         } = parts;
+        let weights = ops.iter().filter_map(|op| op.cost).map(|c| c.weight_elems);
+        let total_weights = weights.reduce(u64::saturating_add);
         Self {
+            total_macs: macs_of(&ops),
+            total_weights,
             name,
             source,
             ops,
@@ -295,6 +303,18 @@ impl From<ModelParts> for Model {
             quantised,
         }
     }
+}
+
+/// See [`Model::macs_of`].
+fn macs_of<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Option<u64> {
+    let (mut all, mut unknown) = (0u64, false);
+    for op in ops {
+        match op.cost {
+            Some(cost) => all = all.saturating_add(cost.macs),
+            None => unknown = true,
+        }
+    }
+    (all > 0 || !unknown).then_some(all)
 }
 
 impl Model {
@@ -362,18 +382,16 @@ impl Model {
     /// Multiply-accumulates of some ops at the model's own batch, without those whose work is
     /// unknown; `None` where that leaves nothing.
     pub fn macs_of(&self, ops: impl IntoIterator<Item = OpId>) -> Option<u64> {
-        let (mut all, mut unknown) = (0u64, false);
-        for op in ops {
-            match self.op(op).cost {
-                Some(cost) => all = all.saturating_add(cost.macs),
-                None => unknown = true,
-            }
-        }
-        (all > 0 || !unknown).then_some(all)
+        macs_of(ops.into_iter().map(|op| self.op(op)))
     }
 
     /// Multiply-accumulates of the whole network; see [`Self::macs_of`].
     pub fn total_macs(&self) -> Option<u64> {
-        self.macs_of(self.op_ids())
+        self.total_macs
+    }
+
+    /// Weight elements of all ops whose work is known; `None` where there is no such op.
+    pub fn total_weights(&self) -> Option<u64> {
+        self.total_weights
     }
 }

@@ -297,10 +297,13 @@ impl<'m> Planner<'m> {
         for group in group_of.iter().flatten() {
             ops[*group as usize] += 1;
         }
-        let (weights, tensors) = self.most_bytes;
-        let inside = dla_rules::check_loadable(weights, tensors)
-            .is_some()
-            .then(|| self.inside::<SLICES>(group_of, count));
+        // Each answer costs more than the one before and is asked for only where that one did not
+        // do: no group can be too large; none holds too much if nothing were reused; the truth.
+        let too_large =
+            |(weights, tensors): (u64, u64)| dla_rules::check_loadable(weights, tensors).is_some();
+        let inside = (too_large(self.most_bytes)
+            && self.made_inside(group_of, count).into_iter().any(too_large))
+        .then(|| self.inside::<SLICES>(group_of, count));
         for (group, number) in limits.number.iter_mut().enumerate() {
             if limits.kept.len() as u32 >= limit {
                 break;
@@ -317,6 +320,24 @@ impl<'m> Planner<'m> {
             }
         }
         limits
+    }
+
+    /// Bytes of weights, and of all tensors that its ops make, per group.
+    fn made_inside(&self, group_of: &[Option<u32>], count: usize) -> Vec<(u64, u64)> {
+        let mut bytes = vec![(0u64, 0u64); count];
+        for (group, weights) in group_of.iter().zip(&self.weight_bytes) {
+            if let Some(group) = group {
+                let sum = &mut bytes[*group as usize].0;
+                *sum = sum.saturating_add(*weights);
+            }
+        }
+        for flow in self.flows.iter() {
+            if let Some(group) = flow.maker.and_then(|maker| group_of[maker as usize]) {
+                let sum = &mut bytes[group as usize].1;
+                *sum = sum.saturating_add(flow.bytes);
+            }
+        }
+        bytes
     }
 
     /// Bytes of weights, and the most bytes of tensors that never leave alive at once, per group.

@@ -1,5 +1,7 @@
 //! The one-line summary.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -67,15 +69,13 @@ impl Plan {
 
     /// The ops that fall back for the same reason, grouped, most frequent first.
     pub fn fallback_groups(&self, model: &Model) -> Vec<(String, Vec<OpId>)> {
-        let mut groups: Vec<(String, Vec<OpId>)> = Vec::new();
+        let mut by_reason: HashMap<String, Vec<OpId>> = HashMap::new();
         for (op, why) in &self.fallbacks {
             let key = format!("{}: {}", model.op(*op).op_type, why.sentence());
-            match groups.iter_mut().find(|(k, _)| *k == key) {
-                Some((_, ops)) => ops.push(*op),
-                None => groups.push((key, vec![*op])),
-            }
+            by_reason.entry(key).or_default().push(*op);
         }
-        groups.sort_by_key(|(_, ops)| std::cmp::Reverse(ops.len()));
+        let mut groups: Vec<_> = by_reason.into_iter().collect();
+        groups.sort_by_key(|(_, ops)| (Reverse(ops.len()), ops.first().copied()));
         groups
     }
 }

@@ -114,9 +114,8 @@ impl Job<'_> {
 
     /// Says so where the build will not fit the memory that is free now.
     fn warn_of_memory(&self) {
-        let costs = self.model.ops.iter().filter_map(|op| op.cost.as_ref());
         // Random weights are written into the network, those beside the file are not.
-        let elements: u64 = costs.map(|cost| cost.weight_elems).sum();
+        let elements = self.model.total_weights().unwrap_or(0);
         let weights = elements.saturating_mul(4).max(self.onnx.len() as u64);
         let needed = memory::build_mb(weights, self.request.pools.workspace);
         let available = environment::memory_available_mb(Path::new("/"));

@@ -194,6 +194,7 @@ fn serve(
                     revision,
                     resolved,
                     power: estimator.power(&plan, &estimate.latency_ms),
+                    fallback_groups: plan.fallback_groups(model),
                     plan,
                     estimate,
                     breakdown,

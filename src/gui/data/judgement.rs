@@ -85,6 +85,8 @@ pub struct Judgement {
     pub together: Option<Result<Together, Arc<str>>>,
     /// The counts for the status line.
     pub summary: Summary,
+    /// The ops that fall back for the same reason, most frequent first.
+    pub fallback_groups: Vec<(String, Vec<OpId>)>,
     /// The exports that refuse the placement, and why; found when first asked for.
     pub refusals: OnceLock<Vec<(Format, String)>>,
 }

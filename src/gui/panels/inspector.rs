@@ -128,12 +128,6 @@ fn overview(
     }
     facts(ui, "placement facts", t, &rows);
     section(ui, "Model", t);
-    let weights: u64 = model
-        .ops
-        .iter()
-        .filter_map(|o| o.cost)
-        .map(|c| c.weight_elems)
-        .sum();
     let own = EngineConfig::own_batch(model);
     let inputs: Vec<String> = model
         .inputs
@@ -154,19 +148,19 @@ fn overview(
             format!("{} {}{note}", tensor.name, explain::shape(&shape))
         })
         .collect();
-    // Without shapes a sum would be a number nobody knows.
-    let some = model.ops.iter().any(|o| o.cost.is_some());
-    let known = |text: String| if some { text } else { "unknown".to_owned() };
+    let weights = model.total_weights();
     facts(
         ui,
         "model facts",
         t,
         &[
             ("Ops", model.ops.len().to_string()),
-            ("MACs", known(macs(model.total_macs()))),
+            ("MACs", count(model.total_macs())),
             (
                 "Weights",
-                known(format!("{} elements", widgets::count(weights))),
+                weights.map_or("unknown".into(), |n| {
+                    format!("{} elements", widgets::count(n))
+                }),
             ),
             ("Input", inputs.join("\n")),
             (
@@ -183,9 +177,9 @@ fn overview(
     if let Some(why) = &judged.summary.refused {
         note(ui, t.error_soft, t.error, "Does not build", why, t);
     }
-    if !judged.plan.fallbacks.is_empty() {
+    let groups = &judged.fallback_groups;
+    if !groups.is_empty() {
         section(ui, "Falling back to the GPU", t);
-        let groups = judged.plan.fallback_groups(model);
         for (why, ops) in groups.iter().take(6) {
             ui.add(
                 Label::new(RichText::new(format!("{} × {why}", ops.len())).color(t.text)).wrap(),
@@ -293,7 +287,7 @@ fn one(
     } else {
         let mut rows = vec![
             ("Ops", ops.len().to_string()),
-            ("MACs", macs(model.macs_of(ops.iter().copied()))),
+            ("MACs", count(model.macs_of(ops.iter().copied()))),
         ];
         if !class.is_empty() {
             rows.insert(0, ("Class", class.to_string()));
@@ -317,8 +311,8 @@ fn one(
 }
 
 /// A count of multiply-accumulates, where one is known.
-fn macs(count: Option<u64>) -> String {
-    count.map_or_else(|| "unknown".to_owned(), widgets::count)
+fn count(of: Option<u64>) -> String {
+    of.map_or_else(|| "unknown".to_owned(), widgets::count)
 }
 
 fn many(
@@ -342,7 +336,7 @@ fn many(
         t,
         &[
             ("Ops", ops.len().to_string()),
-            ("MACs", macs(open.model.macs_of(ops.iter().copied()))),
+            ("MACs", count(open.model.macs_of(ops.iter().copied()))),
             (
                 "Predicted",
                 format!("{dla} on DLA, {} on GPU", ops.len() - dla),

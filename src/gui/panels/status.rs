@@ -108,10 +108,10 @@ pub fn summary(state: &State) -> String {
 }
 
 fn hover(ui: &mut Ui, state: &State, t: &Tokens) {
-    let (Some(judged), Some(open)) = (&state.judged, &state.open) else {
+    let Some(judged) = &state.judged else {
         return;
     };
-    let groups = judged.plan.fallback_groups(&open.model);
+    let groups = &judged.fallback_groups;
     for (why, ops) in groups.iter().take(8) {
         ui.label(format!("{} × {why}", ops.len()));
     }
