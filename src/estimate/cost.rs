@@ -19,20 +19,24 @@ const IMAGE_CHANNELS: f64 = 4.0;
 const TENSOR_CORE_CHANNELS: f64 = 8.0;
 
 /// The DLA's array takes this many channels at a time: a group's channels are rounded up to it,
-/// depthwise ones included. NVDLA's atomic-C of 64 bytes in FP16; the published INT8 and FP16
-/// layers of both generations agree better with 32 than with 16 or 64.
-const DLA_CHANNELS: f64 = 32.0;
+/// depthwise ones included. NVDLA's atomic-C of 64 bytes (hardware manual), so half in FP16.
+const DLA_CHANNELS: f64 = 64.0;
+
+/// The same of Orin's INT8 array, which is four times as large: NVIDIA's layer statistics of a ResNet-34
+/// backbone reach 0.60 of peak with 64 channels and 1.19 with more (3x3, stride 1), 0.44 with 64
+/// channels at stride 2. Winograd's algorithm gains nothing there with fewer channels.
+const ORIN_INT8_CHANNELS: f64 = 128.0;
+
+/// Output pixels of a line that the DLA works on with one set of weights: NVDLA loads the next
+/// set in 16 cycles, so that a shorter stripe takes no less (hardware manual). A fully connected
+/// layer is one pixel.
+const STRIPE: f64 = 16.0;
 
 /// Tensors of at least this many elements pay [`int8_entry_ms`] whole, smaller ones their share:
 /// the published engines enter with 200,704 elements (0.5 ms) and with 512 (no time that shows).
 ///
 /// [`int8_entry_ms`]: super::params::TransitionParameters::int8_entry_ms
 const INT8_ENTRY_ELEMENTS: f64 = 65_536.0;
-
-/// [`DLA_CHANNELS`] of Orin's INT8 array, for dense convolutions: NVIDIA's layer statistics of a ResNet-34
-/// backbone reach 0.60 of peak with 64 channels and 1.19 with more (3x3, stride 1), 0.44 with 64
-/// channels at stride 2.
-const ORIN_INT8_CHANNELS: f64 = 128.0;
 
 /// Multiply-accumulates per clock and SM.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,6 +131,8 @@ struct Dla {
     spec: DlaSpec,
     /// Cycles per ms.
     clock: f64,
+    /// A core's bytes of SRAM.
+    sram: f64,
 }
 
 impl CostModel {
@@ -149,11 +155,12 @@ impl CostModel {
             sms: f64::from(target.mode.sms),
             gpu_clock: target.mode.gpu_mhz * 1e3,
             dram: target.mode.dram_gbs * 1e6,
-            dla: target
-                .board
-                .dla
-                .filter(|_| clock > 0.0)
-                .map(|spec| Dla { spec, clock }),
+            dla: target.board.dla.filter(|_| clock > 0.0).map(|spec| Dla {
+                spec,
+                clock,
+                sram: spec.sram_bytes as f64
+                    / f64::from(if spec.sram_shared { spec.cores } else { 1 }),
+            }),
             params,
         })
     }
@@ -294,14 +301,16 @@ impl CostModel {
             .fold(f64::INFINITY, f64::min)
     }
 
-    /// Bytes one DLA layer moves to and from DRAM.
+    /// Bytes one DLA layer moves to and from DRAM: its weights, and of each activation what does
+    /// not fit the core's SRAM.
     pub fn dla_bytes(&self, work: &Work) -> f64 {
-        if work.main == Main::Free {
+        let Some(dla) = self.dla.filter(|_| work.main != Main::Free) else {
             return 0.0;
-        }
-        let activations = work.input + work.residual + work.output;
-        (work.weights + self.params.dla.activation_traffic * activations)
-            * self.dla_number().bytes()
+        };
+        let bytes = self.dla_number().bytes();
+        // A core takes the images of a batch one after the other.
+        let over = |elems: f64| (elems * bytes - dla.sram * self.batch).max(0.0);
+        work.weights * bytes + over(work.input) + over(work.residual) + over(work.output)
     }
 
     /// One DLA layer; infinite where the target has no DLA.
@@ -368,17 +377,19 @@ fn columns(work: &Work) -> f64 {
 }
 
 /// Cycles of a convolution on one DLA core, after NVDLA: the array takes [`DLA_CHANNELS`] channels
-/// and a group of kernels per clock; each pass over a stripe of output pixels has a start; a first
-/// layer of few channels folds the stride into channels.
+/// and a group of kernels per clock for each output pixel, in stripes of [`STRIPE`] pixels; a
+/// first layer of few channels folds the stride into channels.
 fn conv_cycles(
     d: &ConvDims,
     spec: &DlaSpec,
     number: Number,
     p: &super::params::DlaParameters,
 ) -> f64 {
-    let (peak, efficiency) = match (number, spec.generation) {
-        (Number::Int8, _) => (f64::from(spec.int8_macs_per_clock), p.int8_efficiency),
-        (_, DlaGeneration::V1) => (
+    let orin = spec.generation == DlaGeneration::V2;
+    let int8 = number == Number::Int8;
+    let (peak, efficiency) = match (int8, orin) {
+        (true, _) => (f64::from(spec.int8_macs_per_clock), p.int8_efficiency),
+        (false, false) => (
             f64::from(
                 spec.fp16_macs_per_clock
                     .unwrap_or(spec.int8_macs_per_clock / 2),
@@ -386,29 +397,26 @@ fn conv_cycles(
             p.fp16_efficiency,
         ),
         // Orin's FP16 path is a separate, slower one; its share of the INT8 peak is fitted.
-        (_, DlaGeneration::V2) => (f64::from(spec.int8_macs_per_clock), p.fp16_efficiency),
+        (false, true) => (f64::from(spec.int8_macs_per_clock), p.fp16_efficiency),
     };
-    let pixels = (d.p * d.q + p.stripe_start) * d.batch;
+    let pixels = d.p * (d.q / STRIPE).ceil() * STRIPE * d.batch;
+    let dense = d.groups == 1.0;
     let channels = d.c / d.groups;
-    if channels <= IMAGE_CHANNELS && d.groups == 1.0 {
+    if channels <= IMAGE_CHANNELS && dense {
         let fold = d.stride_h * d.stride_w;
         let folded = (d.c * fold / 16.0).ceil() * 16.0;
         let macs = folded * d.k * pixels * d.r * d.s / fold;
         return macs / (peak * efficiency * p.image_efficiency);
     }
-    let orin_int8 = number == Number::Int8 && spec.generation == DlaGeneration::V2;
-    let width = if orin_int8 && d.groups == 1.0 {
-        ORIN_INT8_CHANNELS
-    } else {
-        DLA_CHANNELS
+    let width = match (int8, orin) {
+        (true, true) if dense => ORIN_INT8_CHANNELS,
+        (true, _) if dense => DLA_CHANNELS,
+        _ => DLA_CHANNELS / 2.0,
     };
-    let channels = (channels / width).ceil() * width;
-    let small = d.groups == 1.0 && (d.r, d.s, d.stride_h, d.stride_w) == (3.0, 3.0, 1.0, 1.0);
+    let small = dense && (d.r, d.s, d.stride_h, d.stride_w) == (3.0, 3.0, 1.0, 1.0);
     // Xavier's INT8 engines show no gain over the other kernels.
-    let gains = match spec.generation {
-        DlaGeneration::V1 => number == Number::Fp16,
-        DlaGeneration::V2 => orin_int8,
-    };
+    let gains = !int8 || (orin && channels >= ORIN_INT8_CHANNELS);
     let winograd = if small && gains { p.winograd } else { 1.0 };
+    let channels = (channels / width).ceil() * width;
     channels * d.k * d.r * d.s * pixels / (peak * efficiency * winograd)
 }

@@ -110,7 +110,7 @@ parameters! {
         /// Above 1 where Winograd saves multiplications.
         fp16_efficiency: 0.8, 0.3, 0.005, 1.3;
         /// Speed-up of 3x3 convolutions of stride 1 by Winograd's algorithm, 2.25 at most (NVDLA
-        /// hardware manual): in FP16 on Xavier, in INT8 on Orin.
+        /// hardware manual): in FP16, and in INT8 on Orin.
         winograd: 1.35, 0.2, 1.0, 2.25;
         /// Share of that which a first layer of few channels reaches.
         image_efficiency: 0.6, 0.4, 0.05, 1.0;
@@ -118,10 +118,6 @@ parameters! {
         bytes_per_cycle: 32.0, 0.25, 8.0, 128.0;
         /// Share of the board's DRAM bandwidth one core can take.
         dram_share: 0.5, 0.3, 0.1, 0.9;
-        /// Share of activation traffic that leaves the core's SRAM.
-        activation_traffic: 0.5, 0.5, 0.05, 1.5;
-        /// Output pixels added to every pass over a kernel's weights (stripe start).
-        stripe_start: 16.0, 0.6, 1.0, 200.0;
         /// Bytes per clock of pooling and normalisation.
         plane_bytes_per_cycle: 8.0, 0.3, 2.0, 128.0;
         /// Fixed cycles per layer.

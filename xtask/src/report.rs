@@ -262,8 +262,8 @@ fn left_out(out: &mut String, calibration: &Calibration) {
          out of the fit. *Any* is the largest error of each row. The single layers are networks of \
          one layer on the DLA of AGX Orin; their family is the kind of layer, so leaving out the \
          family leaves nothing that is alike.\n\n\
-         | left out | networks | median | nine of ten | single layers | median | nine of ten |\n\
-         |---|---:|---:|---:|---:|---:|---:|\n",
+         | left out | networks | median | nine of ten | single layers | median | nine of ten | all | median | nine of ten |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     let unseen = calibration.unseen();
     type Error = fn(&Unseen) -> Option<f64>;
@@ -275,15 +275,20 @@ fn left_out(out: &mut String, calibration: &Calibration) {
         ("any", |r| Some(r.error)),
     ];
     for (what, error) in kinds {
-        let cells = |single: bool| {
-            let rows = unseen.iter().filter(|r| r.single_layer == single);
+        let cells = |keep: &dyn Fn(&Unseen) -> bool| {
+            let rows = unseen.iter().filter(|r| keep(r));
             let errors: Vec<f64> = rows.filter_map(error).collect();
             let of = |q| or_dash(quantile(&errors, q));
             format!("{} | {} | {}", errors.len(), of(0.5), of(0.9))
         };
         line(
             out,
-            &format!("| {what} | {} | {} |", cells(false), cells(true)),
+            &format!(
+                "| {what} | {} | {} | {} |",
+                cells(&|r| !r.single_layer),
+                cells(&|r| r.single_layer),
+                cells(&|_| true)
+            ),
         );
     }
 }

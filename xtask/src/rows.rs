@@ -100,6 +100,10 @@ pub struct Row {
     /// DLA clock where it was not the mode's, MHz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dla_mhz: Option<f64>,
+    /// Small tensors that the engine reshaped on the GPU besides its plan's reformats, where the
+    /// source counts such layers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reshapes: u32,
     /// Unit of `value`.
     pub metric: Metric,
     /// The measured value.
@@ -157,6 +161,11 @@ fn one() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_one(v: &u32) -> bool {
     *v == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(v: &u32) -> bool {
+    *v == 0
 }
 
 /// One engine of a measured deployment.
@@ -318,6 +327,7 @@ pub fn prepare(row: &Row, networks: &mut Networks) -> Result<Prepared, RowError>
             Prepared::transition(target, &config, elements, *to, *boundary, measured_ms)
         }
     };
+    let prepared = prepared.with_reformats(row.reshapes);
     Ok(match row.dla_mhz {
         Some(mhz) => prepared.at_dla_clock(mhz),
         None => prepared,

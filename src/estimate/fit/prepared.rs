@@ -180,6 +180,14 @@ impl Prepared {
         }
     }
 
+    /// The same with small tensors reformatted this many times more than its plan says.
+    #[must_use]
+    pub fn with_reformats(mut self, times: u32) -> Self {
+        let small = (0.0, Device::Gpu, false);
+        self.transitions.extend((0..times).map(|_| small));
+        self
+    }
+
     /// The same at another DLA clock, MHz.
     #[must_use]
     pub fn at_dla_clock(self, mhz: f64) -> Self {
