@@ -22,7 +22,7 @@ pub fn own_share<'m>(run: &Run, model: &'m Model, target: Target) -> Option<OwnR
         return None;
     }
     let measured = run.measurement()?;
-    let (gpu_ms, dla_ms) = profile(measured, model);
+    let (gpu_ms, reformat_ms, dla_ms) = profile(measured, model);
     Some(OwnRun {
         model,
         target,
@@ -30,32 +30,39 @@ pub fn own_share<'m>(run: &Run, model: &'m Model, target: Target) -> Option<OwnR
         placement: run.request.placement.clone(),
         fps: measured.fps.value,
         gpu_ms,
+        reformat_ms,
         dla_ms,
     })
 }
 
 type Times = Vec<(Vec<OpId>, f64)>;
 
-/// GPU kernels and DLA subgraphs of the profile, ms. Reformats and helpers belong to neither.
-fn profile(measured: &Measurement, model: &Model) -> (Times, Times) {
+/// GPU kernels, reformats around them and DLA subgraphs of the profile, ms. Reformats of an engine with
+/// DLA subgraphs are part of the transitions and left out; helpers belong to nothing.
+fn profile(measured: &Measurement, model: &Model) -> (Times, Times, Times) {
     let find =
         |names: &[String]| -> Vec<OpId> { names.iter().filter_map(|n| model.find_op(n)).collect() };
-    let (mut gpu, mut dla) = (Times::new(), Times::new());
+    let subgraphs = &measured.actual.subgraphs;
+    let (mut gpu, mut reformats, mut dla) = (Times::new(), Times::new(), Times::new());
     for row in &measured.layers {
         match &row.site {
             RowSite::Ops { ops } if row.device == Device::Gpu => {
                 let ops = find(ops);
                 if !ops.is_empty() {
-                    gpu.push((ops, row.mean_ms));
+                    gpu.push((ops, row.median_ms));
                 }
             }
+            // Most are left out of the engine and take no time.
+            RowSite::Reformat { ops } if subgraphs.is_empty() && row.median_ms > 0.0 => {
+                reformats.push((find(ops), row.median_ms));
+            }
             RowSite::Subgraph { subgraph } => {
-                if let Some((_, ops)) = measured.actual.subgraphs.get(*subgraph as usize) {
-                    dla.push((find(ops), row.mean_ms));
+                if let Some((_, ops)) = subgraphs.get(*subgraph as usize) {
+                    dla.push((find(ops), row.median_ms));
                 }
             }
             _ => {}
         }
     }
-    (gpu, dla)
+    (gpu, reformats, dla)
 }

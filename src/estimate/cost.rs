@@ -6,6 +6,10 @@ use crate::platform::{DlaGeneration, DlaSpec, GpuArch, Target};
 use super::params::Parameters;
 use super::unit::{ConvDims, Main, Work};
 
+/// How sharply an engine that waits for the GPU becomes one that waits for the host: where both need the
+/// same time, it takes 9 % longer than either.
+const HOST_EDGE: f64 = 8.0;
+
 /// Tile sizes of TensorRT's implicit matrix products (rows, columns).
 const TILES: [(f64, f64); 4] = [(64.0, 64.0), (128.0, 64.0), (64.0, 128.0), (128.0, 128.0)];
 
@@ -124,6 +128,8 @@ pub(crate) struct CostModel {
     /// DRAM bytes per ms.
     dram: f64,
     dla: Option<Dla>,
+    /// Factor on the GPU's time where the host hands kernels over too slowly.
+    stretch: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -140,8 +146,13 @@ impl CostModel {
     pub fn new(
         target: &Target,
         config: &EngineConfig,
-        params: Parameters,
+        mut params: Parameters,
     ) -> Result<Self, &'static str> {
+        if config.precision.int8
+            && let Some(own) = params.gpu_int8.take()
+        {
+            params.gpu = own;
+        }
         let gpu = &target.board.gpu;
         let rates = rates(gpu.arch, f64::from(gpu.cuda_cores_per_sm))?;
         if config.precision.int8 && rates.int8.is_none() {
@@ -161,8 +172,21 @@ impl CostModel {
                 sram: spec.sram_bytes as f64
                     / f64::from(if spec.sram_shared { spec.cores } else { 1 }),
             }),
+            stretch: 1.0,
             params,
         })
+    }
+
+    /// The same for an engine that takes `gpu_ms` for so many kernels: where the host needs longer to
+    /// hand them over, they all wait for it.
+    #[must_use]
+    pub fn beside_host(mut self, gpu_ms: f64, kernels: f64) -> Self {
+        let host_ms = kernels * self.params.gpu.host_us * 1e-3;
+        if host_ms > 0.0 && gpu_ms > 0.0 {
+            let ratio = host_ms / gpu_ms;
+            self.stretch = (1.0 + ratio.powf(HOST_EDGE)).powf(HOST_EDGE.recip());
+        }
+        self
     }
 
     /// The same with the DLA's clock scaled, for rows measured at another clock.
@@ -222,13 +246,37 @@ impl CostModel {
 
     /// One kernel made of equal convolutions (or a single part), as part of an engine.
     pub fn gpu_ms(&self, parts: &[Work]) -> f64 {
-        let kernels = match parts.first().map(|w| w.main) {
+        let p = &self.params.gpu;
+        let gaps = self.kernels(parts) * (p.gap_cycles / self.gpu_clock + p.launch_us * 1e-3);
+        self.stretch * (self.kernel_ms(parts) + gaps)
+    }
+
+    /// Kernels that the host hands over for it.
+    pub fn kernels(&self, parts: &[Work]) -> f64 {
+        let own = match parts.first().map(|w| w.main) {
             None | Some(Main::Free) => return 0.0,
             Some(Main::Copy { kernels }) => kernels,
             Some(_) => 1.0,
         };
+        if self.image_ms(parts) > 0.0 {
+            own + 1.0
+        } else {
+            own
+        }
+    }
+
+    /// The kernel that converts an image which enters the engine here.
+    fn image_ms(&self, parts: &[Work]) -> f64 {
         let p = &self.params.gpu;
-        self.kernel_ms(parts) + kernels * (p.gap_cycles / self.gpu_clock + p.launch_us * 1e-3)
+        let number = self.gpu_number(parts.iter().all(|w| w.int8));
+        match parts.first() {
+            Some(first) if first.image > 0.0 && p.image_passes > 0.0 && number != Number::Fp32 => {
+                let bytes = first.image * (Number::Fp32.bytes() + number.bytes());
+                p.stream_cycles / self.gpu_clock
+                    + p.image_passes * bytes / (self.dram * p.bandwidth)
+            }
+            _ => 0.0,
+        }
     }
 
     /// The same as a layer profile shows it: without the gap to the next kernel.
@@ -240,8 +288,8 @@ impl CostModel {
         let number = self.gpu_number(parts.iter().all(|w| w.int8));
         let memory = self.gpu_bytes(parts) / (self.dram * p.bandwidth);
         let ms = |cycles: f64| cycles / self.gpu_clock;
-        match first.main {
-            Main::Free => 0.0,
+        let main = match first.main {
+            Main::Free => return 0.0,
             Main::Conv(d) | Main::Deconv(d)
                 if d.groups > 1.0 && d.c / d.groups < TENSOR_CORE_CHANNELS =>
             {
@@ -276,7 +324,8 @@ impl CostModel {
             Main::Pointwise => ms(p.stream_cycles) + memory,
             Main::Reduction => ms(p.stream_cycles) + 2.0 * memory,
             Main::Copy { kernels } => ms(p.copy_cycles) * kernels + memory,
-        }
+        };
+        main + self.image_ms(parts)
     }
 
     /// Cycles of an `m x n` product over `k` on all SMs: whole tiles, whole waves, the best tile.

@@ -262,8 +262,9 @@ impl Ready {
         if let Some(why) = planner.parser_refusals().first() {
             return Err(format!("it does not build: {why}"));
         }
-        let costs = CostModel::new(planner.target(), config, board.parameters.clone())?;
+        let mut costs = CostModel::new(planner.target(), config, board.parameters.clone())?;
         let mut units: Vec<Costed> = Vec::new();
+        let (mut all_on_gpu, mut kernels) = (0.0, 0.0);
         let mut largest = (0.0, None);
         for unit in unit::units(model, config.batch).map_err(|e| e.0)? {
             let works: Vec<Work> = unit.parts.iter().map(|p| p.work).collect();
@@ -271,11 +272,19 @@ impl Ready {
             if gb >= largest.0 {
                 largest = (gb, unit.ops().next());
             }
+            let gpu_ms = costs.gpu_ms(&works);
+            all_on_gpu += gpu_ms;
+            kernels += costs.kernels(&works);
             units.push(Costed {
-                gpu_ms: costs.gpu_ms(&works),
+                gpu_ms,
                 dla_ms: works.iter().map(|w| costs.dla_ms(w)).sum(),
                 unit,
             });
+        }
+        costs = costs.beside_host(all_on_gpu, kernels);
+        for costed in &mut units {
+            let works: Vec<Work> = costed.unit.parts.iter().map(|p| p.work).collect();
+            costed.gpu_ms = costs.gpu_ms(&works);
         }
         let sold = planner.target().board;
         if let (gb, Some(op)) = largest

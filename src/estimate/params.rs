@@ -97,7 +97,23 @@ parameters! {
         lrn_passes: 2.5, 0.4, 1.0, 8.0;
         /// Passes over the data of a pooling.
         pool_passes: 1.2, 0.3, 1.0, 5.0;
+        /// Passes over an image that enters the engine, to convert it from FP32; 0 where the gaps hold
+        /// that time.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        image_passes: 0.0, 1.0, 0.0, 0.0;
+        /// Host time per kernel, us: no engine runs faster than the host hands over its kernels. 0 where
+        /// it is not known.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        host_us: 0.0, 1.0, 0.0, 0.0;
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 parameters! {
@@ -161,6 +177,9 @@ parameters! {
 pub struct Parameters {
     /// GPU kernels.
     pub gpu: GpuParameters,
+    /// GPU kernels of engines with INT8, where they were fitted apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_int8: Option<GpuParameters>,
     /// DLA layers.
     pub dla: DlaParameters,
     /// Subgraph and transition costs.

@@ -9,8 +9,12 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::model::{
-    Activation, BinaryOp, Conv, Model, NormKind, OpId, OpKind, ShuffleKind, TensorId,
+    Activation, BinaryOp, Conv, Model, NormKind, OpId, OpKind, ShuffleKind, Tensor, TensorId,
+    TensorRole,
 };
+
+/// Dims of an image: batch, channels, height, width.
+const IMAGE_RANK: usize = 4;
 
 /// The convolution-like part of a kernel. Sizes are those of one image, `batch` images.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,6 +97,8 @@ pub(crate) struct Work {
     pub weights: f64,
     /// Elements written.
     pub output: f64,
+    /// Elements of images that enter the engine here.
+    pub image: f64,
     /// Whether INT8 kernels exist for all its ops.
     pub int8: bool,
 }
@@ -106,6 +112,7 @@ impl Work {
         residual: 0.0,
         weights: 0.0,
         output: 0.0,
+        image: 0.0,
         int8: false,
     };
 }
@@ -491,7 +498,16 @@ pub(crate) fn work_of(model: &Model, ops: &[OpId], scale: f64) -> Result<Work, N
             }
         }
     }
+    let image: f64 = read
+        .iter()
+        .map(|t| model.tensor(*t))
+        .filter(|t| t.role == TensorRole::Input)
+        .filter(|t| t.shape.as_ref().is_some_and(|s| s.len() == IMAGE_RANK))
+        .filter_map(Tensor::elements)
+        .map(|n| n as f64)
+        .sum();
     Ok(Work {
+        image: image * scale,
         main,
         macs: cost.macs as f64 * scale,
         input: cost.in_elems as f64 * scale,

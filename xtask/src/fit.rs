@@ -98,6 +98,7 @@ impl Families {
             .unwrap_or_default();
         Parameters {
             gpu,
+            gpu_int8: None,
             dla,
             transition,
             contention: self.contention.clone(),

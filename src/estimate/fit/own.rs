@@ -1,6 +1,6 @@
 //! Refitting a board to the user's own runs: a few factors on the shipped parameters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Model, OpId};
 use crate::placement::{EngineConfig, Placement};
@@ -27,6 +27,8 @@ pub struct OwnRun<'m> {
     pub fps: f64,
     /// Profiled GPU kernels: their ops and their time, ms. Empty without a profile.
     pub gpu_ms: Vec<(Vec<OpId>, f64)>,
+    /// Profiled reformats of an engine without DLA subgraphs: the ops they serve and their time, ms.
+    pub reformat_ms: Vec<(Vec<OpId>, f64)>,
     /// Profiled DLA subgraphs: their ops and their time, submission included, ms. DLA time has no
     /// finer split.
     pub dla_ms: Vec<(Vec<OpId>, f64)>,
@@ -62,6 +64,7 @@ struct Case {
     /// [`crate::model::Source::structure_hash`].
     model: String,
     precision: &'static str,
+    int8: bool,
     mix: Mix,
     engine: Prepared,
     /// Sums of its profile by device.
@@ -90,7 +93,8 @@ impl Case {
             let ms = r.gpu_ms.iter().map(|(_, ms)| ms).sum();
             let chosen = |op: OpId| r.gpu_ms.iter().any(|(ops, _)| ops.contains(&op));
             parts.extend(Prepared::kernels(model, run.target, config, &chosen, ms));
-            kernels = Prepared::rows(model, run.target, config, &r.gpu_ms);
+            let rows = [r.gpu_ms.clone(), r.reformat_ms.clone()].concat();
+            kernels = Prepared::rows(model, run.target, config, &rows);
             kernels.retain(|(p, _)| p.measured_ms > 0.0);
         }
         if let Some(r) = runs.iter().find(|r| !r.dla_ms.is_empty()) {
@@ -100,6 +104,7 @@ impl Case {
         Some(Self {
             model: model.source.structure_hash.clone(),
             precision: config.precision.as_str(),
+            int8: config.precision.int8,
             mix: Mix::of(gpu, dla),
             engine,
             parts,
@@ -261,6 +266,8 @@ const MODELS_FOR_WHOLE: usize = 4;
 const KERNELS_PER_PARAMETER: usize = 5;
 /// All kernels of an engine together weigh this much beside its own time.
 const KERNELS_WEIGHT: f64 = 1.5;
+/// An engine's own time weighs this much: it is what is asked for.
+const ENGINE_WEIGHT: f64 = 1.0;
 
 /// What a layer profile adds to each of its rows, us: its events take time that no inference has.
 const PROFILE_US: Spec = Spec {
@@ -271,6 +278,30 @@ const PROFILE_US: Spec = Spec {
     max: 20.0,
 };
 
+/// What is expected of the parameters that shipped boards do without: a survey tells them.
+const SURVEYED: [Spec; 2] = [
+    Spec {
+        name: "image_passes",
+        prior: 3.0,
+        spread: 1.0,
+        min: 0.1,
+        max: 100.0,
+    },
+    Spec {
+        name: "host_us",
+        prior: 4.0,
+        spread: 0.7,
+        min: 0.1,
+        max: 50.0,
+    },
+];
+
+/// Channels that a first layer's input may be padded to: the time goes in steps, which no slope shows.
+const INPUT_CHANNELS: [f64; 4] = [4.0, 8.0, 16.0, 32.0];
+
+/// How far the parameters of one precision may be from those of all, as a share of their spread.
+const APART: f64 = 0.7;
+
 /// Fitting every parameter of the GPU to kernels and engines, where there are enough of them.
 struct Whole<'f> {
     file: &'f BoardFile,
@@ -278,19 +309,27 @@ struct Whole<'f> {
     specs: Vec<Spec>,
 }
 
+/// What [`Whole`] found: of all engines, then of those without and with INT8. Each is the GPU's
+/// parameters and what a profile adds.
+#[derive(Clone, Debug)]
+struct Found {
+    all: Vec<f64>,
+    float: Option<Vec<f64>>,
+    int8: Option<Vec<f64>>,
+}
+
+/// Whether there are enough kernels of enough models.
+fn enough(cases: &[&Case]) -> bool {
+    let measured = cases.iter().filter(|c| !c.kernels.is_empty());
+    let models: BTreeSet<&str> = measured.map(|c| c.model.as_str()).collect();
+    let kernels: usize = cases.iter().map(|c| c.kernels.len()).sum();
+    models.len() >= MODELS_FOR_WHOLE
+        && kernels >= GpuParameters::SPECS.len() * KERNELS_PER_PARAMETER
+}
+
 impl<'f> Whole<'f> {
     fn of(file: &'f BoardFile, cases: &[&Case]) -> Option<Self> {
-        let mut models: Vec<&str> = cases
-            .iter()
-            .filter(|c| !c.kernels.is_empty())
-            .map(|c| c.model.as_str())
-            .collect();
-        models.sort_unstable();
-        models.dedup();
-        let kernels: usize = cases.iter().map(|c| c.kernels.len()).sum();
-        if models.len() < MODELS_FOR_WHOLE
-            || kernels < GpuParameters::SPECS.len() * KERNELS_PER_PARAMETER
-        {
+        if !enough(cases) {
             return None;
         }
         // Of hardware that nobody measured, the priors of Jetsons say little: its caches may hold
@@ -301,22 +340,66 @@ impl<'f> Whole<'f> {
         let mut specs: Vec<Spec> = GpuParameters::SPECS
             .iter()
             .zip(fitted)
-            .map(|(spec, prior)| Spec {
-                prior,
-                spread: spec.spread * looser,
-                min: spec.min / wider,
-                max: spec.max * wider,
-                ..*spec
+            .map(|(spec, prior)| {
+                if let Some(surveyed) = SURVEYED.iter().find(|s| s.name == spec.name) {
+                    return *surveyed;
+                }
+                Spec {
+                    prior,
+                    spread: spec.spread * looser,
+                    min: spec.min / wider,
+                    max: spec.max * wider,
+                    ..*spec
+                }
             })
             .collect();
         specs.push(PROFILE_US);
         Some(Self { file, specs })
     }
 
-    /// The GPU's parameters and what a profile adds.
-    fn fit(&self, cases: &[&Case], start: Option<&Vec<f64>>) -> Vec<f64> {
+    /// Fits all engines together, then each precision that has enough of them near that.
+    fn fit(&self, cases: &[&Case], start: Option<&Found>) -> Found {
+        let all = match start {
+            Some(start) => self.solve(&self.specs, cases, &start.all).0,
+            None => self.search(cases),
+        };
+        let near: Vec<Spec> = self
+            .specs
+            .iter()
+            .zip(&all)
+            .map(|(spec, prior)| Spec {
+                prior: *prior,
+                spread: spec.spread * APART,
+                ..*spec
+            })
+            .collect();
+        let of = |int8: bool| {
+            let own = cases.iter().filter(|c| c.int8 == int8);
+            let own: Vec<&Case> = own.copied().collect();
+            enough(&own).then(|| self.solve(&near, &own, &all).0)
+        };
+        let (float, int8) = (of(false), of(true));
+        Found { all, float, int8 }
+    }
+
+    /// The best fit of several starts.
+    fn search(&self, cases: &[&Case]) -> Vec<f64> {
         let priors: Vec<f64> = self.specs.iter().map(|s| s.prior).collect();
-        solve::fit(&self.specs, start.unwrap_or(&priors), &|values| {
+        let at = self.specs.iter().position(|s| s.name == "input_channels");
+        let fits = INPUT_CHANNELS.iter().map(|channels| {
+            let mut start = priors.clone();
+            if let Some(value) = at.and_then(|at| start.get_mut(at)) {
+                *value = *channels;
+            }
+            self.solve(&self.specs, cases, &start)
+        });
+        let best = fits.min_by(|a, b| a.1.total_cmp(&b.1));
+        best.map_or(priors, |(found, _)| found)
+    }
+
+    /// A fit from one start, and what it leaves.
+    fn solve(&self, specs: &[Spec], cases: &[&Case], start: &[f64]) -> (Vec<f64>, f64) {
+        solve::fit_and_rest(specs, start, &|values| {
             let params = self.with(values);
             let profile_ms = values.last().copied().unwrap_or_default() * 1e-3;
             let mut residuals = Vec::new();
@@ -324,7 +407,8 @@ impl<'f> Whole<'f> {
                 let log = |predicted: f64, measured: f64| (predicted / measured).ln() / SIGMA;
                 if case.mix == Mix::Gpu {
                     let engine = &case.engine;
-                    residuals.push(log(engine.predict(&params), engine.measured_ms));
+                    let weight = ENGINE_WEIGHT.sqrt();
+                    residuals.push(weight * log(engine.predict(&params), engine.measured_ms));
                 }
                 let all: f64 = case.kernels.iter().map(|(p, _)| p.measured_ms).sum();
                 for (kernel, rows) in &case.kernels {
@@ -342,13 +426,18 @@ impl<'f> Whole<'f> {
     fn with(&self, values: &[f64]) -> Parameters {
         Parameters {
             gpu: GpuParameters::from_slice(values),
+            gpu_int8: None,
             ..self.file.parameters.clone()
         }
     }
 
     /// The parameters; those of DLA and transitions scaled to the engines that use them.
-    fn parameters(&self, found: &[f64], cases: &[&Case]) -> Parameters {
-        let params = self.with(found);
+    fn parameters(&self, found: &Found, cases: &[&Case]) -> Parameters {
+        let mut params = self.with(found.float.as_ref().unwrap_or(&found.all));
+        if found.float.is_some() || found.int8.is_some() {
+            let int8 = found.int8.as_ref().unwrap_or(&found.all);
+            params.gpu_int8 = Some(GpuParameters::from_slice(int8));
+        }
         let dla: Vec<&Case> = cases
             .iter()
             .filter(|c| c.mix != Mix::Gpu)
@@ -440,22 +529,25 @@ impl Factors {
 /// Parameters under which GPU, DLA and transition times are multiplied by the factors.
 fn scaled(params: &Parameters, g: f64, d: f64, t: f64) -> Parameters {
     let mut p = params.clone();
-    for cycles in [
-        &mut p.gpu.matrix_cycles,
-        &mut p.gpu.gap_cycles,
-        &mut p.gpu.launch_us,
-        &mut p.gpu.stream_cycles,
-        &mut p.gpu.copy_cycles,
-        &mut p.gpu.depthwise_cycles,
-    ] {
-        *cycles *= g;
-    }
-    for rate in [
-        &mut p.gpu.tile_efficiency,
-        &mut p.gpu.bandwidth,
-        &mut p.gpu.depthwise_efficiency,
-    ] {
-        *rate /= g;
+    for gpu in std::iter::once(&mut p.gpu).chain(&mut p.gpu_int8) {
+        for time in [
+            &mut gpu.matrix_cycles,
+            &mut gpu.gap_cycles,
+            &mut gpu.launch_us,
+            &mut gpu.host_us,
+            &mut gpu.stream_cycles,
+            &mut gpu.copy_cycles,
+            &mut gpu.depthwise_cycles,
+        ] {
+            *time *= g;
+        }
+        for rate in [
+            &mut gpu.tile_efficiency,
+            &mut gpu.bandwidth,
+            &mut gpu.depthwise_efficiency,
+        ] {
+            *rate /= g;
+        }
     }
     p.dla.layer_cycles *= d;
     for rate in [
@@ -518,6 +610,7 @@ mod tests {
             placement: Placement::all(default),
             fps: 1.0,
             gpu_ms: Vec::new(),
+            reformat_ms: Vec::new(),
             dla_ms: Vec::new(),
         };
         run.fps = under(params, &run).0;

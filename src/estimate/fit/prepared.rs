@@ -270,18 +270,15 @@ impl Prepared {
         let Ok(costs) = CostModel::new(&self.target, &self.config, params.clone()) else {
             return f64::NAN;
         };
-        let costs = costs.with_dla_clock(self.dla_scale);
-        let gpu: f64 = self
-            .gpu
-            .iter()
-            .map(|works| {
-                if self.profile {
-                    costs.kernel_ms(works)
-                } else {
-                    costs.gpu_ms(works)
-                }
-            })
-            .sum();
+        let mut costs = costs.with_dla_clock(self.dla_scale);
+        let sum = |ms: &dyn Fn(&[Work]) -> f64| self.gpu.iter().map(|works| ms(works)).sum::<f64>();
+        let gpu = if self.profile {
+            sum(&|works| costs.kernel_ms(works))
+        } else {
+            let (alone, kernels) = (sum(&|w| costs.gpu_ms(w)), sum(&|w| costs.kernels(w)));
+            costs = costs.beside_host(alone, kernels);
+            sum(&|works| costs.gpu_ms(works))
+        };
         let dla: f64 = self.dla.iter().map(|w| costs.dla_ms(w)).sum();
         let moves: f64 = self
             .transitions

@@ -7,27 +7,40 @@ use crate::estimate::params::Spec;
 pub const SIGMA: f64 = 0.08;
 /// Where residuals stop counting in full (in units of [`SIGMA`]): outliers pull linearly.
 const HUBER: f64 = 1.5;
+/// What stands for 0 under a logarithm.
+const LEAST: f64 = 1e-6;
 const STEPS: usize = 40;
 const DIFFERENCE: f64 = 1e-3;
 
 /// Minimises the robust sum of `residuals(values)` (already divided by [`SIGMA`]) plus the prior
 /// terms `((ln v - ln prior) / spread)^2`, inside the specs' bounds. Starts at `start`.
 pub fn fit(specs: &[Spec], start: &[f64], residuals: &dyn Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    fit_and_rest(specs, start, residuals).0
+}
+
+/// [`fit`], and what is left of the sum.
+pub fn fit_and_rest(
+    specs: &[Spec],
+    start: &[f64],
+    residuals: &dyn Fn(&[f64]) -> Vec<f64>,
+) -> (Vec<f64>, f64) {
     let n = specs.len();
     let bounds: Vec<(f64, f64)> = specs
         .iter()
-        .map(|s| (s.min.max(1e-6).ln(), s.max.ln()))
+        .map(|s| (s.min.max(LEAST).ln(), s.max.max(LEAST).ln()))
         .collect();
     let clamp = |x: &mut [f64]| {
         for (v, (lo, hi)) in x.iter_mut().zip(&bounds) {
             *v = v.clamp(*lo, *hi);
         }
     };
-    let values = |x: &[f64]| -> Vec<f64> { x.iter().map(|v| v.exp()).collect() };
+    // What cannot be above 0 is not fitted.
+    let value = |(v, s): (&f64, &Spec)| if s.max > 0.0 { v.exp() } else { 0.0 };
+    let values = |x: &[f64]| -> Vec<f64> { x.iter().zip(specs).map(value).collect() };
     let prior = |x: &[f64]| -> Vec<f64> {
         x.iter()
             .zip(specs)
-            .map(|(v, s)| (v - s.prior.max(1e-6).ln()) / s.spread)
+            .map(|(v, s)| (v - s.prior.max(LEAST).ln()) / s.spread)
             .collect()
     };
     let cost = |r: &[f64], p: &[f64]| -> f64 {
@@ -44,7 +57,7 @@ pub fn fit(specs: &[Spec], start: &[f64], residuals: &dyn Fn(&[f64]) -> Vec<f64>
             .sum();
         robust + p.iter().map(|v| v * v).sum::<f64>()
     };
-    let mut x: Vec<f64> = start.iter().map(|v| v.max(1e-6).ln()).collect();
+    let mut x: Vec<f64> = start.iter().map(|v| v.max(LEAST).ln()).collect();
     clamp(&mut x);
     let mut r = residuals(&values(&x));
     let mut best = cost(&r, &prior(&x));
@@ -115,7 +128,7 @@ pub fn fit(specs: &[Spec], start: &[f64], residuals: &dyn Fn(&[f64]) -> Vec<f64>
             break;
         }
     }
-    values(&x)
+    (values(&x), best)
 }
 
 /// Solves a symmetric positive definite system by Cholesky; `None` where it is not.
