@@ -53,14 +53,18 @@ pub fn measure(
                 run.compare_with(model, &plan);
             }
         }
-        // A worker that failed early has not said which model it was.
-        if run.model.structure_hash.is_empty() {
-            run.model = ModelRef {
-                name: model.name.clone(),
-                structure_hash: model.source.structure_hash.clone(),
-                timing_only: model.source.structure_only,
-            };
-        }
+        name_model(run, model);
     }
     runs
+}
+
+/// Says which model a run is of, where a worker failed before it could.
+pub(super) fn name_model(run: &mut Run, model: &Model) {
+    if run.model.structure_hash.is_empty() {
+        run.model = ModelRef {
+            name: model.name.clone(),
+            structure_hash: model.source.structure_hash.clone(),
+            timing_only: model.source.structure_only,
+        };
+    }
 }

@@ -3,17 +3,19 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::client::Update;
+use crate::engine::client::{self, Update};
 use crate::engine::{
-    Environment, NumericReference, Outcome, Request, Run, Timing, environment, unix_ms,
+    Environment, ErrorKind, NumericReference, Outcome, Request, Run, Timing, environment, unix_ms,
 };
 use crate::history::{RunFilter, Store, StoredRun};
-use crate::model::onnx::{LoadOptions, open, survey_networks};
+use crate::model::onnx::{LoadOptions, open, survey_network, survey_networks};
 use crate::model::{Model, ModelSource};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
 use crate::platform::{BoardDescription, describe};
@@ -22,7 +24,7 @@ use crate::tasks::progress::Progress;
 
 use super::confirm::same_machine;
 use super::described::keep_description;
-use super::measure::{Worker, measure};
+use super::measure::{Worker, measure, name_model};
 use super::refit::{Refits, refit, save};
 use super::sweep;
 
@@ -30,6 +32,15 @@ use super::sweep;
 const FOR_THE_FIT: Duration = Duration::from_secs(20);
 /// So many networks are also measured in FP32, two at once, and half on the DLA.
 const FIRST: usize = 4;
+/// So many networks at the end take TensorRT long to build: they are measured when all else is.
+const SLOW: usize = 1;
+/// Most engines that are built at the same time: a build keeps one core of the CPU busy and the GPU
+/// nearly idle.
+const BUILDS: usize = 3;
+/// How often the builds are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// Free memory for each of them, MB.
+const BUILD_MB: f64 = 8192.0;
 /// Largest survey file that is read, bytes.
 const MAX_FILE: u64 = 256 << 20;
 
@@ -127,7 +138,8 @@ pub fn steps(dla_cores: u32) -> Result<Vec<Step>> {
             setup: Setup { engines },
         });
     };
-    let first = models.get(..FIRST).unwrap_or(&models);
+    let (models, slow) = models.split_at(models.len().saturating_sub(SLOW));
+    let first = models.get(..FIRST).unwrap_or(models);
     // Each round measures every network once, so that a survey that is cut short has seen as many
     // networks as it could, at all of these.
     let kinds = [
@@ -172,6 +184,11 @@ pub fn steps(dla_cores: u32) -> Result<Vec<Step>> {
     for model in first {
         add(model, "", vec![engine(Precision::FP32, 1, &gpu)]);
     }
+    for model in slow {
+        for batch in [1, 8] {
+            add(model, "", vec![engine(Precision::FP16, batch, &gpu)]);
+        }
+    }
     Ok(steps)
 }
 
@@ -191,6 +208,68 @@ impl Survey<'_> {
             ..Timing::default()
         };
         request
+    }
+
+    /// How many engines this machine can build at the same time without one slowing another. One on a
+    /// GPU that shares the memory with the CPU.
+    fn builds_at_once(&self) -> usize {
+        let apart = self.machine.gpu_facts.is_some_and(|f| !f.integrated);
+        if !apart || self.cache.is_none() {
+            return 1;
+        }
+        let memory = self.machine.memory_available_mb.unwrap_or(0.0) / BUILD_MB;
+        (memory as usize).clamp(1, BUILDS)
+    }
+
+    /// The engines of some steps that are not built yet.
+    fn ahead(&self, steps: &[&Step], built: &[Request]) -> Vec<Request> {
+        let mut ahead: Vec<Request> = Vec::new();
+        for step in steps {
+            for engine in &step.setup.engines {
+                let request = self.request(step, engine);
+                if !built.contains(&request) && !ahead.contains(&request) {
+                    ahead.push(request);
+                }
+            }
+        }
+        ahead
+    }
+
+    /// Builds engines at the same time, into the cache; those that cannot be built come back.
+    fn build(
+        &self,
+        requests: &[Request],
+        over: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(),
+    ) -> Vec<Run> {
+        let ended = AtomicBool::new(false);
+        let build = |request: &Request| {
+            let go_on = &mut |_: &Update| go_on(!ended.load(Ordering::Relaxed));
+            let worker = self.worker;
+            client::build(&worker.command, worker.limits, request.clone(), go_on).err()
+        };
+        std::thread::scope(|threads| {
+            let build = &build;
+            let started = requests.iter().map(|request| {
+                let name = "survey build".to_owned();
+                let builder = std::thread::Builder::new().name(name);
+                builder.spawn_scoped(threads, move || build(request)).ok()
+            });
+            let started: Vec<_> = started.flatten().collect();
+            while !started.iter().all(ScopedJoinHandle::is_finished) {
+                tell();
+                if over() {
+                    ended.store(true, Ordering::Relaxed);
+                }
+                std::thread::sleep(LOOK);
+            }
+            let ends = started.into_iter().filter_map(|thread| thread.join().ok()?);
+            let lasting = |run: &Run| match &run.outcome {
+                Outcome::Failed(f) => matches!(f.kind, ErrorKind::Refused | ErrorKind::Build),
+                Outcome::Finished(_) => false,
+            };
+            ends.map(|run| *run).filter(lasting).collect()
+        })
     }
 
     /// Measures until all is done, the time is over or `stopped`, which is asked at least ten times
@@ -215,82 +294,101 @@ impl Survey<'_> {
         let mut runs: Vec<Run> = earlier.filter(here).collect();
         let begun = Instant::now();
         let limit = self.limit.saturating_sub(FOR_THE_FIT);
-        let over = || begun.elapsed() >= limit;
-        let (mut done, mut measured) = (0, 0u32);
-        let mut spent = Duration::ZERO;
+        let over = || stopped() || begun.elapsed() >= limit;
         let mut open_steps = Vec::new();
         for step in &steps {
             let of: Vec<Run> = of_model(&runs, step);
             if sweep::known(&of, &step.setup, true) == sweep::Result::Open {
                 open_steps.push(step);
-            } else {
-                done += 1;
             }
         }
-        let mut left_open = open_steps.len() as u32;
-        for step in open_steps {
-            if stopped() || over() {
-                break;
-            }
-            let model = open(&step.model, &LoadOptions::default())?;
-            let since = Instant::now();
-            let left = |since: Instant| {
-                let until = limit.saturating_sub(begun.elapsed());
-                let each = spent.checked_div(measured);
-                let all = each.map(|each| (each * left_open).saturating_sub(since.elapsed()));
-                all.map_or(until, |all| all.min(until))
-            };
-            let mut tell = |stage: &str| {
+        let known = steps.len() - open_steps.len();
+        let mut measured = 0;
+        let left = |measured: usize| {
+            let until = limit.saturating_sub(begun.elapsed());
+            let each = begun.elapsed().checked_div(measured as u32);
+            let open = (open_steps.len() - measured) as u32;
+            each.map_or(until, |each| until.min(each * open))
+        };
+        let mut built: Vec<Request> = Vec::new();
+        'all: for some in open_steps.chunks(self.builds_at_once()) {
+            let mut tell = |title: &str, stage: &str, measured: usize| {
                 hear(&Progress {
-                    title: &step.title,
+                    title,
                     stage,
-                    done,
+                    done: known + measured,
                     of: steps.len(),
-                    left: Some(left(since)),
+                    left: Some(left(measured)),
                 });
             };
-            tell("starting");
-            let engines = step.setup.engines.iter();
-            let requests: Vec<Request> = engines.map(|e| self.request(step, e)).collect();
-            let new = measure(
-                self.worker,
-                &model,
-                &requests,
-                &environment::target,
-                &mut |_, update| {
-                    match update {
-                        Update::Progress { stage, .. } => tell(stage.label()),
-                        Update::Warning(text) => log::info!("{text}"),
-                        _ => {}
-                    }
-                    if stopped() || over() {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                },
-            );
-            let all: Vec<&Run> = new.iter().collect();
-            if sweep::result(&all, false) == sweep::Result::Open {
-                break;
+            let mut failed = Vec::new();
+            let ahead = self.ahead(some, &built);
+            if let ([_, _, ..], Some(first)) = (&ahead[..], some.first()) {
+                let stage = format!("building {} engines at once", ahead.len());
+                failed = self.build(&ahead, &over, &mut || tell(&first.title, &stage, measured));
+                built.extend(ahead);
             }
-            for run in &new {
-                keep(run);
-                if let Outcome::Failed(failure) = &run.outcome {
-                    log::warn!("{}: {}", step.title, failure.message);
+            for step in some {
+                if over() {
+                    break 'all;
                 }
+                let model = open(&step.model, &LoadOptions::default())?;
+                let engines = step.setup.engines.iter();
+                let requests: Vec<Request> = engines.map(|e| self.request(step, e)).collect();
+                let failed = failed
+                    .iter()
+                    .find(|run: &&Run| requests[..] == [run.request.clone()]);
+                let new = if let Some(failed) = failed {
+                    let mut failed = failed.clone();
+                    name_model(&mut failed, &model);
+                    vec![failed]
+                } else {
+                    tell(&step.title, "starting", measured);
+                    measure(
+                        self.worker,
+                        &model,
+                        &requests,
+                        &environment::target,
+                        &mut |_, update| {
+                            match update {
+                                Update::Progress { stage, .. } => {
+                                    tell(&step.title, stage.label(), measured);
+                                }
+                                Update::Warning(text) => log::info!("{text}"),
+                                _ => {}
+                            }
+                            go_on(!over())
+                        },
+                    )
+                };
+                let all: Vec<&Run> = new.iter().collect();
+                if sweep::result(&all, false) == sweep::Result::Open {
+                    break 'all;
+                }
+                for run in &new {
+                    keep(run);
+                    if let Outcome::Failed(failure) = &run.outcome {
+                        log::warn!("{}: {}", step.title, failure.message);
+                    }
+                }
+                runs.extend(new);
+                measured += 1;
             }
-            runs.extend(new);
-            spent += since.elapsed();
-            measured += 1;
-            left_open -= 1;
-            done += 1;
         }
+        let done = known + measured;
         Ok(Surveyed {
             runs,
             done,
             of: steps.len(),
         })
+    }
+}
+
+fn go_on(yes: bool) -> ControlFlow<()> {
+    if yes {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
     }
 }
 
@@ -373,9 +471,10 @@ impl SurveyFile {
         );
         for run in &file.runs {
             let source = ModelSource::of(&run.request.model);
-            let own = survey_networks()
-                .iter()
-                .any(|n| source == ModelSource::Bundled(n.name));
+            let own = match source {
+                ModelSource::Bundled(name) => survey_network(name).is_some(),
+                ModelSource::File(_) => false,
+            };
             if !own {
                 bail!(
                     "{}: a run of {}, which is no network of a survey; nothing was imported",

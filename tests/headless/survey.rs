@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::support::measurement;
 use dlaplan::engine::client::Limits;
-use dlaplan::engine::protocol::{Event, Report, encode};
+use dlaplan::engine::protocol::{Built, Event, Report, encode};
 use dlaplan::engine::{
-    Environment, GpuFacts, LayerTime, Measurement, ModelRef, Outcome, Request, RowSite, Run,
-    WorkerCommand,
+    Actual, Environment, ErrorKind, Failure, GpuFacts, LayerTime, Measurement, ModelRef, Outcome,
+    Request, RowSite, Run, Stage, WorkerCommand,
 };
 use dlaplan::estimate::Estimator;
 use dlaplan::estimate::board::{BoardFile, Mix};
@@ -346,6 +346,116 @@ fn a_survey_stops_and_goes_on_where_it_stopped() {
         .run(Vec::new(), &mut |_| {}, &|| false, &mut |_| {})
         .unwrap();
     assert_eq!(none.done, 0, "no time");
+}
+
+/// A worker that builds in a quarter of a second, notes when it begins and ends to build or to measure, and
+/// cannot build engines of batch 8.
+fn noting(machine: &Environment, notes: &Path) -> Worker {
+    let say = |event: Event| format!("printf '%s\\n' '{}'", encode(event).trim_end());
+    let hello = say(Event::Hello {
+        environment: Box::new(machine.clone()),
+        unavailable: Vec::new(),
+    });
+    let built = say(Event::Built {
+        built: Box::new(Built {
+            model: ModelRef::default(),
+            build_s: 0.25,
+            cached: false,
+            engine_bytes: 1,
+            actual: Actual::default(),
+        }),
+    });
+    let refused = say(Event::Failed {
+        failure: Failure {
+            kind: ErrorKind::Build,
+            stage: Stage::Build,
+            message: "no tactic".into(),
+        },
+        model: ModelRef::default(),
+    });
+    let measured = say(Event::Measured {
+        report: Box::new(Report {
+            model: ModelRef::default(),
+            measurement: measurement(vec![100.0; 5], vec![1.0, 2.0], "worker"),
+            beats: Vec::new(),
+            timed: Vec::new(),
+        }),
+    });
+    let notes = notes.display();
+    let body = format!(
+        "{hello}\nread -r request\ncase $request in\n\
+         *'\"type\":\"build\"'*) echo b >>{notes}; sleep 0.25; echo e >>{notes}\n\
+         case $request in *'\"batch\":8'*) {refused};; *) {built};; esac;;\n\
+         *) echo m >>{notes}; {measured};;\nesac"
+    );
+    Worker {
+        command: WorkerCommand {
+            program: "sh".into(),
+            args: vec!["-c".into(), body.into()],
+            host: None,
+        },
+        limits: Limits::default(),
+    }
+}
+
+#[test]
+fn engines_are_built_ahead_and_never_while_one_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().join("notes");
+    let mut machine = machine("NVIDIA Sample 11");
+    machine.memory_available_mb = Some(64e3);
+    let worker = noting(&machine, &notes);
+    let measured = Cell::new(0);
+    let survey = Survey {
+        worker: &worker,
+        machine: &machine,
+        limit: Duration::from_mins(10),
+        cache: Some(folder.path().to_owned()),
+    };
+    let stages = std::cell::RefCell::new(Vec::new());
+    let run = |survey: &Survey<'_>| {
+        measured.set(0);
+        dlaplan::export::save_atomic(&notes, b"").unwrap();
+        let surveyed = survey.run(
+            Vec::new(),
+            &mut |_| measured.set(measured.get() + 1),
+            &|| measured.get() == 6,
+            &mut |p| stages.borrow_mut().push(p.stage.to_owned()),
+        );
+        (surveyed.unwrap(), std::fs::read_to_string(&notes).unwrap())
+    };
+    let (surveyed, said) = run(&survey);
+    let refused = surveyed.runs.iter().filter(|r| r.measurement().is_none());
+    // Every second engine has batch 8. What could not be built is not built again to be measured.
+    assert_eq!((surveyed.done, refused.count()), (6, 3));
+    let words: Vec<&str> = said.lines().collect();
+    assert_eq!(words.iter().filter(|w| **w == "m").count(), 3, "{words:?}");
+    assert_eq!(words[..3], ["b"; 3], "three at once: {words:?}");
+    let mut building = 0;
+    for word in words {
+        match word {
+            "b" => building += 1,
+            "e" => building -= 1,
+            _ => assert_eq!(building, 0, "{said}"),
+        }
+    }
+    let said = stages.take();
+    assert!(
+        said.contains(&"building 3 engines at once".to_owned()),
+        "{said:?}"
+    );
+    // A GPU that shares the CPU's memory builds one after the other.
+    let mut shared = machine.clone();
+    shared.gpu_facts = machine.gpu_facts.map(|f| GpuFacts {
+        integrated: true,
+        ..f
+    });
+    let survey = Survey {
+        machine: &shared,
+        ..survey
+    };
+    let (_, said) = run(&survey);
+    assert_eq!(said.trim(), ["m"; 6].join("\n"));
 }
 
 #[test]

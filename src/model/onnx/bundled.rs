@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::error::LoadError;
 use super::read::{LoadOptions, load, load_bytes};
-use super::survey::survey_networks;
+use super::survey::survey_network;
 use crate::model::{Model, ModelSource};
 
 /// A demo model: structure only, weights have dims but no values.
@@ -79,7 +79,7 @@ pub fn open(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
 pub fn bundled_bytes(name: &str) -> Option<Bytes> {
     let demo = MODELS.iter().find(|m| m.name == name).map(Bundled::bytes);
     demo.or_else(|| {
-        let network = survey_networks().iter().find(|n| n.name == name)?;
+        let network = survey_network(name)?;
         Some(network.bytes())
     })
 }

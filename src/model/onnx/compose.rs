@@ -293,6 +293,25 @@ impl Network {
         self.node("Concat", parts, vec![int("axis", 1)], dims)
     }
 
+    /// Channels from one to another, the latter not among them.
+    pub fn channels(&mut self, x: &Wire, from: u64, to: u64) -> Wire {
+        let mut dims = x.dims.clone();
+        dims[1] = to - from;
+        let [from, to, axis] =
+            [from, to, 1].map(|n| self.constant(&[1], INT64, (n as i64).to_le_bytes().to_vec()));
+        self.node("Slice", &[x, &from, &to, &axis], Vec::new(), dims)
+    }
+
+    /// Channels of several groups in turns.
+    pub fn shuffle(&mut self, x: &Wire, groups: u64) -> Wire {
+        let (channels, sizes) = (x.channels(), x.dims[2..].to_vec());
+        let apart = [&[groups, channels / groups], &sizes[..]].concat();
+        let y = self.reshape(x, &apart);
+        let y = self.transpose(&y, &[0, 2, 1, 3, 4]);
+        let together = [&[channels], &sizes[..]].concat();
+        self.reshape(&y, &together)
+    }
+
     /// Twice as high and wide, by the nearest value.
     pub fn upsample(&mut self, x: &Wire) -> Wire {
         let scales: Vec<u8> = [1f32, 1.0, 2.0, 2.0]

@@ -28,4 +28,4 @@ mod wire;
 pub use bundled::{Bundled, bundled, bundled_bytes, load_bundled, load_bundled_with, open};
 pub use error::{LoadError, Quoted};
 pub use read::{LoadOptions, load, load_bytes};
-pub use survey::{SurveyNetwork, survey_networks};
+pub use survey::{SurveyNetwork, survey_network, survey_networks};
