@@ -128,8 +128,8 @@ pub(crate) struct CostModel {
     /// DRAM bytes per ms.
     dram: f64,
     dla: Option<Dla>,
-    /// Factor on the GPU's time where the host hands kernels over too slowly.
-    stretch: f64,
+    /// Time the host takes to hand kernels over, as a share of the GPU's time for them.
+    host_share: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +172,7 @@ impl CostModel {
                 sram: spec.sram_bytes as f64
                     / f64::from(if spec.sram_shared { spec.cores } else { 1 }),
             }),
-            stretch: 1.0,
+            host_share: 0.0,
             params,
         })
     }
@@ -182,11 +182,16 @@ impl CostModel {
     #[must_use]
     pub fn beside_host(mut self, gpu_ms: f64, kernels: f64) -> Self {
         let host_ms = kernels * self.params.gpu.host_us * 1e-3;
-        if host_ms > 0.0 && gpu_ms > 0.0 {
-            let ratio = host_ms / gpu_ms;
-            self.stretch = (1.0 + ratio.powf(HOST_EDGE)).powf(HOST_EDGE.recip());
+        if gpu_ms > 0.0 {
+            self.host_share = host_ms / gpu_ms;
         }
         self
+    }
+
+    /// Time the host takes to hand kernels over, as a share of the GPU's time for them; 0 where that is
+    /// not known.
+    pub fn host_share(&self) -> f64 {
+        self.host_share
     }
 
     /// The same with the DLA's clock scaled, for rows measured at another clock.
@@ -248,7 +253,7 @@ impl CostModel {
     pub fn gpu_ms(&self, parts: &[Work]) -> f64 {
         let p = &self.params.gpu;
         let gaps = self.kernels(parts) * (p.gap_cycles / self.gpu_clock + p.launch_us * 1e-3);
-        self.stretch * (self.kernel_ms(parts) + gaps)
+        paced(self.kernel_ms(parts) + gaps, self.host_share)
     }
 
     /// Kernels that the host hands over for it.
@@ -256,6 +261,7 @@ impl CostModel {
         let own = match parts.first().map(|w| w.main) {
             None | Some(Main::Free) => return 0.0,
             Some(Main::Copy { kernels }) => kernels,
+            Some(Main::Pointwise) if parts.iter().all(|w| w.gate) => self.params.gpu.gate_share,
             Some(_) => 1.0,
         };
         if self.image_ms(parts) > 0.0 {
@@ -321,6 +327,7 @@ impl CostModel {
             }
             Main::Pool { .. } => ms(p.stream_cycles) + memory * p.pool_passes,
             Main::Lrn => ms(p.stream_cycles) + memory * p.lrn_passes,
+            Main::Pointwise if first.gate => p.gate_share * (ms(p.stream_cycles) + memory),
             Main::Pointwise => ms(p.stream_cycles) + memory,
             Main::Reduction => ms(p.stream_cycles) + 2.0 * memory,
             Main::Copy { kernels } => ms(p.copy_cycles) * kernels + memory,
@@ -415,6 +422,15 @@ impl CostModel {
             0.0
         };
         fixed + moved + int8
+    }
+}
+
+/// Time of GPU work of `gpu_ms` beside a host that takes this share of it.
+pub(super) fn paced(gpu_ms: f64, host_share: f64) -> f64 {
+    if host_share > 0.0 {
+        gpu_ms * (1.0 + host_share.powf(HOST_EDGE)).powf(HOST_EDGE.recip())
+    } else {
+        gpu_ms
     }
 }
 

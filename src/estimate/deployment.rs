@@ -12,6 +12,7 @@ use crate::figure::{Band, Figure};
 use crate::model::OpId;
 use crate::plan::{Buildable, Plan};
 
+use super::cost::paced;
 use super::params::ContentionParameters;
 use super::{Estimator, Mix};
 
@@ -20,6 +21,8 @@ use super::{Estimator, Mix};
 pub struct Load {
     /// GPU work with reformats, ms.
     pub gpu_ms: f64,
+    /// Time its process takes to hand that work to the GPU, as a share of it; 0 where that is not known.
+    pub host_share: f64,
     /// DLA work with submission, ms.
     pub dla_ms: f64,
     /// Times it comes to the GPU between DLA subgraphs; 0 for an engine that never leaves it.
@@ -41,7 +44,16 @@ pub struct Load {
 impl Load {
     /// Time of one inference alone, ms.
     pub fn alone_ms(&self) -> f64 {
-        self.gpu_ms + self.dla_ms
+        paced(self.gpu_ms, self.host_share) + self.dla_ms
+    }
+
+    /// Time of one inference that waits so long for its GPU work, ms: never less than its host takes.
+    fn with_gpu_ms(&self, gpu_ms: f64) -> f64 {
+        if gpu_ms > 0.0 {
+            paced(gpu_ms, self.host_share * self.gpu_ms / gpu_ms)
+        } else {
+            gpu_ms
+        }
     }
 }
 
@@ -129,7 +141,7 @@ fn contended(loads: &[Load], p: &ContentionParameters, period: Option<f64>) -> V
         for (i, (g, d, wait)) in next.into_iter().enumerate() {
             gpu[i] = f64::midpoint(gpu[i], g);
             dla[i] = f64::midpoint(dla[i], d);
-            let now = gpu[i] + dla[i] + wait;
+            let now = loads[i].with_gpu_ms(gpu[i]) + dla[i] + wait;
             change = change.max((now - latency[i]).abs() / now.max(1e-9));
             latency[i] = now;
         }
@@ -294,7 +306,8 @@ impl Estimator<'_, '_> {
         }
         let mix = Mix::of(gpu_ms > 0.0, dla_ms > 0.0);
         Ok(Load {
-            gpu_ms,
+            gpu_ms: gpu_ms / paced(1.0, ready.costs.host_share()),
+            host_share: ready.costs.host_share(),
             dla_ms,
             visits,
             bytes,
@@ -346,6 +359,7 @@ mod tests {
     fn load(gpu_ms: f64, dla_ms: f64, core: u32) -> Load {
         Load {
             gpu_ms,
+            host_share: 0.0,
             dla_ms,
             visits: if dla_ms > 0.0 { 2.0 } else { 0.0 },
             bytes: 10e6,

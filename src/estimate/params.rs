@@ -101,11 +101,27 @@ parameters! {
         /// that time.
         #[serde(default, skip_serializing_if = "is_zero")]
         image_passes: 0.0, 1.0, 0.0, 0.0;
+        /// Share of a kernel of its own that a gated activation (`x * sigmoid(x)`) after a convolution
+        /// takes: near 0 where the convolution's kernel computes it.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        gate_share: 1.0, 1.0, 1.0, 1.0;
         /// Host time per kernel, us: no engine runs faster than the host hands over its kernels. 0 where
         /// it is not known.
         #[serde(default, skip_serializing_if = "is_zero")]
         host_us: 0.0, 1.0, 0.0, 0.0;
     }
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 #[expect(

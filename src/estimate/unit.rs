@@ -13,6 +13,9 @@ use crate::model::{
     TensorRole,
 };
 
+/// A first layer has at most this many channels.
+const FIRST_CHANNELS: u64 = 4;
+
 /// Dims of an image: batch, channels, height, width.
 const IMAGE_RANK: usize = 4;
 
@@ -99,6 +102,8 @@ pub(crate) struct Work {
     pub output: f64,
     /// Elements of images that enter the engine here.
     pub image: f64,
+    /// A gated activation of a convolution's output, which the convolution's kernel may compute.
+    pub gate: bool,
     /// Whether INT8 kernels exist for all its ops.
     pub int8: bool,
 }
@@ -113,6 +118,7 @@ impl Work {
         weights: 0.0,
         output: 0.0,
         image: 0.0,
+        gate: false,
         int8: false,
     };
 }
@@ -508,6 +514,7 @@ pub(crate) fn work_of(model: &Model, ops: &[OpId], scale: f64) -> Result<Work, N
         .sum();
     Ok(Work {
         image: image * scale,
+        gate: gates_convolution(model, ops),
         main,
         macs: cost.macs as f64 * scale,
         input: cost.in_elems as f64 * scale,
@@ -516,6 +523,53 @@ pub(crate) fn work_of(model: &Model, ops: &[OpId], scale: f64) -> Result<Work, N
         output: out * scale,
         int8,
     })
+}
+
+/// Whether ops are a gated activation of what a convolution makes, and nothing else, where TensorRT lets the
+/// convolution's kernel compute it: profiles of TensorRT 8.5 show it do so, but for a first layer and for
+/// convolutions that it merges.
+fn gates_convolution(model: &Model, ops: &[OpId]) -> bool {
+    let kind = |op: &OpId| &model.op(*op).kind;
+    let first = match ops {
+        [one] if matches!(kind(one), OpKind::Activation(Activation::HardSwish)) => one,
+        [gate, times]
+            if matches!(
+                kind(gate),
+                OpKind::Activation(Activation::Sigmoid | Activation::HardSigmoid)
+            ) && matches!(
+                kind(times),
+                OpKind::Binary {
+                    op: BinaryOp::Mul,
+                    const_operand: false
+                }
+            ) && model
+                .op(*gate)
+                .inputs
+                .first()
+                .is_some_and(|t| model.op(*times).inputs.contains(t)) =>
+        {
+            gate
+        }
+        _ => return false,
+    };
+    let made = model.op(*first).inputs.first();
+    let Some(producer) = made.and_then(|t| model.tensor(*t).producer) else {
+        return false;
+    };
+    let OpKind::Conv(conv) = kind(&producer) else {
+        return false;
+    };
+    let siblings = model.op(producer).inputs.first().map_or(0, |t| {
+        let consumers = model.tensor(*t).consumers.iter().take(LONGEST_CHAIN);
+        let equal = |op: &&OpId| match kind(op) {
+            OpKind::Conv(c) => {
+                (c.groups, &c.kernel, &c.stride) == (conv.groups, &conv.kernel, &conv.stride)
+            }
+            _ => false,
+        };
+        consumers.filter(equal).take(2).count()
+    });
+    conv.in_channels > FIRST_CHANNELS && siblings < 2
 }
 
 /// TensorRT has INT8 kernels for these; the rest of an INT8 engine runs in FP16 or FP32.

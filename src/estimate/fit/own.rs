@@ -279,7 +279,14 @@ const PROFILE_US: Spec = Spec {
 };
 
 /// What is expected of the parameters that shipped boards do without: a survey tells them.
-const SURVEYED: [Spec; 2] = [
+const SURVEYED: [Spec; 3] = [
+    Spec {
+        name: "gate_share",
+        prior: 0.3,
+        spread: 1.0,
+        min: 0.01,
+        max: 1.5,
+    },
     Spec {
         name: "image_passes",
         prior: 3.0,

@@ -65,6 +65,10 @@ pub fn fit_and_rest(
     for _ in 0..STEPS {
         let mut jacobian: Vec<Vec<f64>> = Vec::with_capacity(n);
         for i in 0..n {
+            if bounds[i].1 <= bounds[i].0 {
+                jacobian.push(vec![0.0; r.len()]);
+                continue;
+            }
             let mut y = x.clone();
             // Away from the nearer bound, so that the step is never clipped.
             let step = if y[i] + DIFFERENCE > bounds[i].1 {
