@@ -129,6 +129,8 @@ int main()
     CALL(network_layer, network->getLayer(0));
     CALL(network_inputs, network->getNbInputs());
     CALL(network_input, network->getInput(0));
+    CALL(network_outputs, network->getNbOutputs());
+    CALL(network_output, network->getOutput(0));
 
     CALL(layer_name, layer->getName());
     CALL(layer_type, layer->getType());
@@ -142,8 +144,11 @@ int main()
 
     CALL(tensor_name, tensor->getName());
     CALL(tensor_dims, tensor->getDimensions());
+    CALL(tensor_type, tensor->getType());
+    CALL(tensor_set_formats, tensor->setAllowedFormats(1));
 #if NV_TENSORRT_MAJOR < 11
     CALL(tensor_set_range, tensor->setDynamicRange(0, 0));
+    CALL(tensor_set_type, tensor->setType(DataType::kHALF));
 #endif
 
     DELETE(config_delete, IBuilderConfig);
@@ -192,6 +197,7 @@ int main()
 
     DELETE(context_delete, IExecutionContext);
     CALL(context_address, context->setTensorAddress("", nullptr));
+    CALL(context_strides, context->getTensorStrides(""));
     CALL(context_enqueue, context->enqueueV3(nullptr));
     CALL(context_profiler, context->setProfiler(fake<IProfiler>()));
 
@@ -234,4 +240,13 @@ int main()
     value("information_json", LayerInformationFormat::kJSON);
     value("mode_input", TensorIOMode::kINPUT);
     value("dims_bytes", sizeof(Dims));
+    value("type_float", DataType::kFLOAT);
+    value("type_half", DataType::kHALF);
+    value("type_int8", DataType::kINT8);
+    value("format_linear", TensorFormat::kLINEAR);
+    value("format_chw4", TensorFormat::kCHW4);
+    value("format_chw16", TensorFormat::kCHW16);
+    value("format_chw32", TensorFormat::kCHW32);
+    value("format_dla_linear", TensorFormat::kDLA_LINEAR);
+    value("format_dla_hwc4", TensorFormat::kDLA_HWC4);
 }

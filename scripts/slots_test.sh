@@ -46,6 +46,8 @@ values = {
     "flag_tf32": 7 if version[0] == 8 else 6, "flag_gpu_fallback": 3, "flag_fp16": 0, "flag_int8": 1,
     "explicit_batch": 0, "device_gpu": 0, "device_dla": 1, "verbosity_detailed": 2,
     "information_json": 1, "mode_input": 1, "dims_bytes": 36 if version[0] == 8 else 72,
+    "type_float": 0, "type_half": 1, "type_int8": 2, "format_linear": 0, "format_chw4": 3, "format_chw16": 4,
+    "format_chw32": 5, "format_dla_linear": 9, "format_dla_hwc4": 10,
 }
 wrong, seen = [], set()
 for line in found.read_text().splitlines():

@@ -8,7 +8,7 @@ use crate::estimate::board::BoardFile;
 use crate::figure::{Figure, Measured};
 use crate::history::{Kept, Reference, ReferenceSet, StoredRun};
 use crate::model::Model;
-use crate::placement::{EngineConfig, Placement, Precision};
+use crate::placement::{EngineConfig, IoFormats, Placement, Precision};
 use crate::plan::{Buildable, Planner};
 use crate::platform::{Place, Target};
 
@@ -42,6 +42,7 @@ fn reference(
         batch: row.batch,
         dla_core: row.dla_core,
         gpu_fallback: true,
+        io: IoFormats::default(),
     };
     Point {
         label: row.config.clone(),

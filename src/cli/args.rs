@@ -10,7 +10,7 @@ use crate::engine::remote::ssh::Host;
 use crate::engine::{BoardSettings, Environment, Outcome, WorkerCommand, environment};
 use crate::export::Document;
 use crate::model::{Model, ModelSource};
-use crate::placement::{Device, EngineConfig, Placement, Precision};
+use crate::placement::{Device, EngineConfig, IoFormats, Placement, Precision};
 use crate::platform::{DlaSupport, Target};
 use crate::tasks::judge::Setup;
 use crate::tasks::measure::Worker;
@@ -181,6 +181,10 @@ pub struct EngineArgs {
     /// No GPU fallback: the build fails where the DLA refuses an op.
     #[arg(long)]
     pub strict: bool,
+    /// Type and layout of inputs and outputs, as trtexec names them: one for both (`fp16:chw`) or
+    /// `INPUT,OUTPUT` (`int8:dla_hwc4,int8:chw32`) [default: fp32:chw].
+    #[arg(long, value_name = "FORMAT[,FORMAT]")]
+    pub io_formats: Option<IoFormats>,
 }
 
 impl EngineArgs {
@@ -191,6 +195,7 @@ impl EngineArgs {
             batch: self.batch.unwrap_or(from.batch),
             dla_core: self.dla_core.unwrap_or(from.dla_core),
             gpu_fallback: from.gpu_fallback && !self.strict,
+            io: self.io_formats.unwrap_or(from.io),
         }
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn module_name(path: &str) -> &str {
 pub(super) fn title(setup: &Setup) -> String {
     let config = &setup.config;
     format!(
-        "{} on {}; {}, batch {}{}{}",
+        "{} on {}; {}, batch {}{}{}{}",
         setup.model.name,
         setup.target,
         config.precision,
@@ -99,6 +99,7 @@ pub(super) fn title(setup: &Setup) -> String {
             String::new()
         },
         if config.gpu_fallback { "" } else { ", strict" },
+        config.io_words(),
     )
 }
 

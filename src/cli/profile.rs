@@ -457,7 +457,7 @@ fn describe_request(request: &Request) -> String {
     if p.wants_dla() {
         parts.push(format!("DLA core {}", request.config.dla_core));
     }
-    parts.join(", ")
+    format!("{}{}", parts.join(", "), request.config.io_words())
 }
 
 fn print_failure(out: &mut impl std::io::Write, run: &Run) -> std::io::Result<()> {

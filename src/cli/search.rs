@@ -17,7 +17,7 @@ use crate::figure::short;
 use crate::history;
 use crate::model::Model;
 
-use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
+use crate::placement::{Device, EngineConfig, IoFormats, Placement, Precision, Site};
 use crate::plan::Planner;
 use crate::platform::Target;
 use crate::search::confirm::{Confirmed, Engine, Event};
@@ -52,6 +52,9 @@ pub struct SearchArgs {
     /// No GPU fallback: never ask the DLA for what it refuses.
     #[arg(long)]
     pub strict: bool,
+    /// Type and layout of inputs and outputs: one for both (`fp16:chw`) or `INPUT,OUTPUT`.
+    #[arg(long, value_name = "FORMAT[,FORMAT]", default_value_t = IoFormats::default())]
+    pub io_formats: IoFormats,
 
     /// What is wanted.
     #[arg(long, value_enum, default_value_t = GoalName::Latency)]
@@ -271,6 +274,7 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
             .unwrap_or_else(|| EngineConfig::own_batch(&model)),
         dla_core: 0,
         gpu_fallback: !args.strict,
+        io: args.io_formats,
     };
     let planner = Planner::new(&model, &target, &config);
     let estimator = history::estimator(&planner);
@@ -635,8 +639,11 @@ fn text(
         out.push('\n');
     };
     line(format!(
-        "{} on {target}, {}, batch {}",
-        model.name, config.precision, config.batch
+        "{} on {target}, {}, batch {}{}",
+        model.name,
+        config.precision,
+        config.batch,
+        config.io_words()
     ));
     for p in answer.proposals.iter().chain(&answer.baselines) {
         line(String::new());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::placement::{EngineConfig, Placement};
+use crate::placement::{EngineConfig, IoType, Placement};
 
 /// One engine to build and measure. Paths are those of the machine the worker runs on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,6 +167,9 @@ pub enum RequestError {
          --no-cache, or give the engine with --load-engine"
     )]
     NotKept(u32),
+    /// Inputs and outputs that no engine of this kind has.
+    #[error("{0}")]
+    Io(String),
     /// A length outside the range that makes sense.
     #[error("{what} {value} is outside {low}-{high}")]
     Range {
@@ -262,6 +265,17 @@ impl Request {
                     path: path.to_owned(),
                 });
             }
+        }
+        if let Some(why) = self.config.io.refusal(self.config.precision) {
+            return Err(RequestError::Io(why));
+        }
+        let converted = self.config.io.input.element() != IoType::Fp32;
+        if converted && matches!(self.calibration, Calibration::Folder { .. }) {
+            return Err(RequestError::Io(format!(
+                "calibration batches are FP32 and the engine's inputs would be {}; calibrate with \
+                 --io-formats fp32:chw and --save-calib, then build with --calib",
+                self.config.io.input
+            )));
         }
         let pools = [
             ("dlaSRAM", self.pools.dla_sram),

@@ -1,6 +1,6 @@
 //! Time of one kernel, one DLA layer, one transition: the physics. Everything in ms.
 
-use crate::placement::{Device, EngineConfig, Precision};
+use crate::placement::{Device, EngineConfig, IoFormats, Precision};
 use crate::platform::{DlaGeneration, DlaSpec, GpuArch, Target};
 
 use super::params::Parameters;
@@ -119,6 +119,8 @@ impl Number {
 pub(crate) struct CostModel {
     params: Parameters,
     precision: Precision,
+    /// Of the network's inputs and outputs.
+    io: IoFormats,
     /// Images per inference.
     batch: f64,
     rates: GpuRates,
@@ -161,6 +163,7 @@ impl CostModel {
         let clock = target.mode.dla_core_mhz(config.dla_core) * 1e3;
         Ok(Self {
             precision: config.precision,
+            io: config.io,
             batch: f64::from(config.batch),
             rates,
             sms: f64::from(target.mode.sms),
@@ -405,12 +408,20 @@ impl CostModel {
     }
 
     /// Moving a tensor of `elems` elements into (`to` the DLA) or out of a DLA subgraph.
-    /// `boundary`: from or to the caller, in FP32.
+    /// `boundary`: from or to the caller, in the format that the engine has there; nothing where
+    /// the DLA takes that one itself.
     pub fn transition_ms(&self, elems: f64, to: Device, boundary: bool) -> f64 {
         let p = &self.params.transition;
         let inner = self.dla_number().bytes();
         let outer = if boundary {
-            Number::Fp32.bytes()
+            let format = match to {
+                Device::Dla => self.io.input,
+                Device::Gpu => self.io.output,
+            };
+            if format.is_dlas_own(self.precision) {
+                return 0.0;
+            }
+            f64::from(format.element().bytes())
         } else {
             inner
         };

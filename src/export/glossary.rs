@@ -43,6 +43,11 @@ pub const GLOSSARY: &[(&str, &str)] = &[
          instead.",
     ),
     (
+        "I/O format",
+        "Element type and memory layout of an engine's inputs or outputs, such as int8:chw32; what the DLA \
+         does not read or write itself costs a reformat on the GPU.",
+    ),
+    (
         "inherited",
         "Nothing is said at the module itself; the nearest assigned module above decides, else the \
          default device.",

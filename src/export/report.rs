@@ -69,7 +69,7 @@ pub fn report(subject: &Subject<'_>, chart: &Chart) -> Result<String, Refused> {
         out,
         "<meta name=\"viewport\" content=\"width=device-width\"><title>{title}: GPU and DLA</title>\
          <style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n\
-         <p class=\"faint\">{}, {}, batch {}, DLA core {}, {}</p>\n<p>{}</p>\n",
+         <p class=\"faint\">{}, {}, batch {}, DLA core {}, {}{}</p>\n<p>{}</p>\n",
         escape(&target.to_string()),
         config.precision,
         config.batch,
@@ -79,6 +79,7 @@ pub fn report(subject: &Subject<'_>, chart: &Chart) -> Result<String, Refused> {
         } else {
             "strict"
         },
+        config.io_words(),
         escape(&plan.summary(model).to_string()),
     )
     .ok();

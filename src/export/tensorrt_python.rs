@@ -84,6 +84,15 @@ pub fn tensorrt_python(subject: &Subject<'_>) -> Result<String, Refused> {
         writeln!(out, "    {}: {tuple},", string(input.name)).ok();
     }
     out.push_str("}\n");
+    let io = config.io;
+    if !io.is_default() {
+        out.push_str("# Type and layout of floating-point inputs and outputs.\n");
+        for (name, format) in [("INPUT", io.input), ("OUTPUT", io.output)] {
+            let (element, layout) = (format.element().python(), format.layout().python());
+            writeln!(out, "{name}_TYPE = trt.DataType.{element}").ok();
+            writeln!(out, "{name}_FORMAT = trt.TensorFormat.{layout}").ok();
+        }
+    }
     if subject.plan.requested.contains(&Device::Dla) {
         out.push_str(ONNX_NAMES);
         if told_apart {
@@ -265,6 +274,18 @@ fn main(subject: &Subject<'_>, version: TensorRt, int8: bool) -> String {
         "        sys.exit(f\"{sys.argv[1]}: input {tensor.name!r} is not in SHAPES: another model?\")",
     );
     line("    tensor.shape = SHAPES[tensor.name]");
+    if !subject.config.io.is_default() {
+        line("floats = (trt.DataType.FLOAT, trt.DataType.HALF)");
+        for (of, name) in [("input", "INPUT"), ("output", "OUTPUT")] {
+            line(&format!("for i in range(network.num_{of}s):"));
+            line(&format!("    tensor = network.get_{of}(i)"));
+            line("    if tensor.dtype in floats:");
+            line(&format!("        tensor.dtype = {name}_TYPE"));
+            line(&format!(
+                "        tensor.allowed_formats = 1 << int({name}_FORMAT)"
+            ));
+        }
+    }
     line("config = builder.create_builder_config()");
     if version < TensorRt::V8_4 {
         line("config.max_workspace_size = 1 << 30");

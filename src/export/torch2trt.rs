@@ -35,6 +35,13 @@ pub fn torch2trt(subject: &Subject<'_>) -> Result<String, Refused> {
             model.name
         )));
     }
+    if !config.io.is_default() {
+        return Err(Refused::new(format!(
+            "torch2trt has no argument for layouts of inputs and outputs, so it cannot build I/O {}; \
+             export for TensorRT (Python) or trtexec, or choose fp32:chw",
+            config.io
+        )));
+    }
     let types = device_types(model, placement)?;
     let mut out = format!("# {}\n", heading(subject));
     out.push_str(

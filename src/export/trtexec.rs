@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{Dim, Model, ModelSource, by};
-use crate::placement::{Device, EngineConfig};
-use crate::platform::Dialect;
+use crate::model::{DType, Dim, Model, ModelSource, TensorId, by};
+use crate::placement::{Device, EngineConfig, IoFormat};
+use crate::platform::{Dialect, TensorRt};
 
 use super::python::heading;
 use super::{Refused, Subject};
@@ -113,12 +113,13 @@ pub fn trtexec(subject: &Subject<'_>) -> Result<TrtexecCommand, Refused> {
             target.tensorrt
         ));
     }
+    args.extend(io_formats(model, config, target.tensorrt)?);
     let devices = subject.plan.requested.iter();
     if devices.clone().any(|d| *d == Device::Dla) {
         args.push(format!("--useDLACore={}", config.dla_core));
         if config.gpu_fallback {
             args.push("--allowGPUFallback".into());
-        } else {
+        } else if config.io.is_default() {
             notes.push(
                 "Without --allowGPUFallback trtexec sets DIRECT_IO: inputs and outputs must have a \
                  DLA format (--inputIOFormats, --outputIOFormats)."
@@ -191,6 +192,45 @@ fn device_types(subject: &Subject<'_>, dialect: Dialect) -> Result<String, Refus
         items.push(format!("{name}:{device}"));
     }
     Ok(format!("--layerDeviceTypes={}", items.join(",")))
+}
+
+/// `--inputIOFormats` and `--outputIOFormats`: one format for all, or, where some tensors are no
+/// floating-point ones and keep their own type, one for each in the file's order.
+fn io_formats(
+    model: &Model,
+    config: &EngineConfig,
+    version: TensorRt,
+) -> Result<Vec<String>, Refused> {
+    let inputs: Vec<TensorId> = model.inputs.iter().map(|i| i.tensor).collect();
+    let mut args = Vec::new();
+    for (flag, tensors, format) in [
+        ("--inputIOFormats", &inputs, config.io.input),
+        ("--outputIOFormats", &model.outputs, config.io.output),
+    ] {
+        if format == IoFormat::default() {
+            continue;
+        }
+        let own = tensors.iter().map(|t| match model.tensor(*t).dtype {
+            d if d.is_float() => Ok(format.as_str()),
+            DType::I64 if version >= TensorRt::V10_3 => Ok("int64:chw"),
+            DType::I32 | DType::I64 => Ok("int32:chw"),
+            DType::Bool if version >= TensorRt::V10_3 => Ok("bool:chw"),
+            other => Err(Refused::new(format!(
+                "trtexec has no I/O format for {:?}, which is {other:?}; export for TensorRT \
+                 (Python)",
+                model.tensor(*t).name
+            ))),
+        });
+        let all: Vec<&str> = own.collect::<Result<_, _>>()?;
+        let same = all.iter().all(|f| *f == format.as_str());
+        let list = if same {
+            format.as_str().to_owned()
+        } else {
+            all.join(",")
+        };
+        args.push(format!("{flag}={list}"));
+    }
+    Ok(args)
 }
 
 /// `--shapes` where the file leaves dims open; nothing where it fixes them.

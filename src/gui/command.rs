@@ -18,7 +18,7 @@ use crate::gui::data::search::{Form, GoalKind};
 use crate::gui::data::tour::Turn;
 use crate::gui::data::tree_index::{Node, Sort};
 use crate::model::{ModuleId, OpId};
-use crate::placement::{Device, EngineConfig, Placement, Precision};
+use crate::placement::{Device, EngineConfig, IoFormats, Placement, Precision};
 use crate::platform::TensorRt;
 
 /// How a click changes the selection.
@@ -167,6 +167,8 @@ pub enum Command {
     Core(u32),
     /// Allows or forbids fallback to the GPU.
     GpuFallback(bool),
+    /// Changes type and layout of the engine's inputs and outputs.
+    IoFormats(IoFormats),
 
     /// Asks for a name and keeps the placement.
     Keep,
@@ -436,6 +438,8 @@ impl Command {
             Self::GpuFallback(false) => {
                 named("Strict, no GPU fallback").tip("An op the DLA refuses fails the build")
             }
+            Self::IoFormats(formats) => named(format!("I/O formats {formats}"))
+                .tip("Type and layout of the engine's inputs and outputs"),
 
             Self::Keep => named("Keep placement…")
                 .tip("Adds this placement to the chart and saves it at once")

@@ -36,6 +36,13 @@ pub enum DType {
     Container,
 }
 
+impl DType {
+    /// Floating-point numbers that TensorRT computes with.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F64)
+    }
+}
+
 /// A tensor's dims, outermost first; `None` where no source knows them.
 pub type Shape = Option<Vec<u64>>;
 

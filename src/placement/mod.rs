@@ -2,6 +2,8 @@
 
 mod config;
 mod edit;
+mod io_formats;
+mod precision;
 mod resolve;
 
 use std::collections::BTreeMap;
@@ -9,8 +11,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use config::{EngineConfig, Precision};
+pub use config::EngineConfig;
 pub use edit::{Document, Edit};
+pub use io_formats::{IoFormat, IoFormats, IoLayout, IoType};
+pub use precision::Precision;
 pub use resolve::{Assigned, Resolved, UnknownSite};
 
 /// A processor an op can be placed on.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::{Model, OpId};
-use crate::placement::{EngineConfig, Placement, Resolved, Site};
+use crate::placement::{EngineConfig, IoFormat, Placement, Resolved, Site};
 use crate::platform::{DlaGeneration, Target, dla_rules, parser};
 
 use super::{Fallback, Plan};
@@ -184,13 +184,20 @@ pub(super) fn lints(
             None,
         );
     }
-    if !config.gpu_fallback && used > 0 {
+    let own = |f: IoFormat| f.is_dlas_own(config.precision);
+    if !config.gpu_fallback && used > 0 && !(own(config.io.input) && own(config.io.output)) {
         add(
             "strict.io",
             Severity::Info,
-            "strict engines take and give DLA formats only; FP32 I/O needs a reformat on the GPU"
-                .into(),
-            "use the I/O formats kCHW16/kCHW32/kDLA_LINEAR, or allow GPU fallback",
+            format!(
+                "strict engines take and give DLA formats only; {} needs a reformat on the GPU",
+                config.io
+            ),
+            if config.precision.int8 {
+                "choose --io-formats int8:dla_linear or int8:chw32, or allow GPU fallback"
+            } else {
+                "choose --io-formats fp16:dla_linear or fp16:chw16, or allow GPU fallback"
+            },
             None,
         );
     }

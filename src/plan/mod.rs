@@ -1,6 +1,7 @@
 //! The heart: what a placement means on a target. A pure function of its arguments.
 
 mod flow;
+mod io;
 mod lint;
 mod partition;
 mod planner;

@@ -8,6 +8,7 @@ use crate::platform::dla_rules::rule::{Refusal, Verdict};
 use crate::platform::{Target, dla_rules, parser};
 
 use super::flow::Flows;
+use super::io;
 use super::lint::{Engine, lints};
 use super::partition::{Edges, partition};
 use super::{Buildable, Fallback, Plan, Subgraph, Transition};
@@ -38,6 +39,8 @@ pub struct Planner<'m> {
     lacks_dims: bool,
     /// Why TensorRT's ONNX parser refuses the file.
     parser_refusals: Vec<String>,
+    /// Why no placement can have the inputs and outputs that the config asks for.
+    io_refusals: Vec<String>,
     /// Nothing about the target and the config keeps an engine that asks for the DLA from being
     /// built, if only on the GPU.
     can_build: bool,
@@ -117,6 +120,7 @@ impl<'m> Planner<'m> {
             engine_refusal,
             lacks_dims,
             parser_refusals: parser::refusals(model, target.tensorrt),
+            io_refusals: io::refusals(model, target, config),
             can_build,
             edges,
             flows,
@@ -159,6 +163,12 @@ impl<'m> Planner<'m> {
     /// Why no op at all may run on a DLA, if so.
     pub fn engine_refusal(&self) -> Option<&Fallback> {
         self.engine_refusal.as_ref()
+    }
+
+    /// Ops that must be on the DLA, because only it takes the formats of the engine's inputs and
+    /// outputs.
+    pub fn io_needs_dla(&self) -> impl Iterator<Item = OpId> {
+        io::needs_dla(self.model, self.config.io)
     }
 
     /// Bytes of a tensor on the DLA side, at the engine's batch; 0 if the shape is unknown.
@@ -267,7 +277,7 @@ impl<'m> Planner<'m> {
         } else {
             group_of
         };
-        let buildable = self.buildable(&requested, &fallbacks);
+        let buildable = self.buildable(&requested, &predicted, &fallbacks);
         Plan {
             requested,
             predicted,
@@ -405,6 +415,9 @@ impl<'m> Planner<'m> {
         for flow in self.flows.iter() {
             let home = flow.maker.and_then(|m| group_of[m as usize]);
             let mut cross = |from, to, subgraph, boundary| {
+                if boundary && self.direct(flow.tensor, to) {
+                    return;
+                }
                 transitions.push(Transition {
                     tensor: flow.tensor,
                     from,
@@ -446,8 +459,27 @@ impl<'m> Planner<'m> {
         transitions
     }
 
-    fn buildable(&self, requested: &[Device], fallbacks: &[(OpId, Fallback)]) -> Buildable {
+    /// The DLA reads this model input, or writes this output, as the caller has it.
+    fn direct(&self, tensor: TensorId, to: Device) -> bool {
+        let io = self.config.io;
+        let format = match to {
+            Device::Dla => io.input,
+            Device::Gpu => io.output,
+        };
+        format.is_dlas_own(self.config.precision) && self.model.tensor(tensor).dtype.is_float()
+    }
+
+    fn buildable(
+        &self,
+        requested: &[Device],
+        predicted: &[Device],
+        fallbacks: &[(OpId, Fallback)],
+    ) -> Buildable {
         let mut reasons = self.parser_refusals.clone();
+        reasons.extend(self.io_refusals.iter().cloned());
+        if self.io_refusals.is_empty() {
+            reasons.extend(io::gpu_end(self.model, self.config.io, predicted));
+        }
         let wants_dla = requested.contains(&Device::Dla);
         if wants_dla
             && !self.can_build

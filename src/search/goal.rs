@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::placement::IoFormats;
 use crate::search::solvers::Unsolved;
 use crate::search::space::{Constraints, SpaceError};
 
@@ -108,6 +109,12 @@ pub enum SearchError {
         /// What there is.
         least: String,
     },
+    /// Formats of inputs and outputs that this goal does not know.
+    #[error(
+        "the stages of a pipeline hand each other FP32 tensors, and I/O {0} is asked for; leave \
+         fp32:chw"
+    )]
+    Formats(IoFormats),
     /// A number that makes no sense.
     #[error("{what} is {value}; it must be {range}")]
     Range {

@@ -34,6 +34,10 @@ pub fn run(
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Answer, SearchError> {
     check(request)?;
+    let io = estimator.planner().config().io;
+    if matches!(request.goal, Goal::Pipeline { .. }) && !io.is_default() {
+        return Err(SearchError::Formats(io));
+    }
     let mut costs = Costs::of(estimator).map_err(SearchError::NoEstimate)?;
     let mut unit = 1.0;
     if matches!(request.goal, Goal::Energy) {

@@ -98,6 +98,17 @@ pub enum SpaceError {
         /// The op.
         op: String,
     },
+    /// Only the DLA takes an input or output format.
+    #[error(
+        "the I/O formats {formats} are for the DLA only, which refuses {op}; choose formats of \
+         plain order (chw)"
+    )]
+    Formats {
+        /// As asked.
+        formats: String,
+        /// The op at the network's end.
+        op: String,
+    },
     /// Two pins, or a pin and a refusal, on what is decided as one.
     #[error(
         "{op} would have to be on the GPU and on the DLA at once; pin less, or search with finer \
@@ -220,6 +231,15 @@ impl Space {
                 };
                 pin(op, groups.find_mut(op.0), allowed)?;
             }
+        }
+        for op in planner.io_needs_dla() {
+            if !takes[op.index()] {
+                return Err(SpaceError::Formats {
+                    formats: planner.config().io.to_string(),
+                    op: model.op(op).name.to_string(),
+                });
+            }
+            pin(op, groups.find_mut(op.0), Allowed::Dla)?;
         }
         let limit = planner.target().tensorrt.max_loadables();
         Ok(Self {

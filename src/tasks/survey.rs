@@ -17,7 +17,7 @@ use crate::engine::{
 use crate::history::{RunFilter, Store, StoredRun};
 use crate::model::onnx::{LoadOptions, open, survey_network, survey_networks};
 use crate::model::{Model, ModelSource};
-use crate::placement::{Device, EngineConfig, Placement, Precision};
+use crate::placement::{Device, EngineConfig, IoFormats, Placement, Precision};
 use crate::platform::{BoardDescription, describe};
 use crate::search::confirm::{Engine, Setup};
 use crate::tasks::progress::Progress;
@@ -97,6 +97,7 @@ fn config(precision: Precision, batch: u32) -> EngineConfig {
         batch,
         dla_core: 0,
         gpu_fallback: true,
+        io: IoFormats::default(),
     }
 }
 

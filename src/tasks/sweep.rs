@@ -13,7 +13,7 @@ use crate::engine::{Environment, ErrorKind, Outcome, Request, Run, environment};
 use crate::figure::{Figure, Measured, short};
 use crate::history::{RunFilter, StoredRun};
 use crate::model::Model;
-use crate::placement::{Device, EngineConfig, Placement, Precision, Site};
+use crate::placement::{Device, EngineConfig, IoFormats, Placement, Precision, Site};
 use crate::platform::Target;
 use crate::search::confirm::engines::{same_terms, verdict};
 use crate::search::confirm::{Engine, NotMeasured, Setup};
@@ -100,6 +100,7 @@ pub fn preset(model: &Model) -> Vec<Row> {
         batch: EngineConfig::own_batch(model),
         dla_core,
         gpu_fallback: true,
+        io: IoFormats::default(),
     };
     let name = |precision: Precision, what: &str| format!("{}_{precision}_{what}", model.name);
     let whole = |device: Device| match device {

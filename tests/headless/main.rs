@@ -17,6 +17,7 @@ mod engine_sampling;
 mod estimate;
 mod export;
 mod history;
+mod io_formats;
 mod model_explorer;
 #[path = "../support/net.rs"]
 mod net;

@@ -2,7 +2,7 @@
 
 use crate::window::{Window, window};
 use dlaplan::gui::Command;
-use dlaplan::placement::{Device, EngineConfig, Placement, Precision, Site};
+use dlaplan::placement::{Device, EngineConfig, IoFormats, Placement, Precision, Site};
 use dlaplan::plan::plan;
 use dlaplan::platform::{Target, TensorRt};
 use egui::accesskit::Role;
@@ -257,6 +257,7 @@ fn the_top_bar_changes_target_and_config() {
         batch: 1,
         dla_core: 1,
         gpu_fallback: false,
+        io: IoFormats::default(),
     };
     assert_eq!(*state.config(), config);
     assert_eq!(state.target.board.id, "agx-xavier");

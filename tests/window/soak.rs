@@ -21,7 +21,9 @@ use dlaplan::gui::{
     RunsAct, RunsActKind, RunsColumn, Sort, State, Step, SweepOf, ThemeChoice, Turn,
 };
 use dlaplan::model::{Model, ModuleId, OpId};
-use dlaplan::placement::{Device, Document, EngineConfig, Placement, Precision, Site};
+use dlaplan::placement::{
+    Device, Document, EngineConfig, IoFormat, IoFormats, Placement, Precision, Site,
+};
 use dlaplan::platform::{Target, boards};
 use proptest::prelude::RngExt as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -101,6 +103,7 @@ impl Steps {
                     CommandKind::Batch,
                     CommandKind::Core,
                     CommandKind::GpuFallback,
+                    CommandKind::IoFormats,
                 ];
                 let last = self.past.last().map(|(last, _)| *last);
                 if !(typed.contains(&kind) && last == Some(kind)) {
@@ -139,7 +142,7 @@ impl Was {
 }
 
 /// What may change the placement, the engine config or the target.
-const EDITS: [CommandKind; 20] = [
+const EDITS: [CommandKind; 21] = [
     CommandKind::Cycle,
     CommandKind::CycleSelection,
     CommandKind::Assign,
@@ -156,6 +159,7 @@ const EDITS: [CommandKind; 20] = [
     CommandKind::Batch,
     CommandKind::Core,
     CommandKind::GpuFallback,
+    CommandKind::IoFormats,
     CommandKind::Load,
     CommandKind::Runs,
     CommandKind::Undo,
@@ -377,6 +381,10 @@ impl Chance {
             }
             CommandKind::Core => Command::Core(self.below(state.dla_cores() as usize) as u32),
             CommandKind::GpuFallback => Command::GpuFallback(self.coin()),
+            CommandKind::IoFormats => Command::IoFormats(IoFormats {
+                input: self.one(&IoFormat::ALL),
+                output: self.one(&IoFormat::ALL),
+            }),
             CommandKind::Keep => Command::Keep,
             CommandKind::KeepAs => Command::KeepAs(self.words()),
             CommandKind::Load => {
@@ -588,6 +596,7 @@ fn promised(command: &Command, before: &Work, after: &Work, state: &State, when:
         Command::Precision(p) => assert_eq!(after.config.precision, *p, "{when}"),
         Command::Batch(n) => assert_eq!(after.config.batch, (*n).max(1), "{when}"),
         Command::GpuFallback(on) => assert_eq!(after.config.gpu_fallback, *on, "{when}"),
+        Command::IoFormats(io) => assert_eq!(after.config.io, *io, "{when}"),
         Command::Board(id) => assert_eq!(after.target.board.id, *id, "{when}"),
         Command::Mode(name) => assert_eq!(after.target.mode.name, *name, "{when}"),
         Command::TensorRt(version) => assert_eq!(after.target.tensorrt, *version, "{when}"),

@@ -107,6 +107,11 @@ impl<'d> Folder<'d> {
         })
     }
 
+    /// The calibration cache; nothing where batches are used.
+    pub fn known(&self) -> &[u8] {
+        self.cache.as_deref().unwrap_or_default()
+    }
+
     /// All .npy and .npz files of a folder, by name.
     pub fn open(
         device: &'d Device,
@@ -186,6 +191,18 @@ impl Batches for Folder<'_> {
     fn keep(&mut self, cache: &[u8]) {
         self.made = Some(cache.to_vec());
     }
+}
+
+/// The largest number that INT8 stands for in a tensor, by a calibration cache: its line is
+/// `NAME: SCALE`, the scale as the bits of a float in hex. TensorRT takes it from there for all
+/// tensors but INT8 inputs and outputs, as trtexec's `setTensorScalesFromCalibration` knows.
+pub fn range(cache: &[u8], tensor: &str) -> Option<f32> {
+    let text = std::str::from_utf8(cache).ok()?;
+    let lines = text.lines().skip(1);
+    let mut scales = lines.filter_map(|line| line.rsplit_once(": "));
+    let (_, bits) = scales.find(|(name, _)| *name == tensor)?;
+    let scale = f32::from_bits(u32::from_str_radix(bits.trim(), 16).ok()?);
+    (scale.is_finite() && scale > 0.0).then_some(127.0 * scale)
 }
 
 /// The batch files of a folder, sorted.
@@ -304,6 +321,18 @@ mod tests {
         f.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
         f.write_all(header.as_bytes()).unwrap();
         f.write_all(data).unwrap();
+    }
+
+    #[test]
+    fn ranges_are_read_of_a_cache() {
+        let cache =
+            b"TRT-8502-EntropyCalibration2\ninput: 3c010a14\na: b: 3f800000\nbad: 7f800000\n";
+        let input = range(cache, "input").unwrap();
+        assert!((input - 127.0 * 0.007_875_938).abs() < 1e-4, "{input}");
+        assert_eq!(range(cache, "a: b"), Some(127.0));
+        for none in ["output", "bad", "TRT-8502-EntropyCalibration2"] {
+            assert_eq!(range(cache, none), None);
+        }
     }
 
     #[test]

@@ -100,6 +100,9 @@ calls! {
     network_inputs = NETWORK_INPUTS() -> i32, 0;
     network_input = NETWORK_INPUT(index: i32) -> Object, NULL;
 
+    network_outputs = NETWORK_OUTPUTS() -> i32, 0;
+    network_output = NETWORK_OUTPUT(index: i32) -> Object, NULL;
+
     layer_name = LAYER_NAME() -> *const c_char, NO_TEXT;
     layer_type = LAYER_TYPE() -> i32, -1;
     layer_metadata = LAYER_METADATA() -> *const c_char, NO_TEXT;
@@ -109,6 +112,8 @@ calls! {
     layer_input = LAYER_INPUT(index: i32) -> Object, NULL;
 
     tensor_name = TENSOR_NAME() -> *const c_char, NO_TEXT;
+    tensor_type = TENSOR_TYPE() -> i32, -1;
+    tensor_set_formats = TENSOR_SET_FORMATS(formats: u32);
 
     config_delete = CONFIG_DELETE();
     config_set_flag = CONFIG_SET_FLAG(flag: i32);
@@ -155,6 +160,11 @@ calls! {
 /// `setDynamicRange`; `None` where the version has none.
 pub unsafe fn tensor_set_range(tensor: Object, low: f32, high: f32) -> Option<bool> {
     call!(tensor, TENSOR_SET_RANGE(low => f32, high => f32) -> bool)
+}
+
+/// `setType`; `None` where the version has none.
+pub unsafe fn tensor_set_type(tensor: Object, element: i32) -> Option<()> {
+    call!(tensor, TENSOR_SET_TYPE(element => i32))
 }
 
 /// `setInt8Calibrator`; `None` where the version has none.
@@ -209,6 +219,11 @@ pub unsafe fn tensor_dims(tensor: Object) -> Vec<i64> {
 /// `ICudaEngine::getTensorShape`.
 pub unsafe fn engine_tensor_dims(engine: Object, name: *const c_char) -> Vec<i64> {
     dims!(engine, ENGINE_TENSOR_DIMS(name => *const c_char))
+}
+
+/// `IExecutionContext::getTensorStrides`.
+pub unsafe fn context_strides(context: Object, name: *const c_char) -> Vec<i64> {
+    dims!(context, CONTEXT_STRIDES(name => *const c_char))
 }
 
 /// Major version in use; 0 before [`use_version`].

@@ -14,12 +14,14 @@ use crate::engine::request::{Calibration, Request};
 use crate::engine::run::{ErrorKind, Stage};
 use crate::engine::{environment, memory};
 use crate::model::{Model, give_dims};
-use crate::placement::Device;
+use crate::placement::{Device, IoFormat, IoType};
 use crate::platform::{TensorRt, parser};
 
 use super::cache::{self, BuildRecord, Machine};
-use super::calibrate::{Folder, Input};
-use super::objects::{self, Builder, BuilderConfig, Calibrator, Flag, Layer, Network, Pool};
+use super::calibrate::{Folder, Input, range};
+use super::objects::{
+    self, Builder, BuilderConfig, Calibrator, ElementType, Flag, Layer, Network, Pool,
+};
 use super::process::Process;
 use super::stop::Stop;
 use super::{cuda, library};
@@ -144,6 +146,7 @@ impl Job<'_> {
                 )));
             }
         }
+        self.set_formats(&network)?;
         let layers: Vec<Layer<'_>> = network.layers().collect();
         let described: Vec<NetworkLayer> = layers.iter().map(|l| describe(*l)).collect();
         let map = LayerMap::new(self.model, &described);
@@ -201,6 +204,20 @@ impl Job<'_> {
             timing_only,
         };
         Ok((plan, record))
+    }
+
+    /// Types and layouts of the network's ends. FP32 in plain order is TensorRT's own choice.
+    fn set_formats(&self, network: &Network<'_>) -> Result<(), Stop> {
+        let io = self.request.config.io;
+        let inputs = network.inputs().map(|t| (t, io.input));
+        let outputs = network.outputs().map(|t| (t, io.output));
+        for (tensor, format) in inputs.chain(outputs) {
+            if format != IoFormat::default() && tensor.element().is_float() {
+                let set = tensor.set_format(format);
+                set.map_err(|e| Stop::refused(format!("{:?}: {e}", tensor.name())))?;
+            }
+        }
+        Ok(())
     }
 
     fn parse<'n>(
@@ -360,7 +377,13 @@ impl Job<'_> {
                 *timing_only = Some("INT8 with made-up ranges".into());
                 return Ok(None);
             }
-            Calibration::Cache { path } => Folder::cached(path),
+            Calibration::Cache { path } => {
+                let cached = Folder::cached(path);
+                if let Ok(folder) = &cached {
+                    self.set_ranges(network, folder.known(), path)?;
+                }
+                cached
+            }
             Calibration::Folder { path, .. } => {
                 let inputs = network
                     .inputs()
@@ -378,6 +401,30 @@ impl Job<'_> {
             .set_calibrator(&calibrator)
             .map_err(|e| Stop::refused(e.to_string()))?;
         Ok(Some(calibrator))
+    }
+
+    /// Ranges of INT8 inputs and outputs, which TensorRT does not take from the cache.
+    fn set_ranges(&self, network: &Network<'_>, cache: &[u8], path: &Path) -> Result<(), Stop> {
+        let io = self.request.config.io;
+        let inputs = network.inputs().map(|t| (t, io.input));
+        let outputs = network.outputs().map(|t| (t, io.output));
+        for (tensor, format) in inputs.chain(outputs) {
+            if format.element() != IoType::Int8 || tensor.element() != ElementType::Int8 {
+                continue;
+            }
+            let name = tensor.name();
+            let range = range(cache, &name).ok_or_else(|| {
+                Stop::refused(format!(
+                    "{}: no scale of {name:?}, which is to be {format}; calibrate the same model \
+                     again, or choose --io-formats fp32:chw",
+                    path.display()
+                ))
+            })?;
+            tensor
+                .set_dynamic_range(-range, range)
+                .map_err(|e| Stop::refused(e.to_string()))?;
+        }
+        Ok(())
     }
 
     fn build_failed(

@@ -11,7 +11,7 @@ use super::cuda::Stream;
 use super::library::{Libraries, Unavailable};
 use super::slots;
 use crate::engine::log::Level;
-use crate::placement::Device;
+use crate::placement::{Device, IoFormat, IoLayout, IoType};
 
 /// Receives TensorRT's messages, from any thread.
 pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
@@ -323,6 +323,22 @@ impl Network<'_> {
     }
 }
 
+impl Network<'_> {
+    /// Outputs in network order.
+    pub fn outputs(&self) -> impl Iterator<Item = Tensor<'_>> {
+        // SAFETY: live network; indexes below the count.
+        let count = unsafe { calls::network_outputs(self.raw.as_ptr()) };
+        (0..count)
+            // SAFETY: as above.
+            .map(|i| unsafe { calls::network_output(self.raw.as_ptr(), i) })
+            .filter(|raw| !raw.is_null())
+            .map(|raw| Tensor {
+                raw,
+                _network: PhantomData,
+            })
+    }
+}
+
 impl<'n> Layer<'n> {
     /// `getName`.
     pub fn name(self) -> String {
@@ -382,6 +398,37 @@ impl Tensor<'_> {
     pub fn dims(self) -> Vec<i64> {
         // SAFETY: the network is live.
         unsafe { calls::tensor_dims(self.raw) }
+    }
+
+    /// `getType`.
+    pub fn element(self) -> ElementType {
+        // SAFETY: the network is live.
+        ElementType::from_number(unsafe { calls::tensor_type(self.raw) })
+    }
+
+    /// `setType` and `setAllowedFormats`, for an input or output of the network.
+    pub fn set_format(self, format: IoFormat) -> Result<(), Absent> {
+        let element = match format.element() {
+            IoType::Fp32 => 0,
+            IoType::Fp16 => 1,
+            IoType::Int8 => 2,
+        };
+        let layout = match format.layout() {
+            IoLayout::Chw => 0,
+            IoLayout::Chw4 => 3,
+            IoLayout::Chw16 => 4,
+            IoLayout::Chw32 => 5,
+            IoLayout::DlaLinear => 9,
+            IoLayout::DlaHwc4 => 10,
+        };
+        // SAFETY: the network is live.
+        unsafe {
+            calls::tensor_set_type(self.raw, element).ok_or(Absent(
+                "choice of I/O types; those of the file's inputs and outputs are the engine's",
+            ))?;
+            calls::tensor_set_formats(self.raw, 1 << layout);
+        }
+        Ok(())
     }
 
     /// `setDynamicRange`.
@@ -713,6 +760,11 @@ impl ElementType {
         }
     }
 
+    /// Floating-point numbers.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::Float | Self::Half | Self::Bf16)
+    }
+
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
         match self {
@@ -737,7 +789,8 @@ pub struct Binding {
     pub dims: Vec<i64>,
     /// Bytes on the device, padding of packed formats included.
     pub bytes: usize,
-    /// Elements are packed (`kCHW16` and so on), so that values are not in plain order.
+    /// Elements are packed or rows padded (`kCHW16`, `kDLA_LINEAR` and so on), so that values are
+    /// not in plain order.
     pub packed: bool,
 }
 
@@ -748,9 +801,28 @@ impl Binding {
     }
 }
 
+/// Elements that a tensor takes in memory, padding included. `vector` is the dim of which so many
+/// elements stand side by side; a stride counts groups of them.
+fn span(dims: &[i64], strides: &[i64], vector: Option<(usize, usize)>) -> usize {
+    let size = |n: &i64| usize::try_from(*n).unwrap_or(0);
+    let side = vector.map_or(1, |(_, side)| side);
+    let groups = dims.iter().enumerate().map(|(i, d)| match vector {
+        Some((axis, side)) if axis == i => size(d).div_ceil(side),
+        _ => size(d),
+    });
+    let packed = groups.clone().fold(1, usize::saturating_mul);
+    // The outermost dim reaches farthest, except where it is 1 and its stride says nothing.
+    let reached = groups
+        .zip(strides)
+        .map(|(n, stride)| n.saturating_mul(size(stride)));
+    let most = reached.fold(packed, usize::max);
+    let empty = dims.contains(&0);
+    if empty { 0 } else { most.saturating_mul(side) }
+}
+
 impl Engine<'_> {
-    /// Inputs and outputs.
-    pub fn bindings(&self) -> Vec<Binding> {
+    /// Inputs and outputs, as a context of this engine wants them in memory.
+    pub fn bindings(&self, context: &ExecutionContext<'_>) -> Vec<Binding> {
         let raw = self.raw.as_ptr();
         // SAFETY: live engine; indexes below the count; names end in NUL and live as long.
         unsafe {
@@ -761,22 +833,18 @@ impl Engine<'_> {
                     let dims = calls::engine_tensor_dims(raw, name);
                     let components = calls::engine_tensor_components(raw, name);
                     let axis = calls::engine_tensor_axis(raw, name);
-                    let packed = components > 1 && axis >= 0;
-                    let elements = dims.iter().enumerate().fold(1usize, |n, (i, d)| {
-                        let d = (*d).max(0) as usize;
-                        n * if packed && i == axis as usize {
-                            d.next_multiple_of(components as usize)
-                        } else {
-                            d
-                        }
-                    });
+                    let vector = (components > 1 && axis >= 0)
+                        .then_some((axis as usize, components as usize));
+                    let strides = calls::context_strides(context.raw.as_ptr(), name);
+                    let elements = span(&dims, &strides, vector);
+                    let plain: usize = dims.iter().map(|d| (*d).max(0) as usize).product();
                     Binding {
                         name: text(name),
                         is_input: calls::engine_tensor_mode(raw, name) == INPUT,
-                        bytes: elements * element.bytes(),
+                        bytes: elements.saturating_mul(element.bytes()),
                         element,
                         dims,
-                        packed,
+                        packed: vector.is_some() || elements != plain,
                     }
                 })
                 .collect()
@@ -868,4 +936,26 @@ extern "C" fn on_layer(this: Object, layer: *const c_char, ms: f32) {
 
 extern "C" fn profiler_interface(_this: Object) -> Interface {
     Interface::first(c"IProfiler")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn memory_of_a_tensor_counts_its_padding() {
+        let image = [2, 3, 224, 224];
+        let plain = 2 * 3 * 224 * 224;
+        assert_eq!(span(&image, &[150_528, 50_176, 224, 1], None), plain);
+        // kDLA_LINEAR in INT8: rows of 224 bytes take 256.
+        let rows = [3 * 224 * 256, 224 * 256, 256, 1];
+        assert_eq!(span(&image, &rows, None), 2 * 3 * 224 * 256);
+        // kCHW32: three channels take 32.
+        let strides = [50_176, 50_176, 224, 1];
+        assert_eq!(span(&image, &strides, Some((1, 32))), 2 * 32 * 224 * 224);
+        // Without strides, what the dims say.
+        assert_eq!(span(&image, &[], Some((1, 4))), 2 * 4 * 224 * 224);
+        assert_eq!(span(&[0, 3], &[3, 1], None), 0);
+        assert_eq!(span(&[], &[], None), 1);
+    }
 }

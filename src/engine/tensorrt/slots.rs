@@ -108,6 +108,8 @@ slots! {
     NETWORK_LAYER impl 18 18 13 13 13;
     NETWORK_INPUTS impl 19 19 14 14 14;
     NETWORK_INPUT impl 20 20 15 15 15;
+    NETWORK_OUTPUTS impl 21 21 16 16 16;
+    NETWORK_OUTPUT impl 22 22 17 17 17;
     LAYER_NAME impl 4 4 4 4 4;
     LAYER_TYPE impl 2 2 2 2 2;
     LAYER_OUTPUTS impl 7 7 7 7 7;
@@ -116,6 +118,9 @@ slots! {
     LAYER_INPUT impl 6 6 6 6 6;
     TENSOR_NAME impl 3 3 3 3 3;
     TENSOR_DIMS impl 5 5 5 5 5;
+    TENSOR_TYPE impl 7 7 7 7 6;
+    TENSOR_SET_TYPE impl 6 6 6 6 -;
+    TENSOR_SET_FORMATS impl 19 19 19 19 13;
     TENSOR_SET_RANGE impl 8 8 8 8 -;
     CONFIG_DELETE own 1 1 1 1 1;
     CONFIG_SET_FLAG impl 15 15 11 11 9;
@@ -152,6 +157,7 @@ slots! {
     INSPECTOR_JSON impl 5 5 6 6 6;
     CONTEXT_DELETE own 1 1 1 1 1;
     CONTEXT_ADDRESS impl 32 32 24 24 23;
+    CONTEXT_STRIDES impl 31 31 23 23 22;
     CONTEXT_ENQUEUE impl 44 44 37 37 36;
     CONTEXT_PROFILER impl 6 6 5 5 5;
     ON_LOG own 0 0 0 0 4;

@@ -92,11 +92,11 @@ pub struct Repeat {
 
 impl<'e> Bound<'e> {
     /// Allocates inputs and outputs and fills the inputs with the same random numbers each time:
-    /// uniform in -1..1, zeros for integers.
+    /// uniform in -1..1, in INT8 the same times 127, zeros for other integers.
     pub fn new(device: &'e Device, engine: &'e Engine<'_>) -> Result<Self, RunError> {
         let mut context = engine.context()?;
         let mut buffers = Vec::new();
-        for binding in engine.bindings() {
+        for binding in engine.bindings(&context) {
             let mut buffer = device.alloc(binding.bytes)?;
             if binding.is_input {
                 buffer.write(&random(&binding))?;
@@ -293,6 +293,9 @@ fn random(binding: &Binding) -> Vec<u8> {
             .collect(),
         ElementType::Bf16 => (0..elements)
             .flat_map(|_| bf16::from_f32(next()).to_le_bytes())
+            .collect(),
+        ElementType::Int8 => (0..elements)
+            .flat_map(|_| ((next() * 127.0) as i8).to_le_bytes())
             .collect(),
         _ => vec![0; binding.bytes],
     }

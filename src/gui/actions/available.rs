@@ -13,7 +13,7 @@ use crate::gui::data::search::GoalKind;
 use crate::gui::data::tour::Turn;
 use crate::gui::data::tree_index::Sort;
 use crate::gui::state::State;
-use crate::placement::{Device, Precision};
+use crate::placement::{Device, IoFormat, IoFormats, Precision};
 
 impl State {
     /// A command's text, naming what only the state knows, for lists without anything around.
@@ -30,6 +30,27 @@ impl State {
             Command::CompareOver(_) => format!("This placement {}", lower(&command.text())),
             _ => command.text(),
         }
+    }
+
+    /// Formats that this engine's outputs or inputs can have, and the one they have.
+    pub(crate) fn io_choices(&self, outputs: bool) -> impl Iterator<Item = IoFormat> {
+        let config = self.config();
+        let (precision, dla) = (config.precision, self.dla_cores() > 0);
+        let now = if outputs {
+            config.io.output
+        } else {
+            config.io.input
+        };
+        // Types come from the file there.
+        let fixed = self.target.tensorrt.strongly_typed();
+        IoFormat::ALL.into_iter().filter(move |f| {
+            let formats = IoFormats {
+                input: if outputs { IoFormat::default() } else { *f },
+                output: if outputs { *f } else { IoFormat::default() },
+            };
+            let taken = formats.refusal(precision).is_none() && (dla || !f.only_for_dla());
+            *f == now || f.is_default() || (taken && !fixed)
+        })
     }
 
     /// Every command the palette lists, in the order of use.
@@ -123,6 +144,12 @@ impl State {
         all.extend(Precision::ALL.map(Command::Precision));
         all.extend((0..self.dla_cores()).map(Command::Core));
         all.extend([Command::GpuFallback(true), Command::GpuFallback(false)]);
+        all.extend(self.io_choices(true).map(|format| {
+            Command::IoFormats(IoFormats {
+                input: format,
+                output: format,
+            })
+        }));
         all.extend(View::ALL.iter().copied().map(Command::Chart));
         all.extend(ThemeChoice::ALL.map(Command::Theme));
         all.extend(self.kept.iter().map(|k| Command::AskRename(k.id)));
@@ -291,6 +318,7 @@ impl State {
             | Command::Precision(_)
             | Command::Batch(_)
             | Command::GpuFallback(_)
+            | Command::IoFormats(_)
             | Command::Load(..)
             | Command::AskRename(_)
             | Command::RenameKept(..)

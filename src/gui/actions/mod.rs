@@ -175,6 +175,7 @@ impl State {
             Command::GpuFallback(allowed) => {
                 self.configure("GPU fallback", |c| c.gpu_fallback = allowed);
             }
+            Command::IoFormats(formats) => self.configure("I/O formats", |c| c.io = formats),
 
             Command::Keep => {
                 self.dialog = Some(Dialog::Keep {
@@ -515,6 +516,7 @@ impl State {
         if !config.gpu_fallback {
             name += ", strict";
         }
+        name += &config.io_words();
         self.free_name(&name, None)
     }
 }

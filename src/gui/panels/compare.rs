@@ -217,7 +217,7 @@ fn figures(ui: &mut Ui, state: &State, judged: &Judgement, other: &Judged, t: &T
         let (a, b) = (state.config(), &other.config);
         let words = |c: &crate::placement::EngineConfig| {
             let strict = if c.gpu_fallback { "" } else { ", strict" };
-            format!("{}, batch {}{strict}", c.precision, c.batch)
+            format!("{}, batch {}{strict}{}", c.precision, c.batch, c.io_words())
         };
         let text = format!("Built differently: {} here, {} there", words(a), words(b));
         ui.add(Label::new(RichText::new(text).color(t.amber)).wrap());

@@ -12,7 +12,7 @@ use crate::gui::panels::controls::{command_button, hover_text, takes_keyboard};
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::widgets::{Icon, short};
 use crate::gui::ui::{theme, widgets};
-use crate::placement::{Device, EngineConfig, Precision};
+use crate::placement::{Device, EngineConfig, IoFormat, IoFormats, Precision};
 use crate::platform::boards;
 
 /// Between the parts of the bar.
@@ -118,7 +118,7 @@ impl Shown {
             width += button(&target_title(state));
         }
         if self.config {
-            width += combo(config.precision.title());
+            width += combo(&precision_name(state));
             width += text_width(ui, "batch", theme::body()) + GAP;
             width += button(&config.batch.to_string()).max(ICON + 2.0 * GAP);
             if dla {
@@ -176,6 +176,13 @@ fn default_name(state: &State) -> String {
     format!("default {}", state.doc.placement().default)
 }
 
+/// The precision, and whether inputs and outputs are other than FP32.
+fn precision_name(state: &State) -> String {
+    let config = state.config();
+    let io = if config.io.is_default() { "" } else { " + I/O" };
+    format!("{}{io}", config.precision.title())
+}
+
 /// The target as one menu.
 fn target_title(state: &State) -> String {
     format!("{} {}", board_name(state), state.target.mode.name)
@@ -185,8 +192,8 @@ fn target_title(state: &State) -> String {
 fn config_title(state: &State) -> String {
     let config = state.config();
     match config.batch {
-        1 => config.precision.title().to_owned(),
-        n => format!("{}, batch {n}", config.precision.title()),
+        1 => precision_name(state),
+        n => format!("{}, batch {n}", precision_name(state)),
     }
 }
 
@@ -516,8 +523,8 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
     choice(
         ui,
         "Precision",
-        config.precision.title(),
-        "TensorRT's precision flags",
+        &precision_name(state),
+        &format!("TensorRT's precision flags{}", config.io_words()),
         |ui| {
             for p in Precision::ALL {
                 let text = if p.dla_capable() {
@@ -546,6 +553,7 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
                 }
                 menu_item(ui, state, Command::AskCalibration, out);
             }
+            io_formats(ui, state, t, out);
         },
     );
     if egui::containers::menu::is_in_menu(ui) {
@@ -594,6 +602,39 @@ fn config_menus(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) 
             pick(ui, d == default, d.as_str(), Command::Default(d), out);
         }
     });
+}
+
+/// Formats of inputs and of outputs, of those that the precision has.
+fn io_formats(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    let io = state.config().io;
+    for outputs in [false, true] {
+        let (title, now) = if outputs {
+            ("Outputs", io.output)
+        } else {
+            ("Inputs", io.input)
+        };
+        let choices: Vec<IoFormat> = state.io_choices(outputs).collect();
+        if choices.len() < 2 {
+            continue;
+        }
+        ui.separator();
+        ui.label(RichText::new(title).font(theme::small()).color(t.dim));
+        for format in choices {
+            let formats = if outputs {
+                IoFormats {
+                    output: format,
+                    ..io
+                }
+            } else {
+                IoFormats {
+                    input: format,
+                    ..io
+                }
+            };
+            let command = Command::IoFormats(formats);
+            pick(ui, format == now, format.as_str(), command, out);
+        }
+    }
 }
 
 fn batch_field(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {

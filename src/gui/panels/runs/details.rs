@@ -290,6 +290,7 @@ pub(crate) fn settings(a: &RunRow, b: &RunRow) -> Vec<(&'static str, String, Str
                 "GPU fallback",
                 if c.gpu_fallback { "allowed" } else { "strict" }.to_owned(),
             ),
+            ("I/O formats", c.io.to_string()),
             ("Machine", row.head.environment.summary()),
         ]
     };
