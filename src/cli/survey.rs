@@ -1,15 +1,16 @@
 //! `dlaplan survey`: measures a board with small networks and fits its estimates to them.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use crate::engine::environment;
 use crate::history::{RunFilter, data_dir};
+use crate::tasks::rules::{self, Judged};
 use crate::tasks::survey::{Learnt, Survey, SurveyFile, describe_machine, earlier, learn};
 
 use super::args::{BoardSettingsArgs, MachineArgs, whole};
@@ -56,6 +57,8 @@ struct Report {
     calibration: Option<PathBuf>,
     source: Option<String>,
     why_not_fitted: Vec<String>,
+    /// What the machine's TensorRT says of the DLA's rules; none where it has no DLA.
+    rules: Option<Vec<Judged>>,
 }
 
 /// Runs the command; the exit code is 1 where nothing could be fitted.
@@ -77,12 +80,17 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
     let cache = tempfile::tempdir().context("no folder for the engines of the survey")?;
     interrupt::catch()?;
     let bar = spinner();
+    let begun = Instant::now();
+    let answers = rules::ask(&worker, &machine, &interrupt::pending, &mut |what| {
+        bar.set_message(format!("asking what the DLA takes: {what}"));
+        bar.tick();
+    });
     let mut lost = None;
     let mut keep = keep(&mut history, &mut lost);
     let survey = Survey {
         worker: &worker,
         machine: &machine,
-        limit: Duration::from_mins(args.minutes),
+        limit: Duration::from_mins(args.minutes).saturating_sub(begun.elapsed()),
         cache: Some(cache.path().to_owned()),
     };
     let surveyed = survey.run(before, &mut keep, &interrupt::pending, &mut |p| {
@@ -97,7 +105,7 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
     if surveyed.runs.is_empty() {
         bail!("nothing was measured; give the survey more time with --minutes");
     }
-    let file = SurveyFile::new(&machine, board, &surveyed.runs);
+    let file = SurveyFile::new(&machine, board, &surveyed.runs).with_rules(answers);
     let target = environment::target(&machine)
         .with_context(|| format!("{} is no board", machine.summary()))?;
     let path = args.output.clone().unwrap_or_else(|| {
@@ -126,6 +134,7 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
         calibration: fitted.map(|f| f.path.clone()),
         source: fitted.map(|f| f.after.source.clone()),
         why_not_fitted: learnt.refits.as_shipped.clone(),
+        rules: (machine.dla_cores.unwrap_or(0) > 0).then(|| rules::judge(&file.rules, &target)),
     };
     write(args, &report, &learnt)?;
     Ok(ExitCode::from(u8::from(fitted.is_none())))
@@ -154,6 +163,24 @@ fn write(args: &SurveyArgs, report: &Report, learnt: &Learnt) -> Result<()> {
     for fitted in &learnt.refits.boards {
         super::calibrate::print_refit(&mut out, fitted)?;
     }
+    match &report.rules {
+        None => writeln!(out, "DLA rules not asked about: the machine has no DLA")?,
+        Some(judged) => write_rules(&mut out, judged)?,
+    }
     writeln!(out, "plan for it with --target {}", report.target)?;
+    Ok(())
+}
+
+/// How many cases TensorRT and the plan agree on, and those they do not.
+pub(super) fn write_rules(out: &mut impl Write, judged: &[Judged]) -> Result<()> {
+    let agree = judged.iter().filter(|j| j.agrees == Some(true)).count();
+    let decided = judged.iter().filter(|j| j.agrees.is_some()).count();
+    writeln!(
+        out,
+        "DLA rules: TensorRT agrees with the plan in {agree} of {decided} cases at their edges"
+    )?;
+    for case in judged.iter().filter(|j| j.agrees != Some(true)) {
+        writeln!(out, "  {}", case.text())?;
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The other end of a worker: starts it, listens, and ends it whatever it does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::ops::ControlFlow;
@@ -92,6 +92,8 @@ pub enum Update {
     Ready,
     /// An engine was built; the end of a build.
     Built(Box<Built>),
+    /// `canRunOnDLA` by op; the end of asking.
+    Answered(BTreeMap<String, bool>),
     /// The run is over; the end of a profile, and of anything that fails.
     Done(Box<Run>),
 }
@@ -540,6 +542,10 @@ impl Client {
             Event::Built { built } => {
                 self.end(Duration::from_millis(200));
                 Update::Built(built)
+            }
+            Event::Answered { can_run_on_dla } => {
+                self.end(Duration::from_millis(200));
+                Update::Answered(can_run_on_dla)
             }
             Event::Measured { report } => match report.implausible() {
                 Some(why) => {
@@ -1117,16 +1123,48 @@ pub fn build(
     request: Request,
     on: &mut dyn FnMut(&Update) -> ControlFlow<()>,
 ) -> Result<Box<Built>, Box<Run>> {
-    let mut client = Client::build(worker, limits, request)?;
+    let client = Client::build(worker, limits, request)?;
+    wait_for(client, on, &|update| match update {
+        Update::Built(built) => Ok(built),
+        other => Err(other),
+    })
+}
+
+/// Waits for the end that a command has.
+fn wait_for<T>(
+    mut client: Client,
+    on: &mut dyn FnMut(&Update) -> ControlFlow<()>,
+    end: &dyn Fn(Update) -> Result<T, Update>,
+) -> Result<T, Box<Run>> {
     loop {
-        match client.poll(Duration::from_millis(50)) {
-            Update::Done(run) => return Err(run),
-            Update::Built(built) => return Ok(built),
-            update => {
+        match end(client.poll(Duration::from_millis(50))) {
+            Ok(end) => return Ok(end),
+            Err(Update::Done(run)) => return Err(run),
+            Err(update) => {
                 if on(&update).is_break() {
                     return Err(client.cancel());
                 }
             }
         }
     }
+}
+
+/// Asks a worker which ops of a network inside the program TensorRT would run on the DLA; see [`profile`].
+///
+/// # Errors
+/// The run that failed.
+pub fn ask(
+    worker: &WorkerCommand,
+    limits: Limits,
+    request: Request,
+    on: &mut dyn FnMut(&Update) -> ControlFlow<()>,
+) -> Result<BTreeMap<String, bool>, Box<Run>> {
+    let command = Command::Ask {
+        request: Box::new(request.clone()),
+    };
+    let client = Client::start(worker, limits, request, command)?;
+    wait_for(client, on, &|update| match update {
+        Update::Answered(can_run_on_dla) => Ok(can_run_on_dla),
+        other => Err(other),
+    })
 }

@@ -1,6 +1,7 @@
 //! What the client and the worker say to each other: JSON, one message per line, each with the
 //! protocol's version.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -48,6 +49,12 @@ pub enum Command {
         request: Box<Request>,
         /// Say [`Event::Ready`] before timing and wait for [`Command::Go`].
         barrier: bool,
+    },
+    /// Say of each op that the request asks onto the DLA whether TensorRT would run it there; nothing is
+    /// built.
+    Ask {
+        /// The engine.
+        request: Box<Request>,
     },
     /// Take the files of the request to come, whose bytes follow one after the other when
     /// [`Event::Wanted`] says so.
@@ -125,12 +132,17 @@ pub enum Event {
         /// The engine.
         built: Box<Built>,
     },
+    /// The end of [`Command::Ask`].
+    Answered {
+        /// `canRunOnDLA` by op.
+        can_run_on_dla: BTreeMap<String, bool>,
+    },
     /// The end of [`Command::Profile`].
     Measured {
         /// The figures.
         report: Box<Report>,
     },
-    /// The end of either, without figures.
+    /// The end of any of them, without figures.
     Failed {
         /// Why.
         failure: Failure,

@@ -147,6 +147,8 @@ pub fn run(
             Command::Build { request } => {
                 tensorrt::build(&request, &events).map(|b| Event::Built { built: Box::new(b) })
             }
+            Command::Ask { request } => tensorrt::ask(&request, &events)
+                .map(|can_run_on_dla| Event::Answered { can_run_on_dla }),
             Command::Profile { request, barrier } => {
                 let place = Place::of(root, tensorrt::bus_id());
                 // Ends, and sends the last samples, before the figures are sent.

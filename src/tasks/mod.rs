@@ -9,6 +9,7 @@ pub mod measure;
 pub mod open;
 pub mod progress;
 pub mod refit;
+pub mod rules;
 pub mod survey;
 pub mod sweep;
 pub mod torch;

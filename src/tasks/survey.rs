@@ -26,6 +26,7 @@ use super::confirm::same_machine;
 use super::described::keep_description;
 use super::measure::{Worker, measure, name_model};
 use super::refit::{Refits, refit, save};
+use super::rules::{Judged, RuleAnswer, judge};
 use super::sweep;
 
 /// Time kept free at the end for the fit.
@@ -415,6 +416,9 @@ pub struct SurveyFile {
     pub board: Option<BoardDescription>,
     /// The runs, without samples and logs.
     pub runs: Vec<Run>,
+    /// What its TensorRT said of the DLA's rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleAnswer>,
 }
 
 impl SurveyFile {
@@ -441,7 +445,14 @@ impl SurveyFile {
             machine: machine.clone(),
             board,
             runs: runs.iter().map(slim).collect(),
+            rules: Vec::new(),
         }
+    }
+
+    /// The same with what TensorRT said of the DLA's rules.
+    #[must_use]
+    pub fn with_rules(self, rules: Vec<RuleAnswer>) -> Self {
+        Self { rules, ..self }
     }
 
     /// Reads a file.
@@ -593,4 +604,26 @@ pub fn import(folder: &Path, survey: &SurveyFile, store: &mut Store) -> Result<(
     };
     let learnt = learn(folder, survey, store.runs(&finished)?)?;
     Ok((learnt, new))
+}
+
+/// What the surveys of a data folder say of the rules: by target, in words.
+pub fn kept_rules(folder: &Path) -> Vec<(String, Vec<Judged>)> {
+    let mut all = Vec::new();
+    let Ok(files) = std::fs::read_dir(folder.join("surveys")) else {
+        return all;
+    };
+    for path in files.flatten().map(|file| file.path()) {
+        match SurveyFile::read(&path) {
+            Ok(survey) => {
+                if let Some(target) = environment::target(&survey.machine)
+                    && !survey.rules.is_empty()
+                {
+                    all.push((target.id(), judge(&survey.rules, &target)));
+                }
+            }
+            Err(e) => log::warn!("{e:#}"),
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
 }

@@ -11,17 +11,18 @@ use crate::support::measurement;
 use dlaplan::engine::client::Limits;
 use dlaplan::engine::protocol::{Built, Event, Report, encode};
 use dlaplan::engine::{
-    Actual, Environment, ErrorKind, Failure, GpuFacts, LayerTime, Measurement, ModelRef, Outcome,
-    Request, RowSite, Run, Stage, WorkerCommand,
+    Actual, ClockRange, Environment, ErrorKind, Failure, GpuFacts, LayerTime, Measurement,
+    ModelRef, Outcome, Request, RowSite, Run, Stage, WorkerCommand,
 };
 use dlaplan::estimate::Estimator;
 use dlaplan::estimate::board::{BoardFile, Mix};
 use dlaplan::history::{Store, StoredRun};
-use dlaplan::model::onnx::{LoadOptions, load_bundled, open};
+use dlaplan::model::onnx::{LoadOptions, load_bundled, open, rule_cases};
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
 use dlaplan::plan::Planner;
 use dlaplan::platform::Target;
 use dlaplan::tasks::measure::Worker;
+use dlaplan::tasks::rules;
 use dlaplan::tasks::survey::{Survey, SurveyFile, describe_machine, earlier, learn, steps};
 use serde_json::Value;
 
@@ -456,6 +457,105 @@ fn engines_are_built_ahead_and_never_while_one_is_measured() {
     };
     let (_, said) = run(&survey);
     assert_eq!(said.trim(), ["m"; 6].join("\n"));
+}
+
+/// A worker that says the same of every network it is asked about.
+fn opinionated(machine: &Environment, said: &[(&str, bool)]) -> Worker {
+    let say = |event: Event| format!("printf '%s\\n' '{}'", encode(event).trim_end());
+    let hello = say(Event::Hello {
+        environment: Box::new(machine.clone()),
+        unavailable: Vec::new(),
+    });
+    let answered = say(Event::Answered {
+        can_run_on_dla: said.iter().map(|(op, b)| ((*op).to_owned(), *b)).collect(),
+    });
+    let body = format!(
+        "{hello}\nread -r request\ncase $request in *'\"type\":\"ask\"'*) {answered};; esac"
+    );
+    Worker {
+        command: WorkerCommand {
+            program: "sh".into(),
+            args: vec!["-c".into(), body.into()],
+            host: None,
+        },
+        limits: Limits::default(),
+    }
+}
+
+#[test]
+fn what_tensorrt_says_of_the_rules_stands_beside_them() {
+    let said = [
+        ("pool.window: window 8x8", true),
+        ("pool.window: window 9x9", true),
+        ("activation.kind: Relu", true),
+        ("activation.kind: Elu", false),
+        ("no.rule: and no case", true),
+    ];
+    let without = machine("NVIDIA Sample 12");
+    let nothing = rules::ask(
+        &opinionated(&without, &said),
+        &without,
+        &|| false,
+        &mut |_| {},
+    );
+    assert_eq!(nothing, [], "no DLA, no question");
+    let mut machine = machine("NVIDIA Sample 13");
+    machine.dla_cores = Some(1);
+    machine.clock_ranges.push(ClockRange {
+        name: "dla0".into(),
+        min_mhz: None,
+        max_mhz: Some(1400.0),
+        governor: None,
+    });
+    let worker = opinionated(&machine, &said);
+    let mut asked = Vec::new();
+    let answers = rules::ask(&worker, &machine, &|| false, &mut |what| {
+        asked.push(what.to_owned());
+    });
+    assert_eq!(
+        asked.len(),
+        2 * rule_cases().len(),
+        "each in two precisions"
+    );
+    let mut file = surveyed(&machine).with_rules(answers);
+    file.runs.truncate(4);
+    let target = dlaplan::engine::environment::place(&machine).unwrap();
+    let judged = rules::judge(&file.rules, &target);
+    let of = |rule: &str, case: &str| {
+        let found = judged.iter().find(|j| (&*j.rule, &*j.case) == (rule, case));
+        found.unwrap_or_else(|| panic!("{rule} {case} in {judged:?}"))
+    };
+    assert_eq!(judged.len(), 8, "four cases, twice: {judged:?}");
+    assert_eq!(of("pool.window", "window 8x8").agrees, Some(true));
+    assert_eq!(of("activation.kind", "Elu").agrees, Some(true));
+    let wrong = of("pool.window", "window 9x9");
+    assert_eq!(wrong.agrees, Some(false));
+    assert!(
+        wrong
+            .text()
+            .contains("the plan refuses it, TensorRT allows it"),
+        "{}",
+        wrong.text()
+    );
+    // Kept with the survey, and shown beside the rule.
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("surveys/sample.json");
+    file.write(&path).unwrap();
+    assert_eq!(SurveyFile::read(&path).unwrap(), file);
+    learn(data.path(), &file, Vec::new()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+        .arg("rules")
+        .env("DLAPLAN_DATA_DIR", data.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "    sample-13@default:8.5 agrees, asked about 4 cases",
+        "    sample-13@default:8.5 disagrees: pool.window, window 9x9: the plan refuses it, TensorRT \
+         allows it (fp16)",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no {line} in {text}");
+    }
 }
 
 #[test]

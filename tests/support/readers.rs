@@ -246,8 +246,9 @@ fn commands(data: &[u8]) {
         let Ok(command) = decode::<protocol::Command>(&line) else {
             continue;
         };
-        if let protocol::Command::Build { request } | protocol::Command::Profile { request, .. } =
-            &command
+        if let protocol::Command::Build { request }
+        | protocol::Command::Ask { request }
+        | protocol::Command::Profile { request, .. } = &command
         {
             drop(request.check());
         }
@@ -261,6 +262,9 @@ fn commands_said() -> Vec<Vec<u8>> {
     let request = Box::new(request);
     let all = [
         protocol::Command::Build {
+            request: request.clone(),
+        },
+        protocol::Command::Ask {
             request: request.clone(),
         },
         protocol::Command::Profile {

@@ -114,6 +114,12 @@ impl Job<'_> {
         })
     }
 
+    /// What `canRunOnDLA` says of the ops that are asked onto the DLA; nothing is built.
+    pub fn ask(&self) -> Result<BTreeMap<String, bool>, Stop> {
+        let (_, record) = self.build(Stage::Check, available_sources())?;
+        Ok(record.can_run_on_dla)
+    }
+
     /// Says so where the build will not fit the memory that is free now.
     fn warn_of_memory(&self) {
         // Random weights are written into the network, those beside the file are not.
@@ -126,6 +132,7 @@ impl Job<'_> {
         }
     }
 
+    /// Builds; at the stage that checks it only asks what may run on the DLA.
     fn build(&self, stage: Stage, sources: u32) -> Result<(Vec<u8>, BuildRecord), Stop> {
         self.outbox.stage(if stage == Stage::Build {
             Stage::Parse
@@ -174,6 +181,13 @@ impl Job<'_> {
         let mut calibrator = self.calibrate(&mut config, &network, &layers, &mut timing_only)?;
         // After precision and ranges: `canRunOnDLA` judges by them.
         let can_run_on_dla = self.place(&mut config, &layers, &map, cores);
+        if stage == Stage::Check {
+            let asked = BuildRecord {
+                can_run_on_dla,
+                ..BuildRecord::default()
+            };
+            return Ok((Vec::new(), asked));
+        }
         self.outbox.stage(match (&calibrator, stage) {
             (Some(_), Stage::Build) => Stage::Calibrate,
             _ => stage,

@@ -17,7 +17,7 @@ pub mod version;
 
 use super::run::Environment;
 
-pub(super) use session::{build, profile};
+pub(super) use session::{ask, build, profile};
 
 /// Adds GPU, driver and TensorRT to what is known of the machine. Returns what is missing to build
 /// engines here, a reason each; empty where nothing is.

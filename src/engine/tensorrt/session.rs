@@ -1,5 +1,6 @@
 //! One request, from the file to the figures.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -63,6 +64,15 @@ pub fn build(request: &Request, outbox: &EventSender) -> Result<Built, Refusal> 
             engine_bytes: made.plan.len() as u64,
             actual,
         })
+    })
+}
+
+/// What `canRunOnDLA` says of the ops that are asked onto the DLA.
+pub fn ask(request: &Request, outbox: &EventSender) -> Result<BTreeMap<String, bool>, Refusal> {
+    with_model(request, outbox, |prepared, _| {
+        let opened = Opened::new(request, prepared, outbox)?;
+        let job = opened.job(request, prepared, &prepared.requested, false, outbox);
+        job.ask()
     })
 }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::error::LoadError;
 use super::read::{LoadOptions, load, load_bytes};
-use super::survey::survey_network;
+use super::rule_cases::{RuleCases, rule_cases};
+use super::survey::{SurveyNetwork, survey_network};
 use crate::model::{Model, ModelSource};
 
 /// A demo model: structure only, weights have dims but no values.
@@ -75,13 +76,15 @@ pub fn open(path: &Path, options: &LoadOptions) -> Result<Model, LoadError> {
     }
 }
 
-/// The ONNX file of a model inside the program: a demo model, or a network of the survey.
+/// The ONNX file of a model inside the program: a demo model, or one of a survey.
 pub fn bundled_bytes(name: &str) -> Option<Bytes> {
     let demo = MODELS.iter().find(|m| m.name == name).map(Bundled::bytes);
-    demo.or_else(|| {
-        let network = survey_network(name)?;
-        Some(network.bytes())
-    })
+    let survey = || survey_network(name).map(SurveyNetwork::bytes);
+    let rules = || {
+        let kind = rule_cases().iter().find(|kind| kind.name == name);
+        kind.map(RuleCases::bytes)
+    };
+    demo.or_else(survey).or_else(rules)
 }
 
 /// Reads a demo model by its short name.

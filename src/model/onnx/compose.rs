@@ -82,6 +82,63 @@ impl Window {
     }
 }
 
+/// A window whose height and width differ.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    pub kernel: [u64; 2],
+    pub stride: [u64; 2],
+    pub dilation: [u64; 2],
+    /// On both sides.
+    pub pads: [u64; 2],
+}
+
+impl Spread {
+    pub fn of(kernel: [u64; 2]) -> Self {
+        Self {
+            kernel,
+            stride: [1; 2],
+            dilation: [1; 2],
+            pads: [0; 2],
+        }
+    }
+
+    pub fn stride(self, stride: [u64; 2]) -> Self {
+        Self { stride, ..self }
+    }
+
+    pub fn dilation(self, dilation: [u64; 2]) -> Self {
+        Self { dilation, ..self }
+    }
+
+    pub fn pad(self, pads: [u64; 2]) -> Self {
+        Self { pads, ..self }
+    }
+
+    fn out(self, x: &Wire, channels: u64) -> Vec<u64> {
+        let size = |i: usize| {
+            let reach = (self.kernel[i] - 1) * self.dilation[i] + 1;
+            (x.dims[i + 2] + 2 * self.pads[i] - reach) / self.stride[i] + 1
+        };
+        vec![x.dims[0], channels, size(0), size(1)]
+    }
+
+    fn attributes(self) -> Vec<proto::Attribute> {
+        let ints = |name: &str, values: &[u64]| {
+            let values: Vec<i64> = values.iter().map(|v| *v as i64).collect();
+            ints(name, &values)
+        };
+        vec![
+            ints("kernel_shape", &self.kernel),
+            ints("strides", &self.stride),
+            ints("pads", &[self.pads, self.pads].concat()),
+        ]
+    }
+
+    fn dilations(self) -> proto::Attribute {
+        ints("dilations", &self.dilation.map(|d| d as i64))
+    }
+}
+
 /// A network that is being written, op by op.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -97,8 +154,13 @@ impl Network {
 
     /// The network's input.
     pub fn input(&mut self, dims: &[u64]) -> Wire {
+        self.named_input("input", dims)
+    }
+
+    /// One of several inputs.
+    pub fn named_input(&mut self, name: &str, dims: &[u64]) -> Wire {
         let wire = Wire {
-            name: "input".to_owned(),
+            name: name.to_owned(),
             dims: dims.to_vec(),
         };
         self.graph.input.push(value_info(&wire));
@@ -185,6 +247,76 @@ impl Network {
         self.node("Conv", &[x, &weights, &bias], attributes, dims)
     }
 
+    /// Gives the last op another name.
+    pub fn rename_last(&mut self, name: &str, mut out: Wire) -> Wire {
+        if let Some(node) = self.graph.node.last_mut() {
+            name.clone_into(&mut node.name);
+            out.name = format!("{name}_out");
+            node.output = vec![out.name.clone()];
+        }
+        out
+    }
+
+    /// A convolution of any window.
+    pub fn conv_spread(&mut self, x: &Wire, out: u64, spread: Spread) -> Wire {
+        let [height, width] = spread.kernel;
+        let weights = self.weights(&[out, x.channels(), height, width]);
+        let mut attributes = spread.attributes();
+        attributes.push(spread.dilations());
+        self.node("Conv", &[x, &weights], attributes, spread.out(x, out))
+    }
+
+    /// A transposed convolution.
+    pub fn deconv(&mut self, x: &Wire, out: u64, spread: Spread, groups: u64) -> Wire {
+        let [height, width] = spread.kernel;
+        let weights = self.weights(&[x.channels(), out / groups, height, width]);
+        let mut attributes = spread.attributes();
+        attributes.push(spread.dilations());
+        attributes.push(int("group", groups as i64));
+        let size = |i: usize| {
+            let reach = (spread.kernel[i] - 1) * spread.dilation[i] + 1;
+            (x.dims[i + 2] - 1) * spread.stride[i] + reach - 2 * spread.pads[i]
+        };
+        let dims = vec![x.dims[0], out, size(0), size(1)];
+        self.node("ConvTranspose", &[x, &weights], attributes, dims)
+    }
+
+    /// Pooling; of averages, whether padding counts.
+    pub fn pool(&mut self, op: &str, x: &Wire, spread: Spread, counted: Option<bool>) -> Wire {
+        let mut attributes = spread.attributes();
+        attributes.extend(counted.map(|yes| int("count_include_pad", i64::from(yes))));
+        self.node(op, &[x], attributes, spread.out(x, x.channels()))
+    }
+
+    /// A reduction of height and width.
+    pub fn reduce_image(&mut self, op: &str, x: &Wire) -> Wire {
+        let dims = vec![x.dims[0], x.channels(), 1, 1];
+        self.node(op, &[x], vec![ints("axes", &[2, 3])], dims)
+    }
+
+    /// Values beyond two bounds cut off.
+    pub fn clip(&mut self, x: &Wire, low: f32, high: f32) -> Wire {
+        let [low, high] = [low, high].map(|v| self.constant(&[], FLOAT, v.to_le_bytes().to_vec()));
+        self.node("Clip", &[x, &low, &high], Vec::new(), x.dims.clone())
+    }
+
+    /// Normalisation over neighbouring channels.
+    pub fn lrn(&mut self, x: &Wire, size: u64) -> Wire {
+        self.node("LRN", &[x], vec![int("size", size as i64)], x.dims.clone())
+    }
+
+    /// Tensors one after the other along a dim.
+    pub fn concat_at(&mut self, parts: &[&Wire], axis: usize) -> Wire {
+        let mut dims = parts[0].dims.clone();
+        dims[axis] = parts.iter().map(|p| p.dims[axis]).sum();
+        self.node("Concat", parts, vec![int("axis", axis as i64)], dims)
+    }
+
+    /// Softmax along a dim.
+    pub fn softmax_at(&mut self, x: &Wire, axis: i64) -> Wire {
+        self.node("Softmax", &[x], vec![int("axis", axis)], x.dims.clone())
+    }
+
     /// A convolution and a ReLU.
     pub fn conv_relu(&mut self, x: &Wire, out: u64, window: Window) -> Wire {
         let x = self.conv(x, out, window);
@@ -203,11 +335,7 @@ impl Network {
 
     /// Values above six and below zero cut off.
     pub fn relu6(&mut self, x: &Wire) -> Wire {
-        let (low, high) = (
-            self.constant(&[], FLOAT, 0f32.to_le_bytes().to_vec()),
-            self.constant(&[], FLOAT, 6f32.to_le_bytes().to_vec()),
-        );
-        self.node("Clip", &[x, &low, &high], Vec::new(), x.dims.clone())
+        self.clip(x, 0.0, 6.0)
     }
 
     /// `x * sigmoid(x)`.
@@ -266,7 +394,7 @@ impl Network {
     }
 
     pub fn softmax(&mut self, x: &Wire) -> Wire {
-        self.node("Softmax", &[x], vec![int("axis", -1)], x.dims.clone())
+        self.softmax_at(x, -1)
     }
 
     pub fn transpose(&mut self, x: &Wire, order: &[u64]) -> Wire {
@@ -288,9 +416,7 @@ impl Network {
 
     /// Channels one after the other.
     pub fn concat(&mut self, parts: &[&Wire]) -> Wire {
-        let mut dims = parts[0].dims.clone();
-        dims[1] = parts.iter().map(|p| p.channels()).sum();
-        self.node("Concat", parts, vec![int("axis", 1)], dims)
+        self.concat_at(parts, 1)
     }
 
     /// Channels from one to another, the latter not among them.
@@ -314,7 +440,12 @@ impl Network {
 
     /// Twice as high and wide, by the nearest value.
     pub fn upsample(&mut self, x: &Wire) -> Wire {
-        let scales: Vec<u8> = [1f32, 1.0, 2.0, 2.0]
+        self.resize(x, 2.0)
+    }
+
+    /// Higher and wider by a factor, by the nearest value.
+    pub fn resize(&mut self, x: &Wire, factor: f32) -> Wire {
+        let scales: Vec<u8> = [1f32, 1.0, factor, factor]
             .iter()
             .flat_map(|s| s.to_le_bytes())
             .collect();
@@ -330,7 +461,7 @@ impl Network {
         ];
         let mut dims = x.dims.clone();
         for d in dims.iter_mut().skip(2) {
-            *d *= 2;
+            *d = (*d as f32 * factor) as u64;
         }
         self.node("Resize", &[x, &none, &scales], attributes, dims)
     }

@@ -17,6 +17,7 @@ mod names;
 mod ops;
 mod proto;
 mod read;
+mod rule_cases;
 mod sniff;
 mod survey;
 #[cfg(test)]
@@ -28,4 +29,5 @@ mod wire;
 pub use bundled::{Bundled, bundled, bundled_bytes, load_bundled, load_bundled_with, open};
 pub use error::{LoadError, Quoted};
 pub use read::{LoadOptions, load, load_bytes};
+pub use rule_cases::{RuleCases, rule_cases};
 pub use survey::{SurveyNetwork, survey_network, survey_networks};
