@@ -184,11 +184,17 @@ impl CostModel {
     /// hand them over, they all wait for it.
     #[must_use]
     pub fn beside_host(mut self, gpu_ms: f64, kernels: f64) -> Self {
-        let host_ms = kernels * self.params.gpu.host_us * 1e-3;
-        if gpu_ms > 0.0 {
-            self.host_share = host_ms / gpu_ms;
-        }
+        self.host_share = self.host_share_of(gpu_ms, kernels);
         self
+    }
+
+    /// [`Self::host_share`] of such an engine.
+    pub fn host_share_of(&self, gpu_ms: f64, kernels: f64) -> f64 {
+        if gpu_ms > 0.0 {
+            kernels * self.params.gpu.host_us * 1e-3 / gpu_ms
+        } else {
+            0.0
+        }
     }
 
     /// Time the host takes to hand kernels over, as a share of the GPU's time for them; 0 where that is
@@ -437,7 +443,7 @@ impl CostModel {
 }
 
 /// Time of GPU work of `gpu_ms` beside a host that takes this share of it.
-pub(super) fn paced(gpu_ms: f64, host_share: f64) -> f64 {
+pub(crate) fn paced(gpu_ms: f64, host_share: f64) -> f64 {
     if host_share > 0.0 {
         gpu_ms * (1.0 + host_share.powf(HOST_EDGE)).powf(HOST_EDGE.recip())
     } else {

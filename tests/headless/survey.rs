@@ -112,14 +112,15 @@ fn run(model: &str, machine: &Environment, target: Target, engine: &EngineConfig
     }
 }
 
-/// The engines alone of a survey, as measured on a machine.
+/// The first engines alone of a survey, each network twice, as measured on a machine.
 fn surveyed(machine: &Environment) -> SurveyFile {
     let board = describe_machine(machine).unwrap();
     let target = dlaplan::engine::environment::place(machine).unwrap();
     let alone = steps(0)
         .unwrap()
         .into_iter()
-        .filter(|s| s.setup.engines.len() == 1);
+        .filter(|s| s.setup.engines.len() == 1)
+        .take(30);
     let runs: Vec<Run> = alone
         .map(|s| {
             run(

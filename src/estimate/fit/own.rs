@@ -9,7 +9,7 @@ use crate::platform::Target;
 use crate::estimate::board::{BoardFile, HeldOut, Mix};
 use crate::estimate::fit::prepared::Prepared;
 use crate::estimate::fit::solve;
-use crate::estimate::fit::solve::SIGMA;
+use crate::estimate::fit::solve::{SIGMA, STEPS};
 use crate::estimate::params::{GpuParameters, Parameters, Spec};
 
 /// One measured engine of the user's.
@@ -266,6 +266,8 @@ const MODELS_FOR_WHOLE: usize = 4;
 const KERNELS_PER_PARAMETER: usize = 5;
 /// All kernels of an engine together weigh this much beside its own time.
 const KERNELS_WEIGHT: f64 = 1.5;
+/// Steps of a fit that starts at that of a few engines more.
+const NEARBY: usize = 8;
 /// An engine's own time weighs this much: it is what is asked for.
 const ENGINE_WEIGHT: f64 = 1.0;
 
@@ -366,9 +368,9 @@ impl<'f> Whole<'f> {
 
     /// Fits all engines together, then each precision that has enough of them near that.
     fn fit(&self, cases: &[&Case], start: Option<&Found>) -> Found {
-        let all = match start {
-            Some(start) => self.solve(&self.specs, cases, &start.all).0,
-            None => self.search(cases),
+        let (all, steps) = match start {
+            Some(start) => (self.solve(&self.specs, cases, &start.all, NEARBY).0, NEARBY),
+            None => (self.search(cases), STEPS),
         };
         let near: Vec<Spec> = self
             .specs
@@ -383,7 +385,7 @@ impl<'f> Whole<'f> {
         let of = |int8: bool| {
             let own = cases.iter().filter(|c| c.int8 == int8);
             let own: Vec<&Case> = own.copied().collect();
-            enough(&own).then(|| self.solve(&near, &own, &all).0)
+            enough(&own).then(|| self.solve(&near, &own, &all, steps).0)
         };
         let (float, int8) = (of(false), of(true));
         Found { all, float, int8 }
@@ -398,30 +400,39 @@ impl<'f> Whole<'f> {
             if let Some(value) = at.and_then(|at| start.get_mut(at)) {
                 *value = *channels;
             }
-            self.solve(&self.specs, cases, &start)
+            self.solve(&self.specs, cases, &start, STEPS)
         });
         let best = fits.min_by(|a, b| a.1.total_cmp(&b.1));
         best.map_or(priors, |(found, _)| found)
     }
 
     /// A fit from one start, and what it leaves.
-    fn solve(&self, specs: &[Spec], cases: &[&Case], start: &[f64]) -> (Vec<f64>, f64) {
-        solve::fit_and_rest(specs, start, &|values| {
+    fn solve(
+        &self,
+        specs: &[Spec],
+        cases: &[&Case],
+        start: &[f64],
+        steps: usize,
+    ) -> (Vec<f64>, f64) {
+        solve::fit_and_rest(specs, start, steps, &|values| {
             let params = self.with(values);
             let profile_ms = values.last().copied().unwrap_or_default() * 1e-3;
             let mut residuals = Vec::new();
             for case in cases {
                 let log = |predicted: f64, measured: f64| (predicted / measured).ln() / SIGMA;
+                let Some(costs) = case.engine.costs(&params) else {
+                    continue;
+                };
                 if case.mix == Mix::Gpu {
                     let engine = &case.engine;
                     let weight = ENGINE_WEIGHT.sqrt();
-                    residuals.push(weight * log(engine.predict(&params), engine.measured_ms));
+                    residuals.push(weight * log(engine.under(&costs), engine.measured_ms));
                 }
                 let all: f64 = case.kernels.iter().map(|(p, _)| p.measured_ms).sum();
                 for (kernel, rows) in &case.kernels {
                     let share =
                         f64::midpoint(kernel.measured_ms / all, 1.0 / case.kernels.len() as f64);
-                    let predicted = kernel.predict(&params) + rows * profile_ms;
+                    let predicted = kernel.under(&costs) + rows * profile_ms;
                     let weight = (KERNELS_WEIGHT * share).sqrt();
                     residuals.push(weight * log(predicted, kernel.measured_ms));
                 }

@@ -9,7 +9,7 @@ use crate::placement::{Device, EngineConfig, Placement};
 use crate::plan::Planner;
 use crate::platform::Target;
 
-use crate::estimate::cost::CostModel;
+use crate::estimate::cost::{CostModel, paced};
 use crate::estimate::params::Parameters;
 use crate::estimate::unit::{Work, units, work_of};
 
@@ -267,17 +267,28 @@ impl Prepared {
 
     /// What the cost models say, ms.
     pub fn predict(&self, params: &Parameters) -> f64 {
-        let Ok(costs) = CostModel::new(&self.target, &self.config, params.clone()) else {
-            return f64::NAN;
-        };
-        let mut costs = costs.with_dla_clock(self.dla_scale);
+        let costs = self.costs(params);
+        costs.map_or(f64::NAN, |costs| self.under(&costs))
+    }
+
+    /// The cost models under some parameters; `None` where there are none for this target. Every part of one
+    /// engine has the same.
+    pub(crate) fn costs(&self, params: &Parameters) -> Option<CostModel> {
+        let costs = CostModel::new(&self.target, &self.config, params.clone()).ok()?;
+        Some(costs.with_dla_clock(self.dla_scale))
+    }
+
+    /// What these say, ms.
+    pub(crate) fn under(&self, costs: &CostModel) -> f64 {
         let sum = |ms: &dyn Fn(&[Work]) -> f64| self.gpu.iter().map(|works| ms(works)).sum::<f64>();
         let gpu = if self.profile {
             sum(&|works| costs.kernel_ms(works))
         } else {
-            let (alone, kernels) = (sum(&|w| costs.gpu_ms(w)), sum(&|w| costs.kernels(w)));
-            costs = costs.beside_host(alone, kernels);
-            sum(&|works| costs.gpu_ms(works))
+            let gpu_ms = sum(&|works| costs.gpu_ms(works));
+            paced(
+                gpu_ms,
+                costs.host_share_of(gpu_ms, sum(&|works| costs.kernels(works))),
+            )
         };
         let dla: f64 = self.dla.iter().map(|w| costs.dla_ms(w)).sum();
         let moves: f64 = self

@@ -9,19 +9,21 @@ pub const SIGMA: f64 = 0.08;
 const HUBER: f64 = 1.5;
 /// What stands for 0 under a logarithm.
 const LEAST: f64 = 1e-6;
-const STEPS: usize = 40;
+/// Enough from anywhere.
+pub const STEPS: usize = 40;
 const DIFFERENCE: f64 = 1e-3;
 
 /// Minimises the robust sum of `residuals(values)` (already divided by [`SIGMA`]) plus the prior
 /// terms `((ln v - ln prior) / spread)^2`, inside the specs' bounds. Starts at `start`.
 pub fn fit(specs: &[Spec], start: &[f64], residuals: &dyn Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
-    fit_and_rest(specs, start, residuals).0
+    fit_and_rest(specs, start, STEPS, residuals).0
 }
 
-/// [`fit`], and what is left of the sum.
+/// [`fit`] in so many steps at most, and what is left of the sum.
 pub fn fit_and_rest(
     specs: &[Spec],
     start: &[f64],
+    steps: usize,
     residuals: &dyn Fn(&[f64]) -> Vec<f64>,
 ) -> (Vec<f64>, f64) {
     let n = specs.len();
@@ -62,7 +64,7 @@ pub fn fit_and_rest(
     let mut r = residuals(&values(&x));
     let mut best = cost(&r, &prior(&x));
     let mut damping = 1e-2;
-    for _ in 0..STEPS {
+    for _ in 0..steps {
         let mut jacobian: Vec<Vec<f64>> = Vec::with_capacity(n);
         for i in 0..n {
             if bounds[i].1 <= bounds[i].0 {
