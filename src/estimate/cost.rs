@@ -22,6 +22,10 @@ const IMAGE_CHANNELS: f64 = 4.0;
 /// Fewer channels per group than this run on the CUDA cores.
 const TENSOR_CORE_CHANNELS: f64 = 8.0;
 
+/// A kernel of pointwise ops moves an INT8 element no faster than one of FP16: so published INT8
+/// engines of YOLOv5 and YOLO11 agree with their FP16 ones, whose SiLUs are kernels of their own.
+const POINTWISE_BYTES: f64 = 2.0;
+
 /// The DLA's array takes this many channels at a time: a group's channels are rounded up to it,
 /// depthwise ones included. NVDLA's atomic-C of 64 bytes (hardware manual), so half in FP16.
 const DLA_CHANNELS: f64 = 64.0;
@@ -251,11 +255,15 @@ impl CostModel {
             return 0.0;
         }
         let number = self.gpu_number(parts.iter().all(|w| w.int8));
+        let bytes = match first.main {
+            Main::Pointwise => number.bytes().max(POINTWISE_BYTES),
+            _ => number.bytes(),
+        };
         let rest: f64 = parts
             .iter()
             .map(|w| w.residual + w.weights + w.output)
             .sum();
-        (first.input + rest) * number.bytes()
+        (first.input + rest) * bytes
     }
 
     /// One kernel made of equal convolutions (or a single part), as part of an engine.

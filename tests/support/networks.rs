@@ -8,6 +8,9 @@ use dlaplan::model::{
 
 use super::net;
 
+#[path = "yolo.rs"]
+mod yolo;
+
 /// A network by its name in the measurement rows; `None` if no row is about it.
 ///
 /// Single layers are spelled `conv:C,K,r3,s1,HxW`, `dwconv:C,r3,s1,HxW` and `fc:C,K`.
@@ -45,7 +48,7 @@ pub fn network(name: &str) -> Option<Model> {
         "mnasnet1_3" => mnasnet(name, 1.3),
         "yolov3_darknet53_608" => yolov3(608),
         "resnet34_backbone_768x1280" => resnet34_head(),
-        _ => return None,
+        _ => return yolo::named(name),
     };
     Some(model)
 }

@@ -72,14 +72,19 @@ pub fn chart(comparisons: &[Comparison]) -> Result<String> {
         }
         for (label, colour, keep) in kinds {
             chart
-                .draw_series(comparisons.iter().filter(|c| keep(c)).map(|c| {
-                    let style = if c.fitted {
-                        colour.filled()
-                    } else {
-                        colour.stroke_width(1)
-                    };
-                    Circle::new((c.measured_ms, c.predicted_ms), 3, style)
-                }))
+                .draw_series(
+                    comparisons
+                        .iter()
+                        .filter(|c| !c.relative && keep(c))
+                        .map(|c| {
+                            let style = if c.fitted {
+                                colour.filled()
+                            } else {
+                                colour.stroke_width(1)
+                            };
+                            Circle::new((c.measured_ms, c.predicted_ms), 3, style)
+                        }),
+                )
                 .map_err(|e| wrong(&e))?
                 .label(label)
                 .legend(move |(x, y)| Circle::new((x + 8, y), 4, colour.filled()));

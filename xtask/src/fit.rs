@@ -35,6 +35,13 @@ pub struct Loaded<'m> {
     weight: f64,
 }
 
+impl<'m> Loaded<'m> {
+    /// The machine, where nobody stated its clocks.
+    fn machine(&self) -> Option<&'m str> {
+        self.row.unstated_clocks.as_deref()
+    }
+}
+
 /// Rows with their work.
 ///
 /// # Errors
@@ -57,6 +64,7 @@ pub fn load(measurements: &Measurements) -> Result<Vec<Loaded<'_>>, RowError> {
                 weight: match (&row.scope, row.source.as_str()) {
                     (Scope::Engine { .. }, "seed") | (Scope::Subgraph { .. }, "nvidia-dla") => 4.0,
                     (Scope::Engine { .. }, "branes") => 0.15,
+                    (Scope::Engine { .. }, "trtutils") => 0.1,
                     (Scope::Engine { .. }, _) => 1.0,
                     (Scope::Subgraph { .. } | Scope::Transition { .. }, _) => 0.7,
                     (Scope::Layers { .. }, _) => 0.25,
@@ -112,6 +120,7 @@ fn free_gpu(arch: GpuArch) -> &'static [&'static [&'static str]] {
     match arch {
         GpuArch::Ampere => &[
             &["tile_efficiency"],
+            &["lone_tile"],
             &["bandwidth"],
             &["launch_us"],
             &[
@@ -138,8 +147,17 @@ fn free_gpu(arch: GpuArch) -> &'static [&'static [&'static str]] {
     }
 }
 
-/// Fits all families to the rows that `keep` picks.
-pub fn fit(loaded: &[Loaded<'_>], keep: &dyn Fn(&Row) -> bool) -> Families {
+/// Fits all families to all rows.
+pub fn fit(loaded: &[Loaded<'_>]) -> Families {
+    fit_without(loaded, &|_| true, None)
+}
+
+/// Fits all families to the rows that `keep` picks; those that lose no row are as in `full`.
+fn fit_without(
+    loaded: &[Loaded<'_>],
+    keep: &dyn Fn(&Row) -> bool,
+    full: Option<&Families>,
+) -> Families {
     let usable: Vec<&Loaded<'_>> = loaded
         .iter()
         .filter(|l| l.row.role == Use::Fit && keep(l.row))
@@ -156,9 +174,21 @@ pub fn fit(loaded: &[Loaded<'_>], keep: &dyn Fn(&Row) -> bool) -> Families {
             .copied()
             .collect()
     };
-    let volta = fit_gpu(&gpu_rows(GpuArch::Volta));
+    let lost: Vec<&Loaded<'_>> = loaded
+        .iter()
+        .filter(|l| l.row.role == Use::Fit && !keep(l.row))
+        .collect();
+    let on_gpu = |l: &Loaded<'_>, arch| l.arch == arch && l.mix == Mix::Gpu;
+    let as_before = |arches: &[GpuArch]| {
+        full.filter(|_| !arches.iter().any(|a| lost.iter().any(|l| on_gpu(l, *a))))
+    };
+    let volta = as_before(&[GpuArch::Volta])
+        .and_then(|f| f.gpu.get(&GpuArch::Volta).cloned())
+        .unwrap_or_else(|| fit_gpu(&gpu_rows(GpuArch::Volta)));
     for arch in [GpuArch::Maxwell, GpuArch::Ampere] {
-        let fitted = borrow_gpu(&gpu_rows(arch), &volta, free_gpu(arch));
+        let fitted = as_before(&[GpuArch::Volta, arch])
+            .and_then(|f| f.gpu.get(&arch).cloned())
+            .unwrap_or_else(|| borrow_gpu(&gpu_rows(arch), &volta, free_gpu(arch)));
         families.gpu.insert(arch, fitted);
     }
     families.gpu.insert(GpuArch::Volta, volta);
@@ -168,7 +198,15 @@ pub fn fit(loaded: &[Loaded<'_>], keep: &dyn Fn(&Row) -> bool) -> Families {
             .filter(|l| l.dla == Some(generation) && l.mix != Mix::Gpu)
             .copied()
             .collect();
-        let fitted = fit_dla(&rows, &families, generation);
+        // Engines on both devices are fitted beside the GPU's parameters.
+        let gpu = full.is_some_and(|f| f.gpu == families.gpu);
+        let all = !lost
+            .iter()
+            .any(|l| l.dla == Some(generation) && l.mix != Mix::Gpu);
+        let fitted = full
+            .filter(|_| gpu && all)
+            .and_then(|f| f.dla.get(&generation).cloned())
+            .unwrap_or_else(|| fit_dla(&rows, &families, generation));
         families.dla.insert(generation, fitted);
     }
     families
@@ -291,11 +329,30 @@ fn orin_prior(spec: Spec, generation: DlaGeneration) -> Spec {
 }
 
 fn residuals(rows: &[&Loaded<'_>], params: &Parameters) -> Vec<f64> {
-    rows.iter()
-        .map(|l| {
-            l.weight.sqrt() * (l.prepared.predict(params) / l.prepared.measured_ms).ln() / SIGMA
-        })
-        .collect()
+    let mut errors: Vec<f64> = rows
+        .iter()
+        .map(|l| (l.prepared.predict(params) / l.prepared.measured_ms).ln())
+        .collect();
+    let slower = slowdowns(rows, &errors);
+    for (l, error) in rows.iter().zip(&mut errors) {
+        *error += l.machine().map_or(0.0, |m| slower[m]);
+        *error *= l.weight.sqrt() / SIGMA;
+    }
+    errors
+}
+
+/// How much slower than its mode's clocks each machine of unstated clocks runs, as a logarithm:
+/// what its rows' mean error says, and never less than nothing.
+fn slowdowns<'m>(rows: &[&Loaded<'m>], errors: &[f64]) -> BTreeMap<&'m str, f64> {
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for (l, error) in rows.iter().zip(errors) {
+        if let Some(machine) = l.machine() {
+            let sum = sums.entry(machine).or_default();
+            *sum = (sum.0 - error, sum.1 + 1.0);
+        }
+    }
+    let mean = |(machine, (sum, rows)): (&'m str, (f64, f64))| (machine, (sum / rows).max(0.0));
+    sums.into_iter().map(mean).collect()
 }
 
 /// Fits the contention model to the deployments that `keep` picks.
@@ -357,6 +414,8 @@ pub struct Comparison {
     pub whole: bool,
     /// Parameters were fitted on it.
     pub fitted: bool,
+    /// The machine's clocks are unstated: predictions hold one factor of all its rows.
+    pub relative: bool,
     /// Measured, ms (a concurrent engine: time per image).
     pub measured_ms: f64,
     /// Predicted with the shipped parameters, ms.
@@ -447,7 +506,7 @@ pub struct Calibration {
 
 /// The parameters of every family, fitted on all rows.
 fn families(measurements: &Measurements, loaded: &[Loaded<'_>]) -> Result<Families, RowError> {
-    let mut families = fit(loaded, &|_| true);
+    let mut families = fit(loaded);
     families.contention = fit_contention(measurements, &families, &|_| true)?;
     Ok(families)
 }
@@ -477,7 +536,7 @@ impl Calibration {
     pub fn unseen(&self) -> Vec<Unseen> {
         self.comparisons
             .iter()
-            .filter(|c| c.fitted && c.whole && !c.concurrent)
+            .filter(|c| c.fitted && c.whole && !c.concurrent && !c.relative)
             .filter_map(|c| {
                 let file = self.files.iter().find(|f| f.board == c.board)?;
                 let precision: Precision = c.precision.parse().ok()?;
@@ -497,15 +556,32 @@ impl Calibration {
     }
 }
 
-/// What some families' parameters say of a row, ms.
+/// What some families' parameters say of a row, ms, at its mode's clocks.
 fn predict(l: &Loaded<'_>, families: &Families) -> f64 {
     Board::find(&l.row.board).map_or(f64::NAN, |b| l.prepared.predict(&families.board(b)))
+}
+
+/// The same of all rows, at their machines' clocks.
+fn predict_all(loaded: &[Loaded<'_>], families: &Families) -> Vec<f64> {
+    let rows: Vec<&Loaded<'_>> = loaded.iter().collect();
+    let mut predicted: Vec<f64> = rows.iter().map(|l| predict(l, families)).collect();
+    let off = |(l, ms): (&&Loaded<'_>, &f64)| (ms / l.prepared.measured_ms).ln();
+    let errors: Vec<f64> = rows.iter().zip(&predicted).map(off).collect();
+    let slower = slowdowns(&rows, &errors);
+    for (l, ms) in rows.iter().zip(&mut predicted) {
+        *ms *= l.machine().map_or(1.0, |m| slower[m].exp());
+    }
+    predicted
 }
 
 /// Per row, what parameters say that were fitted without any row of the same key. None where no
 /// other key has a row of the same processors: then nothing is left to tell. On Orin's DLA the
 /// precision must agree too, because FP16 runs on a path of its own there.
-fn left_out<'l>(loaded: &'l [Loaded<'_>], key: impl Fn(&'l Row) -> &'l str) -> Vec<Option<f64>> {
+fn left_out<'l>(
+    loaded: &'l [Loaded<'_>],
+    full: &Families,
+    key: impl Fn(&'l Row) -> &'l str,
+) -> Vec<Option<f64>> {
     let keys: BTreeSet<&str> = loaded.iter().map(|l| key(l.row)).collect();
     let rows: BTreeMap<&str, BTreeSet<&str>> = keys
         .iter()
@@ -514,13 +590,17 @@ fn left_out<'l>(loaded: &'l [Loaded<'_>], key: impl Fn(&'l Row) -> &'l str) -> V
             (*k, of.map(|l| &*l.row.id).collect())
         })
         .collect();
-    let without: BTreeMap<&str, Families> = rows
+    let without: BTreeMap<&str, Vec<f64>> = rows
         .iter()
-        .map(|(k, rows)| (*k, fit(loaded, &|r| !rows.contains(&*r.id))))
+        .map(|(k, rows)| {
+            let families = fit_without(loaded, &|r| !rows.contains(&*r.id), Some(full));
+            (*k, predict_all(loaded, &families))
+        })
         .collect();
     loaded
         .iter()
-        .map(|l| {
+        .enumerate()
+        .map(|(i, l)| {
             let known = loaded.iter().any(|o| {
                 let like = if l.mix == Mix::Gpu {
                     o.arch == l.arch && o.mix == Mix::Gpu
@@ -531,21 +611,33 @@ fn left_out<'l>(loaded: &'l [Loaded<'_>], key: impl Fn(&'l Row) -> &'l str) -> V
                 };
                 key(o.row) != key(l.row) && o.row.role == Use::Fit && like
             });
-            let families = without.get(key(l.row)).filter(|_| known)?;
-            Some(predict(l, families))
+            let predicted = without.get(key(l.row)).filter(|_| known)?;
+            predicted.get(i).copied()
         })
         .collect()
 }
 
 fn compare_rows(loaded: &[Loaded<'_>], families: &Families) -> Vec<Comparison> {
-    let names: BTreeSet<&str> = loaded.iter().map(|l| l.row.network.as_str()).collect();
-    let without_model: BTreeMap<&str, Families> = names
-        .into_iter()
-        .map(|n| (n, fit(loaded, &|r| r.network != n)))
+    let names: BTreeSet<&str> = loaded
+        .iter()
+        .map(|l| rows::any_size(&l.row.network))
         .collect();
-    let other_boards = left_out(loaded, |r| &r.board);
-    let other_families = left_out(loaded, |r| rows::family(&r.network));
-    let other_sources = left_out(loaded, |r| &r.source);
+    let without_model: BTreeMap<&str, Vec<f64>> = names
+        .into_iter()
+        .map(|n| {
+            (
+                n,
+                predict_all(
+                    loaded,
+                    &fit_without(loaded, &|r| rows::any_size(&r.network) != n, Some(families)),
+                ),
+            )
+        })
+        .collect();
+    let shipped = predict_all(loaded, families);
+    let other_boards = left_out(loaded, families, |r| &r.board);
+    let other_families = left_out(loaded, families, |r| rows::family(&r.network));
+    let other_sources = left_out(loaded, families, |r| &r.source);
     loaded
         .iter()
         .enumerate()
@@ -561,8 +653,8 @@ fn compare_rows(loaded: &[Loaded<'_>], families: &Families) -> Vec<Comparison> {
             let held_out = match other_boards[i] {
                 Some(ms) if only_network => ms,
                 _ => without_model
-                    .get(l.row.network.as_str())
-                    .map_or(f64::NAN, |f| predict(l, f)),
+                    .get(rows::any_size(&l.row.network))
+                    .map_or(f64::NAN, |predicted| predicted[i]),
             };
             Comparison {
                 id: l.row.id.clone(),
@@ -575,8 +667,9 @@ fn compare_rows(loaded: &[Loaded<'_>], families: &Families) -> Vec<Comparison> {
                 concurrent: false,
                 whole: matches!(l.row.scope, Scope::Engine { .. } | Scope::Subgraph { .. }),
                 fitted: l.row.role == Use::Fit,
+                relative: l.machine().is_some(),
                 measured_ms: l.prepared.measured_ms,
-                predicted_ms: predict(l, families),
+                predicted_ms: shipped[i],
                 held_out_ms: held_out,
                 other_boards_ms: other_boards[i],
                 other_families_ms: other_families[i],
@@ -611,6 +704,7 @@ fn compare_deployments(
                 concurrent: true,
                 whole: true,
                 fitted: true,
+                relative: false,
                 measured_ms: loads[i].batch * 1000.0 / engine.fps,
                 predicted_ms: shipped[i],
                 held_out_ms: held_out[i],
@@ -665,7 +759,10 @@ fn board_file(
         })
         .map(|l| l.row.id.clone())
         .collect();
-    let single: Vec<&Comparison> = comparisons.iter().filter(|c| !c.concurrent).collect();
+    let single: Vec<&Comparison> = comparisons
+        .iter()
+        .filter(|c| !c.concurrent && !c.relative)
+        .collect();
     let family = |c: &Comparison| {
         Board::find(&c.board).is_some_and(|b| {
             if c.mix == Mix::Gpu {

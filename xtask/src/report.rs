@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::fit::{Calibration, Comparison, Unseen, quantile};
 use crate::power::PowerFit;
-use crate::rows::{Measurements, single_layer};
+use crate::rows::{Measurements, any_size, single_layer};
 
 /// Error statistics of some rows. Errors are of time, relative to the measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,7 +79,8 @@ pub fn markdown(
     power: &PowerFit,
 ) -> String {
     let mut out = String::new();
-    let all: Vec<&Comparison> = calibration.comparisons.iter().collect();
+    let (relative, all): (Vec<&Comparison>, Vec<&Comparison>) =
+        calibration.comparisons.iter().partition(|c| c.relative);
     out.push_str(
         "# How far off the estimates are\n\n\
          Made by `cargo run -p xtask -- fidelity`; parameters by `cargo run -p xtask -- calibrate`. Errors are of time, in \
@@ -147,6 +148,18 @@ pub fn markdown(
         "family | device",
     );
     coverage(&mut out, calibration);
+    out.push_str(
+        "\n## Networks on machines of unstated clocks\n\nTheir rows share one factor for each machine, \
+         which is not faster than the highest clocks. They shape parameters, but no band, and no table \
+         above counts them.\n",
+    );
+    table(
+        &mut out,
+        "How their times compare",
+        &relative,
+        |c| Some(format!("{} | {}", any_size(&c.network), c.source)),
+        "network at eight sizes | source",
+    );
     rows(
         &mut out,
         "Whole engines of the published DLA tables",
@@ -179,8 +192,8 @@ pub fn markdown(
     wall_power(&mut out, power);
     out.push_str(
         "\n## What the figures do not cover\n\n\
-         - GPUs of Orin boards stand on MLPerf results (with a CUDA graph), YOLOv5s and Ultralytics' \
-         YOLO11 on Orin NX. There is no estimate for Blackwell.\n\
+         - GPUs of Orin boards stand on MLPerf results (with a CUDA graph), YOLOv5s, Ultralytics' \
+         YOLO11 on Orin NX, and YOLOv8 and YOLOX at clocks that nobody stated. There is no estimate for Blackwell.\n\
          - Rows of two DLA cores of AGX Orin count as one core at half the throughput.\n\
          - The time of TensorRT's NonMaxSuppression is in MLPerf's detector rows and not in the \
          networks compared with them.\n\
@@ -204,8 +217,8 @@ pub fn markdown(
          - AGX Xavier's rails by tegrastats (a thesis with YOLO11) hold an application's CPU time; no \
          parameter is fitted on them.\n\n\
          ## What was chosen while looking at these rows\n\n\
-         - The parameters' list and their priors, the channel widths of the DLA's array, which kernels \
-         gain by Winograd's algorithm, the weights of the sources in the fit, which rows only check, and \
+         - The parameters' list and their priors, the channel widths of the DLA's array, that its \
+         stripes end with a line, the bytes of a kernel of pointwise ops, which kernels gain by Winograd's algorithm, the weights of the sources in the fit, which rows only check, and \
          how much a borrowed band is widened. Leaving rows out of the fit does not undo these choices: \
          on a network or board of yours, expect errors nearer to *other families* than to *held out*.\n\
          - The families were written down before their errors were seen; that single layers are told \

@@ -104,6 +104,10 @@ pub struct Row {
     /// source counts such layers.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reshapes: u32,
+    /// The machine, where nobody stated its clocks: they are at most the mode's, and the rows of
+    /// one machine tell only how their times compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unstated_clocks: Option<String>,
     /// Unit of `value`.
     pub metric: Metric,
     /// The measured value.
@@ -119,6 +123,14 @@ pub struct Row {
 /// Whether a network is one layer, made to measure that.
 pub fn single_layer(network: &str) -> bool {
     network.contains(':')
+}
+
+/// A network whatever its image size, where rows have several (`yolov8n_640`).
+pub fn any_size(network: &str) -> &str {
+    match network.rsplit_once('_') {
+        Some((name, _)) if name.starts_with("yolov8") || name.starts_with("yolox") => name,
+        _ => network,
+    }
 }
 
 /// The family of a network: networks of one design. A single layer's family is its kind and kernel.
