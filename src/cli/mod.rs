@@ -11,6 +11,7 @@ pub mod export;
 pub mod inspect;
 mod interrupt;
 mod members;
+pub mod modes;
 pub mod plan;
 pub mod probe;
 pub mod profile;

@@ -29,8 +29,10 @@ use crate::search::{
     run as search,
 };
 use crate::tasks::confirm::{Confirm, earlier};
+use crate::tasks::modes::{Chosen, Question, choose};
 
 use super::args::{MachineArgs, ModelArgs, number, parse_device, whole};
+use super::modes::{ModesArgs, table};
 use super::series::HistoryArgs;
 use super::{interrupt, members};
 
@@ -95,27 +97,33 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u64::from(u32::MAX)))]
     pub dla_cores: Option<u32>,
 
-    /// Most power at the wall, for goals of one engine.
+    /// Power modes and batches to choose from as well.
+    #[command(flatten)]
+    pub choice: ModesArgs,
+    /// Longest time of one inference (`5ms`), of the slowest engine.
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    pub latency: Option<f64>,
+    /// Most power at the wall, of all engines together.
     #[arg(long, value_name = "W", value_parser = number)]
     pub watts: Option<f64>,
     /// Proposals wanted.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<usize>(0..=u64::from(u32::MAX)))]
     pub proposals: usize,
     /// Also find the front of FPS, GPU work and transitions.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["modes", "batches"])]
     pub front: bool,
     /// Ends with the best so far after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = number)]
     pub time_limit: f64,
     /// A placement (JSON) to explain the difference from; all GPU if not given.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["modes", "batches"])]
     pub from: Option<PathBuf>,
     /// Where --confirm builds and measures.
     #[command(flatten)]
     pub machine: MachineArgs,
     /// Build and measure the proposals and the baselines: baselines first, the estimate learns
     /// from each, Ctrl-C stops and the next call goes on from the history.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["modes", "batches"])]
     pub confirm: bool,
     /// Where figures of --confirm are taken from and kept.
     #[command(flatten)]
@@ -136,7 +144,7 @@ pub struct SearchArgs {
     pub json: bool,
     /// Writes the bare problem, its exact solution and the time that took; another solver can
     /// read it (scripts/z3_compare.py).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["modes", "batches"])]
     pub dump_problem: Option<PathBuf>,
 }
 
@@ -163,6 +171,17 @@ fn parse_pin(text: &str) -> Result<(String, Device), String> {
         .ok_or_else(|| format!("{text:?} is not NAME=GPU or NAME=DLA"))?;
     let device = parse_device(device)?;
     Ok((name.to_owned(), device))
+}
+
+/// `5`, `5ms` or `5 ms`.
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let ms = number(text.strip_suffix("ms").unwrap_or(text))?;
+    if ms > 0.0 {
+        Ok(ms)
+    } else {
+        Err("give more than 0 ms".to_owned())
+    }
 }
 
 fn parse_granularity(text: &str) -> Result<Granularity, String> {
@@ -218,9 +237,11 @@ impl SearchArgs {
 
     fn request(&self) -> Result<Request> {
         let goal = self.goal()?;
-        let several = matches!(goal, Goal::Deployment { .. } | Goal::Pipeline { .. });
-        if several && self.watts.is_some() {
-            bail!("--watts caps one engine; there is no estimate of the power of several");
+        let capped = self.watts.is_some() || self.latency.is_some();
+        if matches!(goal, Goal::Pipeline { .. }) && capped {
+            bail!(
+                "--watts and --latency cap whole engines; leave them out for the stages of a pipeline"
+            );
         }
         if matches!(goal, Goal::Energy) && self.front {
             bail!("--front is of FPS, GPU work and transitions; leave it out or take another goal");
@@ -232,6 +253,8 @@ impl SearchArgs {
                 .with_context(|| format!("--time-limit {} is not a time", self.time_limit))?,
             proposals: self.proposals,
             max_watts: self.watts,
+            max_latency_ms: self.latency,
+            least_energy: false,
             front: self.front,
         })
     }
@@ -276,12 +299,15 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
         gpu_fallback: !args.strict,
         io: args.io_formats,
     };
-    let planner = Planner::new(&model, &target, &config);
-    let estimator = history::estimator(&planner);
     let request = args.request()?;
     if let Some(path) = &args.output {
         may_write(path, &request.goal)?;
     }
+    if args.choice.given() {
+        return choose_mode(args, &model, target, config, request);
+    }
+    let planner = Planner::new(&model, &target, &config);
+    let estimator = history::estimator(&planner);
     if let Some(path) = &args.dump_problem {
         dump(path, &estimator, &request)?;
     }
@@ -324,12 +350,25 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
         }
     }
     // Last, so that the answer is out whatever becomes of the files.
-    for (file, engine) in files.iter().zip(&best) {
-        let document = Document::of(&model, &target, &engine.config, &engine.placement);
+    write(&mut out, args, &model, &target, &files, &best)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the best as placement files, and says so.
+fn write(
+    out: &mut impl std::io::Write,
+    args: &SearchArgs,
+    model: &Model,
+    target: &Target,
+    files: &[PathBuf],
+    best: &[Engine],
+) -> Result<()> {
+    for (file, engine) in files.iter().zip(best) {
+        let document = Document::of(model, target, &engine.config, &engine.placement);
         save_atomic(file, document.to_json().as_bytes())?;
     }
     if !args.json {
-        match &files[..] {
+        match files {
             [] => {}
             [one] => writeln!(out, "written: --placement {}", one.display())?,
             many => {
@@ -338,7 +377,109 @@ pub fn run(args: &SearchArgs) -> Result<ExitCode> {
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// What `--json` prints where power modes and batches are chosen too.
+#[derive(Serialize)]
+struct ModesReport<'a> {
+    schema: u32,
+    model: &'a str,
+    request: &'a Request,
+    #[serde(flatten)]
+    chosen: &'a Chosen,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    written: &'a [PathBuf],
+}
+
+/// Chooses power mode and batch as well. The exit code is 1 where nothing meets the caps.
+fn choose_mode(
+    args: &SearchArgs,
+    model: &Model,
+    target: Target,
+    config: EngineConfig,
+    request: Request,
+) -> Result<ExitCode> {
+    if !matches!(
+        request.goal,
+        Goal::Latency | Goal::Energy | Goal::Deployment { .. }
+    ) {
+        bail!("--modes and --batches go with --goal latency, energy or deployment");
+    }
+    let (modes, batches) = (
+        args.choice.modes(&target)?,
+        args.choice.batches(model, args.batch),
+    );
+    let question = Question {
+        target,
+        config,
+        modes: &modes,
+        batches: &batches,
+        request,
+        engines: args.engines,
+    };
+    interrupt::catch()?;
+    let mut watch = Watch::new(args.json);
+    let chosen = choose(model, &question, &mut |target, batch, p| {
+        watch.see_in(&format!("{}, batch {batch}: ", target.mode.name), p)
+    });
+    watch.bar.finish_and_clear();
+    let first = chosen.rows.first();
+    let trial = first.and_then(|row| row.proposal.trial());
+    let best = trial.map_or_else(Vec::new, |t| t.setup.engines);
+    let files = match &args.output {
+        Some(path) => names(path, best.len()),
+        None => Vec::new(),
+    };
+    let mut out = super::terminal::stdout();
+    if args.json {
+        let report = ModesReport {
+            schema: 1,
+            model: &model.name,
+            request: &question.request,
+            chosen: &chosen,
+            written: &files,
+        };
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        let board = target.board.name;
+        let (version, config) = (target.tensorrt, &question.config);
+        writeln!(
+            out,
+            "{} on {board}, TensorRT {version}, {}{}\n",
+            model.name,
+            config.precision,
+            config.io_words()
+        )?;
+        out.write_all(table(&chosen, args.proposals.max(1)).as_bytes())?;
+        if let Some(row) = first {
+            writeln!(
+                out,
+                "\nthe best, in {} at batch {}:",
+                row.target.mode.name, row.batch
+            )?;
+            for line in proposal(&row.proposal) {
+                writeln!(out, "{line}")?;
+            }
+        }
+        let ms = chosen.elapsed.as_secs_f64() * 1e3;
+        let stopped = if chosen.stopped {
+            "; some searches were stopped early, so give more --time-limit"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "\n{} searches in {ms:.0} ms{stopped}",
+            modes.len() * batches.len()
+        )?;
+    }
+    if let Some(row) = first {
+        write(&mut out, args, model, &row.target, &files, &best)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 /// Refuses before the work what could not be written after it.
@@ -549,6 +690,11 @@ impl Watch {
     }
 
     fn see(&mut self, p: &Progress) -> ControlFlow<()> {
+        self.see_in("", p)
+    }
+
+    /// The same for one of several searches.
+    fn see_in(&mut self, which: &str, p: &Progress) -> ControlFlow<()> {
         if interrupt::pending() {
             return ControlFlow::Break(());
         }
@@ -559,7 +705,7 @@ impl Watch {
         (self.last, self.stage) = (p.best, p.stage);
         if self.json {
             let line = serde_json::json!({
-                "stage": p.stage,
+                "stage": format!("{which}{}", p.stage),
                 "elapsed_ms": p.elapsed.as_secs_f64() * 1e3,
                 "best": p.best,
                 "bound": p.bound,
@@ -569,7 +715,7 @@ impl Watch {
         } else {
             let best = p.best.map(|b| format!(", best so far {}", short(b)));
             self.bar
-                .set_message(format!("{}{}", p.stage, best.unwrap_or_default()));
+                .set_message(format!("{which}{}{}", p.stage, best.unwrap_or_default()));
         }
         ControlFlow::Continue(())
     }

@@ -97,7 +97,7 @@ impl Activity {
     }
 }
 
-/// Power and energy of one engine alone, back to back.
+/// Power and energy of one engine alone, or of several at the same time, back to back.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PowerEstimate {
     /// Power at the wall, W.
@@ -107,7 +107,7 @@ pub struct PowerEstimate {
 }
 
 impl PowerEstimate {
-    fn none(reason: impl Into<Arc<str>>) -> Self {
+    pub(crate) fn none(reason: impl Into<Arc<str>>) -> Self {
         let reason = reason.into();
         Self {
             wall_watts: Figure::none(Arc::clone(&reason)),
@@ -191,6 +191,58 @@ impl PowerModel {
     }
 }
 
+/// Multiply-accumulates of one image on each kind of device.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ImageWork {
+    /// On the GPU.
+    pub gpu_macs: f64,
+    /// On a DLA.
+    pub dla_macs: f64,
+}
+
+impl PowerModel {
+    /// Power at the wall of engines at these rates, each with its work, W.
+    pub fn watts(&self, engines: impl Iterator<Item = (ImageWork, f64)>) -> f64 {
+        let each = |w: ImageWork| w.gpu_macs * self.gpu_mj + w.dla_macs * self.dla_mj;
+        // Millijoules per second.
+        self.rest_watts + engines.map(|(work, fps)| each(work) * fps).sum::<f64>() / 1e3
+    }
+
+    /// Power and energy of engines that run at the same time, each with its images per second. The
+    /// rows behind the fit are of GPU and DLAs at work together as well as of the GPU alone.
+    pub fn together(&self, engines: &[(ImageWork, &Figure)]) -> PowerEstimate {
+        let mut rates = Vec::with_capacity(engines.len());
+        let mut half = 0.0_f64;
+        for (work, fps) in engines {
+            match fps {
+                Figure::Estimated(e) => {
+                    rates.push((*work, e.value));
+                    half = half.max(e.band.half_width());
+                }
+                Figure::Measured(m) => rates.push((*work, m.value)),
+                Figure::None { reason } => return PowerEstimate::none(Arc::clone(reason)),
+            }
+        }
+        let fps: f64 = rates.iter().map(|(_, fps)| fps).sum();
+        if fps <= 0.0 {
+            return PowerEstimate::none("the model has no work");
+        }
+        let watts = self.watts(rates.into_iter());
+        // A wrong rate moves the power by its share for operations, which go faster or slower, and
+        // the energy by its share at rest, which lasts longer or shorter.
+        let at_rest = self.rest_watts / watts;
+        let source: Arc<str> = self.source.into();
+        let figure = |v: f64, share: f64| {
+            let band = Band::both(self.band, share * half);
+            Figure::estimated(v, band, Arc::clone(&source))
+        };
+        PowerEstimate {
+            wall_watts: figure(watts, 1.0 - at_rest),
+            wall_mj_per_image: figure(watts * 1e3 / fps, at_rest),
+        }
+    }
+}
+
 impl Estimator<'_, '_> {
     /// Wall power of this target and config.
     ///
@@ -209,39 +261,33 @@ impl Estimator<'_, '_> {
 
     /// Wall power and energy of a plan that runs alone with this estimated latency.
     pub fn power(&self, plan: &Plan, latency_ms: &Figure) -> PowerEstimate {
-        let power = match self.power_model() {
-            Ok(power) => power,
-            Err(why) => return PowerEstimate::none(why),
-        };
-        let (ms, time) = match latency_ms {
-            Figure::Estimated(e) if e.value > 0.0 => (e.value, e.band),
+        let batch = f64::from(self.planner.config().batch);
+        let fps = match latency_ms {
+            Figure::Estimated(e) if e.value > 0.0 => {
+                Figure::estimated(batch * 1000.0 / e.value, e.band, Arc::clone(&e.source))
+            }
             Figure::None { reason } => return PowerEstimate::none(Arc::clone(reason)),
             _ => return PowerEstimate::none("the model has no work"),
         };
-        let work: f64 = self
-            .planner
-            .model()
-            .op_ids()
-            .map(|op| {
-                let device = match plan.subgraph_of[op.index()] {
-                    None => Device::Gpu,
-                    Some(_) => Device::Dla,
-                };
-                power.rest_ms(self.macs(op), device)
-            })
-            .sum();
-        let mj = power.rest_watts * (ms + work);
-        // A wrong time moves the power by its share for operations, which go faster or slower, and
-        // the energy by its share at rest, which lasts longer or shorter.
-        let at_rest = ms / (ms + work);
-        let source: Arc<str> = power.source.into();
-        let figure = |v: f64, share: f64| {
-            let band = Band::both(power.band, share * time.half_width());
-            Figure::estimated(v, band, Arc::clone(&source))
-        };
-        PowerEstimate {
-            wall_watts: figure(mj / ms, 1.0 - at_rest),
-            wall_mj_per_image: figure(mj / f64::from(self.planner.config().batch), at_rest),
+        match self.power_model() {
+            Ok(power) => power.together(&[(self.work(plan), &fps)]),
+            Err(why) => PowerEstimate::none(why),
+        }
+    }
+
+    /// What one inference of a plan computes, per image.
+    pub fn work(&self, plan: &Plan) -> ImageWork {
+        let mut work = ImageWork::default();
+        for op in self.planner.model().op_ids() {
+            match plan.subgraph_of[op.index()] {
+                None => work.gpu_macs += self.macs(op),
+                Some(_) => work.dla_macs += self.macs(op),
+            }
+        }
+        let batch = f64::from(self.planner.config().batch);
+        ImageWork {
+            gpu_macs: work.gpu_macs / batch,
+            dla_macs: work.dla_macs / batch,
         }
     }
 }

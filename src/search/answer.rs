@@ -74,6 +74,8 @@ pub struct Proposal {
     pub stages: Vec<ProposedStage>,
     /// Images per second in all.
     pub fps: Figure,
+    /// Power and energy at the wall, all engines together.
+    pub power: PowerEstimate,
     /// Tensors that cross between devices, all engines.
     pub transitions: usize,
     /// Share of multiply-accumulates on DLAs, 0 to 1.
@@ -115,6 +117,26 @@ impl Proposal {
     /// GPU work per inference, ms, of all engines.
     pub fn gpu_ms(&self) -> Option<f64> {
         self.engines.iter().map(|e| e.estimate.gpu_ms.value()).sum()
+    }
+
+    /// Time of one inference of the slowest engine while all run, ms: each runs its inferences one
+    /// after the other.
+    pub fn latency_ms(&self) -> Figure {
+        let times = self.engines.iter().map(|e| match &e.fps {
+            Figure::Estimated(fps) if fps.value > 0.0 => {
+                let ms = f64::from(e.config.batch) * 1000.0 / fps.value;
+                Figure::estimated(ms, fps.band, Arc::clone(&fps.source))
+            }
+            Figure::None { reason } => Figure::none(Arc::clone(reason)),
+            _ => Figure::none("the model has no work"),
+        });
+        let slower = |a: Figure, b: Figure| match (a.value(), b.value()) {
+            (Some(x), Some(y)) if y > x => b,
+            (Some(_), None) => b,
+            _ => a,
+        };
+        let slowest = times.reduce(slower);
+        slowest.unwrap_or_else(|| Figure::none("no engines"))
     }
 
     /// As the confirm loop takes it; `None` for a pipeline, whose stages no whole engine stands
@@ -161,6 +183,7 @@ pub(super) fn one(name: String) -> impl FnOnce((ProposedEngine, Plan)) -> Propos
     move |(engine, plan)| Proposal {
         name,
         fps: engine.fps.clone(),
+        power: engine.power.clone(),
         transitions: plan.transitions.len(),
         dla_mac_share: engine.summary.dla_mac_share,
         engines: vec![engine],

@@ -55,12 +55,12 @@ pub struct Pooled {
 pub struct Found {
     /// Its engines.
     pub members: Vec<Member>,
-    /// Images per second in all, as judged.
-    pub fps: f64,
+    /// As judged: images per second in all, or per joule.
+    pub value: f64,
 }
 
-/// Judges a deployment: images per second of all engines together; `None` where there is no
-/// figure.
+/// Judges a deployment: images per second of all engines together, or per joule; `None` where there
+/// is no figure, or a cap is broken.
 pub type Judge<'j> = dyn FnMut(&[Pooled], &[Member]) -> Option<f64> + 'j;
 
 /// Deployments judged one by one at most, per round; beyond that, ascent from several starts.
@@ -120,7 +120,7 @@ pub fn best_deployments(
             let (better, exhaustive) = weigh(&pool, engines, judge, tick);
             all = exhaustive;
             for f in better {
-                keep(&mut found, &f.members, f.fps);
+                keep(&mut found, &f.members, f.value);
             }
         }
         if stopped || tick().is_break() {
@@ -133,7 +133,7 @@ pub fn best_deployments(
     }
     for start in found.clone().into_iter().take(IMPROVED) {
         let improved = improve(problem, &mut pool, engines, start, judge, tick);
-        keep(&mut found, &improved.members, improved.fps);
+        keep(&mut found, &improved.members, improved.value);
     }
     (pool, found, all)
 }
@@ -184,12 +184,12 @@ fn improve(
                         core: *core,
                     };
                     if legal(engines.loadables, pool, &members)
-                        && let Some(fps) = judge(pool, &members)
-                        && fps > best.fps * (1.0 + 1e-9)
+                        && let Some(value) = judge(pool, &members)
+                        && value > best.value * (1.0 + 1e-9)
                     {
                         best = Found {
                             members: members.clone(),
-                            fps,
+                            value,
                         };
                         kept = true;
                     }
@@ -284,11 +284,11 @@ fn weigh(
         if !legal(engines.loadables, pool, members) {
             return None;
         }
-        let fps = judge(pool, members)?;
+        let value = judge(pool, members)?;
         if members.len() >= engines.least as usize {
-            keep(found, members, fps);
+            keep(found, members, value);
         }
-        Some(fps)
+        Some(value)
     };
     if count <= EXHAUSTIVE as f64 {
         let mut members = Vec::new();
@@ -330,10 +330,10 @@ fn weigh(
                     } else {
                         continue;
                     }
-                    if let Some(fps) = judged(&trial, &mut found)
-                        && fps > value.max(better.as_ref().map_or(0.0, |b| b.0))
+                    if let Some(now) = judged(&trial, &mut found)
+                        && now > value.max(better.as_ref().map_or(0.0, |b| b.0))
                     {
-                        better = Some((fps, trial));
+                        better = Some((now, trial));
                     }
                 }
             }
@@ -341,7 +341,7 @@ fn weigh(
                 return (found, false);
             }
             match better {
-                Some((fps, trial)) => (value, members) = (fps, trial),
+                Some((now, trial)) => (value, members) = (now, trial),
                 None => break,
             }
         }
@@ -373,17 +373,18 @@ fn legal(most: u32, pool: &[Pooled], members: &[Member]) -> bool {
 }
 
 /// Keeps the best few, best first, each once. Of equals the one with fewer engines.
-fn keep(found: &mut Vec<Found>, members: &[Member], fps: f64) {
+fn keep(found: &mut Vec<Found>, members: &[Member], value: f64) {
     const MOST: usize = 24;
     let mut members = members.to_vec();
     members.sort_unstable();
     if found.iter().any(|f| f.members == members) {
         return;
     }
-    let at = found
-        .partition_point(|f| f.fps > fps || (f.fps == fps && f.members.len() <= members.len()));
+    let at = found.partition_point(|f| {
+        f.value > value || (f.value == value && f.members.len() <= members.len())
+    });
     if at < MOST {
-        found.insert(at, Found { members, fps });
+        found.insert(at, Found { members, value });
         found.truncate(MOST);
     }
 }

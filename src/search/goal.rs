@@ -54,9 +54,16 @@ pub struct Request {
     /// Proposals wanted, the best one included, baselines not.
     #[serde(default = "default_proposals")]
     pub proposals: usize,
-    /// Most power at the wall of one engine, W.
+    /// Most power at the wall, of all engines together, W.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_watts: Option<f64>,
+    /// Longest time of one inference, of the slowest engine, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_latency_ms: Option<f64>,
+    /// A deployment is to take the least energy at the wall per image, rather than make the most
+    /// images.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub least_energy: bool,
     /// Also finds the front of latency, GPU work and transitions.
     #[serde(default)]
     pub front: bool,
@@ -79,6 +86,8 @@ impl Request {
             time_limit: default_time_limit(),
             proposals: default_proposals(),
             max_watts: None,
+            max_latency_ms: None,
+            least_energy: false,
             front: false,
         }
     }
@@ -104,6 +113,17 @@ pub enum SearchError {
         "nothing found stays under {cap} W; the least is {least} W: allow more or choose a lower power mode"
     )]
     TooMuchPower {
+        /// What was allowed.
+        cap: String,
+        /// What there is.
+        least: String,
+    },
+    /// Nothing that was found is so fast.
+    #[error(
+        "nothing found stays under {cap} ms; the least is {least} ms: allow more, or choose a higher \
+         power mode or a smaller batch"
+    )]
+    TooSlow {
         /// What was allowed.
         cap: String,
         /// What there is.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
 use crate::estimate::deployment::Load;
+use crate::estimate::power::{ImageWork, PowerEstimate};
 use crate::figure::{Figure, short};
 use crate::model::{Model, OpId};
 use crate::placement::{Device, EngineConfig, Placement};
@@ -149,45 +150,65 @@ impl<'m> Search<'_, '_, 'm> {
             answer.front = self.undominated(front);
             answer.front_complete = complete;
         }
-        if let Some(watts) = self.request.max_watts {
-            self.cap(&mut answer, watts)?;
-        }
+        self.cap(&mut answer)?;
         answer.elapsed = self.begun.elapsed();
         answer.stopped = self.stopped;
         Ok(answer)
     }
 
-    /// Proposals that were wanted. Under a cap of the power all that were found, of which
+    /// Proposals that were wanted. Under a cap of power or latency all that were found, of which
     /// [`Self::cap`] takes the best.
     fn wanted(&self) -> usize {
-        match self.request.max_watts {
-            Some(_) => FRONT_POINTS,
-            None => self.request.proposals.max(1),
+        match (self.request.max_watts, self.request.max_latency_ms) {
+            (None, None) => self.request.proposals.max(1),
+            _ => FRONT_POINTS,
         }
     }
 
-    /// Leaves out of an answer what draws more than this, W.
-    fn cap(&self, answer: &mut Answer, most: f64) -> Result<(), SearchError> {
-        self.estimator.power_model().map_err(SearchError::NoPower)?;
-        let watts = |p: &Proposal| match &p.engines[..] {
-            [one] => one.power.wall_watts.value().unwrap_or(f64::INFINITY),
-            _ => f64::INFINITY,
-        };
-        let least = answer.proposals.iter().map(watts);
-        let least = least.fold(f64::INFINITY, f64::min);
-        let first = answer.proposals.first().map(watts);
-        answer.proposals.retain(|p| watts(p) <= most);
-        answer.front.retain(|p| watts(p) <= most);
-        if answer.proposals.is_empty() {
-            return Err(SearchError::TooMuchPower {
-                cap: short(most),
-                least: short(least),
-            });
+    /// Leaves out of an answer what takes longer or draws more than is allowed.
+    fn cap(&self, answer: &mut Answer) -> Result<(), SearchError> {
+        let (watts, ms) = (self.request.max_watts, self.request.max_latency_ms);
+        if watts.is_none() && ms.is_none() {
+            return Ok(());
         }
-        // The optimum without the cap is one with it where it stays under it; else the best of what
+        if watts.is_some() {
+            self.estimator.power_model().map_err(SearchError::NoPower)?;
+        }
+        let of = |figure: Figure| figure.value().unwrap_or(f64::INFINITY);
+        let latency = |p: &Proposal| of(p.latency_ms());
+        let power = |p: &Proposal| of(p.power.wall_watts.clone());
+        let least = |answer: &Answer, what: &dyn Fn(&Proposal) -> f64| {
+            let all = answer.proposals.iter().map(what);
+            short(all.fold(f64::INFINITY, f64::min))
+        };
+        let fits = |p: &Proposal| {
+            ms.is_none_or(|most| latency(p) <= most) && watts.is_none_or(|most| power(p) <= most)
+        };
+        // The optimum without the caps is one with them where it keeps them; else the best of what
         // was found stands, and nothing proves that it is the best there is.
-        if first.is_none_or(|w| w > most) {
+        if !answer.proposals.first().is_some_and(fits) {
             answer.gap = None;
+        }
+        answer.front.retain(fits);
+        if let Some(most) = ms {
+            let fastest = least(answer, &latency);
+            answer.proposals.retain(|p| latency(p) <= most);
+            if answer.proposals.is_empty() {
+                return Err(SearchError::TooSlow {
+                    cap: short(most),
+                    least: fastest,
+                });
+            }
+        }
+        if let Some(most) = watts {
+            let least = least(answer, &power);
+            answer.proposals.retain(|p| power(p) <= most);
+            if answer.proposals.is_empty() {
+                return Err(SearchError::TooMuchPower {
+                    cap: short(most),
+                    least,
+                });
+            }
         }
         answer.proposals.truncate(self.request.proposals.max(1));
         Ok(())
@@ -382,6 +403,7 @@ impl<'m> Search<'_, '_, 'm> {
                 engines: Vec::new(),
                 stages: Vec::new(),
                 fps: Figure::none("the placement does not fit the model"),
+                power: PowerEstimate::none("the placement does not fit the model"),
                 transitions: 0,
                 dla_mac_share: None,
                 baseline: false,
@@ -401,12 +423,21 @@ impl<'m> Search<'_, '_, 'm> {
         problem.check().map_err(Unsolved::from)?;
         let (planner, estimator, model) = (self.planner, self.estimator, self.model());
         let placements = self.space.clone();
+        let request = self.request;
+        let power = if request.least_energy || request.max_watts.is_some() {
+            Some(estimator.power_model().map_err(SearchError::NoPower)?)
+        } else {
+            None
+        };
         // Loads by devices chosen: deployments share few placements.
-        let mut known: HashMap<Vec<Device>, Option<Load>> = HashMap::new();
+        let mut known: HashMap<Vec<Device>, Option<(Load, ImageWork)>> = HashMap::new();
         let (best, tried) = (Cell::new(None), Cell::new(0u64));
+        // The least of what the caps are about, for the message where they allow nothing.
+        let (fastest, thriftiest) = (Cell::new(f64::INFINITY), Cell::new(f64::INFINITY));
         let mut weigh = |pool: &[Pooled], members: &[Member]| -> Option<f64> {
             tried.set(tried.get() + 1);
             let mut loads = Vec::with_capacity(members.len());
+            let mut works = Vec::with_capacity(members.len());
             for m in members {
                 let chosen = &pool[m.placement].chosen;
                 let load = if let Some(load) = known.get(chosen) {
@@ -415,29 +446,61 @@ impl<'m> Search<'_, '_, 'm> {
                     let placement = placements.placement(model, chosen);
                     let plan = planner.plan_placement(&placement).ok()?;
                     let load = estimator.load(&plan).ok();
+                    let load = load.map(|load| (load, estimator.work(&plan)));
                     known.insert(chosen.clone(), load.clone());
                     load
                 };
+                let (load, work) = load?;
+                works.push(work);
                 loads.push(Load {
                     core: m.core.unwrap_or(0),
-                    ..load?
+                    ..load
                 });
             }
-            let fps = estimator.deployment(&loads).total_fps.value()?;
-            if members.len() >= least as usize && best.get().is_none_or(|b| fps > b) {
-                best.set(Some(fps));
+            let judged = estimator.deployment(&loads);
+            let total = judged.total_fps.value()?;
+            if let Some(most) = request.max_latency_ms {
+                let times = judged.latency_ms.iter().map(Figure::value);
+                let slowest = times.fold(0.0, |a: f64, ms| a.max(ms.unwrap_or(f64::INFINITY)));
+                fastest.set(fastest.get().min(slowest));
+                if slowest > most {
+                    return None;
+                }
             }
-            Some(fps)
+            let mut value = total;
+            if let Some(power) = &power {
+                let each = judged.fps.iter().filter_map(Figure::value);
+                let watts = power.watts(works.into_iter().zip(each));
+                thriftiest.set(thriftiest.get().min(watts));
+                if request.max_watts.is_some_and(|most| watts > most) {
+                    return None;
+                }
+                if request.least_energy {
+                    // Images per joule.
+                    value = total / watts;
+                }
+            }
+            if members.len() >= least as usize && best.get().is_none_or(|b| value > b) {
+                best.set(Some(value));
+            }
+            Some(value)
         };
         let mut teller = self.teller();
         let (pool, found, _) = best_deployments(&problem, engines, &mut weigh, &mut || {
             teller.tell("weighing deployments", best.get(), None)
         });
         if found.is_empty() {
-            return Err(if self.stopped {
-                Unsolved::Stopped.into()
-            } else {
-                Unsolved::Infeasible.into()
+            let over = |most: Option<f64>, least: f64| {
+                most.filter(|most| least > *most && least.is_finite())
+                    .map(|most| (short(most), short(least)))
+            };
+            let late = over(self.request.max_latency_ms, fastest.get());
+            let hungry = over(self.request.max_watts, thriftiest.get());
+            return Err(match (late, hungry) {
+                (Some((cap, least)), _) => SearchError::TooSlow { cap, least },
+                (None, Some((cap, least))) => SearchError::TooMuchPower { cap, least },
+                (None, None) if self.stopped => Unsolved::Stopped.into(),
+                (None, None) => Unsolved::Infeasible.into(),
             });
         }
         let mut proposals: Vec<Proposal> = Vec::new();
@@ -499,6 +562,13 @@ impl<'m> Search<'_, '_, 'm> {
             ),
         };
         let names: Vec<String> = made.iter().map(|(e, p)| role(self.planner, e, p)).collect();
+        let power = match self.estimator.power_model() {
+            Ok(power) => {
+                let works = made.iter().map(|(_, plan)| self.estimator.work(plan));
+                power.together(&works.zip(&each).collect::<Vec<_>>())
+            }
+            Err(why) => PowerEstimate::none(why),
+        };
         let shares: Option<Vec<f64>> = made.iter().map(|(_, p)| p.dla_mac_share(model)).collect();
         let transitions = made.iter().map(|(_, p)| p.transitions.len()).sum();
         let engines = made
@@ -511,6 +581,7 @@ impl<'m> Search<'_, '_, 'm> {
             engines,
             stages: Vec::new(),
             fps: total,
+            power,
             transitions,
             dla_mac_share: shares.map(|s| s.iter().sum::<f64>() / s.len().max(1) as f64),
             baseline: false,

@@ -6,6 +6,7 @@ pub mod described;
 pub mod judge;
 pub mod machine;
 pub mod measure;
+pub mod modes;
 pub mod open;
 pub mod progress;
 pub mod refit;

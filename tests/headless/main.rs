@@ -35,6 +35,7 @@ mod search;
 mod search_cli;
 mod search_confirm;
 mod search_estimate;
+mod search_modes;
 mod search_overrides;
 mod search_request;
 mod search_space;

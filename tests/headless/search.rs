@@ -447,7 +447,7 @@ fn deployments_come_close_to_brute_force() {
         );
         assert!(exhaustive);
         let best = found.first().unwrap();
-        assert!(close(best.fps, sliced(&pool, &best.members)));
+        assert!(close(best.value, sliced(&pool, &best.members)));
         let every: Vec<Pooled> = all(&p)
             .into_iter()
             .map(|(chosen, score)| Pooled {
@@ -467,7 +467,7 @@ fn deployments_come_close_to_brute_force() {
                 truth = truth.max(sliced(&every, &[member(i), member(j)]));
             }
         }
-        let ratio = best.fps / truth;
+        let ratio = best.value / truth;
         assert!(ratio <= 1.0 + 1e-9);
         worst = worst.min(ratio);
         sum += ratio;

@@ -134,6 +134,7 @@ fn failure(ui: &mut Ui, e: &SearchError, t: &Tokens, out: &mut Vec<Command>) {
         SearchError::Space(_)
         | SearchError::Unsolved(_)
         | SearchError::TooMuchPower { .. }
+        | SearchError::TooSlow { .. }
         | SearchError::Formats(_)
         | SearchError::Range { .. } => "Nothing found",
     };

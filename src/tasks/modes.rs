@@ -1,0 +1,264 @@
+//! Power mode, batch, placement and DLA cores chosen together.
+//!
+//! Every power mode at every batch is a search of its own, under the same caps of latency and power.
+//! What they found is ranked by what was wanted.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::estimate::Estimator;
+use crate::figure::{Figure, short};
+use crate::history;
+use crate::model::{Dim, Model};
+use crate::placement::EngineConfig;
+use crate::plan::Planner;
+use crate::platform::{PowerMode, Target};
+use crate::search::{Goal, Progress, Proposal, Request, SearchError, run};
+
+/// Batches tried where the file leaves the batch open.
+const BATCHES: [u32; 6] = [1, 2, 4, 8, 16, 32];
+
+/// Time of the first look at a mode and batch: whether anything is fast enough.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// What is to be chosen, and by what.
+#[derive(Clone, Debug)]
+pub struct Question<'q> {
+    /// The board and its TensorRT; the mode is one of [`Self::modes`].
+    pub target: Target,
+    /// How engines are built; the batch is one of [`Self::batches`].
+    pub config: EngineConfig,
+    /// Power modes to choose from.
+    pub modes: &'q [&'static PowerMode],
+    /// Batches to choose from.
+    pub batches: &'q [u32],
+    /// Least latency of one engine, least energy per image, or most images per second; the caps; and the
+    /// time for all.
+    pub request: Request,
+    /// Most engines at the same time, where the goal is energy.
+    pub engines: u32,
+}
+
+/// The best of a power mode at a batch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Board, mode and TensorRT.
+    pub target: Target,
+    /// Images per inference.
+    pub batch: u32,
+    /// Time of one inference of the slowest engine, ms.
+    pub latency_ms: Figure,
+    /// The caps hold at the far ends of the bands too.
+    pub sure: bool,
+    /// Its engines and figures.
+    pub proposal: Proposal,
+}
+
+/// A power mode at a batch that has no answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Without {
+    /// The power mode.
+    pub mode: &'static str,
+    /// Images per inference; `None` for any.
+    pub batch: Option<u32>,
+    /// Why.
+    pub why: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Chosen {
+    /// Best first, one for each power mode and batch that has an answer.
+    pub rows: Vec<Row>,
+    /// The others.
+    pub without: Vec<Without>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The time limit or the caller ended a search before it was through.
+    pub stopped: bool,
+}
+
+/// Batches that a file can be built for: powers of two where it leaves the batch open, else its own.
+pub fn batches(model: &Model) -> Vec<u32> {
+    let open =
+        |input: &crate::model::ModelInput| matches!(input.declared.first(), Some(Dim::Symbolic(_)));
+    if !model.inputs.is_empty() && model.inputs.iter().all(open) {
+        BATCHES.to_vec()
+    } else {
+        vec![EngineConfig::own_batch(model)]
+    }
+}
+
+/// Searches every power mode at every batch. `progress` is told the mode and batch as well.
+pub fn choose(
+    model: &Model,
+    question: &Question<'_>,
+    progress: &mut dyn FnMut(&Target, u32, &Progress) -> ControlFlow<()>,
+) -> Chosen {
+    let begun = Instant::now();
+    let mut chosen = Chosen::default();
+    let board = question.target.board;
+    let calibration = history::calibration(history::data_dir().as_deref(), board.id);
+    let mut targets = Vec::new();
+    for mode in question.modes {
+        match Target::new(board, mode, question.target.tensorrt) {
+            Ok(target) => targets.push(target),
+            Err(why) => chosen.without.push(Without {
+                mode: mode.name,
+                batch: None,
+                why: why.to_string(),
+            }),
+        }
+    }
+    let mut left = targets.len() * question.batches.len();
+    // One after the other: modes of few clocks stand for many, so the time is shared evenly.
+    for target in &targets {
+        for batch in question.batches.iter().copied() {
+            let rest = question.request.time_limit.saturating_sub(begun.elapsed());
+            let share = rest / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+            left = left.saturating_sub(1);
+            let config = EngineConfig {
+                batch,
+                ..question.config.clone()
+            };
+            let planner = Planner::new(model, target, &config);
+            let estimator = Estimator::with_board(&planner, &calibration);
+            let mut hear = |p: &Progress| progress(target, batch, p);
+            let mut one = One {
+                estimator: &estimator,
+                question,
+                until: Instant::now() + share,
+                stopped: false,
+            };
+            let found = one.best(&mut hear);
+            chosen.stopped |= one.stopped;
+            match found {
+                Ok(proposal) => chosen.rows.push(Row {
+                    target: *target,
+                    batch,
+                    latency_ms: proposal.latency_ms(),
+                    sure: sure(&question.request, &proposal),
+                    proposal,
+                }),
+                Err(why) => chosen.without.push(Without {
+                    mode: target.mode.name,
+                    batch: Some(batch),
+                    why: why.to_string(),
+                }),
+            }
+        }
+    }
+    let goal = question.request.goal;
+    let worth = |row: &Row| merit(goal, &row.proposal);
+    chosen.rows.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+    chosen.elapsed = begun.elapsed();
+    chosen
+}
+
+/// How good a proposal is for a goal; more is better.
+fn merit(goal: Goal, proposal: &Proposal) -> f64 {
+    let less = |figure: &Figure| figure.value().map_or(f64::NEG_INFINITY, |v| -v);
+    match goal {
+        Goal::Energy => less(&proposal.power.wall_mj_per_image),
+        Goal::Deployment { .. } => proposal.fps.value().unwrap_or(f64::NEG_INFINITY),
+        _ => less(&proposal.latency_ms()),
+    }
+}
+
+/// Whether the caps hold at the far ends of the bands.
+fn sure(request: &Request, proposal: &Proposal) -> bool {
+    let under = |most: Option<f64>, figure: &Figure| {
+        most.is_none_or(|most| match figure {
+            Figure::Estimated(e) => e.value * (1.0 + e.band.high) <= most,
+            Figure::Measured(m) => m.max <= most,
+            Figure::None { .. } => false,
+        })
+    };
+    under(request.max_latency_ms, &proposal.latency_ms())
+        && under(request.max_watts, &proposal.power.wall_watts)
+}
+
+/// The search of one mode at one batch.
+struct One<'o, 'p, 'm> {
+    estimator: &'o Estimator<'p, 'm>,
+    question: &'o Question<'o>,
+    until: Instant,
+    stopped: bool,
+}
+
+impl One<'_, '_, '_> {
+    fn best(
+        &mut self,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Proposal, SearchError> {
+        let wanted = &self.question.request;
+        let mut request = wanted.clone();
+        request.proposals = 1;
+        request.front = false;
+        request.constraints.dla_cores = Some(self.cores());
+        if wanted.max_watts.is_some() || matches!(wanted.goal, Goal::Energy) {
+            self.estimator.power_model().map_err(SearchError::NoPower)?;
+        }
+        if let Some(most) = wanted.max_latency_ms {
+            // No engine is faster beside others than the fastest is alone.
+            let mut fastest = request.clone();
+            fastest.goal = Goal::Latency;
+            (fastest.max_latency_ms, fastest.max_watts) = (None, None);
+            fastest.time_limit = FIRST_LOOK;
+            let least = self.run(&fastest, progress)?.latency_ms();
+            if let Some(least) = least.value().filter(|least| *least > most) {
+                return Err(SearchError::TooSlow {
+                    cap: short(most),
+                    least: short(least),
+                });
+            }
+        }
+        if !matches!(wanted.goal, Goal::Energy) || self.question.engines < 2 {
+            return self.run(&request, progress);
+        }
+        // The best of one engine is exact, those of several are the best found.
+        let mut several = request.clone();
+        several.goal = Goal::Deployment {
+            most: self.question.engines,
+            least: 1,
+        };
+        several.least_energy = true;
+        let one = self.run(&request, progress);
+        let several = self.run(&several, progress);
+        match (one, several) {
+            (Ok(one), Ok(several)) => {
+                let better = merit(wanted.goal, &several) > merit(wanted.goal, &one);
+                Ok(if better { several } else { one })
+            }
+            (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(only),
+            (Err(why), Err(_)) => Err(why),
+        }
+    }
+
+    fn run(
+        &mut self,
+        request: &Request,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Proposal, SearchError> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let mut request = request.clone();
+        request.time_limit = request.time_limit.min(left);
+        let answer = run(self.estimator, &request, progress)?;
+        self.stopped |= answer.stopped;
+        let best = answer.proposals.into_iter().next();
+        best.ok_or_else(|| SearchError::NoEstimate("nothing was proposed".to_owned()))
+    }
+
+    /// DLA cores to use: those as fast as the first, whose clock the estimate takes for all.
+    fn cores(&self) -> u32 {
+        let target = self.estimator.planner().target();
+        let first = target.mode.dla_core_mhz(0);
+        let alike = (0..target.dla_support().cores())
+            .take_while(|core| first > 0.0 && target.mode.dla_core_mhz(*core) == first);
+        let alike = alike.count() as u32;
+        let most = self.question.request.constraints.dla_cores;
+        most.map_or(alike, |most| most.min(alike))
+    }
+}
