@@ -3,15 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::engine::environment;
 use crate::history::{RunFilter, data_dir};
-use crate::tasks::rules::{self, Judged};
-use crate::tasks::survey::{Learnt, Survey, SurveyFile, describe_machine, earlier, learn};
+use crate::tasks::rules::Judged;
+use crate::tasks::survey::{Learnt, Survey, describe_machine, earlier, finish};
 
 use super::args::{BoardSettingsArgs, MachineArgs, whole};
 use super::interrupt;
@@ -80,17 +79,12 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
     let cache = tempfile::tempdir().context("no folder for the engines of the survey")?;
     interrupt::catch()?;
     let bar = spinner();
-    let begun = Instant::now();
-    let answers = rules::ask(&worker, &machine, &interrupt::pending, &mut |what| {
-        bar.set_message(format!("asking what the DLA takes: {what}"));
-        bar.tick();
-    });
     let mut lost = None;
     let mut keep = keep(&mut history, &mut lost);
     let survey = Survey {
         worker: &worker,
         machine: &machine,
-        limit: Duration::from_mins(args.minutes).saturating_sub(begun.elapsed()),
+        limit: Duration::from_mins(args.minutes),
         cache: Some(cache.path().to_owned()),
     };
     let surveyed = survey.run(before, &mut keep, &interrupt::pending, &mut |p| {
@@ -102,17 +96,6 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
     if let Some(e) = lost {
         log::warn!("runs are missing from the history: {e}");
     }
-    if surveyed.runs.is_empty() {
-        bail!("nothing was measured; give the survey more time with --minutes");
-    }
-    let file = SurveyFile::new(&machine, board, &surveyed.runs).with_rules(answers);
-    let target = environment::target(&machine)
-        .with_context(|| format!("{} is no board", machine.summary()))?;
-    let path = args.output.clone().unwrap_or_else(|| {
-        let name = format!("{}.json", target.board.id);
-        folder.join("surveys").join(name)
-    });
-    file.write(&path)?;
     let others = match &mut history {
         Some(store) => store.runs(&RunFilter {
             finished: true,
@@ -120,23 +103,26 @@ pub fn run(args: &SurveyArgs) -> Result<ExitCode> {
         })?,
         None => Vec::new(),
     };
-    let learnt = learn(&folder, &file, others)?;
+    let (done, of) = (surveyed.done, surveyed.of);
+    let output = args.output.as_deref();
+    let finished = finish(&folder, &machine, board, surveyed, output, others)?;
     bar.finish_and_clear();
+    let learnt = &finished.learnt;
     let fitted = learnt.refits.boards.first();
     let report = Report {
         schema: 1,
         board: learnt.board,
-        target: target.id(),
+        target: finished.target.id(),
         described: learnt.described.clone(),
-        survey: path,
-        done: surveyed.done,
-        of: surveyed.of,
+        survey: finished.file.clone(),
+        done,
+        of,
         calibration: fitted.map(|f| f.path.clone()),
         source: fitted.map(|f| f.after.source.clone()),
         why_not_fitted: learnt.refits.as_shipped.clone(),
-        rules: (machine.dla_cores.unwrap_or(0) > 0).then(|| rules::judge(&file.rules, &target)),
+        rules: finished.rules,
     };
-    write(args, &report, &learnt)?;
+    write(args, &report, learnt)?;
     Ok(ExitCode::from(u8::from(fitted.is_none())))
 }
 

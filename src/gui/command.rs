@@ -133,6 +133,8 @@ pub enum Command {
     Sweep(SweepOf),
     /// Copies the table of the last sweep.
     CopySweep,
+    /// Measures the machine with small networks and fits its estimates to them.
+    Survey,
     /// Measures on another machine, over SSH, or on this one.
     MeasureOn(Option<Host>),
     /// Asks for power mode and clocks while measuring.
@@ -406,6 +408,9 @@ impl Command {
             Self::Sweep(SweepOf::Preset) => named("Measure the DLA benchmark")
                 .tip("The 16 configurations of torch2trt's benchmark_dla.py for this model"),
             Self::CopySweep => named("Copy the table of the last sweep").tip("As Markdown"),
+            Self::Survey => named("Survey the machine").tip(
+                "Measures small networks for ten minutes at most, then fits the estimates to them",
+            ),
             Self::MeasureOn(None) => named("Measure on this machine"),
             Self::MeasureOn(Some(host)) => named(format!("Measure on {host}")),
             Self::AskBoardSettings => named("Power mode and clocks while measuring…").tip(

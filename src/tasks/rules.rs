@@ -2,11 +2,12 @@
 //! illegal case, beside what the plan says.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::client::{self, Update};
-use crate::engine::{Environment, NumericReference, Outcome, Request};
+use crate::engine::client::{self, Limits, Update};
+use crate::engine::{Environment, ErrorKind, NumericReference, Outcome, Request};
 use crate::model::ModelSource;
 use crate::model::onnx::{load_bundled, rule_cases};
 use crate::placement::{Device, EngineConfig, Placement, Precision};
@@ -15,9 +16,13 @@ use crate::platform::Target;
 use crate::platform::dla_rules::Verdict;
 
 use super::measure::Worker;
+use super::progress::Progress;
 
 /// Precisions that are asked about.
 const PRECISIONS: [Precision; 2] = [Precision::FP16, Precision::INT8];
+
+/// Longest time for a sign of life from a worker that is asked.
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// What TensorRT said of one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,23 +92,33 @@ impl Judged {
 }
 
 /// Asks a machine about every case; nothing where it has no DLA. What cannot be asked is left out with a
-/// line in the log. `hear` is told the network; `stopped` is asked several times a second.
+/// line in the log. `stopped` is asked several times a second.
 pub fn ask(
     worker: &Worker,
     machine: &Environment,
     stopped: &dyn Fn() -> bool,
-    hear: &mut dyn FnMut(&str),
+    hear: &mut dyn FnMut(&Progress<'_>),
 ) -> Vec<RuleAnswer> {
     let mut answers = Vec::new();
     if machine.dla_cores.unwrap_or(0) == 0 {
         return answers;
     }
-    for kind in rule_cases() {
+    let limits = Limits {
+        idle: worker.limits.idle.min(ANSWER),
+        ..worker.limits
+    };
+    for (at, kind) in rule_cases().iter().enumerate() {
         for precision in PRECISIONS {
             if stopped() {
                 return answers;
             }
-            hear(kind.name);
+            hear(&Progress {
+                title: kind.name,
+                stage: "asking what the DLA takes",
+                done: at,
+                of: rule_cases().len(),
+                left: None,
+            });
             let config = EngineConfig {
                 precision,
                 ..EngineConfig::default()
@@ -118,7 +133,7 @@ pub fn ask(
                     ControlFlow::Continue(())
                 }
             };
-            match client::ask(&worker.command, worker.limits, request, on) {
+            match client::ask(&worker.command, limits, request, on) {
                 Ok(said) => answers.extend(said.into_iter().map(|(op, runs)| RuleAnswer {
                     network: kind.name.to_owned(),
                     op,
@@ -128,6 +143,10 @@ pub fn ask(
                 Err(run) => {
                     if let Outcome::Failed(failure) = &run.outcome {
                         log::warn!("{}: {}", kind.name, failure.message);
+                        // A worker of an older dlaplan does not know the question.
+                        if failure.kind == ErrorKind::TimedOut {
+                            return answers;
+                        }
                     }
                 }
             }

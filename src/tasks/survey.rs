@@ -18,7 +18,7 @@ use crate::history::{RunFilter, Store, StoredRun};
 use crate::model::onnx::{LoadOptions, open, survey_network, survey_networks};
 use crate::model::{Model, ModelSource};
 use crate::placement::{Device, EngineConfig, IoFormats, Placement, Precision};
-use crate::platform::{BoardDescription, describe};
+use crate::platform::{BoardDescription, Target, describe};
 use crate::search::confirm::{Engine, Setup};
 use crate::tasks::progress::Progress;
 
@@ -26,7 +26,7 @@ use super::confirm::same_machine;
 use super::described::keep_description;
 use super::measure::{Worker, measure, name_model};
 use super::refit::{Refits, refit, save};
-use super::rules::{Judged, RuleAnswer, judge};
+use super::rules::{self, Judged, RuleAnswer, judge};
 use super::sweep;
 
 /// Time kept free at the end for the fit.
@@ -65,6 +65,8 @@ pub struct Surveyed {
     pub done: usize,
     /// All steps.
     pub of: usize,
+    /// What TensorRT said of the DLA's rules.
+    pub rules: Vec<RuleAnswer>,
 }
 
 /// A survey of one machine.
@@ -274,7 +276,7 @@ impl Survey<'_> {
         })
     }
 
-    /// Measures until all is done, the time is over or `stopped`, which is asked at least ten times
+    /// Asks about the DLA's rules, then measures until all is done, the time is over or `stopped`, which is asked at least ten times
     /// a second. Results of `earlier` runs on this machine are taken over; `keep` gets each new run.
     ///
     /// # Errors
@@ -297,6 +299,7 @@ impl Survey<'_> {
         let begun = Instant::now();
         let limit = self.limit.saturating_sub(FOR_THE_FIT);
         let over = || stopped() || begun.elapsed() >= limit;
+        let rules = rules::ask(self.worker, self.machine, &over, hear);
         let mut open_steps = Vec::new();
         for step in &steps {
             let of: Vec<Run> = of_model(&runs, step);
@@ -382,6 +385,7 @@ impl Survey<'_> {
             runs,
             done,
             of: steps.len(),
+            rules,
         })
     }
 }
@@ -525,6 +529,56 @@ pub struct Learnt {
     pub described: Option<PathBuf>,
     /// Its new calibration, or why there is none.
     pub refits: Refits,
+}
+
+/// What came of a survey.
+#[derive(Debug)]
+pub struct Finished {
+    /// The board, as a target.
+    pub target: Target,
+    /// Where the survey is, to share it.
+    pub file: PathBuf,
+    /// What it did to the estimates.
+    pub learnt: Learnt,
+    /// What the machine's TensorRT says of the DLA's rules; none where it has no DLA.
+    pub rules: Option<Vec<Judged>>,
+}
+
+/// Keeps a survey in `output`, else in the data folder, and fits the board's estimates to it and to `others`
+/// of the history. `board` is what [`describe_machine`] said.
+///
+/// # Errors
+/// Nothing was measured, the machine is no board, or a file cannot be written.
+pub fn finish(
+    folder: &Path,
+    machine: &Environment,
+    board: Option<BoardDescription>,
+    surveyed: Surveyed,
+    output: Option<&Path>,
+    others: Vec<StoredRun>,
+) -> Result<Finished> {
+    ensure!(
+        !surveyed.runs.is_empty(),
+        "nothing was measured; give the survey more time"
+    );
+    let survey = SurveyFile::new(machine, board, &surveyed.runs).with_rules(surveyed.rules);
+    let target = environment::target(machine)
+        .with_context(|| format!("{} is no board", machine.summary()))?;
+    let file = output.map_or_else(
+        || {
+            let name = format!("{}.json", target.board.id);
+            folder.join("surveys").join(name)
+        },
+        Path::to_owned,
+    );
+    survey.write(&file)?;
+    let has_dla = machine.dla_cores.unwrap_or(0) > 0;
+    Ok(Finished {
+        target,
+        file,
+        learnt: learn(folder, &survey, others)?,
+        rules: has_dla.then(|| judge(&survey.rules, &target)),
+    })
 }
 
 /// The description of a machine that no list knows; none of one that is known.

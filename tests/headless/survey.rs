@@ -511,7 +511,7 @@ fn what_tensorrt_says_of_the_rules_stands_beside_them() {
     let worker = opinionated(&machine, &said);
     let mut asked = Vec::new();
     let answers = rules::ask(&worker, &machine, &|| false, &mut |what| {
-        asked.push(what.to_owned());
+        asked.push(what.title.to_owned());
     });
     assert_eq!(
         asked.len(),

@@ -880,6 +880,39 @@ fn a_sweep_measures_all_kept_placements_and_its_table_is_copied() {
     assert_eq!(stored(&w.data).iter().filter(gpu).count(), 1);
 }
 
+#[test]
+fn a_survey_measures_in_the_background_until_it_is_cancelled() {
+    let mut w = fresh(&|dir| {
+        let model = resnet();
+        building(dir) + &measured(&model, measurement(&model, 321.0, &|_| false), dir)
+    });
+    assert_eq!(w.state().unavailable(&Command::Survey), None);
+    w.state_mut().apply(Command::Survey);
+    let text = w.state().measuring.active.as_ref().unwrap().text();
+    assert!(text.starts_with("Survey: 1 of"), "{text}");
+    let why = w.state().unavailable(&Command::Survey);
+    assert_eq!(why.as_deref(), Some("A measurement is under way"));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut cancelled = false;
+    while w.state().measuring.active.is_some() {
+        assert!(Instant::now() < deadline);
+        if !cancelled && stored(&w.data).len() >= 3 {
+            w.state_mut().apply(Command::CancelProfile);
+            cancelled = true;
+        }
+        w.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    w.settle();
+    let card = w.state().messages.all().last().unwrap().clone();
+    assert!(card.title.starts_with("Survey: "), "{card:?}");
+    assert!(card.detail.contains("surveys/xavier-nx.json"), "{card:?}");
+    assert!(card.detail.contains("rules"), "it has a DLA: {card:?}");
+    let survey = w.data.path().join("surveys/xavier-nx.json");
+    let survey = dlaplan::tasks::survey::SurveyFile::read(&survey).unwrap();
+    assert!(survey.runs.len() >= 3);
+}
+
 /// A minimised window draws no frames, and the sweep does not wait for it.
 #[test]
 fn a_sweep_goes_on_while_nothing_is_drawn() {

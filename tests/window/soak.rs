@@ -348,6 +348,7 @@ impl Chance {
                 })
             }
             CommandKind::CopySweep => Command::CopySweep,
+            CommandKind::Survey => Command::Survey,
             CommandKind::CopyTargets => Command::CopyTargets,
             // A machine that refuses at once; most of the time this one measures.
             CommandKind::MeasureOn => Command::MeasureOn((self.below(4) == 0).then(host)),

@@ -112,6 +112,7 @@ impl State {
             Command::Sweep(SweepOf::Kept),
             Command::Sweep(SweepOf::Preset),
             Command::CopySweep,
+            Command::Survey,
             Command::MeasureOn(None),
             Command::AskBoardSettings,
             Command::BoardSettings(BoardSettings::default()),
@@ -259,6 +260,7 @@ impl State {
             }
             Command::Profile => self.no_profile(),
             Command::Sweep(of) => self.no_sweep(*of),
+            Command::Survey => self.no_series(),
             Command::CopySweep => need(self.measuring.swept.is_some(), "No sweep has ended yet"),
             Command::CancelProfile => {
                 let active = self.measuring.active.as_ref();

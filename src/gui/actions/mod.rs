@@ -13,6 +13,7 @@ pub mod refit;
 pub mod reload;
 pub mod runs;
 pub mod search;
+mod survey;
 mod sweep;
 pub mod tour;
 use std::collections::BTreeSet;
@@ -123,6 +124,7 @@ impl State {
             Command::Calibration(path) => self.calibrate(path),
             Command::Sweep(of) => self.sweep(of),
             Command::CopySweep => self.copy_sweep(),
+            Command::Survey => self.survey(),
             Command::AskMeasureOn => {
                 let last = self.measuring.hosts.first();
                 self.dialog = Some(Dialog::MeasureOn {

@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    fn renew_estimates(&mut self) {
+    pub(crate) fn renew_estimates(&mut self) {
         self.renew_search();
         self.touch(true);
         self.list_anew();

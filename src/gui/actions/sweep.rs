@@ -1,13 +1,12 @@
 //! Measuring many placements in one go; the chart fills as results arrive.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
-use crate::engine::{LogRing, Run, Stage, environment};
+use crate::engine::{Run, environment};
 use crate::gui::command::{Command, SweepOf};
 use crate::gui::data::looks::Copied;
-use crate::gui::data::measuring::{Active, Machine, Progress, SweepProgress, SweepTable, Sweeping};
+use crate::gui::data::measuring::{Active, Machine, SweepProgress, SweepTable, Sweeping};
 use crate::gui::message::Message;
 use crate::gui::state::State;
 use crate::history::RunHead;
@@ -29,13 +28,18 @@ impl State {
         if self.open.is_none() {
             return Some("Open a model first".into());
         }
+        if let Some(why) = self.no_series() {
+            return Some(why);
+        }
+        (of == SweepOf::Kept && self.kept.is_empty()).then(|| "Keep a placement first".into())
+    }
+
+    /// Why no series of measurements can begin now, if so.
+    pub(crate) fn no_series(&self) -> Option<String> {
         if self.measuring.active.is_some() || self.find.confirming.is_some() {
             return Some("A measurement is under way".into());
         }
-        if !self.can_confirm() {
-            return Some(self.cannot_measure());
-        }
-        (of == SweepOf::Kept && self.kept.is_empty()).then(|| "Keep a placement first".into())
+        (!self.can_confirm()).then(|| self.cannot_measure())
     }
 
     /// Measures many placements, one after the other.
@@ -66,30 +70,9 @@ impl State {
             clocks_as_found: !self.measuring.settings.is_none(),
             ..Baseline::default()
         };
-        let shared = Arc::new(Mutex::new(Sweeping {
-            progress: SweepProgress {
-                of: rows.len(),
-                at: "starting".into(),
-                ..SweepProgress::default()
-            },
-            arrived: Vec::new(),
-        }));
-        let stop = Arc::new(AtomicBool::new(false));
-        self.measuring.active = Some(Active {
-            name: Command::Sweep(of).text(),
-            started: Instant::now(),
-            expected_s: None,
-            cancelled: false,
-            sweep: Some(Arc::clone(&shared)),
-            progress: Arc::new(Mutex::new(Progress {
-                stage: Stage::Start,
-                fraction: None,
-                detail: String::new(),
-                log: LogRing::default(),
-                warnings: Vec::new(),
-            })),
-            stop: Arc::clone(&stop),
-        });
+        let name = Command::Sweep(of).text();
+        let (active, shared, stop) = Active::series(name, "Sweep", rows.len());
+        self.measuring.active = Some(active);
         let (history, wake) = (self.history.clone(), Arc::clone(&self.wake));
         let work = move || {
             let tell = |what: &mut dyn FnMut(&mut Sweeping)| {
@@ -110,14 +93,7 @@ impl State {
                 Err(e) => lost = Some(e.to_string()),
             };
             let mut hear = |p: &crate::tasks::progress::Progress<'_>| {
-                tell(&mut |sweep| {
-                    sweep.progress = SweepProgress {
-                        done: p.done,
-                        of: p.of,
-                        at: format!("{}, {}", p.title, p.stage),
-                        left_s: p.left.map(|left| left.as_secs_f64()),
-                    };
-                });
+                tell(&mut |sweep| sweep.progress = SweepProgress::of("Sweep", p));
             };
             let stations = [station];
             let sweep = Sweep {

@@ -38,9 +38,11 @@ pub struct Progress {
     pub warnings: Vec<String>,
 }
 
-/// Where a sweep is.
+/// Where a sweep or a survey is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SweepProgress {
+    /// Which of them.
+    pub what: &'static str,
     /// Rows with a result.
     pub done: usize,
     /// All rows.
@@ -52,16 +54,27 @@ pub struct SweepProgress {
 }
 
 impl SweepProgress {
+    /// Where it is, out of what the task tells.
+    pub(crate) fn of(what: &'static str, p: &crate::tasks::progress::Progress<'_>) -> Self {
+        Self {
+            what,
+            done: p.done,
+            of: p.of,
+            at: format!("{}, {}", p.title, p.stage),
+            left_s: p.left.map(|left| left.as_secs_f64()),
+        }
+    }
+
     /// What the status bar says: `Sweep: 3 of 16, resnet18_fp16_gpu, building the engine`.
     pub fn text(&self) -> String {
         let left = self.left_s.map(|s| format!(", about {} left", seconds(s)));
         let number = (self.done + 1).min(self.of);
         let left = left.unwrap_or_default();
-        format!("Sweep: {number} of {}, {}{left}", self.of, self.at)
+        format!("{}: {number} of {}, {}{left}", self.what, self.of, self.at)
     }
 }
 
-/// What the thread of a sweep and the window share. The thread never waits for the window, which may
+/// What the thread of a sweep or a survey and the window share. The thread never waits for the window, which may
 /// be minimised.
 #[derive(Debug, Default)]
 pub struct Sweeping {
@@ -89,13 +102,47 @@ pub struct Active {
     pub expected_s: Option<f64>,
     /// The user has cancelled it.
     pub cancelled: bool,
-    /// Where a sweep of many placements is; `None` for a single run.
+    /// Where a sweep of many placements or a survey is; `None` for a single run.
     pub sweep: Option<Arc<Mutex<Sweeping>>>,
     pub(crate) progress: Arc<Mutex<Progress>>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl Active {
+    /// A series of measurements that begins: what it is called, and what its thread shares with the window.
+    pub(crate) fn series(
+        name: String,
+        what: &'static str,
+        of: usize,
+    ) -> (Self, Arc<Mutex<Sweeping>>, Arc<AtomicBool>) {
+        let shared = Arc::new(Mutex::new(Sweeping {
+            progress: SweepProgress {
+                what,
+                of,
+                at: "starting".into(),
+                ..SweepProgress::default()
+            },
+            arrived: Vec::new(),
+        }));
+        let stop = Arc::new(AtomicBool::new(false));
+        let active = Self {
+            name,
+            started: Instant::now(),
+            expected_s: None,
+            cancelled: false,
+            sweep: Some(Arc::clone(&shared)),
+            progress: Arc::new(Mutex::new(Progress {
+                stage: Stage::Start,
+                fraction: None,
+                detail: String::new(),
+                log: LogRing::default(),
+                warnings: Vec::new(),
+            })),
+            stop: Arc::clone(&stop),
+        };
+        (active, shared, stop)
+    }
+
     /// A look at where it is.
     pub fn look<T>(&self, at: impl FnOnce(&Progress) -> T) -> T {
         at(&self.progress.lock().unwrap_or_else(PoisonError::into_inner))

@@ -509,6 +509,7 @@ fn machines(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     if measuring.swept.is_some() {
         menu_item(ui, state, Command::CopySweep, out);
     }
+    menu_item(ui, state, Command::Survey, out);
     if !measuring.power_modes().is_empty() {
         menu_item(ui, state, Command::AskBoardSettings, out);
         if !measuring.settings.is_none() {
