@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use dlaplan::engine::reading::attribution::{LayerMap, actual};
 use dlaplan::engine::reading::parse_report;
+use dlaplan::engine::reading::{LayerMap, actual};
 use dlaplan::model::onnx::{LoadOptions, load};
 use dlaplan::placement::Device;
 use proptest::prelude::*;

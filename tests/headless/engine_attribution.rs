@@ -1,6 +1,6 @@
 //! Layer names of recorded engines and documented DLA builds, mapped to ops and modules.
 
-use dlaplan::engine::reading::attribution::{
+use dlaplan::engine::reading::{
     EngineLayer, LayerMap, NetworkLayer, PlacementLog, actual, engine_layers, layer_times,
 };
 use dlaplan::engine::{Actual, RowSite, compare};

@@ -1,9 +1,7 @@
 //! What TensorRT 8.5.2 and its trtexec said on a GPU, read by our parsers.
 
 use dlaplan::engine::protocol::{Event, decode};
-use dlaplan::engine::reading::attribution::{
-    LayerMap, PlacementLog, actual, engine_layers, layer_times,
-};
+use dlaplan::engine::reading::{LayerMap, PlacementLog, actual, engine_layers, layer_times};
 use dlaplan::engine::reading::{parse_placement, parse_report};
 use dlaplan::engine::{LogLine, RowSite};
 use dlaplan::model::onnx::load_bundled;

@@ -1,9 +1,7 @@
 //! Nodes of one name, told apart by order, tensors and kinds of layers.
 
 use dlaplan::engine::reading::PlacementLog;
-use dlaplan::engine::reading::attribution::{
-    EngineLayer, LayerMap, NetworkLayer, actual, layer_times,
-};
+use dlaplan::engine::reading::{EngineLayer, LayerMap, NetworkLayer, actual, layer_times};
 use dlaplan::engine::{Actual, LayerTime, RowSite};
 use dlaplan::model::{Activation, Model, OpId, OpKind};
 use dlaplan::placement::Device;

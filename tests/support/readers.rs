@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dlaplan::chart;
 use dlaplan::engine::environment::{place, read_under, target};
 use dlaplan::engine::protocol::{self, Event, Report, decode, encode};
-use dlaplan::engine::reading::attribution::{
+use dlaplan::engine::reading::{
     EngineLayer, LayerMap, actual, engine_layers, layer_times, members,
 };
 use dlaplan::engine::reading::{parse_profile, parse_report};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::reading::attribution::{NetworkLayer, PlacementLog};
+use crate::engine::reading::{NetworkLayer, PlacementLog};
 use crate::engine::request::{Calibration, Request};
 use crate::placement::Device;
 

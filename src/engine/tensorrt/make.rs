@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::engine::event_sender::EventSender;
 use crate::engine::log::{Level, LogLine};
 use crate::engine::protocol::Event;
-use crate::engine::reading::attribution::{LayerMap, NetworkLayer};
+use crate::engine::reading::{LayerMap, NetworkLayer};
 use crate::engine::request::{Calibration, Request};
 use crate::engine::run::{ErrorKind, Stage};
 use crate::engine::{environment, memory};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::engine::event_sender::EventSender;
 use crate::engine::log::{Level, LogLine};
-use crate::engine::reading::attribution::PlacementLog;
+use crate::engine::reading::PlacementLog;
 use crate::engine::reading::parse_placement;
 
 use super::library::{Libraries, Unavailable};

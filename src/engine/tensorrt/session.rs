@@ -11,8 +11,7 @@ use crate::engine::beats::slices;
 use crate::engine::event_sender::EventSender;
 use crate::engine::log::{Level, LogLine};
 use crate::engine::protocol::{Built, Command, Refusal, Report, wait_for_go};
-use crate::engine::reading::attribution;
-use crate::engine::reading::attribution::LayerMap;
+use crate::engine::reading::{self, LayerMap};
 use crate::engine::request::{NumericReference, Request};
 use crate::engine::run::{
     Actual, ErrorKind, Failure, Latency, Measurement, ModelRef, NumericCheck, Stage, dla_refusal,
@@ -283,18 +282,16 @@ fn read_engine<'m>(
     prepared: &'m Prepared,
     record: &BuildRecord,
     inspector: Option<&str>,
-) -> (Actual, LayerMap<'m>, Vec<attribution::EngineLayer>) {
+) -> (Actual, LayerMap<'m>, Vec<reading::EngineLayer>) {
     let model = &prepared.model;
-    let layers = inspector
-        .map(attribution::engine_layers)
-        .unwrap_or_default();
+    let layers = inspector.map(reading::engine_layers).unwrap_or_default();
     let map = LayerMap::new(model, &record.network).with_engine(&layers);
     let can: Vec<_> = record
         .can_run_on_dla
         .iter()
         .filter_map(|(name, can)| Some((model.find_op(name)?, *can)))
         .collect();
-    let actual = attribution::actual(&map, &layers, &prepared.requested, &record.placement, &can);
+    let actual = reading::actual(&map, &layers, &prepared.requested, &record.placement, &can);
     (actual, map, layers)
 }
 
@@ -350,7 +347,7 @@ fn measure(
         let affordable = PROFILE_BUDGET.as_secs_f64() * 1e3 / latency.mean.max(1e-3);
         let iterations = (affordable as usize).clamp(5, PROFILED);
         let found = bound.layers(iterations)?;
-        let (times, sum) = attribution::layer_times(&map, &layers, &actual, &found);
+        let (times, sum) = reading::layer_times(&map, &layers, &actual, &found);
         rows = times;
         attributed = Some(sum);
     }
