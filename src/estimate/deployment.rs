@@ -1,7 +1,7 @@
 //! Several engines at the same time: what they do to each other's speed.
 //!
 //! Each engine is a process that runs its frames back to back. On the GPU processes take turns and
-//! pay for the switch; a DLA engine's reformats wait for their turn; engines on one DLA core queue;
+//! pay for the switch, as often as the others want it; a DLA engine's reformats wait for their turn; engines on one DLA core queue;
 //! all share the DRAM. The rates that follow from these are found by iteration.
 
 use std::sync::Arc;
@@ -125,7 +125,7 @@ fn contended(loads: &[Load], p: &ContentionParameters, period: Option<f64>) -> V
             let memory = 1.0 + p.dram_slowdown * traffic / (load.dram * DRAM_SATURATION).max(1.0);
             let (switching, wait) = if on_gpu {
                 (
-                    1.0 / (1.0 - p.gpu_switch_share),
+                    1.0 / (1.0 - p.gpu_switch_share * busy.min(1.0)),
                     load.visits * (p.visit_wait_ms + p.busy_wait_ms * busy.min(1.0)),
                 )
             } else {

@@ -176,7 +176,8 @@ parameters! {
 parameters! {
     /// What engines running at the same time do to each other.
     pub struct ContentionParameters {
-        /// Share of GPU time lost to switching between processes.
+        /// Share of GPU time lost to switching between processes that both always want it; less where
+        /// the others want it less.
         gpu_switch_share: 0.15, 0.4, 0.0, 0.5;
         /// Time a DLA engine waits for the GPU per visit while other processes use it, ms.
         visit_wait_ms: 0.2, 0.5, 0.0, 2.0;
