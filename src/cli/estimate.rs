@@ -165,6 +165,25 @@ pub fn run(args: &EstimateArgs) -> Result<ExitCode> {
         )?;
         writeln!(out, "power from: {}", power.wall_watts.source())?;
     }
+    if power.rails_watts.value().is_some() {
+        figure(&mut out, "rails", "W", &power.rails_watts)?;
+        figure(
+            &mut out,
+            "rail energy",
+            "mJ per image",
+            &power.rails_mj_per_image,
+        )?;
+        writeln!(out, "rails from: {}", power.rails_watts.source())?;
+    }
+    if power.dla_gain.value().is_some() {
+        figure(
+            &mut out,
+            "accelerators",
+            "times the GPU's images per joule on DLAs",
+            &power.dla_gain,
+        )?;
+        writeln!(out, "accelerators from: {}", power.dla_gain.source())?;
+    }
     writeln!(out, "from: {}", estimate.fps.source())?;
     if let (true, Ok(breakdown)) = (args.explain, &judged.breakdown) {
         explain(&mut out, &setup.model, breakdown)?;

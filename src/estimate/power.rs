@@ -1,6 +1,8 @@
-//! What a board draws at the wall, and the energy of an image.
+//! What a board draws, and the energy of an image: at the wall, by its rails, and of the accelerators
+//! alone. The three are kept apart, because a wall's watts hold what no rail shows, and a rail's what no
+//! accelerator draws.
 //!
-//! Two terms, each with a unit: a board whose processors are clocked draws so many watts per GB/s
+//! At the wall: two terms, each with a unit: a board whose processors are clocked draws so many watts per GB/s
 //! of its memory's peak bandwidth, and each operation costs a share of what the data sheet gives
 //! for one (design watts per dense INT8 TOPS), less on a DLA. Both are fitted by `cargo run -p xtask
 //! -- calibrate` on wall power that MLPerf published.
@@ -34,6 +36,48 @@ pub struct PowerFile {
     pub source: String,
     /// Boards with rows.
     pub boards: Vec<MeteredBoard>,
+    /// Sums of power rails, by board, mode and precision.
+    pub rails: Vec<RailsFit>,
+    /// DLAs against the GPU, by board and mode, in INT8.
+    pub accelerators: Vec<AcceleratorFit>,
+}
+
+/// The sum of a board's power rails while its GPU works in one mode and precision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RailsFit {
+    /// Board id.
+    pub board: String,
+    /// Power mode.
+    pub mode: String,
+    /// Precision, as in files.
+    pub precision: String,
+    /// W with the GPU idle, an application's CPU work among them.
+    pub rest_watts: f64,
+    /// W more with the GPU always busy.
+    pub busy_watts: f64,
+    /// Share of its time that the GPU of the busiest row worked.
+    pub busiest: f64,
+    /// Half width of the band up to there: nine of ten rows of a network that the fit did not know.
+    pub band: f64,
+    /// One line for hovers and reports.
+    pub source: String,
+}
+
+/// What DLAs do with a joule against the GPU, by the power of the accelerators alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceleratorFit {
+    /// Board id.
+    pub board: String,
+    /// Power mode.
+    pub mode: String,
+    /// Images per joule of the DLAs, by those of the GPU: the median over networks.
+    pub gain: f64,
+    /// Half width of the band: the largest error on a network that the median did not know.
+    pub band: f64,
+    /// One line for hovers and reports.
+    pub source: String,
 }
 
 /// What is fitted.
@@ -104,6 +148,12 @@ pub struct PowerEstimate {
     pub wall_watts: Figure,
     /// Energy at the wall per image, mJ.
     pub wall_mj_per_image: Figure,
+    /// Power of the board's rails together, W.
+    pub rails_watts: Figure,
+    /// Their energy per image, mJ.
+    pub rails_mj_per_image: Figure,
+    /// Images per joule of this target's DLAs by those of its GPU, by the power of the accelerators alone.
+    pub dla_gain: Figure,
 }
 
 impl PowerEstimate {
@@ -111,7 +161,10 @@ impl PowerEstimate {
         let reason = reason.into();
         Self {
             wall_watts: Figure::none(Arc::clone(&reason)),
-            wall_mj_per_image: Figure::none(reason),
+            wall_mj_per_image: Figure::none(Arc::clone(&reason)),
+            rails_watts: Figure::none(Arc::clone(&reason)),
+            rails_mj_per_image: Figure::none(Arc::clone(&reason)),
+            dla_gain: Figure::none(reason),
         }
     }
 }
@@ -208,38 +261,121 @@ impl PowerModel {
         self.rest_watts + engines.map(|(work, fps)| each(work) * fps).sum::<f64>() / 1e3
     }
 
-    /// Power and energy of engines that run at the same time, each with its images per second. The
-    /// rows behind the fit are of GPU and DLAs at work together as well as of the GPU alone.
-    pub fn together(&self, engines: &[(ImageWork, &Figure)]) -> PowerEstimate {
-        let mut rates = Vec::with_capacity(engines.len());
-        let mut half = 0.0_f64;
-        for (work, fps) in engines {
-            match fps {
-                Figure::Estimated(e) => {
-                    rates.push((*work, e.value));
-                    half = half.max(e.band.half_width());
-                }
-                Figure::Measured(m) => rates.push((*work, m.value)),
-                Figure::None { reason } => return PowerEstimate::none(Arc::clone(reason)),
-            }
-        }
-        let fps: f64 = rates.iter().map(|(_, fps)| fps).sum();
-        if fps <= 0.0 {
-            return PowerEstimate::none("the model has no work");
-        }
-        let watts = self.watts(rates.into_iter());
+    /// Power and energy at the wall of engines that run at the same time. The rows behind the fit are of
+    /// GPU and DLAs at work together as well as of the GPU alone.
+    fn together(&self, rates: &Rates) -> (Figure, Figure) {
+        let watts = self.watts(rates.each.iter().copied());
         // A wrong rate moves the power by its share for operations, which go faster or slower, and
         // the energy by its share at rest, which lasts longer or shorter.
         let at_rest = self.rest_watts / watts;
         let source: Arc<str> = self.source.into();
         let figure = |v: f64, share: f64| {
-            let band = Band::both(self.band, share * half);
+            let band = Band::both(self.band, share * rates.half_width);
             Figure::estimated(v, band, Arc::clone(&source))
         };
-        PowerEstimate {
-            wall_watts: figure(watts, 1.0 - at_rest),
-            wall_mj_per_image: figure(watts * 1e3 / fps, at_rest),
+        (
+            figure(watts, 1.0 - at_rest),
+            figure(watts * 1e3 / rates.fps, at_rest),
+        )
+    }
+}
+
+/// Images per second of engines that run at the same time.
+struct Rates {
+    /// Each engine's work and rate.
+    each: Vec<(ImageWork, f64)>,
+    /// All together; more than none.
+    fps: f64,
+    /// Of the widest band.
+    half_width: f64,
+}
+
+impl Rates {
+    fn of(engines: &[(ImageWork, &Figure)]) -> Result<Self, Arc<str>> {
+        let mut rates = Self {
+            each: Vec::with_capacity(engines.len()),
+            fps: 0.0,
+            half_width: 0.0,
+        };
+        for (work, fps) in engines {
+            let value = match fps {
+                Figure::Estimated(e) => {
+                    rates.half_width = rates.half_width.max(e.band.half_width());
+                    e.value
+                }
+                Figure::Measured(m) => m.value,
+                Figure::None { reason } => return Err(Arc::clone(reason)),
+            };
+            rates.fps += value;
+            rates.each.push((*work, value));
         }
+        if rates.fps > 0.0 {
+            Ok(rates)
+        } else {
+            Err("the model has no work".into())
+        }
+    }
+}
+
+impl RailsFit {
+    /// Power of the rails with the GPU busy for this share of the time, W.
+    pub fn watts(&self, busy: f64) -> f64 {
+        self.rest_watts + self.busy_watts * busy
+    }
+
+    /// The band there: beyond the busiest row it widens in proportion.
+    fn band_at(&self, busy: f64) -> f64 {
+        self.band * (busy / self.busiest).max(1.0)
+    }
+}
+
+/// Power of the rails and their energy per image, back to back; or why there is no estimate.
+fn rails(target: &Target, precision: Precision, rates: &Rates) -> Result<(Figure, Figure), String> {
+    let board = target.board;
+    let all = SHIPPED.iter().flat_map(|f| &f.rails);
+    let fit = all
+        .filter(|r| r.board == board.id && r.mode == target.mode.name)
+        .find(|r| r.precision == precision.as_str());
+    let Some(fit) = fit else {
+        return Err(format!(
+            "no published power of the rails of {} in {} with {} engines; measure it on the board",
+            board.name,
+            target.mode.name,
+            precision.title()
+        ));
+    };
+    if rates.each.iter().any(|(work, _)| work.dla_macs > 0.0) {
+        return Err(
+            "published power of the rails is of the GPU alone; measure a DLA's on the board".into(),
+        );
+    }
+    // Back to back the GPU never rests.
+    let (watts, band) = (fit.watts(1.0), fit.band_at(1.0));
+    let source: Arc<str> = fit.source.as_str().into();
+    Ok((
+        Figure::estimated(watts, Band::within(band), Arc::clone(&source)),
+        Figure::estimated(
+            watts * 1e3 / rates.fps,
+            Band::both(band, rates.half_width),
+            source,
+        ),
+    ))
+}
+
+/// Images per joule of a target's DLAs by those of its GPU.
+fn dla_gain(target: &Target, precision: Precision) -> Figure {
+    let all = SHIPPED.iter().flat_map(|f| &f.accelerators);
+    let fit = all
+        .filter(|a| a.board == target.board.id && a.mode == target.mode.name)
+        .find(|_| precision.int8 && target.dla_support().cores() > 0);
+    match fit {
+        Some(fit) => Figure::estimated(fit.gain, Band::within(fit.band), fit.source.as_str()),
+        None => Figure::none(format!(
+            "no published power of the accelerators of {} in {} with {} engines",
+            target.board.name,
+            target.mode.name,
+            precision.title()
+        )),
     }
 }
 
@@ -269,9 +405,32 @@ impl Estimator<'_, '_> {
             Figure::None { reason } => return PowerEstimate::none(Arc::clone(reason)),
             _ => return PowerEstimate::none("the model has no work"),
         };
-        match self.power_model() {
-            Ok(power) => power.together(&[(self.work(plan), &fps)]),
-            Err(why) => PowerEstimate::none(why),
+        self.power_together(&[(self.work(plan), &fps)])
+    }
+
+    /// Power and energy of engines of this target that run at the same time, back to back, each with
+    /// its work and images per second.
+    pub fn power_together(&self, engines: &[(ImageWork, &Figure)]) -> PowerEstimate {
+        let rates = match Rates::of(engines) {
+            Ok(rates) => rates,
+            Err(why) => return PowerEstimate::none(why),
+        };
+        let pair = |found: Result<(Figure, Figure), String>| {
+            found.unwrap_or_else(|why| {
+                let why: Arc<str> = why.into();
+                (Figure::none(Arc::clone(&why)), Figure::none(why))
+            })
+        };
+        let (target, precision) = (self.planner.target(), self.planner.config().precision);
+        let (wall_watts, wall_mj_per_image) =
+            pair(self.power_model().map(|power| power.together(&rates)));
+        let (rails_watts, rails_mj_per_image) = pair(rails(target, precision, &rates));
+        PowerEstimate {
+            wall_watts,
+            wall_mj_per_image,
+            rails_watts,
+            rails_mj_per_image,
+            dla_gain: dla_gain(target, precision),
         }
     }
 
@@ -321,6 +480,58 @@ mod tests {
         assert!((15.0..60.0).contains(&watts(&gpu)), "{gpu:?}");
         let lower = power("agx-orin-64@15W", Precision::INT8, Device::Gpu);
         assert!(watts(&lower) < watts(&gpu));
+    }
+
+    #[test]
+    fn rails_are_of_the_gpu_in_one_mode_and_precision() {
+        let gpu = power("agx-xavier@MAXN", Precision::FP16, Device::Gpu);
+        let (watts, mj) = (&gpu.rails_watts, &gpu.rails_mj_per_image);
+        let Figure::Estimated(e) = watts else {
+            panic!("{gpu:?}");
+        };
+        // The busiest row drew 30.4 W with its GPU busy for two thirds of the time.
+        assert!((35.0..50.0).contains(&e.value), "{gpu:?}");
+        assert!(
+            e.band.half_width() > 0.25,
+            "beyond the rows the band is wider"
+        );
+        assert!(e.source.contains("rails"), "{}", e.source);
+        assert!(mj.value().unwrap() > 0.0 && gpu.wall_watts.value().is_none());
+        for (target, precision, device, says) in [
+            (
+                "agx-xavier@MAXN",
+                Precision::FP16,
+                Device::Dla,
+                "of the GPU alone",
+            ),
+            ("agx-xavier@MAXN", Precision::INT8, Device::Gpu, "INT8"),
+            (
+                "agx-xavier@30W",
+                Precision::FP16,
+                Device::Gpu,
+                "no published power of the rails",
+            ),
+            ("agx-orin-64@MAXN", Precision::FP16, Device::Gpu, "AGX Orin"),
+        ] {
+            let power = power(target, precision, device);
+            let Figure::None { reason } = &power.rails_watts else {
+                panic!("{target} has {power:?}");
+            };
+            assert!(reason.contains(says), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_dla_does_more_with_a_joule_where_nvidia_says_how_much() {
+        let gain = |target: &str, precision| {
+            let gain = power(target, precision, Device::Gpu).dla_gain;
+            gain.value()
+        };
+        let at_15 = gain("agx-orin-64@15W", Precision::INT8).unwrap();
+        let at_30 = gain("agx-orin-64@30W", Precision::INT8).unwrap();
+        assert!(at_15 > at_30 && at_30 > 2.0, "{at_15} {at_30}");
+        assert_eq!(gain("agx-orin-64@30W", Precision::FP16), None);
+        assert_eq!(gain("agx-orin-32", Precision::INT8), None);
     }
 
     #[test]

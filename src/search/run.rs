@@ -562,13 +562,10 @@ impl<'m> Search<'_, '_, 'm> {
             ),
         };
         let names: Vec<String> = made.iter().map(|(e, p)| role(self.planner, e, p)).collect();
-        let power = match self.estimator.power_model() {
-            Ok(power) => {
-                let works = made.iter().map(|(_, plan)| self.estimator.work(plan));
-                power.together(&works.zip(&each).collect::<Vec<_>>())
-            }
-            Err(why) => PowerEstimate::none(why),
-        };
+        let works = made.iter().map(|(_, plan)| self.estimator.work(plan));
+        let power = self
+            .estimator
+            .power_together(&works.zip(&each).collect::<Vec<_>>());
         let shares: Option<Vec<f64>> = made.iter().map(|(_, p)| p.dla_mac_share(model)).collect();
         let transitions = made.iter().map(|(_, p)| p.transitions.len()).sum();
         let engines = made

@@ -125,8 +125,8 @@ fn calibrate(measurements: Option<&Path>, out: &Path, check: bool) -> Result<Exi
     }
     let unseen = serde_json::to_string_pretty(&calibration.unseen())? + "\n";
     texts.push((HELD_OUT.to_owned(), unseen, "errors of rows no fit knew"));
-    let power = serde_json::to_string_pretty(&power::fit()?.file)? + "\n";
-    texts.push((POWER.to_owned(), power, "power at the wall"));
+    let power = serde_json::to_string_pretty(&power::fit(&calibration.files)?.file)? + "\n";
+    texts.push((POWER.to_owned(), power, "power"));
     let mut differs = false;
     let mut stdout = std::io::stdout();
     for (name, text, about) in &texts {
@@ -155,7 +155,11 @@ fn fidelity(measurements: Option<&Path>, out: &Path) -> Result<ExitCode> {
     let (text, svg) = (out.join("fidelity.md"), out.join("fidelity.svg"));
     save(
         &text,
-        &report::markdown(&calibration, &measurements, &power::fit()?),
+        &report::markdown(
+            &calibration,
+            &measurements,
+            &power::fit(&calibration.files)?,
+        ),
     )?;
     save(&svg, &chart::chart(&calibration.comparisons)?)?;
     writeln!(

@@ -200,6 +200,8 @@ pub fn markdown(
          - The TensorRT version has no effect on an estimate: no two rows of one network, board and precision \
          differ in it. AGX Xavier's INT8 rows of TensorRT 6 (JEDI) are over-estimated, those of 8.0 (MLPerf) \
          less so.\n\
+         - All rows are taken to have FP32 inputs and outputs, where no source says otherwise; a config with \
+         the DLA's own formats saves the reformats.\n\
          - No term per inference stands apart from the kernels: what no clock shortens is counted per \
          kernel. A constant per inference was tried and does not help: YOLOv8n takes 0.95 ms at 160x160 on AGX \
          Orin, which the kernels explain. Ultralytics' rows from Python hold 0.5 to 1.0 ms more for its smallest \
@@ -216,11 +218,11 @@ pub fn markdown(
          - ResNet-18 and MobileNet-V2 on AGX Orin (branes) ran most of their layers on the GPU for \
          reasons the rows do not tell; they are not fitted on.\n\
          - Wall power has rows of AGX Xavier and AGX Orin in INT8 at GPU clocks of 727 to 1033 MHz; \
-         there is no estimate for other boards and precisions, higher clocks, single rails, and several \
-         engines at the same time. NVIDIA's performance per watt of Orin's DLA stands for Xavier's too. \
+         there is no estimate for other boards and precisions, and higher clocks. NVIDIA's performance per watt of Orin's DLA stands for Xavier's too. \
          The shares of the DLAs in MLPerf's offline rows are those its configuration expected.\n\
-         - AGX Xavier's rails by tegrastats (a thesis with YOLO11) hold an application's CPU time; no \
-         parameter is fitted on them.\n\n\
+         - AGX Xavier's rails by tegrastats (a thesis with YOLO11) hold an application's CPU work, which \
+         an engine alone does not need. They are of the GPU in MAXN and FP16 alone: one run with 6 of 34 \
+         layers on the DLA and the runs in lower modes, paced by the CPU, are not fitted.\n\n\
          ## What was chosen while looking at these rows\n\n\
          - The parameters' list and their priors, the channel widths of the DLA's array, that its \
          stripes end with a line, the bytes of a kernel of pointwise ops, which kernels gain by Winograd's algorithm, the weights of the sources in the fit, which rows only check, and \
@@ -270,6 +272,68 @@ fn wall_power(out: &mut String, power: &PowerFit) {
     out.push('\n');
     for source in sources {
         line(out, &format!("- {source}"));
+    }
+    rails(out, power);
+}
+
+/// Rails and accelerators of published rows beside the fit's.
+fn rails(out: &mut String, power: &PowerFit) {
+    out.push_str("\n## Power of the rails\n\n");
+    for f in &power.file.rails {
+        let text = format!(
+            "{} in {}, {}: {} W with the GPU idle and {} W more with it always busy; {}. Nine of ten \
+             rows of a network that the fit did not know are within {} %, and the band widens in \
+             proportion beyond the busiest row: an engine back to back keeps the GPU always busy.",
+            f.board,
+            f.mode,
+            f.precision,
+            f.rest_watts,
+            f.busy_watts,
+            f.source,
+            percent(f.band)
+        );
+        line(out, &text);
+    }
+    out.push_str(
+        "\n| row | GPU busy % | measured W | predicted W | error % | other networks error % |\n\
+         |---|---:|---:|---:|---:|---:|\n",
+    );
+    for c in &power.rails {
+        line(
+            out,
+            &format!(
+                "| {} | {:.0} | {:.2} | {:.2} | {:+.1} | {:+.1} |",
+                c.id,
+                c.busy * 100.0,
+                c.measured,
+                c.predicted,
+                c.error() * 100.0,
+                c.other_networks_error() * 100.0
+            ),
+        );
+    }
+    let sources: std::collections::BTreeSet<&str> =
+        power.rails.iter().map(|c| &*c.source).collect();
+    out.push('\n');
+    for source in sources {
+        line(out, &format!("- {source}"));
+    }
+    out.push_str(
+        "\n## Power of the accelerators alone\n\nImages per joule of two DLAs by those of the GPU, INT8 without \
+         sparsity; the band is the largest error on a network that the median did not know.\n\n\
+         | board | mode | times | band % |\n|---|---|---:|---:|\n",
+    );
+    for a in &power.file.accelerators {
+        line(
+            out,
+            &format!(
+                "| {} | {} | {} | {} |",
+                a.board,
+                a.mode,
+                a.gain,
+                percent(a.band)
+            ),
+        );
     }
 }
 

@@ -126,6 +126,13 @@ fn overview(
             power.wall_mj_per_image.with_unit("mJ per image"),
         ));
     }
+    if power.rails_watts.value().is_some() {
+        rows.push(("Rail power", power.rails_watts.with_unit("W")));
+        rows.push((
+            "Rail energy",
+            power.rails_mj_per_image.with_unit("mJ per image"),
+        ));
+    }
     facts(ui, "placement facts", t, &rows);
     section(ui, "Model", t);
     let own = EngineConfig::own_batch(model);
