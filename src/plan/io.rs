@@ -1,12 +1,16 @@
 //! Whether an engine can have the inputs and outputs that its config asks for.
 
-use crate::model::{Model, OpId, TensorId};
+use crate::model::{Model, OpId, OpKind, TensorId};
 use crate::placement::{Device, EngineConfig, IoFormat, IoFormats, IoLayout, IoType};
 use crate::platform::Target;
 
 /// Fewest dims of a tensor in a layout with channels side by side (NvInferRuntimeBase.h,
 /// `TensorFormat`).
 const CHANNELS_AT: usize = 3;
+
+/// Most groups of a convolution that reads an image in `kDLA_HWC4`, which nothing else reads
+/// (TensorRT documentation, I/O Formats on DLA).
+const HWC4_GROUPS: u64 = 4;
 
 /// Why no placement can have them; empty where one may.
 pub(super) fn refusals(model: &Model, target: &Target, config: &EngineConfig) -> Vec<String> {
@@ -58,12 +62,22 @@ fn misfit(model: &Model, tensor: TensorId, format: IoFormat, end: &str) -> Optio
         }
         IoLayout::DlaHwc4 => {
             let channels = dims.len().checked_sub(3).and_then(|at| dims.get(at));
-            (!matches!(channels, Some(1 | 3 | 4))).then(|| {
-                format!(
+            if !matches!(channels, Some(1 | 3 | 4)) {
+                return Some(format!(
                     "I/O format {format} is for images of 1, 3 or 4 channels, which {end} {name:?} \
                      is not; choose another for the {end}s"
-                )
-            })
+                ));
+            }
+            let first = |op: &&OpId| match &model.op(**op).kind {
+                OpKind::Conv(conv) => !(1..=HWC4_GROUPS).contains(&conv.groups),
+                _ => true,
+            };
+            let other = tensor.consumers.iter().find(first)?;
+            Some(format!(
+                "I/O format {format} feeds convolutions of 1 to {HWC4_GROUPS} groups only, and {} reads \
+                 {end} {name:?}; choose another for the {end}s",
+                model.op(*other).name
+            ))
         }
     }
 }

@@ -188,7 +188,7 @@ pub(super) fn lints(
     if !config.gpu_fallback && used > 0 && !(own(config.io.input) && own(config.io.output)) {
         add(
             "strict.io",
-            Severity::Info,
+            Severity::Warning,
             format!(
                 "strict engines take and give DLA formats only; {} needs a reformat on the GPU",
                 config.io

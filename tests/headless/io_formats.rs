@@ -6,6 +6,7 @@ use dlaplan::engine::Calibration;
 use dlaplan::estimate::Estimator;
 use dlaplan::export::{Document, Format, save_atomic, tensorrt_python, torch2trt, trtexec};
 use dlaplan::model::onnx::load_bundled;
+use dlaplan::model::{Activation, OpKind};
 use dlaplan::placement::{Device, EngineConfig, IoFormats, Placement, Precision};
 use dlaplan::plan::{Buildable, Planner};
 use dlaplan::platform::Target;
@@ -130,6 +131,36 @@ fn formats_that_no_engine_can_have_are_refused_by_name() {
         let why = why(&setup(precision, io, placement.clone(), target));
         assert!(why.contains(words), "{io}: {why}");
     }
+}
+
+#[test]
+fn only_a_convolution_reads_an_image_in_the_dlas_format() {
+    let of = |change: fn(&mut dlaplan::model::Conv), channels: u64| {
+        let conv = |c: &mut dlaplan::model::Conv| {
+            (c.in_channels, c.out_channels) = (channels, 8);
+            change(c);
+        };
+        let ops = vec![(crate::net::conv(conv), vec![1, 8, 16, 16])];
+        Setup {
+            model: crate::net::chain_of(&[1, channels, 16, 16], ops),
+            ..setup(
+                Precision::FP16,
+                "fp16:dla_hwc4,fp32:chw",
+                Placement::all(Device::Dla),
+                "xavier-nx",
+            )
+        }
+    };
+    assert_eq!(why(&of(|_| (), 4)), "");
+    assert_eq!(why(&of(|c| c.groups = 4, 4)), "");
+    assert!(why(&of(|c| c.groups = 8, 4)).contains("of 1 to 4 groups only"));
+    assert!(why(&of(|_| (), 8)).contains("1, 3 or 4 channels"));
+    let relu = vec![(OpKind::Activation(Activation::Relu), vec![1, 3, 16, 16])];
+    let first = Setup {
+        model: crate::net::chain_of(&[1, 3, 16, 16], relu),
+        ..of(|_| (), 4)
+    };
+    assert!(why(&first).contains("reads input"), "{}", why(&first));
 }
 
 #[test]

@@ -4,10 +4,10 @@
 //! combination, so this is a prediction. *Refused*: a rule is broken. *Unknown*: the documents do
 //! not decide, or a shape is not known; planned on the GPU.
 //!
-//! Not judged, because the model and the engine config do not tell: I/O formats (groups 1-4 and
-//! C in 1, 3, 4 hold for kDLA_HWC4 only), dynamic ranges (in INT8 the inputs and outputs of
-//! element-wise, concatenation and pooling layers must have equal ones), and combinations of
-//! layers that exceed the compiler's own state.
+//! Not judged, because the model and the engine config do not tell: dynamic ranges (in INT8 the inputs
+//! and outputs of element-wise, concatenation and pooling layers must have equal ones), and combinations
+//! of layers that exceed the compiler's own state. Formats of the network's inputs and outputs are
+//! judged by the plan.
 
 mod conv;
 mod engine;
