@@ -232,7 +232,7 @@ fn panes(ui: &mut egui::Ui, state: &mut State, t: &Tokens, out: &mut Vec<Command
     if room != Room::One {
         let range = match room {
             Room::All => Rangef::new(TREE.min, (ui.available_width() - CENTRE).min(TREE.max)),
-            _ => Rangef::new(NARROW_TREE, (width - NARROW_CENTRE).min(TREE.max)),
+            _ => Rangef::new(TREE.min, (width - NARROW_CENTRE).min(TREE.max)),
         };
         let default = (width * 0.31).clamp(410.0, 560.0);
         sized(ui, Panel::left("tree"), "tree", default, range, |ui| {
@@ -332,12 +332,11 @@ pub(crate) const NARROW_CENTRE: f32 = 380.0;
 /// Height below which the ribbon and the chart scroll.
 const LOW: f32 = 330.0;
 
-/// Widths the tree can be given, and its least width where there is little room.
+/// Widths the tree can be given; below the least its names say nothing.
 pub(crate) const TREE: Rangef = Rangef {
     min: 300.0,
     max: 900.0,
 };
-pub(crate) const NARROW_TREE: f32 = 240.0;
 
 /// The smallest window that shows everything, by scrolling and one panel at a time.
 pub const SMALLEST: [f32; 2] = [400.0, 240.0];
@@ -356,7 +355,7 @@ impl Room {
         // Some for the lines between.
         if width >= TREE.min + CENTRE + beside + 4.0 {
             Self::All
-        } else if width >= NARROW_TREE + NARROW_CENTRE + 2.0 {
+        } else if width >= TREE.min + NARROW_CENTRE + 2.0 {
             Self::Two
         } else {
             Self::One
