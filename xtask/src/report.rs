@@ -225,7 +225,7 @@ pub fn markdown(
          layers on the DLA and the runs in lower modes, paced by the CPU, are not fitted.\n\n\
          ## What was chosen while looking at these rows\n\n\
          - The parameters' list and their priors, the channel widths of the DLA's array, that its \
-         stripes end with a line, the bytes of a kernel of pointwise ops, which kernels gain by Winograd's algorithm, the weights of the sources in the fit, which rows only check, and \
+         stripes end with a line, the bytes of a kernel of pointwise ops, two reshapes for each fully connected layer alone, which kernels gain by Winograd's algorithm, the weights of the sources in the fit, which rows only check, and \
          how much a borrowed band is widened. Leaving rows out of the fit does not undo these choices: \
          on a network or board of yours, expect errors nearer to *other families* than to *held out*.\n\
          - The families were written down before their errors were seen; that single layers are told \
