@@ -368,8 +368,12 @@ impl CostModel {
                 let waves = (tiles / self.sms).ceil();
                 let area = rows * columns;
                 let efficiency = (p.tile_efficiency * (area / 4096.0).powf(p.tile_growth)).min(1.0);
-                let lone = if tiles <= self.sms { p.lone_tile } else { 1.0 };
-                waves * area * depth / (rate * efficiency) * lone
+                let lone = if tiles <= self.sms {
+                    p.lone_tile * (tiles / self.sms).powf(p.split_gain)
+                } else {
+                    1.0
+                };
+                waves * area * depth / (rate * efficiency) * lone + (waves - 1.0) * p.wave_cycles
             })
             .fold(f64::INFINITY, f64::min)
     }

@@ -97,6 +97,13 @@ parameters! {
         lrn_passes: 2.5, 0.4, 1.0, 8.0;
         /// Passes over the data of a pooling.
         pool_passes: 1.2, 0.3, 1.0, 5.0;
+        /// What a kernel of few tiles gains by splitting the summed length over idle SMs: its time goes with
+        /// (tiles / SMs)^this.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        split_gain: 0.0, 1.0, 0.0, 0.0;
+        /// Fixed cycles of every further wave of tiles (start and write-out).
+        #[serde(default, skip_serializing_if = "is_zero")]
+        wave_cycles: 0.0, 1.0, 0.0, 0.0;
         /// Passes over an image that enters the engine, to convert it from FP32; 0 where the gaps hold
         /// that time.
         #[serde(default, skip_serializing_if = "is_zero")]
