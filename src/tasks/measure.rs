@@ -53,18 +53,14 @@ pub fn measure(
                 run.compare_with(model, &plan);
             }
         }
-        name_model(run, model);
+        // A worker that failed early has not said which model it was.
+        if run.model.structure_hash.is_empty() {
+            run.model = ModelRef {
+                name: model.name.clone(),
+                structure_hash: model.source.structure_hash.clone(),
+                timing_only: model.source.structure_only,
+            };
+        }
     }
     runs
-}
-
-/// Says which model a run is of, where a worker failed before it could.
-pub(super) fn name_model(run: &mut Run, model: &Model) {
-    if run.model.structure_hash.is_empty() {
-        run.model = ModelRef {
-            name: model.name.clone(),
-            structure_hash: model.source.structure_hash.clone(),
-            timing_only: model.source.structure_only,
-        };
-    }
 }

@@ -3,16 +3,14 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::client::{self, Update};
+use crate::engine::client::Update;
 use crate::engine::{
-    Environment, ErrorKind, NumericReference, Outcome, Request, Run, Timing, environment, unix_ms,
+    Environment, NumericReference, Outcome, Request, Run, Timing, environment, unix_ms,
 };
 use crate::history::{RunFilter, Store, StoredRun};
 use crate::model::onnx::{LoadOptions, open, survey_network, survey_networks};
@@ -24,24 +22,19 @@ use crate::tasks::progress::Progress;
 
 use super::confirm::same_machine;
 use super::described::keep_description;
-use super::measure::{Worker, measure, name_model};
+use super::measure::{Worker, measure};
 use super::refit::{Refits, refit, save};
 use super::rules::{self, Judged, RuleAnswer, judge};
 use super::sweep;
 
 /// Time kept free at the end for the fit.
 const FOR_THE_FIT: Duration = Duration::from_secs(20);
-/// So many networks are also measured in FP32, two at once, and half on the DLA.
+/// So many networks are also measured in FP32, and half on the DLA.
 const FIRST: usize = 4;
+/// So many networks are measured two at the same time.
+const PAIRS: usize = 3;
 /// So many networks at the end take TensorRT long to build: they are measured when all else is.
 const SLOW: usize = 1;
-/// Most engines that are built at the same time: a build keeps one core of the CPU busy and the GPU
-/// nearly idle.
-const BUILDS: usize = 3;
-/// How often the builds are looked at.
-const LOOK: Duration = Duration::from_millis(100);
-/// Free memory for each of them, MB.
-const BUILD_MB: f64 = 8192.0;
 /// Largest survey file that is read, bytes.
 const MAX_FILE: u64 = 256 << 20;
 
@@ -155,7 +148,12 @@ pub fn steps(dla_cores: u32) -> Result<Vec<Step>> {
     for round in 0..kinds.len() {
         for (i, model) in models.iter().enumerate() {
             let (precision, batch) = kinds[(i + round) % kinds.len()];
-            add(model, "", vec![engine(precision, batch, &gpu)]);
+            let alone = engine(precision, batch, &gpu);
+            add(model, "", vec![alone.clone()]);
+            // Built already.
+            if round == 0 && i < PAIRS {
+                add(model, " twice at once", vec![alone.clone(), alone]);
+            }
             if dla_cores > 0 && batch == 1 {
                 add(model, " on the DLA", vec![engine(precision, 1, &dla)]);
                 if i < FIRST {
@@ -166,11 +164,6 @@ pub fn steps(dla_cores: u32) -> Result<Vec<Step>> {
         }
         if round > 0 {
             continue;
-        }
-        // Engines of the first round, two at the same time.
-        for (model, (precision, batch)) in first.iter().zip(kinds).take(3) {
-            let same = engine(precision, batch, &gpu);
-            add(model, " twice at once", vec![same.clone(), same]);
         }
         if let [one, ..] = first
             && dla_cores > 0
@@ -214,68 +207,6 @@ impl Survey<'_> {
         request
     }
 
-    /// How many engines this machine can build at the same time without one slowing another. One on a
-    /// GPU that shares the memory with the CPU.
-    fn builds_at_once(&self) -> usize {
-        let apart = self.machine.gpu_facts.is_some_and(|f| !f.integrated);
-        if !apart || self.cache.is_none() {
-            return 1;
-        }
-        let memory = self.machine.memory_available_mb.unwrap_or(0.0) / BUILD_MB;
-        (memory as usize).clamp(1, BUILDS)
-    }
-
-    /// The engines of some steps that are not built yet.
-    fn ahead(&self, steps: &[&Step], built: &[Request]) -> Vec<Request> {
-        let mut ahead: Vec<Request> = Vec::new();
-        for step in steps {
-            for engine in &step.setup.engines {
-                let request = self.request(step, engine);
-                if !built.contains(&request) && !ahead.contains(&request) {
-                    ahead.push(request);
-                }
-            }
-        }
-        ahead
-    }
-
-    /// Builds engines at the same time, into the cache; those that cannot be built come back.
-    fn build(
-        &self,
-        requests: &[Request],
-        over: &dyn Fn() -> bool,
-        tell: &mut dyn FnMut(),
-    ) -> Vec<Run> {
-        let ended = AtomicBool::new(false);
-        let build = |request: &Request| {
-            let go_on = &mut |_: &Update| go_on(!ended.load(Ordering::Relaxed));
-            let worker = self.worker;
-            client::build(&worker.command, worker.limits, request.clone(), go_on).err()
-        };
-        std::thread::scope(|threads| {
-            let build = &build;
-            let started = requests.iter().map(|request| {
-                let name = "survey build".to_owned();
-                let builder = std::thread::Builder::new().name(name);
-                builder.spawn_scoped(threads, move || build(request)).ok()
-            });
-            let started: Vec<_> = started.flatten().collect();
-            while !started.iter().all(ScopedJoinHandle::is_finished) {
-                tell();
-                if over() {
-                    ended.store(true, Ordering::Relaxed);
-                }
-                std::thread::sleep(LOOK);
-            }
-            let ends = started.into_iter().filter_map(|thread| thread.join().ok()?);
-            let lasting = |run: &Run| match &run.outcome {
-                Outcome::Failed(f) => matches!(f.kind, ErrorKind::Refused | ErrorKind::Build),
-                Outcome::Finished(_) => false,
-            };
-            ends.map(|run| *run).filter(lasting).collect()
-        })
-    }
-
     /// Asks about the DLA's rules, then measures until all is done, the time is over or `stopped`, which is asked at least ten times
     /// a second. Results of `earlier` runs on this machine are taken over; `keep` gets each new run.
     ///
@@ -315,70 +246,54 @@ impl Survey<'_> {
             let open = (open_steps.len() - measured) as u32;
             each.map_or(until, |each| until.min(each * open))
         };
-        let mut built: Vec<Request> = Vec::new();
-        'all: for some in open_steps.chunks(self.builds_at_once()) {
-            let mut tell = |title: &str, stage: &str, measured: usize| {
+        for step in &open_steps {
+            if over() {
+                break;
+            }
+            let model = open(&step.model, &LoadOptions::default())?;
+            let mut tell = |stage: &str| {
                 hear(&Progress {
-                    title,
+                    title: &step.title,
                     stage,
                     done: known + measured,
                     of: steps.len(),
                     left: Some(left(measured)),
                 });
             };
-            let mut failed = Vec::new();
-            let ahead = self.ahead(some, &built);
-            if let ([_, _, ..], Some(first)) = (&ahead[..], some.first()) {
-                let stage = format!("building {} engines at once", ahead.len());
-                failed = self.build(&ahead, &over, &mut || tell(&first.title, &stage, measured));
-                built.extend(ahead);
-            }
-            for step in some {
-                if over() {
-                    break 'all;
-                }
-                let model = open(&step.model, &LoadOptions::default())?;
-                let engines = step.setup.engines.iter();
-                let requests: Vec<Request> = engines.map(|e| self.request(step, e)).collect();
-                let failed = failed
-                    .iter()
-                    .find(|run: &&Run| requests[..] == [run.request.clone()]);
-                let new = if let Some(failed) = failed {
-                    let mut failed = failed.clone();
-                    name_model(&mut failed, &model);
-                    vec![failed]
-                } else {
-                    tell(&step.title, "starting", measured);
-                    measure(
-                        self.worker,
-                        &model,
-                        &requests,
-                        &environment::target,
-                        &mut |_, update| {
-                            match update {
-                                Update::Progress { stage, .. } => {
-                                    tell(&step.title, stage.label(), measured);
-                                }
-                                Update::Warning(text) => log::info!("{text}"),
-                                _ => {}
-                            }
-                            go_on(!over())
-                        },
-                    )
-                };
-                let all: Vec<&Run> = new.iter().collect();
-                if sweep::result(&all, false) == sweep::Result::Open {
-                    break 'all;
-                }
-                for run in &new {
-                    keep(run);
-                    if let Outcome::Failed(failure) = &run.outcome {
-                        log::warn!("{}: {}", step.title, failure.message);
+            tell("starting");
+            let engines = step.setup.engines.iter();
+            let requests: Vec<Request> = engines.map(|e| self.request(step, e)).collect();
+            // One build after the other: three at once took TensorRT 8.5 five times as long each.
+            let new = measure(
+                self.worker,
+                &model,
+                &requests,
+                &environment::target,
+                &mut |_, update| {
+                    match update {
+                        Update::Progress { stage, .. } => tell(stage.label()),
+                        Update::Warning(text) => log::info!("{text}"),
+                        _ => {}
                     }
-                }
-                runs.extend(new);
-                measured += 1;
+                    if over() {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                },
+            );
+            let all: Vec<&Run> = new.iter().collect();
+            if sweep::result(&all, false) == sweep::Result::Open {
+                break;
             }
+            for run in &new {
+                keep(run);
+                if let Outcome::Failed(failure) = &run.outcome {
+                    log::warn!("{}: {}", step.title, failure.message);
+                }
+            }
+            runs.extend(new);
+            measured += 1;
         }
         let done = known + measured;
         Ok(Surveyed {
@@ -387,14 +302,6 @@ impl Survey<'_> {
             of: steps.len(),
             rules,
         })
-    }
-}
-
-fn go_on(yes: bool) -> ControlFlow<()> {
-    if yes {
-        ControlFlow::Continue(())
-    } else {
-        ControlFlow::Break(())
     }
 }
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::support::measurement;
 use dlaplan::engine::client::Limits;
-use dlaplan::engine::protocol::{Built, Event, Report, encode};
+use dlaplan::engine::protocol::{Event, Report, encode};
 use dlaplan::engine::{
-    Actual, ClockRange, Environment, ErrorKind, Failure, GpuFacts, LayerTime, Measurement,
-    ModelRef, Outcome, Request, RowSite, Run, Stage, WorkerCommand,
+    ClockRange, Environment, GpuFacts, LayerTime, Measurement, ModelRef, Outcome, Request, RowSite,
+    Run, WorkerCommand,
 };
 use dlaplan::estimate::Estimator;
 use dlaplan::estimate::board::{BoardFile, Mix};
@@ -213,32 +213,54 @@ fn an_imported_survey_makes_a_board_and_its_estimates() {
     assert!(bands.iter().all(|b| *b < 0.3), "{bands:?}");
 }
 
-/// The survey of an H200 with TensorRT 8.5.2 that its limit of nine minutes cut after ten of 55
-/// steps, and what was measured after it (docs/measured.md).
+/// Two surveys of an H200 with TensorRT 8.5.2 that their limit of nine minutes cut, one with the networks of
+/// an earlier dlaplan, and what other networks took on such machines (docs/measured.md).
 #[test]
-fn a_real_survey_cut_short_keeps_its_bands() {
+fn real_surveys_cut_short_estimate_other_networks() {
     let data = tempfile::tempdir().unwrap();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/survey_h200.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
-        .args(["calibrate", "--import", file.to_str().unwrap()])
-        .env("DLAPLAN_DATA_DIR", data.path())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    for (model, precision, measured) in [
-        ("bundled:resnet50", "fp16", 2354.0),
-        ("bundled:mobilenet_v2", "fp16", 3805.0),
-        ("bundled:googlenet", "fp16", 2626.0),
-        ("bundled:googlenet", "int8", 3203.0),
-    ] {
-        let said = ["--precision", precision];
-        let (fps, band) = estimate(data.path(), model, "h200", &said);
-        let error = fps / measured - 1.0;
-        assert!(error.abs() <= band, "{model} {precision}: {fps}, {error}");
-        assert!(error.abs() <= 0.25, "{model} {precision}: {fps}, {error}");
-        assert!(band < 0.5, "{model} {precision}: {band}");
+    for file in ["survey_h200.json", "survey_h200_blocks.json"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/data")
+            .join(file);
+        let output = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+            .args(["calibrate", "--import", file.to_str().unwrap()])
+            .env("DLAPLAN_DATA_DIR", data.path())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
     }
+    let mut errors = Vec::new();
+    let mut outside = Vec::new();
+    for (model, precision, batch, measured) in [
+        ("resnet18", "fp16", "1", 4913.0),
+        ("resnet18", "fp16", "16", 42822.0),
+        ("resnet18", "int8", "1", 7530.0),
+        ("resnet50", "fp16", "1", 2354.0),
+        ("resnet50", "int8", "1", 3368.0),
+        ("googlenet", "fp16", "1", 2626.0),
+        ("googlenet", "int8", "1", 3203.0),
+        ("mobilenet_v2", "fp16", "1", 3805.0),
+        ("mobilenet_v2", "fp16", "1", 4281.0),
+        ("mobilenet_v2", "int8", "1", 5001.0),
+        ("detector", "fp16", "1", 1901.0),
+        ("detector", "int8", "1", 2484.0),
+    ] {
+        let said = ["--precision", precision, "--batch", batch];
+        let (fps, band) = estimate(data.path(), &format!("bundled:{model}"), "h200", &said);
+        let error: f64 = fps / measured - 1.0;
+        if error.abs() > band {
+            outside.push(format!(
+                "{model} {precision} {batch}: {fps}, {error}, {band}"
+            ));
+        }
+        assert!(band < 0.4, "{model} {precision}: {band}");
+        errors.push(error.abs());
+    }
+    errors.sort_by(f64::total_cmp);
+    let median = f64::midpoint(errors[5], errors[6]);
+    assert!(median <= 0.1 && errors[11] <= 0.3, "{errors:?}");
+    assert!(outside.len() <= 1, "{outside:?}");
 }
 
 #[test]
@@ -348,116 +370,6 @@ fn a_survey_stops_and_goes_on_where_it_stopped() {
         .run(Vec::new(), &mut |_| {}, &|| false, &mut |_| {})
         .unwrap();
     assert_eq!(none.done, 0, "no time");
-}
-
-/// A worker that builds in a quarter of a second, notes when it begins and ends to build or to measure, and
-/// cannot build engines of batch 8.
-fn noting(machine: &Environment, notes: &Path) -> Worker {
-    let say = |event: Event| format!("printf '%s\\n' '{}'", encode(event).trim_end());
-    let hello = say(Event::Hello {
-        environment: Box::new(machine.clone()),
-        unavailable: Vec::new(),
-    });
-    let built = say(Event::Built {
-        built: Box::new(Built {
-            model: ModelRef::default(),
-            build_s: 0.25,
-            cached: false,
-            engine_bytes: 1,
-            actual: Actual::default(),
-        }),
-    });
-    let refused = say(Event::Failed {
-        failure: Failure {
-            kind: ErrorKind::Build,
-            stage: Stage::Build,
-            message: "no tactic".into(),
-        },
-        model: ModelRef::default(),
-    });
-    let measured = say(Event::Measured {
-        report: Box::new(Report {
-            model: ModelRef::default(),
-            measurement: measurement(vec![100.0; 5], vec![1.0, 2.0], "worker"),
-            beats: Vec::new(),
-            timed: Vec::new(),
-        }),
-    });
-    let notes = notes.display();
-    let body = format!(
-        "{hello}\nread -r request\ncase $request in\n\
-         *'\"type\":\"build\"'*) echo b >>{notes}; sleep 0.25; echo e >>{notes}\n\
-         case $request in *'\"batch\":8'*) {refused};; *) {built};; esac;;\n\
-         *) echo m >>{notes}; {measured};;\nesac"
-    );
-    Worker {
-        command: WorkerCommand {
-            program: "sh".into(),
-            args: vec!["-c".into(), body.into()],
-            host: None,
-        },
-        limits: Limits::default(),
-    }
-}
-
-#[test]
-fn engines_are_built_ahead_and_never_while_one_is_measured() {
-    let folder = tempfile::tempdir().unwrap();
-    let notes = folder.path().join("notes");
-    let mut machine = machine("NVIDIA Sample 11");
-    machine.memory_available_mb = Some(64e3);
-    let worker = noting(&machine, &notes);
-    let measured = Cell::new(0);
-    let survey = Survey {
-        worker: &worker,
-        machine: &machine,
-        limit: Duration::from_mins(10),
-        cache: Some(folder.path().to_owned()),
-    };
-    let stages = std::cell::RefCell::new(Vec::new());
-    let run = |survey: &Survey<'_>| {
-        measured.set(0);
-        dlaplan::export::save_atomic(&notes, b"").unwrap();
-        let surveyed = survey.run(
-            Vec::new(),
-            &mut |_| measured.set(measured.get() + 1),
-            &|| measured.get() == 6,
-            &mut |p| stages.borrow_mut().push(p.stage.to_owned()),
-        );
-        (surveyed.unwrap(), std::fs::read_to_string(&notes).unwrap())
-    };
-    let (surveyed, said) = run(&survey);
-    let refused = surveyed.runs.iter().filter(|r| r.measurement().is_none());
-    // Every second engine has batch 8. What could not be built is not built again to be measured.
-    assert_eq!((surveyed.done, refused.count()), (6, 3));
-    let words: Vec<&str> = said.lines().collect();
-    assert_eq!(words.iter().filter(|w| **w == "m").count(), 3, "{words:?}");
-    assert_eq!(words[..3], ["b"; 3], "three at once: {words:?}");
-    let mut building = 0;
-    for word in words {
-        match word {
-            "b" => building += 1,
-            "e" => building -= 1,
-            _ => assert_eq!(building, 0, "{said}"),
-        }
-    }
-    let said = stages.take();
-    assert!(
-        said.contains(&"building 3 engines at once".to_owned()),
-        "{said:?}"
-    );
-    // A GPU that shares the CPU's memory builds one after the other.
-    let mut shared = machine.clone();
-    shared.gpu_facts = machine.gpu_facts.map(|f| GpuFacts {
-        integrated: true,
-        ..f
-    });
-    let survey = Survey {
-        machine: &shared,
-        ..survey
-    };
-    let (_, said) = run(&survey);
-    assert_eq!(said.trim(), ["m"; 6].join("\n"));
 }
 
 /// A worker that says the same of every network it is asked about.
