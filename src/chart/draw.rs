@@ -378,7 +378,13 @@ impl Chart {
             entries.push(("measured", 90, Box::new(square(c.mine.filled()))));
         }
         if any(&|p| p.mark == Mark::Published) {
-            entries.push(("published", 90, Box::new(square(c.published.filled()))));
+            let name = self.published_name();
+            let width = if name == Mark::Published.text() {
+                90
+            } else {
+                225
+            };
+            entries.push((name, width, Box::new(square(c.published.filled()))));
         }
         if any(&|p| p.current) {
             entries.push(("this placement", 120, Box::new(square(c.current.filled()))));

@@ -61,6 +61,9 @@ pub struct Point {
     pub deployment: Option<String>,
     /// It is the placement on screen now.
     pub current: bool,
+    /// The publication names no power mode; its usual one is assumed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mode_assumed: bool,
     /// What a click loads, where it is known.
     pub load: Option<(Placement, EngineConfig)>,
 }
@@ -283,6 +286,16 @@ impl Chart {
         parts.join(", ")
     }
 
+    /// What the legend says of published points, in full.
+    pub fn published_name(&self) -> &'static str {
+        let published = |p: &&Point| p.mark == Mark::Published;
+        if self.points.iter().filter(published).any(|p| p.mode_assumed) {
+            "published, power mode assumed"
+        } else {
+            Mark::Published.text()
+        }
+    }
+
     /// Single-engine bars by precision, batch and place, in order of first appearance; those of
     /// other places last.
     pub fn groups(&self) -> Vec<Group<'_>> {
@@ -467,6 +480,7 @@ pub(crate) mod tests {
             batch: 1,
             deployment: None,
             current: false,
+            mode_assumed: false,
             load: None,
         }
     }

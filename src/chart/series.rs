@@ -61,6 +61,7 @@ fn reference(
         batch: row.batch,
         deployment: row.deployment.clone(),
         current: false,
+        mode_assumed: set.mode.is_none() && place.mode.is_some(),
         load: Some((row.placement.clone(), config)),
     }
 }
@@ -173,6 +174,7 @@ pub fn runs(runs: &[StoredRun], model: &Model, target: &Target) -> Vec<Point> {
             batch: config.batch,
             deployment: run.deployment.as_ref().map(|d| d.group.clone()),
             current: false,
+            mode_assumed: false,
             load: as_asked.then(|| (placement.clone(), config.clone())),
         });
     }
@@ -240,6 +242,7 @@ pub fn estimated(
             batch: config.batch,
             deployment: None,
             current: false,
+            mode_assumed: false,
             load: Some((placement, config)),
         })
         .collect()

@@ -195,7 +195,7 @@ fn text(out: &mut impl Write, model: &Model, depth: u32) -> Result<()> {
         let class = module.class.as_deref().unwrap_or("");
         let tail = match single {
             Some(op) => format!("{} {}", op.op_type, op.name),
-            None if module.subtree_ops == 0 => format!("{class} no layers"),
+            None if module.subtree_ops == 0 => format!("{class} no ops in the file"),
             None => format!("{class} {} ops", module.subtree_ops),
         };
         line(

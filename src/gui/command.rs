@@ -543,9 +543,9 @@ impl Command {
             }
             Self::CompareWith(Some(Other::Kept(_))) => named("Compare with a kept placement"),
             Self::CompareWith(Some(Other::Run(_))) => named("Compare with a run's placement"),
-            Self::CompareOver(Over::Boards) => named("On all boards")
+            Self::CompareOver(Over::Boards) => named("Compare on all boards")
                 .tip("Estimates this placement for every board, in its first power mode"),
-            Self::CompareOver(Over::Modes) => named("In all power modes")
+            Self::CompareOver(Over::Modes) => named("Compare in all power modes")
                 .tip("Estimates this placement for every power mode of this board"),
             Self::CopyTargets => named("Copy the table of targets").tip("As CSV"),
             Self::Beside(None) => named("Time of this engine alone"),

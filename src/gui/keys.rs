@@ -101,6 +101,19 @@ pub fn read(ctx: &Context, state: &State, out: &mut Vec<Command>) {
             out.push(Command::FocusPane(next_pane(ctx, state, back)));
         }
     }
+    // The bar at the top is one stop of Tab: the arrows go from control to control. A number that is
+    // typed takes the arrows for itself, so Tab goes on from there.
+    for (modifiers, back) in [(Modifiers::SHIFT, true), (Modifiers::NONE, false)] {
+        if !covered
+            && !menu
+            && !typing
+            && pane_with_focus(ctx) == Some(Pane::Top)
+            && ctx.input_mut(|i| i.consume_key(modifiers, Key::Tab))
+        {
+            ctx.memory_mut(|m| m.move_focus(egui::FocusDirection::None));
+            out.push(Command::FocusPane(next_pane(ctx, state, back)));
+        }
+    }
     let marked = ctx
         .plugin::<egui::text_selection::LabelSelectionState>()
         .lock()

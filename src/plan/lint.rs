@@ -249,7 +249,7 @@ fn placement_lints(engine: Engine<'_>, placement: &Placement, resolved: &Resolve
             found.push(Lint {
                 id: "override.no_layers",
                 severity: Severity::Info,
-                hazard: format!("{path} has no layers, so assigning it does nothing"),
+                hazard: format!("{path} has no ops in the file, so assigning it does nothing"),
                 mitigation: "clear the assignment".into(),
                 op: None,
             });

@@ -375,6 +375,7 @@ pub fn targets_chart(model: &Model, config: &EngineConfig, rows: &[OnTarget]) ->
             batch: config.batch,
             deployment: None,
             current,
+            mode_assumed: false,
             load: None,
         };
         let name = format!("{} {}", row.target.board.name, row.target.mode.name);

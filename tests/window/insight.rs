@@ -238,8 +238,8 @@ fn a_placement_is_shown_on_all_boards_and_modes() {
     w.state_mut().apply(Command::ShowCompare);
     w.settle();
     for (over, title) in [
-        (Over::Boards, "On all boards"),
-        (Over::Modes, "In all power modes"),
+        (Over::Boards, "Compare on all boards"),
+        (Over::Modes, "Compare in all power modes"),
     ] {
         w.click(title);
         let (revision, of, found) = w.state().compare.targets.clone().unwrap();

@@ -1,7 +1,7 @@
 //! The window by the keyboard alone.
 
 use crate::window::{Window, window};
-use dlaplan::gui::Command;
+use dlaplan::gui::{Command, Node, Pane};
 use dlaplan::placement::{Device, Site};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
@@ -218,8 +218,7 @@ fn f6_goes_from_panel_to_panel_and_back() {
     assert!(goal.contains(at(&w)), "{} {goal}", at(&w));
     // In a small window the panel comes into sight with the keyboard.
     w.set_size(egui::Vec2::new(420.0, 300.0));
-    w.state_mut()
-        .apply(Command::FocusPane(dlaplan::gui::Pane::Top));
+    w.state_mut().apply(Command::FocusPane(Pane::Top));
     w.settle();
     w.key(NONE, Key::F6);
     assert!(w.query_all_by_role(Role::TreeItem).next().is_some());
@@ -227,20 +226,119 @@ fn f6_goes_from_panel_to_panel_and_back() {
     assert!(w.query_all_by_role(Role::TreeItem).next().is_none());
 }
 
+/// The place of what has the keyboard.
+fn place(w: &Window<'_>) -> Option<egui::Pos2> {
+    let id = w.ctx.memory(egui::Memory::focused)?;
+    Some(w.ctx.read_response(id)?.rect.center())
+}
+
+/// The panel that has the keyboard, by what is drawn: top, tree, execution, chart, side.
+fn panel(w: &Window<'_>) -> Option<Pane> {
+    let at = place(w)?;
+    let rows = w.query_all_by_role(Role::TreeItem);
+    let tree = rows.map(|n| n.rect().right()).fold(0.0, f32::max);
+    let first = w.get_by_role_and_label(Role::Tab, "FPS per placement");
+    let grow = w.get_by_role_and_label(Role::Button, "Full-screen chart");
+    let bottom = w.ctx.content_rect().bottom() - 26.0;
+    match at {
+        p if p.y < 40.0 => Some(Pane::Top),
+        p if p.y > bottom => None,
+        p if p.x < tree => Some(Pane::Tree),
+        p if p.x > grow.rect().right() + 10.0 => Some(Pane::Side),
+        p if p.y < first.rect().top() => Some(Pane::Execution),
+        _ => Some(Pane::Chart),
+    }
+}
+
 #[test]
-fn a_row_is_one_stop_of_tab() {
+fn tab_reaches_every_panel_from_every_other_in_ten_steps() {
+    let mut w = window();
+    for (name, path) in [("one", "layer1"), ("two", "layer2")] {
+        let model = &w.state().open.as_ref().unwrap().model;
+        let node = Node::Module(model.modules.find(path).unwrap());
+        w.state_mut().apply(Command::AssignNode(node, Device::Dla));
+        w.settle();
+        w.state_mut().apply(Command::KeepAs(name.into()));
+        w.settle();
+    }
+    let panes = [
+        Pane::Top,
+        Pane::Tree,
+        Pane::Execution,
+        Pane::Chart,
+        Pane::Side,
+    ];
+    for from in panes {
+        let mut reached = std::collections::BTreeMap::new();
+        for back in [false, true] {
+            w.state_mut().apply(Command::FocusPane(from));
+            w.settle();
+            assert_eq!(panel(&w), Some(from));
+            let modifiers = if back { Modifiers::SHIFT } else { NONE };
+            for step in 1..=10 {
+                w.key(modifiers, Key::Tab);
+                if let Some(pane) = panel(&w) {
+                    reached.entry(format!("{pane:?}")).or_insert(step);
+                }
+            }
+        }
+        for to in panes {
+            let name = format!("{to:?}");
+            assert!(
+                to == from || reached.contains_key(&name),
+                "{from:?} to {name}: {reached:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_list_is_one_stop_of_tab_and_arrows_move_in_it() {
     use egui_kittest::kittest::NodeT as _;
     let mut w = window();
-    let labels: Vec<String> = w
-        .query_all_by_role(Role::TreeItem)
-        .map(|n| crate::window::text_of(&n))
-        .collect();
-    focus(&mut w, Role::TreeItem, &labels[0]);
-    for label in &labels[1..8] {
-        w.key(NONE, Key::Tab);
-        let row = w.get_by_role_and_label(Role::TreeItem, label);
-        assert!(row.accesskit_node().is_focused(), "{label}");
-    }
+    let has = |w: &Window<'_>, role: Role, label: &str| {
+        let node = w.get_by_role_and_label(role, label);
+        node.accesskit_node().is_focused()
+    };
+    focus(&mut w, Role::TreeItem, "layer2");
+    w.key(NONE, Key::ArrowDown);
+    w.key(NONE, Key::ArrowDown);
+    assert!(
+        w.query_all_by_role(Role::TreeItem)
+            .any(|n| n.accesskit_node().is_focused())
+    );
+    // Out of the tree at once, and back to the same row.
+    let row = w.ctx.memory(egui::Memory::focused);
+    w.key(NONE, Key::Tab);
+    assert!(
+        !w.query_all_by_role(Role::TreeItem)
+            .any(|n| n.accesskit_node().is_focused())
+    );
+    w.key(Modifiers::SHIFT, Key::Tab);
+    assert_eq!(w.ctx.memory(egui::Memory::focused), row);
+    // The bars of the chart too.
+    let bars = |w: &Window<'_>| -> Vec<String> {
+        let all = w
+            .query_all_by_role(Role::Button)
+            .map(|n| crate::window::text_of(&n));
+        all.filter(|text| text.starts_with("resnet18_fp16_"))
+            .collect()
+    };
+    let names = bars(&w);
+    assert!(names.len() > 3, "{names:?}");
+    focus(&mut w, Role::Button, &names[0]);
+    w.key(NONE, Key::ArrowDown);
+    assert!(has(&w, Role::Button, &names[1]));
+    w.key(NONE, Key::Tab);
+    assert!(!bars(&w).iter().any(|name| has(&w, Role::Button, name)));
+    // The bar at the top is left at once and walked with the arrows. Its field is a stop of its own,
+    // since the arrows are the field's there.
+    focus(&mut w, Role::ComboBox, "Precision");
+    w.key(NONE, Key::ArrowLeft);
+    assert_eq!(panel(&w), Some(Pane::Top));
+    assert!(!has(&w, Role::ComboBox, "Precision"));
+    w.key(NONE, Key::Tab);
+    assert_eq!(panel(&w), Some(Pane::Tree));
 }
 
 #[test]
@@ -254,10 +352,7 @@ fn no_two_commands_share_a_chord() {
     let chord = |modifiers, key| egui::KeyboardShortcut::new(modifiers, key);
     let shift_command = Modifiers::COMMAND.plus(Modifiers::SHIFT);
     chords.push((chord(shift_command, Key::Z), Command::Redo));
-    chords.push((
-        chord(NONE, Key::F6),
-        Command::FocusPane(dlaplan::gui::Pane::Tree),
-    ));
+    chords.push((chord(NONE, Key::F6), Command::FocusPane(Pane::Tree)));
     chords.push((
         chord(NONE, Key::Delete),
         Command::Runs(dlaplan::gui::RunsAct::Delete),

@@ -601,7 +601,7 @@ fn promised(command: &Command, before: &Work, after: &Work, state: &State, when:
         Command::Board(id) => assert_eq!(after.target.board.id, *id, "{when}"),
         Command::Mode(name) => assert_eq!(after.target.mode.name, *name, "{when}"),
         Command::TensorRt(version) => assert_eq!(after.target.tensorrt, *version, "{when}"),
-        _ => {}
+        _ => shown(command, state, when),
     }
     assert_eq!(
         Target::parse(&after.target.id()),
@@ -615,6 +615,26 @@ fn promised(command: &Command, before: &Work, after: &Work, state: &State, when:
     );
     let plan = &state.fresh().unwrap().plan;
     assert_eq!(plan.requested, devices(model, &after.placement), "{when}");
+}
+
+/// What a command promises of the window, by its own words.
+fn shown(command: &Command, state: &State, when: &str) {
+    match command {
+        Command::Chart(view) => assert_eq!(state.view_of_chart, *view, "{when}"),
+        Command::Theme(theme) => assert_eq!(state.theme, *theme, "{when}"),
+        Command::Pane(pane) | Command::FocusPane(pane) => assert_eq!(state.pane, *pane, "{when}"),
+        Command::About | Command::Shortcuts | Command::Glossary | Command::Messages => {
+            assert!(state.dialog.is_some(), "{when}");
+        }
+        Command::CloseDialog => assert!(state.dialog.is_none(), "{when}"),
+        Command::DeleteKept(id) => assert!(state.kept.iter().all(|k| k.id != *id), "{when}"),
+        Command::FindGoal(goal) => assert_eq!(state.find.form.goal, *goal, "{when}"),
+        Command::FindForm(form) => assert_eq!(state.find.form.goal, form.goal, "{when}"),
+        Command::CompareWith(None) => assert!(state.compare.with.is_none(), "{when}"),
+        Command::Tour(Turn::Start) => assert!(state.tour.is_some(), "{when}"),
+        Command::Quit => assert!(state.quit, "{when}"),
+        _ => {}
+    }
 }
 
 /// The session on the disk is what the window shows, but for the tour's own work.

@@ -25,7 +25,7 @@ fn rows(w: &Window<'_>) -> String {
         };
         write!(text, "{indent}{twig}{name}").unwrap();
         match &row.chip {
-            None => text += "  no layers",
+            None => text += "  no ops in the file",
             Some(chip) => {
                 let said = match chip.said {
                     dlaplan::gui::Said::Here => "here".to_owned(),

@@ -233,6 +233,12 @@ impl Host {
                  `ssh {address} {program} worker` to see why",
                 program = self.program()
             )),
+            255 if has("Could not resolve hostname") => Some(format!(
+                "ssh {address}: {last}. Check the name, or give the board's IP address"
+            )),
+            255 if UNREACHABLE.iter().any(|words| has(words)) => Some(format!(
+                "ssh {address}: {last}. Check that the board is on, in this network, and runs sshd"
+            )),
             255 => Some(format!("ssh {address}: {last}")),
             126 | 127 => Some(format!(
                 "{address} cannot run {program}: {last}. Put it there with `dlaplan deploy \
@@ -251,6 +257,14 @@ impl Host {
         }
     }
 }
+
+/// What ssh says of a machine that does not answer, as strerror(3) words it.
+const UNREACHABLE: [&str; 4] = [
+    "No route to host",
+    "Connection refused",
+    "timed out",
+    "Network is unreachable",
+];
 
 #[cfg(test)]
 mod tests {
@@ -303,7 +317,14 @@ mod tests {
         assert!(explain(255, &[unknown]).contains("check its fingerprint"));
         assert!(explain(255, &["me@orin: Permission denied (publickey)."]).contains("ssh-copy-id"));
         let gone = "ssh: connect to host orin port 22: No route to host";
-        assert!(explain(255, &[gone, ""]).ends_with("No route to host"));
+        let gone = explain(255, &[gone, ""]);
+        assert!(
+            gone.contains("No route to host. Check that the board is on"),
+            "{gone}"
+        );
+        let unknown = "ssh: Could not resolve hostname orin: Name or service not known";
+        let unknown = explain(255, &[unknown]);
+        assert!(unknown.contains("not known. Check the name"), "{unknown}");
         let old = [
             "error: unexpected argument '--silence' found",
             "",

@@ -57,6 +57,11 @@ pub enum CalibrationError {
     },
     #[error("{}: arrays of {dtype}; calibration takes float32, float64 or uint8", path.display())]
     Type { path: PathBuf, dtype: String },
+    #[error(
+        "{}: its arrays have {values} values, and a file may have {MAX_VALUES}; save one batch per \
+         file", path.display()
+    )]
+    TooLarge { path: PathBuf, values: u64 },
     #[error(transparent)]
     Cuda(#[from] CudaError),
 }
@@ -71,6 +76,10 @@ pub struct Input {
 
 /// Files that may be in a calibration folder.
 const MAX_FILES: usize = 100_000;
+
+/// Values that the arrays of one file may have together: 1 GiB as FP32. The header says how many there
+/// are, and a small archive may unpack to any size.
+const MAX_VALUES: u64 = 1 << 28;
 
 /// Batches of a folder, or none at all where only a cache is used.
 pub struct Folder<'d> {
@@ -243,6 +252,7 @@ pub fn read(path: &Path, inputs: &[&Input]) -> Result<Vec<Vec<f32>>, Calibration
         }
         Ok(values)
     };
+    let mut said = 0;
     if path.extension().is_some_and(|e| e == "npy") {
         let [input] = inputs else {
             return Err(CalibrationError::NeedsNpz {
@@ -251,7 +261,7 @@ pub fn read(path: &Path, inputs: &[&Input]) -> Result<Vec<Vec<f32>>, Calibration
             });
         };
         let npy = NpyFile::new(BufReader::new(File::open(path).map_err(io)?)).map_err(io)?;
-        return Ok(vec![check(input, values(path, npy)?)?]);
+        return Ok(vec![check(input, values(path, npy, &mut said)?)?]);
     }
     let mut archive = npyz::npz::NpzArchive::open(path).map_err(io)?;
     inputs
@@ -269,12 +279,27 @@ pub fn read(path: &Path, inputs: &[&Input]) -> Result<Vec<Vec<f32>>, Calibration
                 input: input.name.clone(),
                 found,
             })?;
-            check(input, values(path, npy)?)
+            check(input, values(path, npy, &mut said)?)
         })
         .collect()
 }
 
-fn values<R: Read>(path: &Path, npy: NpyFile<R>) -> Result<Vec<f32>, CalibrationError> {
+/// The values of one array; `said` counts those that the headers of its file say so far.
+fn values<R: Read>(
+    path: &Path,
+    npy: NpyFile<R>,
+    said: &mut u64,
+) -> Result<Vec<f32>, CalibrationError> {
+    let dims = npy.shape().iter();
+    *said = dims
+        .fold(1, |values: u64, dim| values.saturating_mul(*dim))
+        .saturating_add(*said);
+    if *said > MAX_VALUES {
+        return Err(CalibrationError::TooLarge {
+            path: path.to_owned(),
+            values: *said,
+        });
+    }
     let io = |source| CalibrationError::Io {
         path: path.to_owned(),
         source,
@@ -375,5 +400,38 @@ mod tests {
             files(empty.path()),
             Err(CalibrationError::Empty(_))
         ));
+    }
+
+    #[test]
+    fn an_array_that_says_too_much_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("huge.npy");
+        let input = Input {
+            name: "x".into(),
+            elements: 4,
+        };
+        let read_shape = |shape: &str| {
+            npy(&path, "<f4", shape, &[0; 16]);
+            read(&path, &[&input]).unwrap_err()
+        };
+        let said = 1u64 << 40;
+        let error = read_shape(&format!("({said}, 4)"));
+        let text = error.to_string();
+        assert!(
+            matches!(error, CalibrationError::TooLarge { values, .. } if values == said * 4),
+            "{text}"
+        );
+        assert!(
+            text.contains("huge.npy") && text.contains("one batch per file"),
+            "{text}"
+        );
+        // At the limit, the file ends before its values.
+        let error = read_shape(&format!("({MAX_VALUES},)"));
+        assert!(matches!(error, CalibrationError::Io { .. }), "{error}");
+        let error = read_shape(&format!("({},)", MAX_VALUES + 1));
+        assert!(
+            matches!(error, CalibrationError::TooLarge { .. }),
+            "{error}"
+        );
     }
 }

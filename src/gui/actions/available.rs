@@ -169,7 +169,7 @@ impl State {
         all.extend([None, Some(Company::Gpu)].map(Command::Beside));
         let cores = (0..self.dla_cores()).map(Company::Dla);
         all.extend(cores.map(|c| Command::Beside(Some(c))));
-        all.extend(Sort::ALL.map(Command::Sort));
+        all.extend(Sort::ALL.iter().copied().map(Command::Sort));
         all.extend([
             Command::Filter(DIFFERENCES.into()),
             Command::ToggleInspector,

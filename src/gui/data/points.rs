@@ -100,6 +100,7 @@ impl Points {
                 batch: config.batch,
                 deployment: None,
                 current: true,
+                mode_assumed: false,
                 load: None,
             },
         );
@@ -167,6 +168,7 @@ impl Points {
                 batch: other.config.batch,
                 deployment: None,
                 current: false,
+                mode_assumed: false,
                 load: Some((other.placement.clone(), other.config.clone())),
             },
         );

@@ -283,6 +283,7 @@ impl Find {
                 batch: engine.config.batch,
                 deployment: None,
                 current: false,
+                mode_assumed: false,
                 load: Some((engine.placement.clone(), Self::config_of(p, engine, core))),
             })
         });
@@ -326,6 +327,7 @@ impl Find {
                     batch: engine.config.batch,
                     deployment: Some(group.clone()),
                     current: false,
+                    mode_assumed: false,
                     load: Some((engine.placement.clone(), Self::config_of(p, engine, core))),
                 });
             }

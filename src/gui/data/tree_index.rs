@@ -126,7 +126,7 @@ impl TreeIndex {
 }
 
 /// The order of what is below one module.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::VariantArray)]
 pub enum Sort {
     /// As it is executed.
     #[default]
@@ -143,13 +143,7 @@ pub enum Sort {
 
 impl Sort {
     /// In menu order.
-    pub const ALL: [Self; 5] = [
-        Self::Execution,
-        Self::Gpu,
-        Self::Dla,
-        Self::Gain,
-        Self::Delta,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// For menus: what the tree is sorted by.
     pub fn text(self) -> &'static str {

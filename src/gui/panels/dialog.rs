@@ -143,6 +143,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
     let edit = CompletionPopup::new(Id::unique("path"))
         .word_boundary(|c| c == '/')
         .accept_keys([Key::Tab])
+        .align(egui::RectAlign::BOTTOM_START)
         .show(ui, field, |query| {
             let folder = &query.text[..byte_of(query.text, query.word_range.start.0)];
             entries(&ctx, folder)
@@ -567,6 +568,7 @@ fn shortcuts(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         ("Extend the selection", "Shift with any of these"),
         ("From panel to panel", "F6, Shift+F6"),
         ("From control to control", "Tab, Shift+Tab; Escape leaves"),
+        ("In the top bar and in lists", "arrows; Tab goes on"),
         (
             "Rename or delete a kept placement in the chart",
             "F2, Delete",

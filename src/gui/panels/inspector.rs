@@ -104,7 +104,7 @@ fn overview(
         (
             "Subgraphs",
             format!(
-                "{} of {}",
+                "{} (limit {})",
                 summary.subgraphs,
                 state.target.tensorrt.max_loadables()
             ),
@@ -302,7 +302,7 @@ fn one(
         if ops.is_empty() {
             rows = vec![(
                 "Ops",
-                "none; it has no layers, so assigning it does nothing".into(),
+                "none in the file, so assigning it does nothing".into(),
             )];
         }
         facts(ui, "module facts", t, &rows);

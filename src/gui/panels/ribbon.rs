@@ -96,7 +96,8 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
                 .iter()
                 .any(|op| selected.binary_search(op).is_ok());
         let id = egui::Id::unique(("segment", i));
-        let response = ui.interact(body.expand2(Vec2::new(0.0, 2.0)), id, Sense::click());
+        let sense = widgets::one_stop(ui, "segments", id, hit);
+        let response = ui.interact(body.expand2(Vec2::new(0.0, 2.0)), id, sense);
         draw_segment(
             &painter,
             &t,

@@ -236,7 +236,7 @@ fn sorting(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
     section(ui, "Sort the tree by", &Tokens::of(ui));
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
-        for sort in Sort::ALL {
+        for &sort in Sort::ALL {
             let command = Command::Sort(sort);
             if state.unavailable(&command).is_some() {
                 continue;

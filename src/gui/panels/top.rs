@@ -768,6 +768,7 @@ fn more(ui: &mut Ui, state: &State, shown: &Shown, out: &mut Vec<Command>) {
         Command::FindBest,
         Command::ShowTime,
         Command::ShowCompare,
+        Command::ShowMap,
         Command::ShowRuns,
         Command::All(Device::Gpu),
         Command::All(Device::Dla),

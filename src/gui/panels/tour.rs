@@ -16,6 +16,9 @@ use crate::gui::ui::theme::Tokens;
 /// Height of the panel below which its text may have to scroll.
 const LOW: f32 = 140.0;
 
+/// The longest line that is easy to read.
+const LINE: f32 = 760.0;
+
 /// Draws the step on screen beside everything else: it covers nothing. Returns where it is.
 pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) -> Option<Rect> {
     let (at, step) = state.step_of_tour()?;
@@ -36,7 +39,10 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) -> Option<Rect> 
         if low {
             turns(ui, at, out);
         }
-        ui.add(Label::new(RichText::new(step.text).color(t.text)).wrap());
+        ui.scope(|ui| {
+            ui.set_max_width(ui.available_width().min(LINE));
+            ui.add(Label::new(RichText::new(step.text).color(t.text)).wrap());
+        });
         let facts = state.facts_of_tour(step.facts);
         if !facts.is_empty() {
             ui.horizontal_wrapped(|ui| {

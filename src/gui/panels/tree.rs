@@ -335,7 +335,9 @@ fn draw_row(
     let size = Vec2::new(ui.available_width(), ROW);
     let (_, rect) = ui.allocate_space(size);
     let selected = state.selection.nodes.contains(&row.node);
-    let response = ui.interact(rect, egui::Id::unique(("row", row.node)), Sense::click());
+    let id = egui::Id::unique(("row", row.node));
+    let preferred = state.selection.cursor == Some(row.node);
+    let response = ui.interact(rect, id, widgets::one_stop(ui, "tree", id, preferred));
     let follow = ui.data(|d| d.get_temp::<bool>(follow_id())).is_some();
     let wanted = follow || state.focus_pane == Some(Pane::Tree);
     if wanted && state.selection.cursor == Some(row.node) {
@@ -505,7 +507,11 @@ fn draw_name(
         }
         _ => job.append(&name, 0.0, plain),
     }
-    let note = if nothing { "no layers" } else { &*class };
+    let note = if nothing {
+        "no ops in the file"
+    } else {
+        &*class
+    };
     if !note.is_empty() {
         job.append(note, 7.0, TextFormat::simple(theme::small(), t.faint));
     }

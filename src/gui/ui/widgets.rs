@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egui::text::{LayoutJob, TextFormat, TextWrapping};
 use egui::{
-    Align2, Color32, CornerRadius, FontId, Galley, Painter, Pos2, Rect, Response, Role, Sense,
+    Align2, Color32, CornerRadius, FontId, Galley, Id, Painter, Pos2, Rect, Response, Role, Sense,
     Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
 };
 
@@ -419,6 +419,57 @@ pub fn tab(ui: &mut Ui, title: &str, text: &str, chosen: bool, t: &Tokens) -> Re
         response
     } else {
         response.on_hover_text(title)
+    }
+}
+
+/// What a list knows of its rows for the keyboard.
+#[derive(Clone, Copy)]
+struct Stop {
+    /// The pass these rows were drawn in, and the first of them.
+    pass: u64,
+    first: Id,
+    /// The row that had the keyboard last or is preferred, when it had it, and whether it was drawn.
+    row: Option<Id>,
+    held: u64,
+    drawn: bool,
+    /// The row that Tab stops at.
+    at: Id,
+}
+
+/// What a row of a list asks of pointer and keyboard. Tab stops once in a list: at the row that had
+/// the keyboard last, else at the preferred one, else at the first. Arrows go on from there, and a
+/// screen reader may give the keyboard to any.
+pub fn one_stop(ui: &Ui, list: &'static str, row: Id, preferred: bool) -> Sense {
+    let focused = ui.memory(egui::Memory::focused) == Some(row);
+    let pass = ui.ctx().cumulative_pass_nr();
+    let stop = ui.data_mut(|d| {
+        let stop = d.get_temp_mut_or_insert_with(Id::unique("one stop").with(list), || Stop {
+            pass,
+            first: row,
+            row: None,
+            held: 0,
+            drawn: false,
+            at: row,
+        });
+        if stop.pass != pass {
+            stop.at = stop.row.filter(|_| stop.drawn).unwrap_or(stop.first);
+            stop.pass = pass;
+            stop.first = row;
+            stop.drawn = false;
+        }
+        if focused {
+            stop.held = pass;
+        }
+        if focused || (preferred && stop.held + 1 < pass) {
+            stop.row = Some(row);
+        }
+        stop.drawn |= stop.row == Some(row);
+        stop.at
+    });
+    if focused || stop == row || !ui.input(|i| i.key_pressed(egui::Key::Tab)) {
+        Sense::click()
+    } else {
+        Sense::CLICK
     }
 }
 

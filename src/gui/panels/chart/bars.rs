@@ -1,16 +1,14 @@
 //! The chart as bars.
 
-use crate::chart::{Group, Mark, Point, View};
+use crate::chart::{Group, Point, View};
 use crate::figure::{Figure, short};
 use crate::gui::command::Command;
-use crate::gui::panels::chart::marks::{color_of, muted};
+use crate::gui::panels::chart::marks::{color_of, draw_bar, draw_range, muted};
 use crate::gui::panels::chart::scatter::{finish, note};
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::{theme, widgets};
-use egui::{
-    Align, CornerRadius, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2,
-};
+use egui::{Align, CornerRadius, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, Ui, Vec2};
 
 pub(crate) const ROW: f32 = 22.0;
 pub(crate) const VALUE: f32 = 92.0;
@@ -43,7 +41,7 @@ pub(crate) fn bars(
                     ui.label(RichText::new(text).font(theme::small()).color(t.faint));
                 });
                 for (at, point) in &group.bars {
-                    bar(ui, state, *at, point, names, top, t, out);
+                    bar(ui, state, (view, *at), point, names, top, t, out);
                 }
                 if let Some(total) = group.total_fps {
                     sum_bar(ui, total, names, top, t);
@@ -95,7 +93,7 @@ pub(crate) fn columns(rect: Rect, names: f32) -> (Rect, Rect) {
 pub(crate) fn bar(
     ui: &mut Ui,
     state: &State,
-    at: usize,
+    (view, at): (View, usize),
     point: &Point,
     names: f32,
     top: f64,
@@ -103,7 +101,10 @@ pub(crate) fn bar(
     out: &mut Vec<Command>,
 ) {
     let size = Vec2::new(ui.available_width(), ROW);
-    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    let (_, rect) = ui.allocate_space(size);
+    let id = egui::Id::unique(("bar", view as u8, at));
+    let sense = widgets::one_stop(ui, "bars", id, point.current);
+    let response = ui.interact(rect, id, sense);
     if !ui.is_rect_visible(rect) {
         return;
     }
@@ -145,21 +146,10 @@ pub(crate) fn bar(
     if let Some(fps) = point.fps.value() {
         let body = track.with_max_x(x(fps).max(track.left() + 1.0));
         let mut end = body.right();
-        if point.mark == Mark::Estimated {
-            painter.rect_filled(body, CornerRadius::same(2), color.gamma_multiply(0.16));
-            let edge = Stroke::new(1.4, color);
-            painter.rect_stroke(body, CornerRadius::same(2), edge, StrokeKind::Inside);
-        } else {
-            painter.rect_filled(body, CornerRadius::same(2), color.gamma_multiply(0.85));
-        }
+        draw_bar(painter, body, point.mark, color);
         if let Some((low, high)) = point.fps.range().filter(|(l, h)| h > l) {
-            let (a, b, y) = (x(low), x(high), track.center().y);
-            let ink = Stroke::new(1.2, if t.dark { t.text } else { t.dim });
-            painter.hline(a..=b, y, ink);
-            for edge in [a, b] {
-                painter.vline(edge, y - 3.0..=y + 3.0, ink);
-            }
-            end = end.max(b);
+            draw_range(painter, x(low)..=x(high), track.center().y, t);
+            end = end.max(x(high));
         }
         let value = Rect::from_min_max(
             Pos2::new(end + 7.0, rect.top()),

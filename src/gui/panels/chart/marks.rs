@@ -5,7 +5,9 @@ use crate::gui::state::State;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::{theme, widgets};
 use crate::placement::Precision;
-use egui::{Align, Color32, Pos2, Rect, Role, Sense, Stroke, Ui, Vec2, WidgetInfo};
+use egui::{
+    Align, Color32, CornerRadius, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
+};
 
 /// Height of a row of the legend, and width of a sample with the space around it.
 pub(crate) const LEGEND_ROW: f32 = 18.0;
@@ -37,8 +39,18 @@ impl<'a> Legend<'a> {
                 painter.hline(at.x - 6.0..=at.x + 6.0, at.y, stroke);
             })
         };
+        let bars = matches!(state.view_of_chart, View::Bars | View::Deployments);
         let dot = |mark: Mark, color: Color32| -> Draw<'a> {
             Box::new(move |painter, at| {
+                if bars {
+                    let body = Rect::from_center_size(at, Vec2::new(14.0, 9.0));
+                    draw_bar(painter, body, mark, color);
+                    if mark == Mark::Estimated {
+                        let band = body.right() - 4.0..=body.right() + 3.0;
+                        draw_range(painter, band, at.y, t);
+                    }
+                    return;
+                }
                 if mark == Mark::Estimated {
                     let stroke = Stroke::new(1.2, color.gamma_multiply(0.6));
                     painter.vline(at.x, at.y - 8.0..=at.y + 8.0, stroke);
@@ -54,7 +66,7 @@ impl<'a> Legend<'a> {
             let (name, color) = match mark {
                 Mark::Estimated => ("estimated, with its error band", t.accent),
                 Mark::Measured => (mark.text(), t.accent),
-                Mark::Published => (mark.text(), t.reference),
+                Mark::Published => (chart.published_name(), t.reference),
             };
             entries.push((name, mark.text(), dot(mark, color)));
         }
@@ -192,6 +204,32 @@ pub(crate) fn shaped(state: &State) -> Vec<Precision> {
     let mut there = Precision::ALL.to_vec();
     there.retain(|p| seen.contains(p));
     if there.len() > 1 { there } else { Vec::new() }
+}
+
+/// A bar: filled where it was measured, an outline where it is estimated.
+pub(crate) fn draw_bar(painter: &egui::Painter, body: Rect, mark: Mark, color: Color32) {
+    let corner = CornerRadius::same(2);
+    if mark == Mark::Estimated {
+        painter.rect_filled(body, corner, color.gamma_multiply(0.16));
+        let edge = Stroke::new(1.4, color);
+        painter.rect_stroke(body, corner, edge, StrokeKind::Inside);
+    } else {
+        painter.rect_filled(body, corner, color.gamma_multiply(0.85));
+    }
+}
+
+/// The range of a bar's figure: an error band or a spread.
+pub(crate) fn draw_range(
+    painter: &egui::Painter,
+    range: std::ops::RangeInclusive<f32>,
+    y: f32,
+    t: &Tokens,
+) {
+    let ink = Stroke::new(1.2, if t.dark { t.text } else { t.dim });
+    for edge in [*range.start(), *range.end()] {
+        painter.vline(edge, y - 3.0..=y + 3.0, ink);
+    }
+    painter.hline(range, y, ink);
 }
 
 pub(crate) fn draw_mark(

@@ -9,9 +9,9 @@ use crate::gui::panels::chart::marks::{
     batch_color, color_of, draw_mark, found_color, front_color, shaped,
 };
 use crate::gui::state::State;
-use crate::gui::ui::theme;
 use crate::gui::ui::theme::{PAD, Tokens};
-use egui::{Pos2, Rect, Response, RichText, Role, Sense, Stroke, Ui, Vec2, WidgetInfo};
+use crate::gui::ui::{theme, widgets};
+use egui::{Pos2, Rect, Response, RichText, Role, Stroke, Ui, Vec2, WidgetInfo};
 
 use egui_plot::{Plot, PlotBounds, PlotPoint, PlotTransform};
 
@@ -102,13 +102,17 @@ pub(crate) fn finish(
         if let Some(mj) = &point.mj_per_image {
             ui.label(format!("{} mJ per image, {}", short(mj.value), mj.source));
         }
-        let current = state.judged.as_ref().and_then(|j| j.estimate.fps.value());
-        if let (Some(now), Some(then), false) = (current, point.fps.value(), point.current) {
-            let percent = (then / now - 1.0) * 100.0;
-            let delta = then - now;
-            let color = if delta >= 0.0 { t.gpu } else { t.error };
-            let text = format!("{delta:+.1} FPS, {percent:+.1} % against this placement");
-            ui.label(RichText::new(text).color(color));
+        let current = state.judged.as_ref().map(|j| &j.estimate.fps);
+        if let Some((text, apart)) = current
+            .filter(|_| !point.current)
+            .and_then(|now| against(&point.fps, now))
+        {
+            let color = match apart {
+                None => t.dim,
+                Some(true) => t.gpu,
+                Some(false) => t.error,
+            };
+            ui.add(egui::Label::new(RichText::new(text).color(color)).wrap());
         }
         ui.label(
             RichText::new(&**point.fps.source())
@@ -120,6 +124,23 @@ pub(crate) fn finish(
             ui.label(RichText::new(hint).font(theme::small()).color(t.dim));
         }
     });
+}
+
+/// How a figure differs from the estimate of the placement on screen, and whether it is surely more,
+/// surely less, or, where the bands meet, neither.
+fn against(then: &Figure, now: &Figure) -> Option<(String, Option<bool>)> {
+    let (value, estimate) = (then.value()?, now.value()?);
+    let delta = value - estimate;
+    let percent = (value / estimate - 1.0) * 100.0;
+    let mut text =
+        format!("{delta:+.1} FPS, {percent:+.1} % against the estimate of this placement");
+    let (low, high) = now.range().unwrap_or((estimate, estimate));
+    let (least, most) = then.range().unwrap_or((value, value));
+    if least <= high && low <= most {
+        text += "; within the error band, so they may be equally fast";
+        return Some((text, None));
+    }
+    Some((text, Some(delta >= 0.0)))
 }
 
 /// What the user noted on a point.
@@ -256,7 +277,9 @@ pub(crate) fn scatter(
             );
         }
         let hit = Rect::from_center_size(at, Vec2::splat(14.0));
-        let response = ui.interact(hit, egui::Id::unique(("point", i)), Sense::click());
+        let id = egui::Id::unique(("point", i));
+        let sense = widgets::one_stop(ui, "points", id, point.current);
+        let response = ui.interact(hit, id, sense);
         let r = if response.hovered() || point.current {
             6.0
         } else {
@@ -326,7 +349,9 @@ pub fn front(
             continue;
         }
         let hit = Rect::from_center_size(at, Vec2::splat(12.0));
-        let response = ui.interact(hit, egui::Id::unique(("front", i)), Sense::click());
+        let id = egui::Id::unique(("front", i));
+        let sense = widgets::one_stop(ui, "front", id, false);
+        let response = ui.interact(hit, id, sense);
         let r = if response.hovered() { 5.0 } else { 3.2 };
         let color = batch_color(&state.points.chart, point, t.accent);
         let shape = point.shape(several);
