@@ -43,7 +43,8 @@ impl<'a> Legend<'a> {
         let dot = |mark: Mark, color: Color32| -> Draw<'a> {
             Box::new(move |painter, at| {
                 if bars {
-                    let body = Rect::from_center_size(at, Vec2::new(14.0, 9.0));
+                    let left = at - Vec2::new(3.0, 0.0);
+                    let body = Rect::from_center_size(left, Vec2::new(14.0, 9.0));
                     draw_bar(painter, body, mark, color);
                     if mark == Mark::Estimated {
                         let band = body.right() - 4.0..=body.right() + 3.0;
