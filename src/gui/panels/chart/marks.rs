@@ -67,7 +67,9 @@ impl<'a> Legend<'a> {
             let (name, color) = match mark {
                 Mark::Estimated => ("estimated, with its error band", t.accent),
                 Mark::Measured => (mark.text(), t.accent),
-                Mark::Published => (chart.published_name(), t.reference),
+                // Over a plot there is room for fewer words.
+                Mark::Published if bars => (chart.published_name(), t.reference),
+                Mark::Published => (mark.text(), t.reference),
             };
             entries.push((name, mark.text(), dot(mark, color)));
         }
