@@ -595,6 +595,30 @@ fn row_count(w: &Window<'_>) -> usize {
 }
 
 #[test]
+fn the_table_of_runs_is_one_stop_of_tab() {
+    let model = resnet();
+    let runs: Vec<Run> = (0..14)
+        .map(|i| run(&model, Placement::default(), 400.0 + f64::from(i)))
+        .collect();
+    let mut w = open(Options::default(), with_runs(&runs));
+    w.get_by_role_and_label(Role::Tab, "Runs 14").click();
+    w.settle();
+    let on_row = |w: &Window<'_>| {
+        let mut rows = w.query_all_by_role(Role::Row);
+        rows.any(|n| n.accesskit_node().is_focused())
+    };
+    w.query_all_by_role(Role::Row).next().unwrap().focus();
+    w.settle();
+    assert!(on_row(&w));
+    let row = w.ctx.memory(egui::Memory::focused);
+    w.key(Modifiers::NONE, egui::Key::ArrowDown);
+    assert!(on_row(&w));
+    assert_ne!(w.ctx.memory(egui::Memory::focused), row);
+    w.key(Modifiers::NONE, egui::Key::Tab);
+    assert!(!on_row(&w), "Tab leaves the table");
+}
+
+#[test]
 fn the_table_filters_sorts_loads_compares_and_deletes() {
     let model = resnet();
     let mut int8 = run(&model, Placement::default(), 700.0);

@@ -234,8 +234,9 @@ pub(crate) fn draw_row(
     let size = Vec2::new(ui.available_width(), ROW);
     let (_, rect) = ui.allocate_space(size);
     let id = egui::Id::unique(("run", head.id));
-    let response = ui.interact(rect, id, Sense::click());
     let chosen = state.runs.chosen.iter().position(|c| *c == head.id);
+    let sense = widgets::one_stop(ui, "runs", id, chosen == Some(0));
+    let response = ui.interact(rect, id, sense);
     let fill = match (chosen, response.hovered()) {
         (Some(_), _) => Some(t.selected),
         (None, true) => Some(t.hover),
