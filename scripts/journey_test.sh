@@ -121,15 +121,19 @@ until_true 20 saved '"target": "orin-nx-16' || fail "the board was not changed"
 palette "tensorrt 8.6"
 until_true 20 saved ':8.6"' || fail "TensorRT was not changed"
 written() { [ -s "$scratch/out/$1" ]; }
-# export WORDS FILE
+# export WORDS FILE. On a busy machine keys may come before the dialog they are for; then once more.
 export_to() {
-    palette "export $1"
-    sleep 0.4
-    xdotool key ctrl+a
-    xdotool type "$scratch/out/$2"
-    sleep 0.2
-    xdotool key Return
-    until_true 30 written "$2" || fail "export $1 wrote nothing"
+    for _ in 1 2 3; do
+        palette "export $1"
+        sleep 0.4
+        xdotool key ctrl+a
+        xdotool type "$scratch/out/$2"
+        sleep 0.2
+        xdotool key Return
+        until_true 10 written "$2" && return
+        xdotool key Escape key Escape
+    done
+    fail "export $1 wrote nothing"
 }
 mkdir "$scratch/out"
 formats="json torch2trt tensorrt-python trtexec csv model-explorer node-data html svg png"
