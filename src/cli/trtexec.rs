@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 
-use crate::engine::reading::{EngineLayer, LayerMap, actual, engine_layers, layer_times, members};
-use crate::engine::reading::{Report, parse_profile, parse_report};
+use crate::engine::reading::{
+    EngineLayer, LayerMap, Report, actual, engine_layers, layer_times, members, parse_profile,
+    parse_report,
+};
 use crate::engine::{Attribution, Comparison, LayerTime, compare};
 use crate::figure::short;
 use crate::model::OpId;

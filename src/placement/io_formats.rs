@@ -70,7 +70,7 @@ impl IoLayout {
 }
 
 /// Type and layout of an engine's floating-point inputs or outputs. Others keep the file's type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, strum::VariantArray)]
 #[expect(missing_docs, reason = "named as trtexec names them")]
 pub enum IoFormat {
     #[default]
@@ -88,18 +88,7 @@ pub enum IoFormat {
 
 impl IoFormat {
     /// Every choice, in the order the window offers them.
-    pub const ALL: [Self; 10] = [
-        Self::Fp32Chw,
-        Self::Fp16Chw,
-        Self::Fp16Chw16,
-        Self::Fp16DlaLinear,
-        Self::Fp16DlaHwc4,
-        Self::Int8Chw,
-        Self::Int8Chw4,
-        Self::Int8Chw32,
-        Self::Int8DlaLinear,
-        Self::Int8DlaHwc4,
-    ];
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
     fn spec(self) -> (&'static str, IoType, IoLayout) {
         use IoLayout::{Chw, Chw4, Chw16, Chw32, DlaHwc4, DlaLinear};
@@ -181,13 +170,11 @@ impl FromStr for IoFormat {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|f| f.as_str() == s)
-            .ok_or_else(|| {
-                let all = Self::ALL.map(Self::as_str).join(", ");
-                format!("I/O format {s:?} is not one of {all}")
-            })
+        let all = Self::ALL.iter().copied();
+        all.clone().find(|f| f.as_str() == s).ok_or_else(|| {
+            let all: Vec<&str> = all.map(Self::as_str).collect();
+            format!("I/O format {s:?} is not one of {}", all.join(", "))
+        })
     }
 }
 
@@ -273,8 +260,8 @@ mod tests {
 
     #[test]
     fn formats_are_read_as_they_are_written() {
-        for input in IoFormat::ALL {
-            for output in IoFormat::ALL {
+        for input in IoFormat::ALL.iter().copied() {
+            for output in IoFormat::ALL.iter().copied() {
                 let formats = IoFormats { input, output };
                 assert_eq!(formats.to_string().parse(), Ok(formats));
             }

@@ -170,11 +170,7 @@ fn merit(goal: Goal, proposal: &Proposal) -> f64 {
 /// Whether the caps hold at the far ends of the bands.
 fn sure(request: &Request, proposal: &Proposal) -> bool {
     let under = |most: Option<f64>, figure: &Figure| {
-        most.is_none_or(|most| match figure {
-            Figure::Estimated(e) => e.value * (1.0 + e.band.high) <= most,
-            Figure::Measured(m) => m.max <= most,
-            Figure::None { .. } => false,
-        })
+        most.is_none_or(|most| figure.range().is_some_and(|(_, high)| high <= most))
     };
     under(request.max_latency_ms, &proposal.latency_ms())
         && under(request.max_watts, &proposal.power.wall_watts)

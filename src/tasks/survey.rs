@@ -207,8 +207,9 @@ impl Survey<'_> {
         request
     }
 
-    /// Asks about the DLA's rules, then measures until all is done, the time is over or `stopped`, which is asked at least ten times
-    /// a second. Results of `earlier` runs on this machine are taken over; `keep` gets each new run.
+    /// Asks about the DLA's rules, then measures until all is done, the time is over or `stopped`,
+    /// which is asked at least ten times a second. Results of `earlier` runs on this machine are
+    /// taken over; `keep` gets each new run.
     ///
     /// # Errors
     /// A network of the survey cannot be read.

@@ -383,8 +383,8 @@ impl Chance {
             CommandKind::Core => Command::Core(self.below(state.dla_cores() as usize) as u32),
             CommandKind::GpuFallback => Command::GpuFallback(self.coin()),
             CommandKind::IoFormats => Command::IoFormats(IoFormats {
-                input: self.one(&IoFormat::ALL),
-                output: self.one(&IoFormat::ALL),
+                input: self.one(IoFormat::ALL),
+                output: self.one(IoFormat::ALL),
             }),
             CommandKind::Keep => Command::Keep,
             CommandKind::KeepAs => Command::KeepAs(self.words()),

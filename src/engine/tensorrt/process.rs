@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::engine::event_sender::EventSender;
 use crate::engine::log::{Level, LogLine};
-use crate::engine::reading::PlacementLog;
-use crate::engine::reading::parse_placement;
+use crate::engine::reading::{PlacementLog, parse_placement};
 
 use super::library::{Libraries, Unavailable};
 use super::objects::Logger;

@@ -43,7 +43,7 @@ impl State {
         };
         // Types come from the file there.
         let fixed = self.target.tensorrt.strongly_typed();
-        IoFormat::ALL.into_iter().filter(move |f| {
+        IoFormat::ALL.iter().copied().filter(move |f| {
             let formats = IoFormats {
                 input: if outputs { IoFormat::default() } else { *f },
                 output: if outputs { *f } else { IoFormat::default() },
