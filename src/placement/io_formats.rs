@@ -56,6 +56,15 @@ pub enum IoLayout {
 }
 
 impl IoLayout {
+    /// Fewest dims of a tensor that can lie so (NvInferRuntimeBase.h, `TensorFormat`): TensorRT finds no
+    /// format for fewer and ends the build.
+    pub fn fewest_dims(self) -> usize {
+        match self {
+            Self::Chw | Self::DlaLinear => 0,
+            Self::Chw4 | Self::Chw16 | Self::Chw32 | Self::DlaHwc4 => 3,
+        }
+    }
+
     /// `tensorrt.TensorFormat` in Python.
     pub fn python(self) -> &'static str {
         match self {
@@ -105,6 +114,17 @@ impl IoFormat {
             Self::Int8DlaLinear => ("int8:dla_linear", Int8, DlaLinear),
             Self::Int8DlaHwc4 => ("int8:dla_hwc4", Int8, DlaHwc4),
         }
+    }
+
+    /// Why an input or output of so many dims cannot have it; `end` names it, as in `output "scores"`.
+    pub fn dims_refusal(self, end: &str, dims: usize) -> Option<String> {
+        (dims < self.layout().fewest_dims()).then(|| {
+            let which = end.split(' ').next().unwrap_or(end);
+            format!(
+                "{end} has {dims} dims and I/O format {self} needs channels, height and width; choose \
+                 one of plain order for the {which}s"
+            )
+        })
     }
 
     /// FP32 in plain order.

@@ -4,10 +4,6 @@ use crate::model::{Model, OpId, OpKind, TensorId};
 use crate::placement::{Device, EngineConfig, IoFormat, IoFormats, IoLayout, IoType};
 use crate::platform::Target;
 
-/// Fewest dims of a tensor in a layout with channels side by side (NvInferRuntimeBase.h,
-/// `TensorFormat`).
-const CHANNELS_AT: usize = 3;
-
 /// Most groups of a convolution that reads an image in `kDLA_HWC4`, which nothing else reads
 /// (TensorRT documentation, I/O Formats on DLA).
 const HWC4_GROUPS: u64 = 4;
@@ -52,13 +48,7 @@ fn misfit(model: &Model, tensor: TensorId, format: IoFormat, end: &str) -> Optio
     match format.layout() {
         IoLayout::Chw | IoLayout::DlaLinear => None,
         IoLayout::Chw4 | IoLayout::Chw16 | IoLayout::Chw32 => {
-            (dims.len() < CHANNELS_AT).then(|| {
-                format!(
-                    "{end} {name:?} has {} dims and I/O format {format} needs channels, height and \
-                     width; choose one of plain order for the {end}s",
-                    dims.len()
-                )
-            })
+            format.dims_refusal(&format!("{end} {name:?}"), dims.len())
         }
         IoLayout::DlaHwc4 => {
             let channels = dims.len().checked_sub(3).and_then(|at| dims.get(at));

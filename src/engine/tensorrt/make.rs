@@ -223,10 +223,14 @@ impl Job<'_> {
     /// Types and layouts of the network's ends. FP32 in plain order is TensorRT's own choice.
     fn set_formats(&self, network: &Network<'_>) -> Result<(), Stop> {
         let io = self.request.config.io;
-        let inputs = network.inputs().map(|t| (t, io.input));
-        let outputs = network.outputs().map(|t| (t, io.output));
-        for (tensor, format) in inputs.chain(outputs) {
+        let inputs = network.inputs().map(|t| (t, io.input, "input"));
+        let outputs = network.outputs().map(|t| (t, io.output, "output"));
+        for (tensor, format, end) in inputs.chain(outputs) {
             if format != IoFormat::default() && tensor.element().is_float() {
+                let end = format!("{end} {:?}", tensor.name());
+                if let Some(why) = format.dims_refusal(&end, tensor.dims().len()) {
+                    return Err(Stop::refused(why));
+                }
                 let set = tensor.set_format(format);
                 set.map_err(|e| Stop::refused(format!("{:?}: {e}", tensor.name())))?;
             }
