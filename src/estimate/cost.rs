@@ -322,24 +322,31 @@ impl CostModel {
             Main::Conv(d) => {
                 let kernels: f64 = parts.iter().map(columns).sum();
                 let math = self.matrix_cycles(
+                    d.groups,
                     d.p * d.q * d.batch,
                     kernels / d.groups,
                     (d.c / d.groups).max(p.input_channels) * d.r * d.s,
                     number,
-                ) * d.groups;
-                ms(p.matrix_cycles) + ms(math).max(memory)
+                );
+                let walk = if d.c <= IMAGE_CHANNELS {
+                    p.window_cycles * d.r * d.s
+                } else {
+                    0.0
+                };
+                ms(p.matrix_cycles) + ms(math.max(walk)).max(memory)
             }
             Main::Deconv(d) => {
                 let math = self.matrix_cycles(
+                    d.groups,
                     d.h * d.w * d.batch,
                     d.k / d.groups * d.r * d.s,
                     d.c / d.groups,
                     number,
-                ) * d.groups;
+                );
                 ms(p.matrix_cycles) + ms(math).max(memory)
             }
             Main::MatMul { m, n, k, count } => {
-                let math = self.matrix_cycles(m * count, n, k, number);
+                let math = self.matrix_cycles(1.0, m * count, n, k, number);
                 ms(p.matrix_cycles) + ms(math).max(memory)
             }
             Main::Pool { .. } => ms(p.stream_cycles) + memory * p.pool_passes,
@@ -352,8 +359,8 @@ impl CostModel {
         main + self.image_ms(parts)
     }
 
-    /// Cycles of an `m x n` product over `k` on all SMs: whole tiles, whole waves, the best tile.
-    fn matrix_cycles(&self, m: f64, n: f64, k: f64, number: Number) -> f64 {
+    /// Cycles of so many `m x n` products over `k` on all SMs: whole tiles, whole waves, the best tile.
+    fn matrix_cycles(&self, products: f64, m: f64, n: f64, k: f64, number: Number) -> f64 {
         let p = &self.params.gpu;
         let rate = match number {
             Number::Fp32 => self.rates.matrix_fp32,
@@ -364,7 +371,7 @@ impl CostModel {
         TILES
             .iter()
             .map(|(rows, columns)| {
-                let tiles = (m / rows).ceil() * (n / columns).ceil();
+                let tiles = products * (m / rows).ceil() * (n / columns).ceil();
                 let waves = (tiles / self.sms).ceil();
                 let area = rows * columns;
                 let efficiency = (p.tile_efficiency * (area / 4096.0).powf(p.tile_growth)).min(1.0);

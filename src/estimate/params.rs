@@ -108,6 +108,10 @@ parameters! {
         /// that time.
         #[serde(default, skip_serializing_if = "is_zero")]
         image_passes: 0.0, 1.0, 0.0, 0.0;
+        /// Cycles that a first layer's kernel takes at least for each position of its window, however few its
+        /// tiles are: it walks the window step by step.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        window_cycles: 0.0, 1.0, 0.0, 0.0;
         /// Share of a kernel of its own that a gated activation (`x * sigmoid(x)`) after a convolution
         /// takes: near 0 where the convolution's kernel computes it.
         #[serde(default = "one", skip_serializing_if = "is_one")]

@@ -213,54 +213,117 @@ fn an_imported_survey_makes_a_board_and_its_estimates() {
     assert!(bands.iter().all(|b| *b < 0.3), "{bands:?}");
 }
 
-/// Two surveys of an H200 with TensorRT 8.5.2 that their limit of nine minutes cut, one with the networks of
-/// an earlier dlaplan, and what other networks took on such machines (docs/measured.md).
-#[test]
-fn real_surveys_cut_short_estimate_other_networks() {
-    let data = tempfile::tempdir().unwrap();
-    for file in ["survey_h200.json", "survey_h200_blocks.json"] {
+/// Imports surveys of `tests/data`.
+fn import(data: &Path, files: &[&str]) {
+    for file in files {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/data")
             .join(file);
         let output = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
             .args(["calibrate", "--import", file.to_str().unwrap()])
-            .env("DLAPLAN_DATA_DIR", data.path())
+            .env("DLAPLAN_DATA_DIR", data)
             .output()
             .unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{errors}");
     }
+}
+
+/// Estimates against measured FPS of (bundled network, precision, batch): the errors, least first, and those
+/// outside their band.
+fn errors(
+    data: &Path,
+    target: &str,
+    measured: &[(&str, &str, &str, f64)],
+) -> (Vec<f64>, Vec<String>) {
     let mut errors = Vec::new();
     let mut outside = Vec::new();
-    for (model, precision, batch, measured) in [
-        ("resnet18", "fp16", "1", 4913.0),
-        ("resnet18", "fp16", "16", 42822.0),
-        ("resnet18", "int8", "1", 7530.0),
-        ("resnet50", "fp16", "1", 2354.0),
-        ("resnet50", "int8", "1", 3368.0),
-        ("googlenet", "fp16", "1", 2626.0),
-        ("googlenet", "int8", "1", 3203.0),
-        ("mobilenet_v2", "fp16", "1", 3805.0),
-        ("mobilenet_v2", "fp16", "1", 4281.0),
-        ("mobilenet_v2", "int8", "1", 5001.0),
-        ("detector", "fp16", "1", 1901.0),
-        ("detector", "int8", "1", 2484.0),
-    ] {
+    for (model, precision, batch, measured) in measured {
         let said = ["--precision", precision, "--batch", batch];
-        let (fps, band) = estimate(data.path(), &format!("bundled:{model}"), "h200", &said);
+        let (fps, band) = estimate(data, &format!("bundled:{model}"), target, &said);
         let error: f64 = fps / measured - 1.0;
         if error.abs() > band {
             outside.push(format!(
                 "{model} {precision} {batch}: {fps}, {error}, {band}"
             ));
         }
-        assert!(band < 0.4, "{model} {precision}: {band}");
+        assert!(band < 0.6, "{model} {precision}: {band}");
         errors.push(error.abs());
     }
     errors.sort_by(f64::total_cmp);
+    (errors, outside)
+}
+
+/// Two surveys of an H200 with TensorRT 8.5.2 that their limit of nine minutes cut, one with the networks of
+/// an earlier dlaplan, and what other networks took on such machines (docs/measured.md).
+#[test]
+fn real_surveys_cut_short_estimate_other_networks() {
+    let data = tempfile::tempdir().unwrap();
+    import(
+        data.path(),
+        &["survey_h200.json", "survey_h200_blocks.json"],
+    );
+    let (errors, outside) = errors(
+        data.path(),
+        "h200",
+        &[
+            ("resnet18", "fp16", "1", 4913.0),
+            ("resnet18", "fp16", "16", 42822.0),
+            ("resnet18", "int8", "1", 7530.0),
+            ("resnet50", "fp16", "1", 2354.0),
+            ("resnet50", "int8", "1", 3368.0),
+            ("googlenet", "fp16", "1", 2626.0),
+            ("googlenet", "int8", "1", 3203.0),
+            ("mobilenet_v2", "fp16", "1", 3805.0),
+            ("mobilenet_v2", "fp16", "1", 4281.0),
+            ("mobilenet_v2", "int8", "1", 5001.0),
+            ("detector", "fp16", "1", 1901.0),
+            ("detector", "int8", "1", 2484.0),
+        ],
+    );
     let median = f64::midpoint(errors[5], errors[6]);
     assert!(median <= 0.1 && errors[11] <= 0.3, "{errors:?}");
     assert!(outside.len() <= 1, "{outside:?}");
+}
+
+/// A survey of an H100 with TensorRT 8.5.2 in 522 s, and what the bundled networks took on that machine
+/// (docs/measured.md).
+#[test]
+fn a_real_survey_of_nine_minutes_estimates_other_networks() {
+    let data = tempfile::tempdir().unwrap();
+    import(data.path(), &["survey_h100.json"]);
+    let (errors, outside) = errors(
+        data.path(),
+        "h100-80gb-hbm3",
+        &[
+            ("resnet18", "fp16", "1", 5092.0),
+            ("resnet18", "int8", "8", 42550.0),
+            ("resnet50", "fp16", "1", 2374.0),
+            ("mobilenet_v2", "fp16", "8", 23051.0),
+            ("googlenet", "int8", "1", 2972.0),
+            ("googlenet", "fp16", "8", 16618.0),
+        ],
+    );
+    assert!(errors[3] <= 0.08 && errors[5] <= 0.25, "{errors:?}");
+    assert!(outside.is_empty(), "{outside:?}");
+    // Two of them at once, in all.
+    for (model, precision, batch, measured) in [
+        ("resnet50", "fp16", "1", 2192.0),
+        ("googlenet", "int8", "1", 3191.0),
+        ("mobilenet_v2", "fp16", "8", 20911.0),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_dlaplan"))
+            .args(["estimate", &format!("bundled:{model}"), "--json"])
+            .args(["--target", "h100-80gb-hbm3", "--together", "gpu,gpu"])
+            .args(["--precision", precision, "--batch", batch])
+            .env("DLAPLAN_DATA_DIR", data.path())
+            .output()
+            .unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let fps = report["total_fps"]["value"].as_f64().unwrap();
+        let error = fps / measured - 1.0;
+        assert!(error.abs() <= 0.25, "{model}: {fps}, {error}");
+    }
 }
 
 #[test]

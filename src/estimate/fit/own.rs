@@ -291,7 +291,7 @@ const PROFILE_US: Spec = Spec {
 };
 
 /// What is expected of the parameters that shipped boards do without: a survey tells them.
-const SURVEYED: [Spec; 5] = [
+const SURVEYED: [Spec; 6] = [
     Spec {
         name: "split_gain",
         prior: 0.1,
@@ -307,6 +307,13 @@ const SURVEYED: [Spec; 5] = [
         max: 5000.0,
     },
     Spec {
+        name: "window_cycles",
+        prior: 400.0,
+        spread: 0.7,
+        min: 1.0,
+        max: 5000.0,
+    },
+    Spec {
         name: "gate_share",
         prior: 0.3,
         spread: 1.0,
@@ -316,9 +323,9 @@ const SURVEYED: [Spec; 5] = [
     Spec {
         name: "image_passes",
         prior: 3.0,
-        spread: 1.0,
+        spread: 0.4,
         min: 0.1,
-        max: 100.0,
+        max: 15.0,
     },
     Spec {
         name: "host_us",
@@ -329,20 +336,32 @@ const SURVEYED: [Spec; 5] = [
     },
 ];
 
-/// How much wider the expected spread of gaps is on hardware that nobody measured.
+/// How much wider the expected spread of gaps is on hardware that nobody measured: those of another GPU
+/// and host say next to nothing of these.
 const GAPS_LOOSER: f64 = 8.0;
+/// The same of what goes with TensorRT's choice of kernels for first layers and depthwise convolutions.
+const SHAPES_LOOSER: f64 = 4.0;
+
+/// Fixed cycles of kernels that go with those of a convolution on hardware that nobody measured: starting
+/// and draining a kernel takes the same for all, and a survey may have seen one kind at one size only.
+const FIXED: [&str; 3] = ["stream_cycles", "copy_cycles", "depthwise_cycles"];
+
+/// Expected spread of their ratios around those of shipped boards.
+const FIXED_RATIO: f64 = 0.2;
 
 /// Channels that a first layer's input may be padded to: the time goes in steps, which no slope shows.
-const INPUT_CHANNELS: [f64; 4] = [4.0, 8.0, 16.0, 32.0];
+const INPUT_CHANNELS: [f64; 5] = [4.0, 8.0, 16.0, 32.0, 64.0];
 
 /// How far the parameters of one precision may be from those of all, as a share of their spread.
-const APART: f64 = 0.7;
+const APART: f64 = 0.5;
 
 /// Fitting every parameter of the GPU to kernels and engines, where there are enough of them.
 struct Whole<'f> {
     file: &'f BoardFile,
     /// Of [`GpuParameters`], then [`PROFILE_US`].
     specs: Vec<Spec>,
+    /// Two parameters and their expected ratio.
+    ratios: Vec<(usize, usize, f64)>,
 }
 
 /// What [`Whole`] found: of all engines, then of those without and with INT8. Each is the GPU's
@@ -380,12 +399,10 @@ impl<'f> Whole<'f> {
                 if let Some(surveyed) = SURVEYED.iter().find(|s| s.name == spec.name) {
                     return *surveyed;
                 }
-                // Gaps of another GPU and host say next to nothing of these.
-                let gap = matches!(spec.name, "gap_cycles" | "launch_us");
-                let looser = if gap && unmeasured {
-                    GAPS_LOOSER
-                } else {
-                    looser
+                let looser = match spec.name {
+                    "gap_cycles" | "launch_us" if unmeasured => GAPS_LOOSER,
+                    "input_channels" | "depthwise_efficiency" if unmeasured => SHAPES_LOOSER,
+                    _ => looser,
                 };
                 Spec {
                     prior,
@@ -396,8 +413,22 @@ impl<'f> Whole<'f> {
                 }
             })
             .collect();
+        let at = |name: &str| specs.iter().position(|s| s.name == name);
+        let ratios = FIXED.iter().filter_map(|name| {
+            let (of, to) = (at(name)?, at("matrix_cycles")?);
+            Some((of, to, specs[of].prior / specs[to].prior))
+        });
+        let ratios = if unmeasured {
+            ratios.collect()
+        } else {
+            Vec::new()
+        };
         specs.push(PROFILE_US);
-        Some(Self { file, specs })
+        Some(Self {
+            file,
+            specs,
+            ratios,
+        })
     }
 
     /// Fits all engines together, then each precision that has enough of them near that.
@@ -452,6 +483,10 @@ impl<'f> Whole<'f> {
             let params = self.with(values);
             let profile_ms = values.last().copied().unwrap_or_default() * 1e-3;
             let mut residuals = Vec::new();
+            for (of, to, expected) in &self.ratios {
+                let ratio = values[*of] / values[*to];
+                residuals.push((ratio / expected).ln() / FIXED_RATIO);
+            }
             for case in cases {
                 let log = |predicted: f64, measured: f64| (predicted / measured).ln() / SIGMA;
                 let Some(costs) = case.engine.costs(&params) else {
