@@ -1,7 +1,7 @@
 //! The window by the keyboard alone.
 
 use crate::window::{Window, window};
-use dlaplan::gui::{Command, Node, Pane};
+use dlaplan::gui::{Command, Node, Other, Over, Pane};
 use dlaplan::placement::{Device, Site};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
@@ -261,6 +261,29 @@ fn tab_reaches_every_panel_from_every_other_in_ten_steps() {
         w.state_mut().apply(Command::KeepAs(name.into()));
         w.settle();
     }
+    for shown in [
+        None,
+        Some(Command::ShowCompare),
+        Some(Command::ShowTime),
+        Some(Command::ShowMap),
+    ] {
+        if let Some(command) = &shown {
+            w.state_mut().apply(command.clone());
+            w.settle();
+        }
+        if shown == Some(Command::ShowCompare) {
+            let all_gpu = Some(Other::All(Device::Gpu));
+            w.state_mut().apply(Command::CompareWith(all_gpu));
+            w.state_mut().apply(Command::CompareOver(Over::Boards));
+            w.settle();
+            assert!(w.state().compare.targets.is_some());
+        }
+        reaches_every_panel(&mut w, &format!("{shown:?}"));
+    }
+}
+
+/// Every panel from every other in ten steps of Tab or Shift+Tab.
+fn reaches_every_panel(w: &mut Window<'_>, shown: &str) {
     let panes = [
         Pane::Top,
         Pane::Tree,
@@ -273,11 +296,11 @@ fn tab_reaches_every_panel_from_every_other_in_ten_steps() {
         for back in [false, true] {
             w.state_mut().apply(Command::FocusPane(from));
             w.settle();
-            assert_eq!(panel(&w), Some(from));
+            assert_eq!(panel(w), Some(from), "{shown}");
             let modifiers = if back { Modifiers::SHIFT } else { NONE };
             for step in 1..=10 {
                 w.key(modifiers, Key::Tab);
-                if let Some(pane) = panel(&w) {
+                if let Some(pane) = panel(w) {
                     reached.entry(format!("{pane:?}")).or_insert(step);
                 }
             }
@@ -286,7 +309,7 @@ fn tab_reaches_every_panel_from_every_other_in_ten_steps() {
             let name = format!("{to:?}");
             assert!(
                 to == from || reached.contains_key(&name),
-                "{from:?} to {name}: {reached:?}"
+                "{shown}, {from:?} to {name}: {reached:?}"
             );
         }
     }

@@ -278,7 +278,7 @@ fn most(ui: &mut Ui, open: &Open, both: &Both, t: &Tokens, out: &mut Vec<Command
     section(ui, "Differ most", t);
     let spacing = std::mem::take(&mut ui.spacing_mut().item_spacing.y);
     for (node, delta) in &both.most {
-        let (rect, response) = widgets::row(ui, theme::ROW, Sense::click(), t);
+        let (rect, response) = widgets::list_row(ui, "most different", theme::ROW, t);
         let painter = ui.painter();
         let value = rect.with_min_x(rect.right() - 72.0);
         let color = if *delta > 0.0 { t.error } else { t.gpu };
@@ -348,6 +348,15 @@ fn crossings(ui: &mut Ui, open: &Open, both: &Both, t: &Tokens) {
 
 /// The placement on screen on other boards or in other power modes.
 fn targets(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
+    // A command may have asked for it from elsewhere: what it brings is shown, once.
+    let asked = state.compare.over.map(|(_, over)| over);
+    let before = ui.data_mut(|d| {
+        let seen = d.get_temp_mut_or_default(egui::Id::unique("targets asked"));
+        std::mem::replace(seen, asked)
+    });
+    if before.is_some() && asked.is_none() {
+        ui.scroll_to_cursor(Some(Align::Min));
+    }
     section(ui, "This placement elsewhere", t);
     ui.horizontal_wrapped(|ui| {
         for over in [Over::Boards, Over::Modes] {
@@ -394,7 +403,7 @@ fn target(
     t: &Tokens,
     out: &mut Vec<Command>,
 ) {
-    let (rect, response) = widgets::row(ui, 34.0, Sense::click(), t);
+    let (rect, response) = widgets::list_row(ui, "targets", 34.0, t);
     if !ui.is_rect_visible(rect) {
         return;
     }

@@ -150,7 +150,7 @@ fn links(
         };
         let rect = Rect::from_center_size(at, Vec2::splat(BADGE * 2.0));
         let id = egui::Id::unique(("crossing", i));
-        let response = ui.interact(rect, id, Sense::click());
+        let response = ui.interact(rect, id, widgets::one_stop(ui, "crossings", id, false));
         badge(ui, at, number, t);
         let words = words(&open.model, crossing);
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &words));
@@ -209,12 +209,13 @@ fn draw_place(
         What::Input(tensor) | What::Output(tensor) => explain::shape(&model.tensor(*tensor).shape),
     };
     let command = selects(open, &place.what);
+    let id = egui::Id::unique(("map", at));
     let sense = if command.is_some() {
-        Sense::click()
+        widgets::one_stop(ui, "map", id, place.selected)
     } else {
         Sense::hover()
     };
-    let response = ui.interact(rect, egui::Id::unique(("map", at)), sense);
+    let response = ui.interact(rect, id, sense);
     let (edge, fill) = match place.device {
         Some(device) => (t.device(device), t.device_soft(device)),
         None => (t.faint, t.raised),

@@ -150,12 +150,11 @@ fn bar(
     out: &mut Vec<Command>,
 ) -> Pos2 {
     let moved = matches!(line.cause, Some(Cause::LeavesGpu | Cause::RunsOnDla));
-    let sense = if moved {
-        Sense::click()
+    let (rect, response) = if moved {
+        widgets::list_row(ui, "steps", 32.0, t)
     } else {
-        Sense::hover()
+        widgets::row(ui, 32.0, Sense::hover(), t)
     };
-    let (rect, response) = widgets::row(ui, 32.0, sense, t);
     let painter = ui.painter();
     let words = rect.with_max_y(rect.top() + 18.0);
     let top = rect.top() + 20.0;
@@ -242,7 +241,8 @@ fn sorting(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
                 continue;
             }
             let chosen = state.sort == sort;
-            let response = ui.selectable_label(chosen, sort.text());
+            let sense = widgets::one_stop(ui, "sorts", ui.next_auto_id(), chosen);
+            let response = ui.add(egui::Button::selectable(chosen, sort.text()).sense(sense));
             if response.on_hover_text(command.tooltip()).clicked() && !chosen {
                 out.push(command);
             }
@@ -282,7 +282,7 @@ fn kernels(
         } else {
             widgets::duration(value)
         };
-        let (rect, response) = widgets::row(ui, theme::ROW, Sense::click(), t);
+        let (rect, response) = widgets::list_row(ui, "kernels", theme::ROW, t);
         if !ui.is_rect_visible(rect) {
             continue;
         }

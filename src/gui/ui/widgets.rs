@@ -485,6 +485,12 @@ pub fn row(ui: &mut Ui, height: f32, sense: Sense, t: &Tokens) -> (Rect, Respons
     (rect, response)
 }
 
+/// A [`row`] of a list that can be clicked: the list is [`one_stop`] of Tab.
+pub fn list_row(ui: &mut Ui, list: &'static str, height: f32, t: &Tokens) -> (Rect, Response) {
+    let sense = one_stop(ui, list, ui.next_auto_id(), false);
+    row(ui, height, sense, t)
+}
+
 /// Cut in the middle to a width on the screen.
 pub fn short_to(painter: &Painter, text: &str, font: &FontId, width: f32) -> String {
     let fits = |text: &str| {

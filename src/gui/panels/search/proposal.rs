@@ -68,7 +68,8 @@ pub(crate) fn proposal(
     }
     let rect = card.with_max_y(card.top() + ROW);
     let id = egui::Id::unique(("proposal", at));
-    let response = ui.interact(rect, id, Sense::click());
+    let sense = widgets::one_stop(ui, "proposals", id, chosen);
+    let response = ui.interact(rect, id, sense);
     let radius = CornerRadius::same(5);
     let fill = match (chosen, response.hovered()) {
         (true, _) => t.selected,
@@ -254,7 +255,8 @@ pub(crate) fn engine_line(
     out: &mut Vec<Command>,
 ) {
     let id = egui::Id::unique(("found engine", at, i));
-    let response = ui.interact(rect, id, Sense::click());
+    let sense = widgets::one_stop(ui, "proposals", id, false);
+    let response = ui.interact(rect, id, sense);
     let chosen = *state.doc.placement() == e.placement;
     let fill = match (chosen, response.hovered() || response.has_focus()) {
         (true, _) => Some(t.selected),
@@ -313,7 +315,8 @@ pub(crate) fn stage_line(
     out: &mut Vec<Command>,
 ) {
     let id = egui::Id::unique(("found stage", at, i));
-    let response = ui.interact(rect, id, Sense::click());
+    let sense = widgets::one_stop(ui, "proposals", id, false);
+    let response = ui.interact(rect, id, sense);
     if response.hovered() || response.has_focus() {
         ui.painter()
             .rect_filled(rect, CornerRadius::same(4), t.hover);
