@@ -263,6 +263,17 @@ fn a_placement_is_shown_on_all_boards_and_modes() {
     w.click(&other[0]);
     assert_eq!(w.state().target.mode.name, "10W");
     assert!(w.query_by_label_contains("has changed since").is_some());
+    // Below a long comparison too, what a command from elsewhere brings is in view.
+    let all_dla = Some(Other::All(Device::Dla));
+    w.state_mut().apply(Command::CompareWith(all_dla));
+    w.settle();
+    w.state_mut().apply(Command::CompareOver(Over::Boards));
+    w.settle();
+    let screen = w.ctx.viewport_rect();
+    let drawn = w.get_by_role_and_label(Role::Button, "Compare on all boards");
+    assert!(screen.contains_rect(drawn.rect()), "{:?}", drawn.rect());
+    let rows = labels(&w, Role::Button, "Orin NX 16GB MAXN: ");
+    assert!(!rows.is_empty());
 }
 
 #[test]

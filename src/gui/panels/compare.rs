@@ -1,5 +1,7 @@
 //! The placement on screen beside another one, and on other targets.
 
+use std::sync::Arc;
+
 use egui::{
     Align, Color32, ComboBox, CornerRadius, Grid, Label, Pos2, Rect, RichText, Role, Sense, Stroke,
     StrokeKind, Ui, Vec2, WidgetInfo,
@@ -349,12 +351,13 @@ fn crossings(ui: &mut Ui, open: &Open, both: &Both, t: &Tokens) {
 /// The placement on screen on other boards or in other power modes.
 fn targets(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
     // A command may have asked for it from elsewhere: what it brings is shown, once.
-    let asked = state.compare.over.map(|(_, over)| over);
+    let found = state.compare.targets.as_ref();
+    let found = found.map(|(_, _, rows)| Arc::as_ptr(rows).addr());
     let before = ui.data_mut(|d| {
-        let seen = d.get_temp_mut_or_default(egui::Id::unique("targets asked"));
-        std::mem::replace(seen, asked)
+        let seen = d.get_temp_mut_or_default(egui::Id::unique("targets shown"));
+        std::mem::replace(seen, found)
     });
-    if before.is_some() && asked.is_none() {
+    if found.is_some() && found != before {
         ui.scroll_to_cursor(Some(Align::Min));
     }
     section(ui, "This placement elsewhere", t);
