@@ -339,8 +339,8 @@ const SURVEYED: [Spec; 6] = [
 /// How much wider the expected spread of gaps is on hardware that nobody measured: those of another GPU
 /// and host say next to nothing of these.
 const GAPS_LOOSER: f64 = 8.0;
-/// The same of what goes with TensorRT's choice of kernels for first layers and depthwise convolutions.
-const SHAPES_LOOSER: f64 = 4.0;
+/// The same of depthwise convolutions, which go with the kernels that TensorRT has for a GPU.
+const DEPTHWISE_LOOSER: f64 = 4.0;
 
 /// Fixed cycles of kernels that go with those of a convolution on hardware that nobody measured: starting
 /// and draining a kernel takes the same for all, and a survey may have seen one kind at one size only.
@@ -350,7 +350,7 @@ const FIXED: [&str; 3] = ["stream_cycles", "copy_cycles", "depthwise_cycles"];
 const FIXED_RATIO: f64 = 0.2;
 
 /// Channels that a first layer's input may be padded to: the time goes in steps, which no slope shows.
-const INPUT_CHANNELS: [f64; 5] = [4.0, 8.0, 16.0, 32.0, 64.0];
+const INPUT_CHANNELS: [f64; 4] = [4.0, 8.0, 16.0, 32.0];
 
 /// How far the parameters of one precision may be from those of all, as a share of their spread.
 const APART: f64 = 0.5;
@@ -401,7 +401,7 @@ impl<'f> Whole<'f> {
                 }
                 let looser = match spec.name {
                     "gap_cycles" | "launch_us" if unmeasured => GAPS_LOOSER,
-                    "input_channels" | "depthwise_efficiency" if unmeasured => SHAPES_LOOSER,
+                    "depthwise_efficiency" if unmeasured => DEPTHWISE_LOOSER,
                     _ => looser,
                 };
                 Spec {
