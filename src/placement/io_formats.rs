@@ -58,7 +58,7 @@ pub enum IoLayout {
 impl IoLayout {
     /// Fewest dims of a tensor that can lie so (NvInferRuntimeBase.h, `TensorFormat`): TensorRT finds no
     /// format for fewer and ends the build.
-    pub fn fewest_dims(self) -> usize {
+    fn fewest_dims(self) -> usize {
         match self {
             Self::Chw | Self::DlaLinear => 0,
             Self::Chw4 | Self::Chw16 | Self::Chw32 | Self::DlaHwc4 => 3,
@@ -116,13 +116,12 @@ impl IoFormat {
         }
     }
 
-    /// Why an input or output of so many dims cannot have it; `end` names it, as in `output "scores"`.
-    pub fn dims_refusal(self, end: &str, dims: usize) -> Option<String> {
+    /// Why a tensor of so many dims cannot have it; `end` is `input` or `output`.
+    pub fn dims_refusal(self, end: &str, name: &str, dims: usize) -> Option<String> {
         (dims < self.layout().fewest_dims()).then(|| {
-            let which = end.split(' ').next().unwrap_or(end);
             format!(
-                "{end} has {dims} dims and I/O format {self} needs channels, height and width; choose \
-                 one of plain order for the {which}s"
+                "{end} {name:?} has {dims} dims and I/O format {self} needs channels, height and \
+                 width; choose one of plain order for the {end}s"
             )
         })
     }

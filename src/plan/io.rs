@@ -48,7 +48,7 @@ fn misfit(model: &Model, tensor: TensorId, format: IoFormat, end: &str) -> Optio
     match format.layout() {
         IoLayout::Chw | IoLayout::DlaLinear => None,
         IoLayout::Chw4 | IoLayout::Chw16 | IoLayout::Chw32 => {
-            format.dims_refusal(&format!("{end} {name:?}"), dims.len())
+            format.dims_refusal(end, name, dims.len())
         }
         IoLayout::DlaHwc4 => {
             let channels = dims.len().checked_sub(3).and_then(|at| dims.get(at));

@@ -227,12 +227,12 @@ impl Job<'_> {
         let outputs = network.outputs().map(|t| (t, io.output, "output"));
         for (tensor, format, end) in inputs.chain(outputs) {
             if format != IoFormat::default() && tensor.element().is_float() {
-                let end = format!("{end} {:?}", tensor.name());
-                if let Some(why) = format.dims_refusal(&end, tensor.dims().len()) {
+                let name = tensor.name();
+                if let Some(why) = format.dims_refusal(end, &name, tensor.dims().len()) {
                     return Err(Stop::refused(why));
                 }
                 let set = tensor.set_format(format);
-                set.map_err(|e| Stop::refused(format!("{:?}: {e}", tensor.name())))?;
+                set.map_err(|e| Stop::refused(format!("{name:?}: {e}")))?;
             }
         }
         Ok(())

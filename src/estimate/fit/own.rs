@@ -414,15 +414,11 @@ impl<'f> Whole<'f> {
             })
             .collect();
         let at = |name: &str| specs.iter().position(|s| s.name == name);
-        let ratios = FIXED.iter().filter_map(|name| {
+        let ratios = FIXED.iter().filter(|_| unmeasured).filter_map(|name| {
             let (of, to) = (at(name)?, at("matrix_cycles")?);
             Some((of, to, specs[of].prior / specs[to].prior))
         });
-        let ratios = if unmeasured {
-            ratios.collect()
-        } else {
-            Vec::new()
-        };
+        let ratios = ratios.collect();
         specs.push(PROFILE_US);
         Some(Self {
             file,
