@@ -6,7 +6,7 @@ use dlaplan::chart::View;
 use dlaplan::gui::{Command, Dialog, GoalKind, Options, Other, Pane, Purpose, SMALLEST};
 use dlaplan::placement::Device;
 use egui::accesskit::Role;
-use egui::{Event, Key, Modifiers, PointerButton, Pos2, Rect, Vec2};
+use egui::{AreaState, Event, Id, Key, Modifiers, PointerButton, Pos2, Rect, Vec2};
 use egui_kittest::kittest::Queryable as _;
 use std::sync::Arc;
 
@@ -483,6 +483,60 @@ fn the_path_field_completes_and_keeps_no_old_caret() {
     ask(&mut w, &format!("{whole}.zip"));
     w.key(Modifiers::NONE, Key::Backspace);
     assert_eq!(typed(&w), format!("{whole}.zi"));
+}
+
+#[test]
+fn completions_are_whole_rows_as_many_as_fit() {
+    for (size, least) in [
+        (Vec2::new(1280.0, 720.0), 8),
+        (Vec2::new(800.0, 480.0), 6),
+        (Vec2::new(640.0, 360.0), 4),
+        (Vec2::from(SMALLEST), 1),
+    ] {
+        let mut w = window();
+        w.set_size(size);
+        let folder = w.data.path().join("nets");
+        std::fs::create_dir(&folder).unwrap();
+        for n in 10..40 {
+            std::fs::File::create(folder.join(format!("net{n}.onnx"))).unwrap();
+        }
+        // One row, then all, then fewer.
+        w.state_mut().dialog = Some(Dialog::Path {
+            purpose: Purpose::OpenModel,
+            text: format!("{}/ne", w.data.path().display()),
+            note: String::new(),
+        });
+        w.settle();
+        let list = Id::unique("path").with("completion_popup");
+        let seen = |w: &mut Window<'_>, offered: usize| {
+            w.run_steps(3);
+            let area = AreaState::load(&w.ctx, list).unwrap().rect();
+            let window = Rect::from_min_size(Pos2::ZERO, size);
+            assert!(window.contains_rect(area), "{area} in {size}");
+            let rows: Vec<Rect> = w
+                .query_all_by_role(Role::Button)
+                .filter(|n| text_of(n).starts_with("net"))
+                .map(|n| n.rect())
+                .collect();
+            assert_eq!(rows.len(), offered);
+            let (inside, cut): (Vec<Rect>, Vec<Rect>) = rows
+                .into_iter()
+                .filter(|r| area.intersect(*r).height() > 8.0)
+                .partition(|r| area.contains_rect(*r));
+            assert!(cut.is_empty(), "{cut:?} in {area}");
+            inside.len()
+        };
+        assert_eq!(seen(&mut w, 1), 1, "{size}");
+        w.key(Modifiers::NONE, Key::Tab);
+        let most = seen(&mut w, 30);
+        assert!((least..=8).contains(&most), "{most} at {size}");
+        w.type_into("Path", "net1");
+        assert_eq!(seen(&mut w, 10), most.min(10), "{size}");
+        w.type_into("Path", "5");
+        assert_eq!(seen(&mut w, 1), 1, "{size}");
+        w.key(Modifiers::NONE, Key::Backspace);
+        assert_eq!(seen(&mut w, 10), most, "{size}");
+    }
 }
 
 #[test]

@@ -140,19 +140,26 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
         .return_key(None)
         .font(theme::mono());
     let ctx = ui.ctx().clone();
-    let edit = CompletionPopup::new(Id::unique("path"))
+    let id = Id::unique("path");
+    let rows = Rows::beside(ui, id);
+    let mut offered = 0;
+    let edit = CompletionPopup::new(id)
         .word_boundary(|c| c == '/')
         .accept_keys([Key::Tab])
         .align(egui::RectAlign::BOTTOM_START)
+        .max_height(rows.height(rows.most))
         .show(ui, field, |query| {
             let folder = &query.text[..byte_of(query.text, query.word_range.start.0)];
-            entries(&ctx, folder)
+            let suggestions: Vec<Suggestion> = entries(&ctx, folder)
                 .iter()
                 .filter(|e| e.continues(query.word) && e.fits(purpose))
                 .take(MOST_OFFERED)
                 .map(|e| Suggestion::new(e.text()))
-                .collect()
+                .collect();
+            offered = suggestions.len();
+            suggestions
         });
+    rows.grow(&ctx, id, if edit.is_open { offered } else { 0 });
     let edit = edit.text_edit.response.response;
     named(&edit, "Path", text);
     if focus_first(ui, &edit) {
@@ -210,6 +217,67 @@ fn byte_of(text: &str, chars: usize) -> usize {
     text.char_indices()
         .nth(chars)
         .map_or(text.len(), |(i, _)| i)
+}
+
+/// Rows of a list of completions.
+struct Rows {
+    /// From one row to the next, and the part of it that is between them.
+    pitch: f32,
+    gap: f32,
+    /// Height of what is around the rows.
+    frame: f32,
+    /// As many as there is room for.
+    most: usize,
+}
+
+impl Rows {
+    /// Most rows shown at once.
+    const MOST: usize = 8;
+
+    /// Below or above the field with an id, where there is more room.
+    fn beside(ui: &Ui, id: Id) -> Self {
+        let spacing = ui.spacing();
+        let text = ui.text_style_height(&egui::TextStyle::Button);
+        let row = (text + 2.0 * spacing.button_padding.y).max(spacing.interact_size.y);
+        let (gap, pitch) = (spacing.item_spacing.y, row + spacing.item_spacing.y);
+        let frame = egui::Frame::popup(ui.style()).total_margin().sum().y;
+        let window = ui.ctx().content_rect();
+        let field = ui.ctx().read_response(id).map_or_else(
+            || egui::Rect::from_min_size(ui.cursor().min, spacing.interact_size),
+            |r| r.rect,
+        );
+        let room = (window.bottom() - field.bottom()).max(field.top() - window.top());
+        // The list stands a little away from the field and from the window's edge.
+        let fit = (room - frame - gap) / pitch;
+        Self {
+            pitch,
+            gap,
+            frame,
+            most: (fit.max(1.0) as usize).min(Self::MOST),
+        }
+    }
+
+    fn height(&self, rows: usize) -> f32 {
+        rows as f32 * self.pitch - self.gap
+    }
+
+    /// Gives the list the height for more rows than it had: egui would scroll them in the height it
+    /// had before.
+    fn grow(&self, ctx: &egui::Context, id: Id, offered: usize) {
+        let rows = offered.min(self.most);
+        let shown = Id::unique("completions shown");
+        let before = ctx.data_mut(|d| std::mem::replace(d.get_temp_mut_or_default(shown), rows));
+        let list = id.with("completion_popup");
+        if rows > before
+            && let Some(mut area) = egui::AreaState::load(ctx, list)
+            && let Some(size) = &mut area.size
+        {
+            size.y = self.height(rows) + self.frame;
+            let layer = egui::LayerId::new(egui::PopupKind::Popup.order(), list);
+            ctx.memory_mut(|m| m.areas_mut().set_state(layer, area));
+            ctx.request_discard("more completions");
+        }
+    }
 }
 
 /// Most entries of a folder that are read and offered.

@@ -95,7 +95,8 @@ fn draw(
     }
     ui.add_space(4.0);
     // Its own height: what the window had room for in the frame before is of a shorter list.
-    let room = (ui.ctx().content_rect().height() - TOP - 90.0).max(ROW);
+    let rows = ((ui.ctx().content_rect().height() - TOP - 90.0) / ROW).floor();
+    let room = rows.max(1.0) * ROW;
     let height = (commands.len().max(1) as f32 * ROW).min(LIST.min(room));
     let list = ScrollArea::vertical()
         .max_height(height)
