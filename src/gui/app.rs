@@ -129,6 +129,9 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     perform(state, &mut out);
     state.refresh();
 
+    let covered = state.dialog.is_some() || state.palette.is_some();
+    // egui keeps a tooltip as long as the pointer rests, also behind a dialog: no pointer there.
+    let pointer = covered.then(|| ctx.input_mut(|i| std::mem::take(&mut i.pointer)));
     let t = Tokens::of(ui);
     state.dark = t.dark;
     let flat = |fill| Frame::new().fill(fill).inner_margin(Margin::ZERO);
@@ -175,6 +178,9 @@ pub fn draw(ui: &mut egui::Ui, state: &mut State) {
     }
     if ctx.input(|i| !i.raw.hovered_files.is_empty()) {
         panels::messages::drop_here(ui);
+    }
+    if let Some(pointer) = pointer {
+        ctx.input_mut(|i| i.pointer = pointer);
     }
     panels::dialog::show(ui, state, &mut out);
     panels::palette::show(ui, state, &mut out);

@@ -406,3 +406,23 @@ fn keys_of_one_slow_frame_are_done_as_they_were_pressed() {
     w.settle();
     assert!(w.state().find.open);
 }
+
+#[test]
+fn a_dialog_closes_the_tooltip_below_it() {
+    let hint = "Click to switch device, again to set it here explicitly, again to inherit";
+    for keys in [Key::O, Key::P] {
+        let mut w = window();
+        w.get_by_role_and_label(Role::Button, "GPU layer2").hover();
+        w.run_steps(8);
+        assert!(w.query_by_label(hint).is_some());
+        w.key(Modifiers::COMMAND, keys);
+        w.run_steps(4);
+        assert!(w.query_by_label(hint).is_none(), "{keys:?}");
+        w.key(Modifiers::NONE, Key::Escape);
+        w.key(Modifiers::NONE, Key::Escape);
+        // Back in the open it shows again.
+        w.get_by_role_and_label(Role::Button, "GPU layer2").hover();
+        w.run_steps(8);
+        assert!(w.query_by_label(hint).is_some(), "{keys:?}");
+    }
+}
