@@ -5,7 +5,7 @@ use dlaplan::chart::View;
 use dlaplan::gui::{Command, Company, Node, Other, Over, Sort};
 use dlaplan::placement::Device;
 use egui::accesskit::Role;
-use egui::{Key, Modifiers, Vec2};
+use egui::{Key, Modifiers, Pos2, Rect, Vec2};
 use egui_kittest::kittest::Queryable as _;
 
 fn assign(w: &mut Window<'_>, path: &str, device: Device) {
@@ -274,6 +274,19 @@ fn a_placement_is_shown_on_all_boards_and_modes() {
     assert!(screen.contains_rect(drawn.rect()), "{:?}", drawn.rect());
     let rows = labels(&w, Role::Button, "Orin NX 16GB MAXN: ");
     assert!(!rows.is_empty());
+    // And where another panel shows, or only the tree has room.
+    for size in [Vec2::new(1280.0, 720.0), Vec2::new(640.0, 360.0)] {
+        let mut w = window();
+        w.set_size(size);
+        w.state_mut().apply(Command::CompareOver(Over::Boards));
+        w.settle();
+        let drawn = w.get_by_role_and_label(Role::Button, "Compare on all boards");
+        let window = Rect::from_min_size(Pos2::ZERO, size);
+        assert!(window.contains_rect(drawn.rect()), "{:?}", drawn.rect());
+        let first = labels(&w, Role::Button, "Xavier NX 15W: ");
+        let row = w.get_by_role_and_label(Role::Button, &first[0]);
+        assert!(window.contains_rect(row.rect()), "{:?}", row.rect());
+    }
 }
 
 #[test]

@@ -28,17 +28,22 @@ impl State {
         self.pane = if hide { Pane::Chart } else { Pane::Side };
     }
 
+    /// Shows Compare, whatever shows on the right.
+    fn show_compare(&mut self) {
+        self.beside = Some(Beside::Compare);
+        if self.find.open {
+            self.close_find();
+        }
+        self.pane = Pane::Side;
+    }
+
     /// Compares with another placement, or no more.
     pub(crate) fn compare_with(&mut self, other: Option<Other>) {
         let with = other.and_then(|other| self.other(other));
         if with.is_none() {
             self.compare_no_more();
         } else {
-            self.beside = Some(Beside::Compare);
-            if self.find.open {
-                self.close_find();
-            }
-            self.pane = Pane::Side;
+            self.show_compare();
         }
         self.compare.set(with);
         self.reshape();
@@ -123,8 +128,9 @@ impl State {
         });
     }
 
-    /// Estimates the placement on screen for other targets.
+    /// Estimates the placement on screen for other targets, in Compare.
     pub(crate) fn compare_over(&mut self, over: Over) {
+        self.show_compare();
         let Some(open) = &self.open else { return };
         let targets = match over {
             Over::Boards => every_board(),
