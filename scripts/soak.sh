@@ -48,8 +48,8 @@ poke() {
             14) line+=(mousemove $((RANDOM % 1280)) $((RANDOM % 720)) mousedown 1
                 mousemove $((RANDOM % 1280)) $((RANDOM % 720)) mouseup 1) ;;
             15) line+=(windowsize "$id" $((400 + RANDOM % 880)) $((240 + RANDOM % 480))) ;;
-            16) one_of "${texts[@]}"; line+=(type --delay 3 "$one") ;;
-            *) one_of "${commands[@]}"; line+=(key ctrl+p sleep 0.12 type --delay 3 "$one")
+            16) one_of "${texts[@]}"; line+=(type --delay 3 --args 1 "$one") ;;
+            *) one_of "${commands[@]}"; line+=(key ctrl+p sleep 0.12 type --delay 3 --args 1 "$one")
                 local down=$((RANDOM % 6))
                 [ $down = 0 ] || line+=(sleep 0.06 key --repeat $down Down)
                 line+=(sleep 0.06 key Return) ;;
@@ -128,6 +128,9 @@ was_closed() {
 }
 
 open_window bundled:resnet18
+# What `poke` chains must end where it ends: xdotool would type the rest of the line as text.
+xdotool key ctrl+p sleep 1 type --delay 3 --args 1 "default device dla" sleep 1 key Return
+until_true 20 saved '"default": "DLA"' || fail "a command typed into the palette was not run"
 begun=$SECONDS
 end=$((begun + minutes * 60))
 turn=0
