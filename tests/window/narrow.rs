@@ -31,13 +31,16 @@ fn finding(width: f32) -> Window<'static> {
     w
 }
 
-fn drag(w: &mut Window<'_>, from: Pos2, to: Pos2) {
-    let button = |pos, pressed| Event::PointerButton {
+fn button(pos: Pos2, pressed: bool) -> Event {
+    Event::PointerButton {
         pos,
         button: PointerButton::Primary,
         pressed,
         modifiers: Modifiers::NONE,
-    };
+    }
+}
+
+fn drag(w: &mut Window<'_>, from: Pos2, to: Pos2) {
     for event in [
         Event::PointerMoved(from),
         button(from, true),
@@ -476,6 +479,21 @@ fn the_path_field_completes_and_keeps_no_old_caret() {
     w.type_into("Path", "resnet_b");
     w.key(Modifiers::NONE, Key::Tab);
     let whole = format!("{}/resnet_b.onnx", folder.display());
+    assert_eq!(typed(&w), whole);
+    // So does a click.
+    ask(&mut w, &format!("{}/", folder.display()));
+    let row = w
+        .get_by_role_and_label(Role::Button, "resnet_b.onnx")
+        .rect();
+    for event in [
+        Event::PointerMoved(row.center()),
+        button(row.center(), true),
+        button(row.center(), false),
+    ] {
+        w.event(event);
+        w.run_steps(1);
+    }
+    w.run_steps(2);
     assert_eq!(typed(&w), whole);
     w.state_mut().apply(Command::CloseDialog);
     w.settle();

@@ -141,7 +141,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
         .font(theme::mono());
     let ctx = ui.ctx().clone();
     let id = Id::unique("path");
-    let rows = Rows::beside(ui, id);
+    let rows = Rows::beside(ui);
     let mut offered = 0;
     let edit = CompletionPopup::new(id)
         .word_boundary(|c| c == '/')
@@ -234,19 +234,16 @@ impl Rows {
     /// Most rows shown at once.
     const MOST: usize = 8;
 
-    /// Below or above the field with an id, where there is more room.
-    fn beside(ui: &Ui, id: Id) -> Self {
+    /// Below or above the field that is drawn next, where there is more room.
+    fn beside(ui: &Ui) -> Self {
         let spacing = ui.spacing();
         let text = ui.text_style_height(&egui::TextStyle::Button);
         let row = (text + 2.0 * spacing.button_padding.y).max(spacing.interact_size.y);
         let (gap, pitch) = (spacing.item_spacing.y, row + spacing.item_spacing.y);
         let frame = egui::Frame::popup(ui.style()).total_margin().sum().y;
         let window = ui.ctx().content_rect();
-        let field = ui.ctx().read_response(id).map_or_else(
-            || egui::Rect::from_min_size(ui.cursor().min, spacing.interact_size),
-            |r| r.rect,
-        );
-        let room = (window.bottom() - field.bottom()).max(field.top() - window.top());
+        let field = ui.cursor().top();
+        let room = (window.bottom() - field - row).max(field - window.top());
         // The list stands a little away from the field and from the window's edge.
         let fit = (room - frame - gap) / pitch;
         Self {
