@@ -8,8 +8,7 @@ use crate::figure::{Figure, short};
 use crate::model::Model;
 use crate::placement::EngineConfig;
 use crate::platform::{PowerMode, Target};
-use crate::search::Proposal;
-use crate::tasks::modes::{Chosen, Row, batches};
+use crate::tasks::modes::{Chosen, Row, batches, engines};
 
 use super::args::whole;
 
@@ -132,20 +131,6 @@ fn cell(figure: &Figure, unit: &str) -> String {
         Figure::Estimated(e) => format!("{} {unit} {}", short(e.value), e.band),
         Figure::Measured(m) => format!("{} {unit} (measured)", short(m.value)),
         Figure::None { .. } => "-".to_owned(),
-    }
-}
-
-/// `GPU`, `DLA0 + DLA1`, or how much of one engine is on the DLA.
-fn engines(p: &Proposal) -> String {
-    match &p.engines[..] {
-        [one] if one.summary.dla_ops == 0 => "GPU".to_owned(),
-        [one] => {
-            let share = p.dla_mac_share.map_or_else(String::new, |s| {
-                format!(", {:.0} % of MACs on DLA{}", s * 100.0, one.config.dla_core)
-            });
-            format!("one{share}")
-        }
-        _ => p.name.clone(),
     }
 }
 

@@ -29,7 +29,7 @@ use crate::search::{
     run as search,
 };
 use crate::tasks::confirm::{Confirm, earlier};
-use crate::tasks::modes::{Chosen, Question, choose};
+use crate::tasks::modes::{Chosen, Question, choose, ranks};
 
 use super::args::{MachineArgs, ModelArgs, number, parse_device, whole};
 use super::modes::{ModesArgs, table};
@@ -400,10 +400,7 @@ fn choose_mode(
     config: EngineConfig,
     request: Request,
 ) -> Result<ExitCode> {
-    if !matches!(
-        request.goal,
-        Goal::Latency | Goal::Energy | Goal::Deployment { .. }
-    ) {
+    if !ranks(&request.goal) {
         bail!("--modes and --batches go with --goal latency, energy or deployment");
     }
     let (modes, batches) = (
@@ -417,11 +414,13 @@ fn choose_mode(
         batches: &batches,
         request,
         engines: args.engines,
+        calibration: &history::calibration(history::data_dir().as_deref(), target.board.id),
     };
     interrupt::catch()?;
     let mut watch = Watch::new(args.json);
-    let chosen = choose(model, &question, &mut |target, batch, p| {
-        watch.see_in(&format!("{}, batch {batch}: ", target.mode.name), p)
+    let chosen = choose(model, &question, &mut |step| {
+        let which = format!("{}, batch {}: ", step.target.mode.name, step.batch);
+        watch.see_in(&which, step.progress)
     });
     watch.bar.finish_and_clear();
     let first = chosen.rows.first();

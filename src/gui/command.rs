@@ -19,7 +19,7 @@ use crate::gui::data::tour::Turn;
 use crate::gui::data::tree_index::{Node, Sort};
 use crate::model::{ModuleId, OpId};
 use crate::placement::{Device, EngineConfig, IoFormats, Placement, Precision};
-use crate::platform::TensorRt;
+use crate::platform::{Target, TensorRt};
 
 /// How a click changes the selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +178,8 @@ pub enum Command {
     KeepAs(String),
     /// Loads a placement and its config from the chart, under its name there.
     Load(String, Placement, EngineConfig),
+    /// Loads a placement with its config and the target it was found for, under a name.
+    LoadFor(String, Placement, EngineConfig, Target),
     /// Asks for a new name of a kept placement.
     AskRename(i64),
     /// Renames a kept placement.
@@ -450,7 +452,7 @@ impl Command {
                 .tip("Adds this placement to the chart and saves it at once")
                 .keys(CTRL, Key::K),
             Self::KeepAs(name) => named(format!("Keep as {name}")),
-            Self::Load(name, ..) => named(format!("Load {name}")),
+            Self::Load(name, ..) | Self::LoadFor(name, ..) => named(format!("Load {name}")),
             Self::AskRename(_) => named("Rename…"),
             Self::AskNote(_) => named("Note…"),
             Self::NoteKept(..) => named("Write the note"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::command::Command;
 use super::message::{Message, Messages};
 use crate::chart::{Point, View};
+use crate::gui::background::chooser::ChoiceGround;
 use crate::gui::background::finder::SearchGround;
 use crate::gui::background::jobs::{Jobs, Waker};
 use crate::gui::background::judge::Judge;
@@ -114,6 +115,7 @@ pub struct State {
     /// Searching for the best placement.
     pub find: Find,
     pub(super) search_ground: Option<SearchGround>,
+    pub(super) choice_ground: Option<ChoiceGround>,
     /// Measuring: where, and what is under way.
     pub measuring: Measuring,
     /// Runs of the open model.
@@ -236,6 +238,7 @@ impl State {
             points: Memo::default(),
             find: Find::default(),
             search_ground: None,
+            choice_ground: None,
             measuring: Measuring::new(env.worker, settings.host, settings.hosts),
             runs: Runs::new(),
             beside: Some(Beside::Inspector),

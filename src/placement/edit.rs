@@ -17,6 +17,8 @@ pub enum Edit {
     Configure(&'static str, EngineConfig),
     /// Loads a placement with its engine config, under a name for the undo list.
     Load(String, Placement, EngineConfig),
+    /// The same for a target, by its id.
+    LoadFor(String, Placement, EngineConfig, String),
     /// Plans for another target, by its id, with the engine config that it takes; under a name for
     /// the undo list.
     Target(String, String, EngineConfig),
@@ -33,7 +35,9 @@ impl Edit {
             Self::Assign(s, d) => format!("{} to {d}", sites(s)),
             Self::Inherit(s) => format!("{} inherits", sites(s)),
             Self::Default(d) => format!("default {d}"),
-            Self::Replace(name, _) | Self::Load(name, ..) => format!("load {name}"),
+            Self::Replace(name, _) | Self::Load(name, ..) | Self::LoadFor(name, ..) => {
+                format!("load {name}")
+            }
             Self::Configure(what, _) => (*what).to_owned(),
             Self::Target(name, ..) => name.clone(),
         }
@@ -56,7 +60,9 @@ impl Placement {
                 }
             }
             Edit::Default(device) => next.default = *device,
-            Edit::Replace(_, placement) | Edit::Load(_, placement, _) => next = placement.clone(),
+            Edit::Replace(_, placement)
+            | Edit::Load(_, placement, _)
+            | Edit::LoadFor(_, placement, ..) => next = placement.clone(),
             Edit::Configure(..) | Edit::Target(..) => {}
         }
         next
@@ -131,11 +137,12 @@ impl Document {
             config: match edit {
                 Edit::Configure(_, config)
                 | Edit::Load(_, _, config)
+                | Edit::LoadFor(_, _, config, _)
                 | Edit::Target(_, _, config) => config.clone(),
                 _ => self.current.config.clone(),
             },
             target: match edit {
-                Edit::Target(_, target, _) => target.clone(),
+                Edit::LoadFor(_, _, _, target) | Edit::Target(_, target, _) => target.clone(),
                 _ => self.current.target.clone(),
             },
         };

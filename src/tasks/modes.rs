@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::estimate::Estimator;
+use crate::estimate::board::BoardFile;
 use crate::figure::{Figure, short};
-use crate::history;
 use crate::model::{Dim, Model};
 use crate::placement::EngineConfig;
 use crate::plan::Planner;
@@ -39,6 +39,25 @@ pub struct Question<'q> {
     pub request: Request,
     /// Most engines at the same time, where the goal is energy.
     pub engines: u32,
+    /// What the board's estimates stand on.
+    pub calibration: &'q BoardFile,
+}
+
+/// Where the choice is.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'s> {
+    /// Board, mode and TensorRT searched now.
+    pub target: &'s Target,
+    /// Images per inference.
+    pub batch: u32,
+    /// How far that search is.
+    pub progress: &'s Progress,
+    /// Searches that are over.
+    pub done: usize,
+    /// Of how many.
+    pub of: usize,
+    /// What they found.
+    pub chosen: &'s Chosen,
 }
 
 /// The best of a power mode at a batch.
@@ -80,6 +99,12 @@ pub struct Chosen {
     pub stopped: bool,
 }
 
+/// Whether power mode and batch can be chosen for a goal: what different modes and batches make must
+/// have one figure to be ranked by.
+pub fn ranks(goal: &Goal) -> bool {
+    matches!(goal, Goal::Latency | Goal::Energy | Goal::Deployment { .. })
+}
+
 /// Batches that a file can be built for: powers of two where it leaves the batch open, else its own.
 pub fn batches(model: &Model) -> Vec<u32> {
     let open =
@@ -91,16 +116,16 @@ pub fn batches(model: &Model) -> Vec<u32> {
     }
 }
 
-/// Searches every power mode at every batch. `progress` is told the mode and batch as well.
+/// Searches every power mode at every batch. `progress` may end it: what was found until then stays, and
+/// the others are listed without an answer.
 pub fn choose(
     model: &Model,
     question: &Question<'_>,
-    progress: &mut dyn FnMut(&Target, u32, &Progress) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(&Step<'_>) -> ControlFlow<()>,
 ) -> Chosen {
     let begun = Instant::now();
     let mut chosen = Chosen::default();
     let board = question.target.board;
-    let calibration = history::calibration(history::data_dir().as_deref(), board.id);
     let mut targets = Vec::new();
     for mode in question.modes {
         match Target::new(board, mode, question.target.tensorrt) {
@@ -112,49 +137,86 @@ pub fn choose(
             }),
         }
     }
-    let mut left = targets.len() * question.batches.len();
+    let goal = question.request.goal;
+    let of = targets.len() * question.batches.len();
+    let mut ended = false;
     // One after the other: modes of few clocks stand for many, so the time is shared evenly.
-    for target in &targets {
-        for batch in question.batches.iter().copied() {
-            let rest = question.request.time_limit.saturating_sub(begun.elapsed());
-            let share = rest / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
-            left = left.saturating_sub(1);
-            let config = EngineConfig {
+    let each = targets
+        .iter()
+        .flat_map(|target| question.batches.iter().map(move |batch| (target, *batch)));
+    for (done, (target, batch)) in each.enumerate() {
+        let without = |why: String| Without {
+            mode: target.mode.name,
+            batch: Some(batch),
+            why,
+        };
+        if ended {
+            let why = "the search was stopped before it came to this";
+            chosen.without.push(without(why.to_owned()));
+            continue;
+        }
+        let rest = question.request.time_limit.saturating_sub(begun.elapsed());
+        let share = rest / u32::try_from(of - done).unwrap_or(u32::MAX);
+        let config = EngineConfig {
+            batch,
+            ..question.config.clone()
+        };
+        let planner = Planner::new(model, target, &config);
+        let estimator = Estimator::with_board(&planner, question.calibration);
+        let mut hear = |p: &Progress| {
+            let said = progress(&Step {
+                target,
                 batch,
-                ..question.config.clone()
-            };
-            let planner = Planner::new(model, target, &config);
-            let estimator = Estimator::with_board(&planner, &calibration);
-            let mut hear = |p: &Progress| progress(target, batch, p);
-            let mut one = One {
-                estimator: &estimator,
-                question,
-                until: Instant::now() + share,
-                stopped: false,
-            };
-            let found = one.best(&mut hear);
-            chosen.stopped |= one.stopped;
-            match found {
-                Ok(proposal) => chosen.rows.push(Row {
+                progress: p,
+                done,
+                of,
+                chosen: &chosen,
+            });
+            ended |= said.is_break();
+            said
+        };
+        let mut one = One {
+            estimator: &estimator,
+            question,
+            until: Instant::now() + share,
+            stopped: false,
+        };
+        let found = one.best(&mut hear);
+        let stopped = one.stopped;
+        chosen.stopped |= stopped || ended;
+        match found {
+            Ok(proposal) => {
+                let worth = merit(goal, &proposal);
+                let better = |row: &Row| merit(goal, &row.proposal).total_cmp(&worth).is_ge();
+                let at = chosen.rows.partition_point(better);
+                let row = Row {
                     target: *target,
                     batch,
                     latency_ms: proposal.latency_ms(),
                     sure: sure(&question.request, &proposal),
                     proposal,
-                }),
-                Err(why) => chosen.without.push(Without {
-                    mode: target.mode.name,
-                    batch: Some(batch),
-                    why: why.to_string(),
-                }),
+                };
+                chosen.rows.insert(at, row);
             }
+            Err(why) => chosen.without.push(without(why.to_string())),
         }
     }
-    let goal = question.request.goal;
-    let worth = |row: &Row| merit(goal, &row.proposal);
-    chosen.rows.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
     chosen.elapsed = begun.elapsed();
     chosen
+}
+
+/// `GPU`, `GPU + DLA0`, or how much of one engine is on the DLA.
+pub fn engines(p: &Proposal) -> String {
+    match &p.engines[..] {
+        [one] if one.summary.dla_ops == 0 => "GPU".to_owned(),
+        [one] => {
+            let share = p.dla_mac_share.map_or_else(String::new, |s| {
+                format!(", {:.0} % of MACs on DLA{}", s * 100.0, one.config.dla_core)
+            });
+            format!("one{share}")
+        }
+        _ => p.name.clone(),
+    }
 }
 
 /// How good a proposal is for a goal; more is better.

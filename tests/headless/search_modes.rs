@@ -7,6 +7,7 @@ use clap::Parser;
 use dlaplan::cli::search::{SearchArgs, run as search};
 use dlaplan::estimate::Estimator;
 use dlaplan::export::{Document, save_atomic};
+use dlaplan::history::calibration;
 use dlaplan::model::Dim;
 use dlaplan::model::onnx::{LoadOptions, load, load_bundled};
 use dlaplan::placement::{EngineConfig, Precision};
@@ -33,8 +34,9 @@ fn choice(target: &str, batches: &[u32], request: Request) -> (Target, Chosen) {
             ..request
         },
         engines: 3,
+        calibration: &calibration(None, target.board.id),
     };
-    let chosen = choose(&model, &question, &mut |_, _, _| ControlFlow::Continue(()));
+    let chosen = choose(&model, &question, &mut |_| ControlFlow::Continue(()));
     (target, chosen)
 }
 
@@ -126,6 +128,52 @@ fn the_least_energy_keeps_the_cap_of_power_with_all_engines() {
         assert!(row.proposal.power.wall_watts.value().unwrap() <= least * 0.9);
     }
     assert!(mj(&capped)[0] > mj(&free)[0]);
+}
+
+#[test]
+fn what_was_found_before_the_end_stays_and_is_told_on_the_way() {
+    let model = load_bundled("resnet18").unwrap();
+    let target = Target::parse("orin-nx-16").unwrap();
+    let modes: Vec<_> = target.board.modes.iter().collect();
+    let question = Question {
+        target,
+        config: EngineConfig::default(),
+        modes: &modes,
+        batches: &[1, 2],
+        request: Request {
+            time_limit: Duration::from_mins(10),
+            ..Request::new(Goal::Latency)
+        },
+        engines: 1,
+        calibration: &calibration(None, target.board.id),
+    };
+    let all = 2 * modes.len();
+    let mut told = Vec::new();
+    let chosen = choose(&model, &question, &mut |step| {
+        assert_eq!(step.of, all);
+        let found = step.chosen;
+        assert_eq!(found.rows.len() + found.without.len(), step.done);
+        let ms = found.rows.iter().map(|r| r.latency_ms.value().unwrap());
+        assert!(ms.is_sorted());
+        told.push((step.done, step.target.mode.name, step.batch));
+        if step.done == 3 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    told.dedup();
+    let expected: Vec<_> = [(0, 0, 1), (1, 0, 2), (2, 1, 1), (3, 1, 2)]
+        .map(|(done, mode, batch): (usize, usize, u32)| (done, modes[mode].name, batch))
+        .into();
+    assert_eq!(told, expected);
+    assert!(chosen.stopped);
+    assert_eq!(chosen.rows.len() + chosen.without.len(), all);
+    // The fourth was under way: it may have an answer or none.
+    assert!(chosen.rows.len() >= 3);
+    let never = chosen.without.iter();
+    let never = never.filter(|w| w.why.contains("before it came to this"));
+    assert_eq!(never.count(), all - 4);
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Finding the best placement in the window.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::window::{Window, window};
+use crate::open_dims::symbolic_model;
+use crate::window::{Window, text_of, window};
 use dlaplan::figure::Figure;
 use dlaplan::gui::{Command, Form, GoalKind};
 use dlaplan::placement::{Device, Placement, Precision, Site};
+use dlaplan::platform::Target;
 use dlaplan::search::{Answer, Granularity};
+use dlaplan::tasks::modes::Chosen;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
@@ -344,6 +348,249 @@ fn cancel_keeps_the_best_so_far() {
     assert!(found.stopped);
     assert!(!found.proposals.is_empty());
     assert!(w.query_by_label("Search again").is_some());
+}
+
+/// What there is to choose from, once all of it was searched.
+fn chosen(w: &mut Window<'_>) -> Arc<Chosen> {
+    let deadline = Instant::now() + Duration::from_mins(2);
+    loop {
+        w.settle();
+        let find = &w.state().find;
+        if let Some(choice) = find.choice.as_ref().filter(|_| !find.searching()) {
+            return Arc::clone(&choice.found);
+        }
+        assert!(Instant::now() < deadline, "the choice takes too long");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn radio(w: &mut Window<'_>, label: &str) {
+    w.get_by_role_and_label(Role::RadioButton, label).click();
+    w.settle();
+}
+
+/// Board, mode and TensorRT, batch, and placement: what one row changes.
+fn work(w: &Window<'_>) -> (Target, u32, Placement) {
+    let state = w.state();
+    let placement = state.doc.placement().clone();
+    (state.target, state.config().batch, placement)
+}
+
+#[test]
+fn every_power_mode_is_searched_and_a_row_is_loaded_in_one_step() {
+    let mut w = window();
+    w.state_mut().apply(Command::Board("orin-nx-16"));
+    w.click("GPU layer2");
+    w.state_mut().apply(Command::FindBest);
+    w.state_mut().apply(Command::FindGoal(GoalKind::Deployment));
+    w.settle();
+    let modes = w.state().target.board.modes.len();
+    radio(&mut w, &format!("Power mode: all {modes}"));
+    let found = chosen(&mut w);
+    assert_eq!(found.rows.len() + found.without.len(), modes);
+    assert!(found.rows.len() > 2, "{:?}", found.without);
+    let fps = found.rows.iter().map(|r| r.proposal.fps.value().unwrap());
+    assert!(fps.is_sorted_by(|a, b| a >= b));
+
+    let before = work(&w);
+    let row = found
+        .rows
+        .iter()
+        .find(|r| r.target != before.0 && r.proposal.engines.len() > 1)
+        .unwrap();
+    let main = row.proposal.engines.iter();
+    let main = main.clone().find(|e| e.summary.dla_ops > 0).unwrap();
+    let mode = row.target.mode.name;
+    click_with(&mut w, &format!("{mode}, batch 1: "));
+    let after = (row.target, 1, main.placement.clone());
+    assert_eq!(work(&w), after);
+    assert_eq!(w.state().config().dla_core, main.config.dla_core);
+    // The chart has its engines side by side, and those of no other mode.
+    let points = &w.state().points.chart.points;
+    let together = points.iter().filter(|p| p.deployment.is_some());
+    assert_eq!(together.count(), row.proposal.engines.len());
+    // The others stand, and nothing was searched again.
+    assert!(Arc::ptr_eq(&chosen(&mut w), &found));
+    // Its engines are below it, each to be loaded.
+    click_with(&mut w, "engine on GPU: ");
+    let on_gpu = row.proposal.engines.iter();
+    let on_gpu = on_gpu.clone().find(|e| e.summary.dla_ops == 0).unwrap();
+    assert_eq!(w.state().doc.placement(), &on_gpu.placement);
+    w.key(Modifiers::COMMAND, Key::Z);
+    assert_eq!(work(&w), after);
+    w.key(Modifiers::COMMAND, Key::Z);
+    assert_eq!(work(&w), before);
+    w.key(Modifiers::COMMAND, Key::Y);
+    assert_eq!(work(&w), after);
+    assert!(Arc::ptr_eq(&chosen(&mut w), &found));
+    // Back to the one in force: the search of one mode.
+    radio(&mut w, &format!("Power mode: {mode}"));
+    find(&mut w);
+    assert!(w.state().find.choice.is_none());
+    assert!(answer(&w).proposals.len() > 1);
+}
+
+#[test]
+fn every_batch_is_searched_where_the_file_leaves_it_open() {
+    let mut w = window();
+    w.click("Find best");
+    assert!(
+        w.query_by_label("Batch: 1; the file fixes it").is_some(),
+        "ResNet-18 has a fixed batch"
+    );
+    let file = w.data.path().join("open.onnx");
+    dlaplan::export::save_atomic(&file, &symbolic_model()).unwrap();
+    let dims = vec![("x".to_owned(), vec![1, 3, 8, 8])];
+    w.state_mut().apply(Command::SetInputs(file, dims));
+    w.settle();
+    radio(&mut w, "Batch: 1 to 32");
+    let found = chosen(&mut w);
+    let mut batches: Vec<u32> = found.rows.iter().map(|r| r.batch).collect();
+    batches.extend(found.without.iter().filter_map(|w| w.batch));
+    batches.sort_unstable();
+    assert_eq!(batches, [1, 2, 4, 8, 16, 32]);
+    let row = found.rows.iter().find(|r| r.batch == 8).unwrap();
+    click_with(&mut w, &format!("{}, batch 8: ", row.target.mode.name));
+    assert_eq!(w.state().config().batch, 8);
+    assert!(Arc::ptr_eq(&chosen(&mut w), &found));
+    w.key(Modifiers::COMMAND, Key::Z);
+    assert_eq!(w.state().config().batch, 1);
+}
+
+#[test]
+fn limits_leave_out_modes_and_say_where_they_are_not_sure() {
+    let mut w = window();
+    w.state_mut().apply(Command::Board("agx-orin-64"));
+    w.state_mut().apply(Command::Precision(Precision::INT8));
+    w.state_mut().apply(Command::FindBest);
+    let form = Form {
+        goal: GoalKind::Energy,
+        engines: 1,
+        every_mode: true,
+        ..Form::default()
+    };
+    w.state_mut()
+        .apply(Command::FindForm(Box::new(form.clone())));
+    let free = chosen(&mut w);
+    // MAXN's clock is past the metered ones.
+    let said = w.query_all_by_label_contains("MAXN, batch 1: no estimate of the power");
+    assert_eq!(said.count(), 1);
+    assert!(w.query_all_by_label_contains(", sure").next().is_none());
+    let watts = |c: &Chosen| -> Vec<f64> {
+        let rows = c.rows.iter();
+        rows.map(|r| r.proposal.power.wall_watts.value().unwrap())
+            .collect()
+    };
+    let most = watts(&free).into_iter().fold(0.0, f64::max);
+    let capped = Form {
+        max_watts: Some(most * 0.999),
+        ..form
+    };
+    w.state_mut().apply(Command::FindForm(Box::new(capped)));
+    let found = chosen(&mut w);
+    assert!(watts(&found).iter().all(|watts| *watts < most));
+    assert!(!found.rows.is_empty());
+    let rows: Vec<String> = w
+        .query_all_by_role(Role::Button)
+        .map(|n| text_of(&n))
+        .filter(|label| label.contains(", batch 1: "))
+        .collect();
+    let sure = rows.iter().filter(|l| l.ends_with(", sure")).count();
+    let expected = found.rows.iter().filter(|r| r.sure).count();
+    assert_eq!(rows.len(), found.rows.len(), "{rows:?}");
+    assert_eq!(sure, expected, "{rows:?}");
+}
+
+#[test]
+fn goals_that_rank_no_modes_say_so() {
+    let mut w = window();
+    let form = Form {
+        every_mode: true,
+        every_batch: true,
+        goal: GoalKind::FewestTransitions,
+        ..Form::default()
+    };
+    open_with(&mut w, form);
+    assert!(w.state().find.choice.is_none());
+    let mode = w.state().target.mode.name;
+    for said in [
+        format!("Power mode: {mode}; only for latency, energy or total FPS"),
+        "Batch: 1; only for latency, energy or total FPS".to_owned(),
+    ] {
+        assert!(w.query_by_label(&said).is_some(), "{said}");
+    }
+}
+
+#[test]
+fn a_choice_that_is_cancelled_keeps_what_it_has() {
+    let mut w = window();
+    w.state_mut().apply(Command::Board("orin-nx-16"));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/googlenet.onnx");
+    w.state_mut().apply(Command::OpenPath(path.into()));
+    w.settle();
+    w.state_mut().apply(Command::FindBest);
+    w.state_mut().apply(Command::FindForm(Box::new(Form {
+        engines: 8,
+        granularity: Granularity::Ops,
+        goal: GoalKind::Deployment,
+        every_mode: true,
+        ..Form::default()
+    })));
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let names_the_mode = |w: &Window<'_>| {
+        let second = w.state().target.board.modes[1].name;
+        let said = format!("{second}, batch 1: ");
+        let mut status = w.query_all_by_role(Role::Status);
+        status.any(|n| text_of(&n).starts_with(&said))
+    };
+    while !names_the_mode(&w) {
+        assert!(Instant::now() < deadline);
+        w.run();
+    }
+    w.click("Stop the search");
+    let asked = Instant::now();
+    let found = chosen(&mut w);
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert!(found.stopped);
+    assert!(!found.rows.is_empty());
+    let said = "the search was stopped before it came to this";
+    assert!(found.without.iter().any(|w| w.why == said));
+    w.click("Search again");
+    assert!(w.state().find.searching());
+    // Closed on the way, it is given up, and opened again it begins anew.
+    w.click("Close the search");
+    assert!(!w.state().find.searching());
+}
+
+#[test]
+fn the_modes_are_one_stop_of_tab() {
+    let mut w = window();
+    w.state_mut().apply(Command::Board("orin-nx-16"));
+    w.state_mut().apply(Command::FindBest);
+    w.state_mut().apply(Command::FindForm(Box::new(Form {
+        every_mode: true,
+        ..Form::default()
+    })));
+    let found = chosen(&mut w);
+    let rows = |w: &Window<'_>| -> Vec<bool> {
+        w.query_all_by_role(Role::Button)
+            .filter(|n| text_of(n).contains(", batch 1: "))
+            .map(|n| n.accesskit_node().is_focused())
+            .collect()
+    };
+    let first = w
+        .query_all_by_role(Role::Button)
+        .find(|n| text_of(n).starts_with("best: "));
+    first.unwrap().focus();
+    w.settle();
+    assert_eq!(rows(&w).len(), found.rows.len());
+    assert!(rows(&w)[0]);
+    w.key(Modifiers::NONE, Key::ArrowDown);
+    assert!(rows(&w)[1], "an arrow moves on");
+    w.key(Modifiers::NONE, Key::Enter);
+    assert_eq!(w.state().target, found.rows[1].target);
+    w.key(Modifiers::NONE, Key::Tab);
+    assert!(!rows(&w).contains(&true), "Tab leaves the list");
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl Was {
 }
 
 /// What may change the placement, the engine config or the target.
-const EDITS: [CommandKind; 21] = [
+const EDITS: [CommandKind; 22] = [
     CommandKind::Cycle,
     CommandKind::CycleSelection,
     CommandKind::Assign,
@@ -161,6 +161,7 @@ const EDITS: [CommandKind; 21] = [
     CommandKind::GpuFallback,
     CommandKind::IoFormats,
     CommandKind::Load,
+    CommandKind::LoadFor,
     CommandKind::Runs,
     CommandKind::Undo,
     CommandKind::Redo,
@@ -237,6 +238,14 @@ impl Chance {
         placement
     }
 
+    fn config(&mut self) -> EngineConfig {
+        EngineConfig {
+            batch: self.one(&[1, 4]),
+            dla_core: self.one(&[0, 1, 7]),
+            ..EngineConfig::default()
+        }
+    }
+
     fn id(&mut self, of: &[i64]) -> i64 {
         if of.is_empty() || self.below(10) == 0 {
             999
@@ -268,6 +277,10 @@ impl Chance {
         form.engines = self.one(&[1, 2]);
         form.stages = self.one(&[2, 3]);
         form.max_subgraphs = self.one(&[None, Some(1), Some(16)]);
+        form.max_latency_ms = self.one(&[None, None, Some(0.01), Some(10.0)]);
+        form.max_watts = self.one(&[None, None, Some(20.0)]);
+        form.every_mode = self.coin();
+        form.every_batch = self.coin();
         form
     }
 
@@ -389,12 +402,15 @@ impl Chance {
             CommandKind::Keep => Command::Keep,
             CommandKind::KeepAs => Command::KeepAs(self.words()),
             CommandKind::Load => {
-                let config = EngineConfig {
-                    batch: self.one(&[1, 4]),
-                    dla_core: self.one(&[0, 1, 7]),
-                    ..EngineConfig::default()
-                };
+                let config = self.config();
                 Command::Load(self.words(), self.placement(model), config)
+            }
+            CommandKind::LoadFor => {
+                let board = self.one(&boards().iter().collect::<Vec<_>>());
+                let config = self.config();
+                let mode = self.one(board.modes);
+                let target = Target::of(board).in_mode(board.mode(mode.name).unwrap());
+                Command::LoadFor(self.words(), self.placement(model), config, target)
             }
             CommandKind::AskRename => Command::AskRename(self.id(&kept)),
             CommandKind::RenameKept => Command::RenameKept(self.id(&kept), self.words()),
@@ -593,6 +609,16 @@ fn promised(command: &Command, before: &Work, after: &Work, state: &State, when:
             let fits = placement.resolve(model).is_ok();
             let expected = if fits { placement } else { &before.placement };
             assert_eq!(after.placement, *expected, "{when}");
+        }
+        Command::LoadFor(_, placement, config, target) => {
+            let fits = placement.resolve(model).is_ok();
+            let expected = if fits {
+                (placement, config.batch, target)
+            } else {
+                (&before.placement, before.config.batch, &before.target)
+            };
+            let now = (&after.placement, after.config.batch, &after.target);
+            assert_eq!(now, expected, "{when}");
         }
         Command::Precision(p) => assert_eq!(after.config.precision, *p, "{when}"),
         Command::Batch(n) => assert_eq!(after.config.batch, (*n).max(1), "{when}"),

@@ -322,6 +322,7 @@ impl State {
             | Command::GpuFallback(_)
             | Command::IoFormats(_)
             | Command::Load(..)
+            | Command::LoadFor(..)
             | Command::AskRename(_)
             | Command::RenameKept(..)
             | Command::AskNote(_)

@@ -208,15 +208,38 @@ impl State {
     /// Loads what a point of the chart or a file stands for, if it fits the model.
     pub(crate) fn load_point(&mut self, name: &str, placement: Placement, config: EngineConfig) {
         if self.fits(name, &placement) {
-            let (asked, config) = (config.dla_core, config.on(self.dla_cores()));
-            if config.dla_core != asked {
-                self.messages.push(Message::info(
-                    format!("{name}: DLA core {} in place of {asked}", config.dla_core),
-                    &format!("{} does not have that core", self.target.board.name),
-                ));
-            }
+            let target = self.target;
+            let config = self.on_its_cores(name, config, &target);
             self.edit(&Edit::Load(name.to_owned(), placement, config));
         }
+    }
+
+    /// Loads what was found for a target, together with the target, if it fits the model.
+    pub(crate) fn load_for(
+        &mut self,
+        name: &str,
+        placement: Placement,
+        config: EngineConfig,
+        target: Target,
+    ) {
+        if self.fits(name, &placement) {
+            let config = self.on_its_cores(name, config, &target);
+            let (name, target) = (name.to_owned(), target.id());
+            self.edit(&Edit::LoadFor(name, placement, config, target));
+        }
+    }
+
+    /// The config on a DLA core that the target has; another one than was asked for is said.
+    fn on_its_cores(&mut self, name: &str, config: EngineConfig, target: &Target) -> EngineConfig {
+        let asked = config.dla_core;
+        let config = config.on(target.dla_support().cores());
+        if config.dla_core != asked {
+            self.messages.push(Message::info(
+                format!("{name}: DLA core {} in place of {asked}", config.dla_core),
+                &format!("{} does not have that core", target.board.name),
+            ));
+        }
+        config
     }
 
     /// The placement on screen is in a file.

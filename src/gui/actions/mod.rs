@@ -190,6 +190,9 @@ impl State {
                 self.load_point(&name, placement, config);
                 self.explain_load(&name, before);
             }
+            Command::LoadFor(name, placement, config, target) => {
+                self.load_for(&name, placement, config, target);
+            }
             Command::AskRename(id) => {
                 if let Some(kept) = self.kept.iter().find(|k| k.id == id) {
                     self.dialog = Some(Dialog::Rename {
@@ -223,7 +226,7 @@ impl State {
             Command::FindBest => self.toggle_find(),
             Command::FindGoal(goal) => self.find_goal(goal),
             Command::FindForm(form) => self.find_form(*form),
-            Command::FindAgain => self.find.again(),
+            Command::FindAgain => self.search_again(),
             Command::FindStop => self.stop_search(),
             Command::ConfirmFound => self.confirm_found(),
             Command::CancelConfirm => self.cancel_confirm(),

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::gui::background::chooser::ChoiceGround;
 use crate::gui::background::finder::{Finder, SearchGround};
 use crate::gui::data::looks::Pane;
-use crate::gui::data::search::{Form, Found, GoalKind, Why};
+use crate::gui::data::search::{Asked, CHOICE_LIMIT, Choice, Form, Found, GoalKind, Why};
 use crate::gui::data::tree_index::Node;
 use crate::gui::message::Message;
 use crate::gui::state::State;
+use crate::model::Model;
 use crate::placement::{Device, EngineConfig, Placement, Site};
+use crate::platform::{PowerMode, Target};
 use crate::search::Request;
+use crate::tasks::modes::{batches, ranks};
 
 impl State {
     /// Opens or closes the panel.
@@ -76,23 +80,27 @@ impl State {
             return;
         }
         let Some(open) = &self.open else { return };
+        let model = Arc::clone(&open.model);
+        if let Some(asked) = self.choice_asked(&model) {
+            self.seek_choice(model, asked);
+            return;
+        }
+        if self.find.choice.take().is_some() {
+            self.give_up_choice();
+            self.find.changes += 1;
+        }
         // No figure depends on which of the equal cores one engine uses.
         let config = EngineConfig {
             dla_core: 0,
             ..self.config().clone()
         };
         let same = self.search_ground.as_ref().is_some_and(|g| {
-            Arc::ptr_eq(&g.model, &open.model) && g.target == self.target && g.config == config
+            Arc::ptr_eq(&g.model, &model) && g.target == self.target && g.config == config
         });
         if !same {
-            let model = Arc::clone(&open.model);
             let data_dir = self.calibration_folder();
             let find = &mut self.find;
-            let known = |site: &Site| match site {
-                Site::Module(path) => path.is_empty() || model.modules.find(path).is_some(),
-                Site::Op(name) => model.find_op(name).is_some(),
-            };
-            find.form.pinned.retain(|(site, _)| known(site));
+            find.form.keep_pins_of(&model);
             find.asked = None;
             self.search_ground = None;
             let measured = find.measured_on.as_ref();
@@ -116,12 +124,7 @@ impl State {
                     });
                 }
                 Err(e) => {
-                    find.open = false;
-                    self.messages.push(Message::error(
-                        "No search: could not start a background thread".into(),
-                        &e.to_string(),
-                        "Close other programs and try again",
-                    ));
+                    self.no_search(&e);
                     return;
                 }
             }
@@ -131,6 +134,134 @@ impl State {
             self.ask(request);
         }
         self.hear_finder();
+    }
+
+    fn no_search(&mut self, why: &std::io::Error) {
+        self.find.open = false;
+        self.messages.push(Message::error(
+            "No search: could not start a background thread".into(),
+            &why.to_string(),
+            "Close other programs and try again",
+        ));
+    }
+
+    /// Power modes and batches to choose from: the ones in force where the form does not ask for
+    /// others, or where there are none.
+    pub(crate) fn choices(&self, model: &Model) -> (Vec<&'static PowerMode>, Vec<u32>) {
+        let (form, board) = (&self.find.form, self.target.board);
+        let modes = if form.every_mode && self.no_modes().is_none() {
+            board.modes.iter().collect()
+        } else {
+            vec![self.target.mode]
+        };
+        let batches = if form.every_batch && self.no_batches().is_none() {
+            batches(model)
+        } else {
+            vec![self.config().batch]
+        };
+        (modes, batches)
+    }
+
+    /// Why the power mode cannot be chosen too, if so.
+    pub fn no_modes(&self) -> Option<String> {
+        let one = self.target.board.modes.len() < 2;
+        self.no_choice()
+            .or_else(|| one.then(|| format!("{} has one", self.target.board.name)))
+    }
+
+    /// Why the batch cannot be chosen too, if so.
+    pub fn no_batches(&self) -> Option<String> {
+        let open = self.open.as_ref()?;
+        let fixed = batches(&open.model).len() < 2;
+        self.no_choice()
+            .or_else(|| fixed.then(|| "the file fixes it".to_owned()))
+    }
+
+    fn no_choice(&self) -> Option<String> {
+        let ranked = ranks(&self.find.form.whole_goal());
+        (!ranked).then(|| "only for latency, energy or total FPS".to_owned())
+    }
+
+    /// What is asked where power mode or batch are chosen too; `None` where they are not.
+    fn choice_asked(&self, model: &Model) -> Option<Asked> {
+        let (modes, batches) = self.choices(model);
+        if modes.len() < 2 && batches.len() < 2 {
+            return None;
+        }
+        let form = &self.find.form;
+        Some(Asked {
+            target: Target {
+                mode: modes.first()?,
+                ..self.target
+            },
+            config: EngineConfig {
+                dla_core: 0,
+                batch: *batches.first()?,
+                ..self.config().clone()
+            },
+            modes,
+            batches,
+            request: Request {
+                time_limit: CHOICE_LIMIT,
+                ..form.request()
+            },
+            engines: form.engines,
+        })
+    }
+
+    /// The same as [`Self::seek`] where power mode and batch are chosen too.
+    fn seek_choice(&mut self, model: Arc<Model>, asked: Asked) {
+        let ground = self.choice_ground.as_mut();
+        if !ground.as_ref().is_some_and(|g| g.is(&model, &asked)) {
+            // What the other search found is of one mode and batch.
+            self.search_ground = None;
+            let find = &mut self.find;
+            find.form.keep_pins_of(&model);
+            (find.asked, find.answer, find.why, find.progress) = (None, None, None, None);
+            find.searching = true;
+            if find.choice.replace(Choice::default()).is_none() {
+                find.changes += 1;
+            }
+            if let Some(ground) = ground {
+                ground.give_up();
+                // One thread at a time: a number that is dragged asks in every frame.
+                if !ground.over() {
+                    return;
+                }
+            }
+            let (folder, wake) = (self.calibration_folder(), Arc::clone(&self.wake));
+            match ChoiceGround::start(model, asked, folder, wake) {
+                Ok(ground) => self.choice_ground = Some(ground),
+                Err(e) => {
+                    self.find.searching = false;
+                    self.no_search(&e);
+                    return;
+                }
+            }
+        }
+        let (Some(ground), Some(choice)) = (&self.choice_ground, &mut self.find.choice) else {
+            return;
+        };
+        // Before the look: nothing comes after it.
+        self.find.searching = !ground.over();
+        let (at, found) = ground.news();
+        choice.at = at;
+        if let Some(found) = found {
+            choice.found = found;
+            self.find.changes += 1;
+        }
+    }
+
+    fn give_up_choice(&mut self) {
+        if let Some(ground) = &mut self.choice_ground {
+            ground.give_up();
+        }
+    }
+
+    /// Searches again even if nothing has changed.
+    pub(crate) fn search_again(&mut self) {
+        self.find.asked = None;
+        self.give_up_choice();
     }
 
     fn ask(&mut self, request: Request) {
@@ -202,13 +333,19 @@ impl State {
 
     /// Ends the search with the best so far.
     pub(crate) fn stop_search(&mut self) {
-        if let Some(ground) = self.search_ground.as_ref().filter(|_| self.find.searching) {
-            ground.finder.stop();
+        if !self.find.searching {
+            return;
+        }
+        match (&self.find.choice, &self.choice_ground, &self.search_ground) {
+            (Some(_), Some(ground), _) => ground.stop(),
+            (None, _, Some(ground)) => ground.finder.stop(),
+            _ => {}
         }
     }
 
     /// Estimates have changed: searches again on the new ones, unless proposals are being measured.
     pub(crate) fn renew_search(&mut self) {
+        self.give_up_choice();
         if self.find.confirming.is_none() {
             self.search_ground = None;
         }
@@ -223,6 +360,7 @@ impl State {
             self.search_ground = None;
             find.asked = None;
             find.searching = false;
+            self.give_up_choice();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Work off the window's thread.
 
+pub mod chooser;
 pub mod finder;
 pub mod jobs;
 pub mod judge;

@@ -107,7 +107,7 @@ impl Points {
         for (kept, point) in all_kept.iter().zip(kept_points) {
             points.add(Origin::Kept(kept.id), point.clone());
         }
-        for point in find.deployment_points(config.dla_core, target) {
+        for point in find.deployment_points(config, target) {
             points.add(Origin::Found, point);
         }
         for (origin, point) in others {

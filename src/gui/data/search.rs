@@ -4,9 +4,10 @@ use crate::chart::{Chart, Mark, Point};
 use crate::gui::data::confirming::Confirming;
 use crate::model::Model;
 use crate::placement::EngineConfig;
-use crate::platform::Target;
+use crate::platform::{PowerMode, Target};
 use crate::search::confirm::Trial;
 use crate::search::{Progress, Proposal, ProposedEngine};
+use crate::tasks::modes::Chosen;
 use std::collections::BTreeMap;
 
 use crate::chart::View;
@@ -22,6 +23,9 @@ use std::time::Duration;
 /// A search ends with the best so far after this long.
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 
+/// All searches of a choice of power mode and batch end after this long.
+pub const CHOICE_LIMIT: Duration = Duration::from_secs(30);
+
 /// Proposals asked for.
 pub(crate) const PROPOSALS: usize = 6;
 
@@ -31,6 +35,7 @@ pub(crate) const PROPOSALS: usize = 6;
 pub enum GoalKind {
     #[default]
     Latency,
+    Energy,
     Deployment,
     Pipeline,
     OffGpu,
@@ -45,6 +50,7 @@ impl GoalKind {
     pub fn text(self) -> &'static str {
         match self {
             Self::Latency => "Lowest latency of one engine",
+            Self::Energy => "Least energy per image",
             Self::Deployment => "Highest total FPS of several engines",
             Self::Pipeline => "Highest FPS of a pipeline",
             Self::OffGpu => "Most work off the GPU",
@@ -56,6 +62,7 @@ impl GoalKind {
     pub fn tooltip(self) -> &'static str {
         match self {
             Self::Latency => "The shortest time of one inference",
+            Self::Energy => "The fewest millijoules at the wall for one image",
             Self::Deployment => {
                 "Engines of this model that run at the same time, each with its own placement"
             }
@@ -73,9 +80,22 @@ impl GoalKind {
     pub(crate) fn view(self) -> View {
         match self {
             Self::Deployment => View::Deployments,
-            Self::Latency | Self::Pipeline | Self::OffGpu | Self::FewestTransitions => {
-                View::Scatter
-            }
+            Self::Latency
+            | Self::Energy
+            | Self::Pipeline
+            | Self::OffGpu
+            | Self::FewestTransitions => View::Scatter,
+        }
+    }
+
+    /// Unit of a search's best so far.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Latency => "ms",
+            Self::Energy => "mJ",
+            Self::OffGpu => "ms on the GPU",
+            Self::FewestTransitions => "transitions",
+            Self::Deployment | Self::Pipeline => "FPS",
         }
     }
 }
@@ -101,6 +121,14 @@ pub struct Form {
     pub dla_cores: Option<u32>,
     /// What stays where.
     pub pinned: Vec<(Site, Device)>,
+    /// Longest time of one inference, ms.
+    pub max_latency_ms: Option<f64>,
+    /// Most power at the wall, W.
+    pub max_watts: Option<f64>,
+    /// Every power mode of the board is tried, not only the one in force.
+    pub every_mode: bool,
+    /// Every batch that the file allows is tried, not only the engine's.
+    pub every_batch: bool,
 }
 
 impl Default for Form {
@@ -115,15 +143,20 @@ impl Default for Form {
             max_subgraphs: None,
             dla_cores: None,
             pinned: Vec::new(),
+            max_latency_ms: None,
+            max_watts: None,
+            every_mode: false,
+            every_batch: false,
         }
     }
 }
 
 impl Form {
-    /// As the search takes it.
-    pub fn request(&self) -> Request {
-        let goal = match self.goal {
+    /// The goal with its numbers.
+    pub fn whole_goal(&self) -> Goal {
+        match self.goal {
             GoalKind::Latency => Goal::Latency,
+            GoalKind::Energy => Goal::Energy,
             GoalKind::Deployment => Goal::Deployment {
                 most: self.engines,
                 least: 1,
@@ -137,7 +170,13 @@ impl Form {
             GoalKind::FewestTransitions => Goal::FewestTransitions {
                 max_loss: self.max_loss / 100.0,
             },
-        };
+        }
+    }
+
+    /// As the search takes it.
+    pub fn request(&self) -> Request {
+        // The stages of a pipeline are no whole engines, which the caps are about.
+        let capped = self.goal != GoalKind::Pipeline;
         Request {
             constraints: Constraints {
                 granularity: self.granularity,
@@ -148,13 +187,16 @@ impl Form {
             },
             time_limit: TIME_LIMIT,
             proposals: PROPOSALS,
-            front: self.one_engine(),
-            ..Request::new(goal)
+            max_latency_ms: self.max_latency_ms.filter(|_| capped),
+            max_watts: self.max_watts.filter(|_| capped),
+            front: self.front(),
+            ..Request::new(self.whole_goal())
         }
     }
 
-    /// The answers are placements of one engine, so that a front of them means something.
-    pub fn one_engine(&self) -> bool {
+    /// The answers are placements of one engine, ranked by time, so that a front of FPS, GPU work and
+    /// transitions means something.
+    fn front(&self) -> bool {
         matches!(
             self.goal,
             GoalKind::Latency | GoalKind::OffGpu | GoalKind::FewestTransitions
@@ -165,6 +207,14 @@ impl Form {
     pub fn pin_of(&self, site: &Site) -> Option<Device> {
         let pin = self.pinned.iter().find(|(s, _)| s == site);
         pin.map(|(_, device)| *device)
+    }
+
+    /// Forgets pins of what a model does not have.
+    pub(crate) fn keep_pins_of(&mut self, model: &Model) {
+        self.pinned.retain(|(site, _)| match site {
+            Site::Module(path) => path.is_empty() || model.modules.find(path).is_some(),
+            Site::Op(name) => model.find_op(name).is_some(),
+        });
     }
 
     /// Pins a site, or takes its pin away.
@@ -213,8 +263,64 @@ pub struct Find {
     pub confirmed: Vec<Trial>,
     /// The model and target the trials are of.
     pub(crate) measured_on: Option<(Arc<Model>, Target)>,
+    /// Power mode and batch are chosen too: what that has come to. There is no answer beside it.
+    pub choice: Option<Choice>,
     /// Counts answers.
     pub changes: u64,
+}
+
+/// What is asked where power mode and batch are chosen too. The mode and the batch in force are no
+/// part of it, so that a row that is loaded leaves the others standing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Asked {
+    /// Board and TensorRT, in one of the modes.
+    pub target: Target,
+    /// How engines are built, with one of the batches.
+    pub config: EngineConfig,
+    pub modes: Vec<&'static PowerMode>,
+    pub batches: Vec<u32>,
+    pub request: Request,
+    pub engines: u32,
+}
+
+/// Power mode, batch, placement and DLA cores chosen together, so far.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Which search is under way.
+    pub at: Option<Searching>,
+    /// Best first; those that are missing are still to come.
+    pub found: Arc<Chosen>,
+}
+
+/// Which of many searches is under way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Searching {
+    /// The power mode.
+    pub mode: &'static str,
+    /// Images per inference.
+    pub batch: u32,
+    /// How far that search is.
+    pub progress: Progress,
+    /// Searches that are over, and how many there are.
+    pub done: usize,
+    /// See `done`.
+    pub of: usize,
+    /// Since the first began.
+    pub elapsed: Duration,
+}
+
+impl Choice {
+    /// How a row's engine is loaded. An engine that uses no DLA leaves the core in force.
+    pub fn config_of(engine: &ProposedEngine, core: u32) -> EngineConfig {
+        let config = engine.config.clone();
+        match engine.summary.dla_ops {
+            0 => EngineConfig {
+                dla_core: core,
+                ..config
+            },
+            _ => config,
+        }
+    }
 }
 
 impl Find {
@@ -245,11 +351,6 @@ impl Find {
             [engine] if proposal.stages.is_empty() => self.name(&engine.placement),
             _ => proposal.name.clone(),
         }
-    }
-
-    /// Searches again even if nothing has changed.
-    pub fn again(&mut self) {
-        self.asked = None;
     }
 
     /// How an engine of a proposal is loaded: on the core in force where it is the only one.
@@ -294,12 +395,17 @@ impl Find {
         }
     }
 
-    /// Found deployments as points of the chart.
-    pub(crate) fn deployment_points(&self, core: u32, target: &Target) -> Vec<Point> {
-        let Some(answer) = self.shown() else {
-            return Vec::new();
-        };
-        let all = answer.proposals.iter().chain(&answer.baselines);
+    /// Found deployments as points of the chart: of a choice only those for this target and batch.
+    pub(crate) fn deployment_points(&self, config: &EngineConfig, target: &Target) -> Vec<Point> {
+        let core = config.dla_core;
+        let rows = self.choice.iter().filter(|_| self.open);
+        let rows = rows.flat_map(|c| &c.found.rows);
+        let chosen = rows
+            .filter(|row| row.target == *target && row.batch == config.batch)
+            .map(|row| &row.proposal);
+        let answer = self.shown().into_iter();
+        let answer = answer.flat_map(|a| a.proposals.iter().chain(&a.baselines));
+        let all = answer.chain(chosen);
         let mut points: Vec<Point> = Vec::new();
         let mut seen: Vec<Vec<&Placement>> = Vec::new();
         let mut names: BTreeMap<&str, u32> = BTreeMap::new();

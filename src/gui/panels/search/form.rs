@@ -7,9 +7,10 @@ use crate::gui::panels::controls::takes_keyboard;
 use crate::gui::state::State;
 use crate::gui::ui::theme;
 use crate::gui::ui::theme::Tokens;
-use crate::gui::ui::widgets::{note, number};
+use crate::gui::ui::widgets::{note, number, short};
 use crate::plan::Fallback;
 use crate::search::Granularity;
+use crate::tasks::modes::batches;
 use egui::{
     Button, Checkbox, ComboBox, CornerRadius, Grid, Label, Response, RichText, Role, Ui, Vec2,
     WidgetInfo,
@@ -42,7 +43,17 @@ pub(crate) fn form(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command
         .spacing([12.0, 5.0])
         .min_col_width(64.0)
         .show(ui, |ui| {
-            goal_number(ui, &mut form, t);
+            goal_number(ui, state, &mut form, t);
+            name(ui, "Power mode", t);
+            power_modes(ui, state, &mut form, t);
+            ui.end_row();
+            name(ui, "Batch", t);
+            all_batches(ui, state, &mut form, t);
+            ui.end_row();
+            // The stages of a pipeline are no whole engines.
+            if form.goal != GoalKind::Pipeline {
+                caps(ui, &mut form, t);
+            }
             name(ui, "Decide", t);
             granularity(ui, &mut form);
             ui.end_row();
@@ -50,7 +61,7 @@ pub(crate) fn form(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command
             subgraphs(ui, &mut form, state.target.tensorrt.max_loadables(), t);
             ui.end_row();
             let cores = state.dla_cores();
-            if cores > 1 && matches!(form.goal, GoalKind::Deployment | GoalKind::Pipeline) {
+            if cores > 1 && (several(state, &form) || form.goal == GoalKind::Pipeline) {
                 name(ui, "DLA cores", t);
                 dla_cores(ui, &mut form, cores, t);
                 ui.end_row();
@@ -101,14 +112,144 @@ pub(crate) fn combo(
     inner.response.on_hover_text(hover)
 }
 
+/// Several engines at the same time may be proposed: for energy only beside other modes or batches.
+fn several(state: &State, form: &Form) -> bool {
+    form.goal == GoalKind::Deployment
+        || (form.goal == GoalKind::Energy && state.find.choice.is_some())
+}
+
+/// One of two: what is in force, or all there is. Where there is no choice, why.
+fn as_above_or_all(
+    ui: &mut Ui,
+    what: &str,
+    (now, now_hover): (&str, String),
+    (all, all_hover): (&str, String),
+    refused: Option<String>,
+    every: &mut bool,
+    t: &Tokens,
+) {
+    if let Some(why) = refused {
+        let text = format!("{now}; {why}");
+        let said = RichText::new(&text).color(t.faint);
+        let label = ui.add(Label::new(said).truncate());
+        label.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{what}: {text}")));
+        label.on_hover_text(format!("{now_hover}\n{text}"));
+        return;
+    }
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 12.0;
+        for (chosen, text, hover) in [(false, now, now_hover), (true, all, all_hover)] {
+            let response = ui.radio(*every == chosen, short(text, 12));
+            response.widget_info(|| {
+                let label = format!("{what}: {text}");
+                WidgetInfo::selected(Role::RadioButton, true, *every == chosen, label)
+            });
+            if response.on_hover_text(hover).clicked() {
+                *every = chosen;
+            }
+        }
+    });
+}
+
+fn power_modes(ui: &mut Ui, state: &State, form: &mut Form, t: &Tokens) {
+    let modes = state.target.board.modes;
+    let names: Vec<&str> = modes.iter().map(|m| m.name).collect();
+    let now = state.target.mode.name;
+    as_above_or_all(
+        ui,
+        "Power mode",
+        (now, format!("Searches in {now}, as in the top bar")),
+        (
+            &format!("all {}", modes.len()),
+            format!(
+                "Searches in every power mode of the board: {}",
+                names.join(", ")
+            ),
+        ),
+        state.no_modes(),
+        &mut form.every_mode,
+        t,
+    );
+}
+
+fn all_batches(ui: &mut Ui, state: &State, form: &mut Form, t: &Tokens) {
+    let Some(open) = &state.open else { return };
+    let all = batches(&open.model);
+    let words: Vec<String> = all.iter().map(u32::to_string).collect();
+    let now = state.config().batch.to_string();
+    let range = match &words[..] {
+        [first, .., last] => format!("{first} to {last}"),
+        _ => String::new(),
+    };
+    as_above_or_all(
+        ui,
+        "Batch",
+        (&now, format!("Searches at batch {now}, as in the top bar")),
+        (
+            &range,
+            format!("Searches at every batch: {}", words.join(", ")),
+        ),
+        state.no_batches(),
+        &mut form.every_batch,
+        t,
+    );
+}
+
+/// Most latency and power.
+fn caps(ui: &mut Ui, form: &mut Form, t: &Tokens) {
+    let latency = "Longest time of one inference, of the slowest engine";
+    let power = "Most power at the wall, of all engines together";
+    for (what, label, hover, first, unit, most) in [
+        (
+            "Latency",
+            "Limit latency",
+            latency,
+            10.0,
+            " ms",
+            &mut form.max_latency_ms,
+        ),
+        (
+            "Power",
+            "Limit power",
+            power,
+            20.0,
+            " W",
+            &mut form.max_watts,
+        ),
+    ] {
+        name(ui, what, t);
+        ui.horizontal(|ui| {
+            let mut limited = most.is_some();
+            let response = ui.add(Checkbox::new(&mut limited, "at most"));
+            response
+                .widget_info(|| WidgetInfo::selected(Role::CheckBox, true, most.is_some(), label));
+            if response.on_hover_text(hover).changed() {
+                *most = limited.then_some(first);
+            }
+            match most {
+                Some(most) => {
+                    number(ui, &format!("{label} to"), most, 0.01..=1e5, |d| {
+                        d.speed(0.1).max_decimals(2).suffix(unit)
+                    });
+                }
+                None => {
+                    ui.label(RichText::new("any").color(t.faint));
+                }
+            }
+        });
+        ui.end_row();
+    }
+}
+
 /// The goal's own number.
-pub(crate) fn goal_number(ui: &mut Ui, form: &mut Form, t: &Tokens) {
+pub(crate) fn goal_number(ui: &mut Ui, state: &State, form: &mut Form, t: &Tokens) {
     let say = |ui: &mut Ui, text: &str| {
         ui.label(RichText::new(text).color(t.dim));
     };
     match form.goal {
         GoalKind::Latency => return,
-        GoalKind::Deployment => {
+        GoalKind::Energy if !several(state, form) => return,
+        GoalKind::Deployment | GoalKind::Energy => {
             name(ui, "Engines", t);
             ui.horizontal(|ui| {
                 say(ui, "at most");
@@ -221,7 +362,7 @@ pub(crate) fn pins(ui: &mut Ui, form: &mut Form, t: &Tokens) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = Vec2::splat(4.0);
         for (site, device) in &form.pinned {
-            let path = crate::gui::ui::widgets::short(&site.to_string(), 22);
+            let path = short(&site.to_string(), 22);
             let text = RichText::new(format!("{path} {device} ×"))
                 .font(theme::small())
                 .color(t.device(*device));

@@ -1,20 +1,19 @@
 //! The search for the best placement: what is asked for, what was found, why.
 
+mod choice;
 pub mod confirm;
 pub mod form;
+mod progress;
 pub mod proposal;
 pub mod why;
-use egui::{
-    Align, CornerRadius, Frame, Label, Layout, Margin, RichText, Role, ScrollArea, Sense, Ui, Vec2,
-    WidgetInfo,
-};
+use egui::{Align, Frame, Label, Layout, Margin, RichText, ScrollArea, Ui};
 
-use crate::figure::short;
 use crate::gui::command::Command;
 use crate::gui::data::search;
-use crate::gui::data::search::{GoalKind, TIME_LIMIT, Why};
+use crate::gui::data::search::Why;
 use crate::gui::panels::search::confirm::confirming;
 use crate::gui::panels::search::form::{form, refusals};
+use crate::gui::panels::search::progress::{ended, progress};
 use crate::gui::panels::search::proposal::proposal;
 use crate::gui::panels::search::why::explanation;
 use crate::gui::state::State;
@@ -57,9 +56,17 @@ fn head(ui: &mut Ui, out: &mut Vec<Command>) {
 
 /// Progress, proposals, baselines.
 fn outcome(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
-    section(ui, "Proposals", t);
+    let title = match state.find.choice {
+        Some(_) => "The best of each power mode and batch",
+        None => "Proposals",
+    };
+    section(ui, title, t);
     if state.find.searching() {
         progress(ui, state, t, out);
+    }
+    if let Some(choice) = &state.find.choice {
+        choice::outcome(ui, state, choice, t, out);
+        return;
     }
     let answer = match &state.find.answer {
         None => return,
@@ -149,48 +156,6 @@ fn failure(ui: &mut Ui, e: &SearchError, t: &Tokens, out: &mut Vec<Command>) {
     }
 }
 
-fn progress(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
-    let p = state.find.progress;
-    let (stage, elapsed) = p.map_or(("searching", 0.0), |p| (p.stage, p.elapsed.as_secs_f64()));
-    let goal = state.find.form.goal;
-    let unit = match goal {
-        GoalKind::Latency => " ms",
-        GoalKind::OffGpu => " ms on the GPU",
-        GoalKind::FewestTransitions => " transitions",
-        GoalKind::Deployment | GoalKind::Pipeline => " FPS",
-    };
-    let mut text = stage.to_owned();
-    if let Some(best) = p.and_then(|p| p.best) {
-        text.extend([", best so far ", &short(best), unit]);
-        if let Some(bound) = p.and_then(|p| p.bound) {
-            text.extend([", none below ", &short(bound)]);
-        }
-    }
-    let size = Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
-    // The time and the button first: the text gives way to them.
-    ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
-        let cancel = ui.small_button("Cancel");
-        cancel.widget_info(|| WidgetInfo::labeled(Role::Button, true, Command::FindStop.text()));
-        if cancel.on_hover_text(Command::FindStop.tooltip()).clicked() {
-            out.push(Command::FindStop);
-        }
-        let time = RichText::new(format!("{elapsed:.1} s"));
-        ui.label(time.font(theme::small()).color(t.dim));
-        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-            let label = ui.add(Label::new(RichText::new(&text).color(t.text)).truncate());
-            label.widget_info(|| WidgetInfo::labeled(Role::Status, true, &text));
-            label.on_hover_text(&text);
-        });
-    });
-    let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 3.0), Sense::hover());
-    let share = (elapsed / TIME_LIMIT.as_secs_f64()).clamp(0.0, 1.0) as f32;
-    let painter = ui.painter();
-    painter.rect_filled(rect, CornerRadius::same(1), t.line);
-    let done = rect.with_max_x(rect.left() + rect.width() * share);
-    painter.rect_filled(done, CornerRadius::same(1), t.accent);
-    ui.add_space(3.0);
-}
-
 /// How good the best is known to be, and how that is known.
 fn verdict(ui: &mut Ui, answer: &Answer, t: &Tokens, out: &mut Vec<Command>) {
     let text = match answer.gap {
@@ -201,25 +166,6 @@ fn verdict(ui: &mut Ui, answer: &Answer, t: &Tokens, out: &mut Vec<Command>) {
         ),
         None => format!("No bound is known; {}", answer.method),
     };
-    let early = if answer.stopped {
-        "stopped early, "
-    } else {
-        ""
-    };
-    let ms = answer.elapsed.as_secs_f64() * 1e3;
-    let took = if ms < 1000.0 {
-        format!("{early}{ms:.0} ms")
-    } else {
-        format!("{early}{:.1} s", ms / 1e3)
-    };
-    ui.horizontal_wrapped(|ui| {
-        let all = format!("{text} ({took})");
-        let label =
-            ui.add(Label::new(RichText::new(&all).font(theme::small()).color(t.dim)).wrap());
-        label.widget_info(|| WidgetInfo::labeled(Role::Status, true, &all));
-        label.on_hover_text(format!("How: {}", answer.method));
-        if answer.stopped && ui.small_button(Command::FindAgain.text()).clicked() {
-            out.push(Command::FindAgain);
-        }
-    });
+    let how = format!("How: {}", answer.method);
+    ended(ui, &text, answer.elapsed, answer.stopped, &how, t, out);
 }

@@ -4,7 +4,7 @@ use crate::chart::elide;
 use crate::figure::{Figure, short};
 use crate::gui::command::Command;
 use crate::gui::data::search;
-use crate::gui::data::search::Find;
+use crate::gui::data::search::{Find, GoalKind};
 use crate::gui::state::State;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::{theme, widgets};
@@ -89,14 +89,18 @@ pub(crate) fn proposal(
     let inner = rect.shrink2(Vec2::new(9.0, 4.0));
     let upper = inner.with_max_y(inner.center().y);
     let lower = inner.with_min_y(inner.center().y);
-    let start = figure(ui, upper, &p.fps, t, best);
+    let start = figure(ui, upper, &p.fps, "FPS", t, best);
     let left = upper.with_max_x(start - 8.0);
     let painter = ui.painter();
     let ink = if best { t.strong } else { t.text };
     let font = if best { theme::strong() } else { theme::body() };
     let shown = fitting(painter, &title, font.clone(), left.width());
     widgets::text_in(painter, left, &shown, font, ink, Align::Min);
-    let facts = facts(p);
+    let mut facts = facts(p);
+    if state.find.form.goal == GoalKind::Energy {
+        let mj = search::in_unit(&p.power.wall_mj_per_image, "mJ");
+        facts = format!("{mj}, {facts}");
+    }
     let trial = state.find.trial(p);
     let (badge, ink) = match trial {
         Some(Trial {
@@ -178,9 +182,16 @@ pub(crate) fn part_rect(card: Rect, i: usize) -> Rect {
 }
 
 /// A figure and its band at the right end of a rectangle; returns where it begins.
-pub(crate) fn figure(ui: &Ui, rect: Rect, fps: &Figure, t: &Tokens, strong: bool) -> f32 {
+pub(crate) fn figure(
+    ui: &Ui,
+    rect: Rect,
+    figure: &Figure,
+    unit: &str,
+    t: &Tokens,
+    strong: bool,
+) -> f32 {
     let painter = ui.painter();
-    let Some(value) = fps.value() else {
+    let Some(value) = figure.value() else {
         let galley = widgets::line(painter, "no estimate", theme::small(), t.faint, FIGURE);
         let x = rect.right() - galley.size().x;
         painter.galley(
@@ -190,9 +201,9 @@ pub(crate) fn figure(ui: &Ui, rect: Rect, fps: &Figure, t: &Tokens, strong: bool
         );
         return x;
     };
-    let band = match fps {
-        Figure::Estimated(e) => format!(" FPS {}", e.band),
-        Figure::Measured(_) | Figure::None { .. } => " FPS".to_owned(),
+    let band = match figure {
+        Figure::Estimated(e) => format!(" {unit} {}", e.band),
+        Figure::Measured(_) | Figure::None { .. } => format!(" {unit}"),
     };
     let small = widgets::line(painter, &band, theme::small(), t.dim, FIGURE);
     let font = if strong {
@@ -240,6 +251,14 @@ pub(crate) fn many(n: usize, what: &str) -> String {
     }
 }
 
+/// The device an engine is told apart by, and its name: `GPU`, `DLA0`.
+pub(crate) fn place_of(e: &ProposedEngine) -> (Device, String) {
+    match e.summary.dla_ops {
+        0 => (Device::Gpu, "GPU".to_owned()),
+        _ => (Device::Dla, format!("DLA{}", e.config.dla_core)),
+    }
+}
+
 #[expect(
     clippy::too_many_arguments,
     reason = "all of one line's drawing context"
@@ -267,17 +286,8 @@ pub(crate) fn engine_line(
         ui.painter().rect_filled(rect, CornerRadius::same(4), fill);
     }
     let inner = rect.shrink2(Vec2::new(6.0, 0.0));
-    let where_ = if e.summary.dla_ops == 0 {
-        "GPU".to_owned()
-    } else {
-        format!("DLA{}", e.config.dla_core)
-    };
-    let device = if e.summary.dla_ops == 0 {
-        Device::Gpu
-    } else {
-        Device::Dla
-    };
-    let start = figure(ui, inner, &e.fps, t, false);
+    let (device, where_) = place_of(e);
+    let start = figure(ui, inner, &e.fps, "FPS", t, false);
     let painter = ui.painter();
     let label = inner.with_max_x(inner.left() + 44.0);
     widgets::text_in(
