@@ -29,6 +29,8 @@ pub struct Message {
     pub remedy: String,
     /// A button.
     pub action: Option<(String, Command)>,
+    /// It says that a model could not be opened: another that is opened takes it away.
+    until_opened: bool,
     /// The user has taken the card away.
     pub dismissed: bool,
     /// When it came up.
@@ -45,6 +47,7 @@ impl Message {
             detail: detail.to_owned(),
             remedy: String::new(),
             action: None,
+            until_opened: false,
             dismissed: false,
             since: Instant::now(),
         }
@@ -57,6 +60,13 @@ impl Message {
             remedy: remedy.to_owned(),
             ..Self::info(title, detail)
         }
+    }
+
+    /// Goes once a model is opened.
+    #[must_use]
+    pub fn until_opened(mut self) -> Self {
+        self.until_opened = true;
+        self
     }
 
     /// With a button.
@@ -117,6 +127,13 @@ impl Messages {
     /// Takes a card away.
     pub fn dismiss(&mut self, id: u64) {
         if let Some(message) = self.all.iter_mut().find(|m| m.id == id) {
+            message.dismissed = true;
+        }
+    }
+
+    /// A model was opened.
+    pub fn opened(&mut self) {
+        for message in self.all.iter_mut().filter(|m| m.until_opened) {
             message.dismissed = true;
         }
     }

@@ -136,6 +136,8 @@ pub struct State {
     pub focus_pane: Option<Pane>,
     /// Work of a window that died is being brought back; its file.
     pub(super) restoring: Option<PathBuf>,
+    /// The file that could not be opened, until a model is.
+    pub(super) tried: Option<PathBuf>,
     /// The open model's file as it was when it was read.
     pub(super) read_at: Option<FileStamp>,
     /// When the file was last looked at.
@@ -249,6 +251,7 @@ impl State {
             hints_done: settings.hints_done,
             focus_pane: None,
             restoring: None,
+            tried: None,
             read_at: None,
             looked_at: None,
             dark: true,

@@ -495,8 +495,15 @@ fn the_path_field_completes_and_keeps_no_old_caret() {
     }
     w.run_steps(2);
     assert_eq!(typed(&w), whole);
-    w.state_mut().apply(Command::CloseDialog);
+    // And Enter, where the path is not whole yet.
+    ask(&mut w, &format!("{}/resnet", folder.display()));
+    w.key(Modifiers::NONE, Key::ArrowDown);
+    w.key(Modifiers::NONE, Key::Enter);
+    assert_eq!(typed(&w), whole);
+    w.key(Modifiers::NONE, Key::Enter);
+    assert!(w.state().dialog.is_none());
     w.settle();
+    assert_eq!(w.state().messages.cards().count(), 1);
     // A longer path afterwards: the caret is at its end.
     ask(&mut w, &format!("{whole}.zip"));
     w.key(Modifiers::NONE, Key::Backspace);

@@ -153,6 +153,19 @@ fn a_file_that_is_no_model_is_a_card() {
     w.click("Dismiss broken.onnx cannot be opened");
     assert!(w.query_by_label("broken.onnx cannot be opened").is_none());
     assert_eq!(w.state().messages.all().len(), 1, "the list keeps it");
+    // Asked again, the field begins where that file is. Another model takes the card away.
+    w.state_mut().apply(Command::OpenPath(file.clone()));
+    w.settle();
+    w.state_mut().apply(Command::OpenModel);
+    w.settle();
+    let folder = format!("{}/", w.data.path().display());
+    assert!(matches!(&w.state().dialog, Some(Dialog::Path { text, .. }) if *text == folder));
+    w.state_mut().apply(Command::CloseDialog);
+    assert_eq!(w.state().messages.cards().count(), 1);
+    w.state_mut()
+        .apply(Command::OpenPath("bundled:mobilenet_v2".into()));
+    w.settle();
+    assert_eq!(w.state().messages.cards().count(), 0);
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl State {
             return;
         }
         let picker = Arc::clone(&self.picker);
-        let folder = self.folder();
+        let folder = self.folder(&purpose);
         let name = self.export_name(&purpose);
         let asked = purpose.clone();
         self.background(
@@ -129,7 +129,7 @@ impl State {
     }
 
     fn path_field(&mut self, purpose: Purpose, note: &str) {
-        let folder = self.folder().unwrap_or_default();
+        let folder = self.folder(&purpose).unwrap_or_default();
         let text = folder.join(self.export_name(&purpose));
         self.dialog = Some(Dialog::Path {
             text: text.display().to_string(),
@@ -138,16 +138,14 @@ impl State {
         });
     }
 
-    /// The folder dialogs begin in: the model's, else the working one.
-    fn folder(&self) -> Option<PathBuf> {
-        let model = self
-            .open
-            .as_ref()
-            .and_then(|o| o.path.parent())
-            .filter(|p| !p.as_os_str().is_empty());
-        model
-            .map(Path::to_owned)
-            .or_else(|| std::env::current_dir().ok())
+    /// The folder dialogs begin in: that of a model that could not be opened just now, the open
+    /// model's, else the working one.
+    fn folder(&self, purpose: &Purpose) -> Option<PathBuf> {
+        let tried = self.tried.as_deref().filter(|_| !purpose.saves());
+        let open = self.open.as_ref().map(|o| &*o.path);
+        let parents = [tried, open].into_iter().flatten().filter_map(Path::parent);
+        let folder = parents.filter(|p| p.is_dir()).map(Path::to_owned).next();
+        folder.or_else(|| std::env::current_dir().ok())
     }
 
     fn export_name(&self, purpose: &Purpose) -> String {
@@ -235,6 +233,8 @@ impl State {
         for note in &model.notes {
             log::info!("{}: {}", model.name, note.text);
         }
+        self.tried = None;
+        self.messages.opened();
         self.remember(&path);
         self.install(model, path.clone(), inputs);
         if self.restoring.take().is_some() {
@@ -268,7 +268,10 @@ impl State {
             if path != first {
                 self.load(first, Dims::new());
             }
+        } else {
+            message = message.until_opened();
         }
+        self.tried = Some(path.to_owned());
         self.messages.push(message);
     }
 

@@ -135,6 +135,11 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
     };
     ui.label(RichText::new(drop).color(t.dim));
     ui.add_space(4.0);
+    // Enter does what the button does, and completes a path that cannot be opened yet.
+    let keys = match path_hint(purpose, text) {
+        Some(_) if !purpose.saves() => vec![Key::Tab, Key::Enter],
+        _ => vec![Key::Tab],
+    };
     let field = TextEdit::singleline(text)
         .desired_width(f32::INFINITY)
         .return_key(None)
@@ -145,7 +150,7 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
     let mut offered = 0;
     let edit = CompletionPopup::new(id)
         .word_boundary(|c| c == '/')
-        .accept_keys([Key::Tab])
+        .accept_keys(keys)
         .align(egui::RectAlign::BOTTOM_START)
         .max_height(rows.height(rows.most))
         .show(ui, field, |query| {
@@ -174,8 +179,24 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
             if purpose.saves() { name..dot } else { end..end },
         );
     }
+    let hint = path_hint(purpose, text);
+    ui.label(
+        RichText::new(hint.unwrap_or(" "))
+            .font(theme::small())
+            .color(t.amber),
+    );
+    let ok = if purpose.saves() { "Save" } else { "Open" };
+    let complete = hint.is_none_or(|h| h == REPLACES) && !text.trim().is_empty();
+    if buttons(ui, ok, complete, out) {
+        out.push(Command::CloseDialog);
+        out.push(purpose.answer(expanded(text.trim())));
+    }
+}
+
+/// What is wrong with a typed path, or worth knowing.
+fn path_hint(purpose: &Purpose, text: &str) -> Option<&'static str> {
     let file = &expanded(text.trim());
-    let hint = match purpose {
+    match purpose {
         _ if text.trim().is_empty() => None,
         _ if purpose.saves() => match file.parent() {
             Some(dir) if !dir.as_os_str().is_empty() && !dir.is_dir() => {
@@ -190,18 +211,6 @@ fn path(ui: &mut Ui, purpose: &Purpose, text: &mut String, note: &str, out: &mut
             Some("There is no such file")
         }
         _ => None,
-    };
-    ui.label(
-        RichText::new(hint.unwrap_or(" "))
-            .font(theme::small())
-            .color(t.amber),
-    );
-    let ok = if purpose.saves() { "Save" } else { "Open" };
-    let complete = hint.is_none_or(|h| h == REPLACES) && !text.trim().is_empty();
-    if buttons(ui, ok, complete, out) {
-        let path = file.clone();
-        out.push(Command::CloseDialog);
-        out.push(purpose.answer(path));
     }
 }
 
