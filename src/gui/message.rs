@@ -85,7 +85,7 @@ const LONGEST_TITLE: usize = 300;
 const LONGEST_LINE: usize = 2000;
 const MOST_LINES: usize = 200;
 
-/// Messages that are kept; those that were dismissed first go first.
+/// Messages that are kept; of more, the oldest that was dismissed goes, else the oldest.
 const MOST: usize = 500;
 
 /// All messages of a session.
@@ -109,10 +109,9 @@ impl Messages {
         self.next += 1;
         message.id = self.next;
         self.all.push(message);
-        if self.all.len() > MOST
-            && let Some(at) = self.all.iter().position(|m| m.dismissed)
-        {
-            self.all.remove(at);
+        if self.all.len() > MOST {
+            let at = self.all.iter().position(|m| m.dismissed);
+            self.all.remove(at.unwrap_or(0));
         }
     }
 
@@ -169,5 +168,28 @@ impl Messages {
     /// Everything, oldest first.
     pub fn all(&self) -> &[Message] {
         &self.all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, Message, Messages};
+
+    #[test]
+    fn the_list_has_an_end_whatever_is_dismissed() {
+        let mut messages = Messages::default();
+        let push = |messages: &mut Messages, n: usize| {
+            messages.push(Message::error(format!("error {n}"), "", ""));
+        };
+        for n in 0..MOST {
+            push(&mut messages, n);
+        }
+        messages.dismiss(7);
+        push(&mut messages, MOST);
+        assert_eq!(messages.all().len(), MOST);
+        assert!(messages.all().iter().all(|m| m.id != 7));
+        push(&mut messages, MOST + 1);
+        assert_eq!(messages.all().len(), MOST);
+        assert_eq!(messages.all()[0].title, "error 1");
     }
 }
