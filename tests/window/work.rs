@@ -169,6 +169,30 @@ fn a_file_that_is_no_model_is_a_card() {
 }
 
 #[test]
+fn an_op_that_nobody_knows_is_a_hazard_in_sight() {
+    let mut w = window();
+    let bytes = dlaplan::model::onnx::bundled()[0].bytes().to_vec();
+    let mut unknown = bytes.clone();
+    // The type of each Relu, as its field is written.
+    for at in 0..unknown.len() - 6 {
+        if unknown[at..at + 6] == *b"\x22\x04Relu" {
+            unknown[at + 5] = b'y';
+        }
+    }
+    assert_ne!(bytes, unknown);
+    let file = w.data.path().join("unknown.onnx");
+    std::fs::File::create(&file)
+        .and_then(|mut f| std::io::Write::write_all(&mut f, &unknown))
+        .unwrap();
+    w.set_size(egui::Vec2::new(1280.0, 720.0));
+    w.state_mut().apply(Command::OpenPath(file));
+    w.settle();
+    assert!(w.query_by_label_contains("No estimate: ").is_some());
+    let hazard = w.get_by_label_contains("only a plugin of yours imports Rely");
+    assert!(hazard.rect().bottom() < 720.0, "{}", hazard.rect());
+}
+
+#[test]
 fn a_missing_file_at_the_start_still_gives_a_window() {
     let options = Options {
         model: Some("/nowhere/net.onnx".into()),

@@ -39,7 +39,10 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
             }
             n => many(ui, state, open, judged, n, &t, out),
         }
-        lints(ui, open, &judged.plan.lints, &t, out);
+        // Without an estimate the overview has them further up.
+        if !nodes.is_empty() || judged.estimate.fps.value().is_some() {
+            lints(ui, open, &judged.plan.lints, &t, out);
+        }
     });
 }
 
@@ -75,6 +78,8 @@ fn overview(
     if let Figure::None { reason } = &judged.estimate.fps {
         let text = format!("No estimate: {reason}");
         ui.add(Label::new(RichText::new(text).color(t.dim)).wrap());
+        // They may say why.
+        lints(ui, open, &judged.plan.lints, t, out);
     }
     actual::measured(ui, state, open, t, out);
     ui.horizontal_wrapped(|ui| {
