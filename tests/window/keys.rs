@@ -1,6 +1,6 @@
 //! The window by the keyboard alone.
 
-use crate::window::{Window, window};
+use crate::window::{Window, text_of, window};
 use dlaplan::gui::{Command, Node, Other, Over, Pane};
 use dlaplan::placement::{Device, Site};
 use egui::accesskit::Role;
@@ -99,8 +99,8 @@ fn kept_placements_are_renamed_and_deleted_by_keys_and_commands() {
     let bar = |w: &Window<'_>, name: &str| {
         let start = format!("{name} fp16");
         w.query_all_by_role(Role::Button)
-            .find(|n| crate::window::text_of(n).starts_with(&start))
-            .map(|n| crate::window::text_of(&n))
+            .find(|n| text_of(n).starts_with(&start))
+            .map(|n| text_of(&n))
     };
     let one = bar(&w, "one").unwrap();
     focus(&mut w, Role::Button, &one);
@@ -341,9 +341,7 @@ fn a_list_is_one_stop_of_tab_and_arrows_move_in_it() {
     assert_eq!(w.ctx.memory(egui::Memory::focused), row);
     // The bars of the chart too.
     let bars = |w: &Window<'_>| -> Vec<String> {
-        let all = w
-            .query_all_by_role(Role::Button)
-            .map(|n| crate::window::text_of(&n));
+        let all = w.query_all_by_role(Role::Button).map(|n| text_of(&n));
         all.filter(|text| text.starts_with("resnet18_fp16_"))
             .collect()
     };
@@ -425,4 +423,18 @@ fn a_dialog_closes_the_tooltip_below_it() {
         w.run_steps(8);
         assert!(w.query_by_label(hint).is_some(), "{keys:?}");
     }
+}
+
+#[test]
+fn the_palette_says_in_full_why_a_command_cannot_be_run() {
+    let mut w = window();
+    w.click("GPU layer1");
+    let why = "trtexec of TensorRT 8.5 cannot place single layers";
+    w.key(Modifiers::COMMAND, Key::P);
+    w.type_into("Command", "export trtexec");
+    w.run_steps(2);
+    let said = |n: &egui_kittest::Node<'_>| text_of(n).contains(why);
+    assert_eq!(w.query_all_by_role(Role::Label).filter(said).count(), 1);
+    w.key(NONE, Key::Enter);
+    assert!(w.state().palette.is_some());
 }

@@ -98,6 +98,7 @@ fn draw(
     let rows = ((ui.ctx().content_rect().height() - TOP - 90.0) / ROW).floor();
     let room = rows.max(1.0) * ROW;
     let height = (commands.len().max(1) as f32 * ROW).min(LIST.min(room));
+    let mut elided = None;
     let list = ScrollArea::vertical()
         .max_height(height)
         .min_scrolled_height(height);
@@ -152,6 +153,9 @@ fn draw(
             if let Some(why) = why
                 && end + GAP + note > inner.right()
             {
+                if chosen {
+                    elided = Some(why.clone());
+                }
                 response.on_hover_text(why);
             }
         }
@@ -159,6 +163,12 @@ fn draw(
             ui.label(RichText::new("No such command").color(t.dim));
         }
     });
+    // Whoever has no pointer reads the whole of it too.
+    if let Some(why) = elided {
+        ui.add_space(4.0);
+        let why = RichText::new(why).font(theme::small()).color(t.dim);
+        ui.add(egui::Label::new(why).wrap());
+    }
     let list = ui.interact(list.inner_rect, Id::unique("commands"), Sense::hover());
     list.widget_info(|| WidgetInfo::labeled(Role::ListBox, true, "Commands"));
 }
