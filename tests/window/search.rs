@@ -266,6 +266,45 @@ fn what_cannot_be_met_is_said() {
 }
 
 #[test]
+fn least_energy_is_ranked_and_shown_and_limits_hold_in_one_mode() {
+    let mut w = window();
+    let target = Target::parse("agx-orin-64@50W").unwrap();
+    w.state_mut().apply(Command::Board(target.board.id));
+    w.state_mut().apply(Command::Mode(target.mode.name));
+    w.state_mut().apply(Command::Precision(Precision::INT8));
+    let form = Form {
+        goal: GoalKind::Energy,
+        ..Form::default()
+    };
+    open_with(&mut w, form.clone());
+    let mj = |w: &Window<'_>| -> Vec<f64> {
+        let all = answer(w).proposals.iter();
+        all.map(|p| p.power.wall_mj_per_image.value().unwrap())
+            .collect()
+    };
+    let free = mj(&w);
+    assert!(free.is_sorted(), "{free:?}");
+    let shown = format!("{} mJ ", dlaplan::figure::short(free[0]));
+    let best = w
+        .query_all_by_role(Role::Button)
+        .map(|n| text_of(&n))
+        .find(|label| label.starts_with("best: "))
+        .unwrap();
+    assert!(best.contains(&shown), "{best}");
+    let watts = answer(&w).proposals[0].power.wall_watts.value().unwrap();
+    let mut capped = form;
+    for (most, found) in [(watts * 1.001, true), (watts * 0.1, false)] {
+        capped.max_watts = Some(most);
+        w.state_mut()
+            .apply(Command::FindForm(Box::new(capped.clone())));
+        find(&mut w);
+        assert_eq!(w.state().find.answer.as_ref().unwrap().is_ok(), found);
+    }
+    let why = "nothing found stays under";
+    assert!(w.query_all_by_label_contains(why).next().is_some());
+}
+
+#[test]
 fn another_target_or_model_searches_again() {
     let mut w = window();
     w.click("Find best");
@@ -475,6 +514,16 @@ fn limits_leave_out_modes_and_say_where_they_are_not_sure() {
     // MAXN's clock is past the metered ones.
     let said = w.query_all_by_label_contains("MAXN, batch 1: no estimate of the power");
     assert_eq!(said.count(), 1);
+    let apart = w.query_all_by_label_contains("No figures of power");
+    assert_eq!(apart.count(), 0, "all that have an answer have power");
+    let latency = Form {
+        goal: GoalKind::Latency,
+        ..form.clone()
+    };
+    w.state_mut().apply(Command::FindForm(Box::new(latency)));
+    chosen(&mut w);
+    let apart = w.query_all_by_label_contains("No figures of power in MAXN: ");
+    assert_eq!(apart.count(), 1);
     assert!(w.query_all_by_label_contains(", sure").next().is_none());
     let watts = |c: &Chosen| -> Vec<f64> {
         let rows = c.rows.iter();

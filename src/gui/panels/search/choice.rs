@@ -48,13 +48,7 @@ pub(crate) fn outcome(
         ui.add_space(3.0);
         ended(ui, &text, found.elapsed, found.stopped, hover, t, out);
     }
-    let no_power = found.rows.iter().find_map(|r| match &r.proposal.power {
-        p if p.wall_watts.value().is_none() => Some(p.wall_watts.source()),
-        _ => None,
-    });
-    if let Some(why) = no_power {
-        small(ui, &format!("No figures of power: {why}"), t);
-    }
+    without_power(ui, &found.rows, t);
     if !found.without.is_empty() {
         ui.add_space(6.0);
         let text = RichText::new("Without an answer").font(theme::small());
@@ -75,6 +69,28 @@ pub(crate) fn outcome(
         };
         small(ui, &format!("{}{batches}: {}", first.mode, first.why), t);
     }
+}
+
+/// Which rows have no power, and why.
+fn without_power(ui: &mut Ui, rows: &[Row], t: &Tokens) {
+    let without = |row: &&Row| (POWER.of)(row).value().is_none();
+    let Some(first) = rows.iter().find(without) else {
+        return;
+    };
+    let mut modes: Vec<&str> = Vec::new();
+    for row in rows.iter().filter(without) {
+        let mode = row.target.mode.name;
+        if !modes.contains(&mode) {
+            modes.push(mode);
+        }
+    }
+    let which = if rows.iter().all(|row| without(&row)) {
+        String::new()
+    } else {
+        format!(" in {}", modes.join(", "))
+    };
+    let why = (POWER.of)(first).source();
+    small(ui, &format!("No figures of power{which}: {why}"), t);
 }
 
 fn small(ui: &mut Ui, text: &str, t: &Tokens) {
