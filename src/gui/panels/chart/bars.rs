@@ -8,7 +8,7 @@ use crate::gui::panels::chart::scatter::{finish, note};
 use crate::gui::state::State;
 use crate::gui::ui::theme::{PAD, Tokens};
 use crate::gui::ui::{theme, widgets};
-use egui::{Align, CornerRadius, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, Ui, Vec2};
+use egui::{Align, CornerRadius, Label, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, Ui, Vec2};
 
 pub(crate) const ROW: f32 = 22.0;
 pub(crate) const VALUE: f32 = 92.0;
@@ -38,7 +38,8 @@ pub(crate) fn bars(
                     } else {
                         group.title.clone()
                     };
-                    ui.label(RichText::new(text).font(theme::small()).color(t.faint));
+                    let title = RichText::new(text).font(theme::small()).color(t.faint);
+                    ui.add(Label::new(title).truncate());
                 });
                 for (at, point) in &group.bars {
                     bar(ui, state, (view, *at), point, names, top, t, out);

@@ -30,11 +30,11 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         return;
     }
     if !beside {
-        // Beside the first heading of the bars, or over the plot.
+        // Beside the first heading of the bars, or over the plot and over names of deployments, which
+        // have any length.
         let heading = match state.view_of_chart {
-            View::Scatter | View::Energy => 0.0,
+            View::Scatter | View::Energy | View::Deployments => 0.0,
             View::Bars => HEADING,
-            View::Deployments => HEADING + 50.0,
         };
         let width = ui.available_width() - 2.0 * PAD - heading;
         let legend = Legend::of(ui, state, &t);
@@ -43,8 +43,10 @@ pub fn show(ui: &mut Ui, state: &State, out: &mut Vec<Command>) {
         let at = Pos2::new(top_right, ui.cursor().top() + 4.0);
         legend.draw(ui, at, &rows, full, &t);
         ui.add_space(match state.view_of_chart {
-            View::Scatter | View::Energy => LEGEND_ROW * rows.len() as f32 + 4.0,
-            View::Bars | View::Deployments => LEGEND_ROW * rows.len().saturating_sub(1) as f32,
+            View::Scatter | View::Energy | View::Deployments => {
+                LEGEND_ROW * rows.len() as f32 + 4.0
+            }
+            View::Bars => LEGEND_ROW * rows.len().saturating_sub(1) as f32,
         });
     }
     match state.view_of_chart {
