@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::gui::background::chooser::ChoiceGround;
 use crate::gui::background::finder::{Finder, SearchGround};
 use crate::gui::data::looks::Pane;
-use crate::gui::data::search::{Asked, CHOICE_LIMIT, Choice, Form, Found, GoalKind, Why};
+use crate::gui::data::search::{Asked, CHOICE_LIMIT, Choice, Form, Found, GoalKind, NoChoice, Why};
 use crate::gui::data::tree_index::Node;
 use crate::gui::message::Message;
 use crate::gui::state::State;
@@ -163,23 +163,21 @@ impl State {
     }
 
     /// Why the power mode cannot be chosen too, if so.
-    pub fn no_modes(&self) -> Option<String> {
+    pub fn no_modes(&self) -> Option<NoChoice> {
         let one = self.target.board.modes.len() < 2;
-        self.no_choice()
-            .or_else(|| one.then(|| format!("{} has one", self.target.board.name)))
+        self.no_choice().or(one.then_some(NoChoice::Board))
     }
 
     /// Why the batch cannot be chosen too, if so.
-    pub fn no_batches(&self) -> Option<String> {
+    pub fn no_batches(&self) -> Option<NoChoice> {
         let open = self.open.as_ref()?;
         let fixed = batches(&open.model).len() < 2;
-        self.no_choice()
-            .or_else(|| fixed.then(|| "the file fixes it".to_owned()))
+        self.no_choice().or(fixed.then_some(NoChoice::File))
     }
 
-    fn no_choice(&self) -> Option<String> {
+    fn no_choice(&self) -> Option<NoChoice> {
         let ranked = ranks(&self.find.form.whole_goal());
-        (!ranked).then(|| "only for latency, energy or total FPS".to_owned())
+        (!ranked).then_some(NoChoice::Goal)
     }
 
     /// What is asked where power mode or batch are chosen too; `None` where they are not.

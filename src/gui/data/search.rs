@@ -100,6 +100,39 @@ impl GoalKind {
     }
 }
 
+/// Why the power mode or the batch cannot be chosen too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoChoice {
+    /// Nothing ranks different modes and batches for the goal.
+    Goal,
+    /// The board has one power mode.
+    Board,
+    /// The file has one batch.
+    File,
+}
+
+impl NoChoice {
+    /// In a few words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Goal => "not for this goal",
+            Self::Board => "the board has one",
+            Self::File => "the file fixes it",
+        }
+    }
+
+    /// One sentence for a tooltip.
+    pub fn tooltip(self) -> &'static str {
+        match self {
+            Self::Goal => {
+                "Power modes and batches are ranked only by latency, by energy or by total FPS"
+            }
+            Self::Board => "dlaplan knows one power mode of this board",
+            Self::File => "Export the model with an open batch to have it chosen",
+        }
+    }
+}
+
 /// What is asked for, as the panel's fields have it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {

@@ -37,7 +37,8 @@ pub(crate) fn confirming(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<C
 /// What is being measured of the proposals.
 pub(crate) fn confirm_label(ui: &mut Ui, c: &Confirming, t: &Tokens) {
     let text = format!("Measuring {}", c.text());
-    let label = ui.add(Label::new(RichText::new(&text).color(t.text)).truncate());
+    let label = Label::new(RichText::new(&text).color(t.text)).truncate();
+    let label = ui.add(label.show_tooltip_when_elided(false));
     label.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &text));
     label.on_hover_text(&text);
 }

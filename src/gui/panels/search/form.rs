@@ -2,7 +2,7 @@
 
 use crate::gui::command::Command;
 use crate::gui::data::looks::Pane;
-use crate::gui::data::search::{Form, GoalKind};
+use crate::gui::data::search::{Form, GoalKind, NoChoice};
 use crate::gui::panels::controls::takes_keyboard;
 use crate::gui::state::State;
 use crate::gui::ui::theme;
@@ -124,16 +124,16 @@ fn as_above_or_all(
     what: &str,
     (now, now_hover): (&str, String),
     (all, all_hover): (&str, String),
-    refused: Option<String>,
+    refused: Option<NoChoice>,
     every: &mut bool,
     t: &Tokens,
 ) {
     if let Some(why) = refused {
-        let text = format!("{now}; {why}");
-        let said = RichText::new(&text).color(t.faint);
-        let label = ui.add(Label::new(said).truncate());
+        let text = format!("{now}; {}", why.text());
+        let said = Label::new(RichText::new(&text).color(t.faint)).truncate();
+        let label = ui.add(said.show_tooltip_when_elided(false));
         label.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{what}: {text}")));
-        label.on_hover_text(format!("{now_hover}\n{text}"));
+        label.on_hover_text(format!("{now_hover}\n{}", why.tooltip()));
         return;
     }
     ui.horizontal(|ui| {

@@ -44,7 +44,8 @@ pub(crate) fn progress(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Com
         let time = RichText::new(format!("{count}{elapsed:.1} s"));
         ui.label(time.font(theme::small()).color(t.dim));
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-            let label = ui.add(Label::new(RichText::new(&text).color(t.text)).truncate());
+            let label = Label::new(RichText::new(&text).color(t.text)).truncate();
+            let label = ui.add(label.show_tooltip_when_elided(false));
             label.widget_info(|| WidgetInfo::labeled(Role::Status, true, &text));
             label.on_hover_text(&text);
         });
