@@ -125,6 +125,11 @@ pub(crate) struct CostModel {
     precision: Precision,
     /// Of the network's inputs and outputs.
     io: IoFormats,
+    /// Whether this TensorRT runs the Identity nodes that hand stored weights on
+    /// ([`TensorRt::copies_weights`]).
+    ///
+    /// [`TensorRt::copies_weights`]: crate::platform::TensorRt::copies_weights
+    copies_weights: bool,
     /// Images per inference.
     batch: f64,
     rates: GpuRates,
@@ -168,6 +173,7 @@ impl CostModel {
         Ok(Self {
             precision: config.precision,
             io: config.io,
+            copies_weights: target.tensorrt.copies_weights() == Some(true),
             batch: f64::from(config.batch),
             rates,
             sms: f64::from(target.mode.sms),
@@ -270,7 +276,17 @@ impl CostModel {
     pub fn gpu_ms(&self, parts: &[Work]) -> f64 {
         let p = &self.params.gpu;
         let gaps = self.kernels(parts) * (p.gap_cycles / self.gpu_clock + p.launch_us * 1e-3);
-        paced(self.kernel_ms(parts) + gaps, self.host_share)
+        let copies = self.weight_copies(parts) * p.stream_cycles / self.gpu_clock;
+        paced(self.kernel_ms(parts) + copies + gaps, self.host_share)
+    }
+
+    /// Kernels that hand stored weights on.
+    fn weight_copies(&self, parts: &[Work]) -> f64 {
+        if self.copies_weights {
+            parts.iter().map(|w| w.weight_copies).sum()
+        } else {
+            0.0
+        }
     }
 
     /// Kernels that the host hands over for it.
@@ -281,11 +297,8 @@ impl CostModel {
             Some(Main::Pointwise) if parts.iter().all(|w| w.gate) => self.params.gpu.gate_share,
             Some(_) => 1.0,
         };
-        if self.image_ms(parts) > 0.0 {
-            own + 1.0
-        } else {
-            own
-        }
+        let image = if self.image_ms(parts) > 0.0 { 1.0 } else { 0.0 };
+        own + image + self.weight_copies(parts)
     }
 
     /// The kernel that converts an image which enters the engine here.

@@ -102,6 +102,10 @@ pub(crate) struct Work {
     pub output: f64,
     /// Elements of images that enter the engine here.
     pub image: f64,
+    /// Identity nodes that hand stored weights to its ops ([`Op::weight_copies`]).
+    ///
+    /// [`Op::weight_copies`]: crate::model::Op::weight_copies
+    pub weight_copies: f64,
     /// A gated activation of a convolution's output, which the convolution's kernel may compute.
     pub gate: bool,
     /// Whether INT8 kernels exist for all its ops.
@@ -118,6 +122,7 @@ impl Work {
         weights: 0.0,
         output: 0.0,
         image: 0.0,
+        weight_copies: 0.0,
         gate: false,
         int8: false,
     };
@@ -514,6 +519,10 @@ pub(crate) fn work_of(model: &Model, ops: &[OpId], scale: f64) -> Result<Work, N
         .sum();
     Ok(Work {
         image: image * scale,
+        weight_copies: ops
+            .iter()
+            .map(|op| f64::from(model.op(*op).weight_copies))
+            .sum(),
         gate: gates_convolution(model, ops),
         main,
         macs: cost.macs as f64 * scale,

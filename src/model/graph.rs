@@ -120,6 +120,11 @@ pub struct OpCost {
     pub out_elems: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
 /// One op of the network, after helpers were folded into it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Op {
@@ -144,6 +149,10 @@ pub struct Op {
     pub cost: Option<OpCost>,
     /// Names of the helper nodes (Constant, Identity, shape arithmetic) folded into this op.
     pub folded: Vec<Arc<str>>,
+    /// Identity nodes among them that hand a stored weight on: exporters keep weights of equal value once
+    /// and write one for every further use.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub weight_copies: u32,
     /// The name in the file, where TensorRT may count differently than [`Self::name`] does: another
     /// node has it too, or has the name that counting gives.
     pub shared_name: Option<Arc<str>>,

@@ -53,6 +53,13 @@ const SLOWEST_USEFUL_DLA_MHZ: f64 = 154.0;
 /// convolution that needs 9 of 16 in INT8 and all 16 in FP16, built for either.
 const NEARLY_ALL_BANKS: u64 = dla_rules::BANKS * 3 / 4;
 
+fn counted(identities: u32) -> String {
+    match identities {
+        1 => "1 Identity node".to_owned(),
+        n => format!("{n} Identity nodes"),
+    }
+}
+
 pub(super) fn lints(
     engine: Engine<'_>,
     placement: &Placement,
@@ -212,6 +219,34 @@ pub(super) fn lints(
             ),
             &format!("export with opset_version={covered} where the parser refuses an op"),
             None,
+        );
+    }
+    let copies: u32 = model.ops.iter().map(|op| op.weight_copies).sum();
+    if copies > 0 {
+        let first = model.op_ids().find(|id| model.op(*id).weight_copies > 0);
+        let (severity, happens) = match target.tensorrt.copies_weights() {
+            Some(true) => (
+                Severity::Warning,
+                format!("TensorRT {} runs each in every inference", target.tensorrt),
+            ),
+            _ => (
+                Severity::Info,
+                format!(
+                    "TensorRT 8.5 runs each in every inference; {} was not measured",
+                    target.tensorrt
+                ),
+            ),
+        };
+        add(
+            "weights.copied",
+            severity,
+            format!(
+                "{} of the file only hand a stored weight on: {happens}",
+                counted(copies)
+            ),
+            "take them out (polygraphy surgeon sanitize --fold-constants), or export trained weights, \
+             whose values differ",
+            first,
         );
     }
     let plugins = parser::own_plugins(model, target.tensorrt);

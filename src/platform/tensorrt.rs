@@ -136,6 +136,13 @@ impl TensorRt {
         self >= Self::V11_4
     }
 
+    /// Whether it runs an Identity node that hands a stored weight on as a kernel of every inference: an
+    /// H100's profiles of 8.5.2 show each of 221 in four networks (`docs/measured.md`). `None`
+    /// where nobody measured it.
+    pub fn copies_weights(self) -> Option<bool> {
+        (self == Self::V8_5).then_some(true)
+    }
+
     /// Highest ONNX opset its parser documents: `docs/operators.md` of onnx-tensorrt 7.1, 8.0, 8.2,
     /// 8.4, 8.5, 8.6 and 10.0 (whose figure stands for 10.3 and 10.7), NVIDIA's opset guide for 11.x.
     pub fn max_opset(self) -> i64 {

@@ -4,7 +4,7 @@ use dlaplan::estimate::{Cause, Estimator};
 use dlaplan::figure::Figure;
 use dlaplan::model::Model;
 use dlaplan::placement::{Device, EngineConfig, Placement, Precision};
-use dlaplan::plan::Planner;
+use dlaplan::plan::{Planner, Severity};
 use dlaplan::platform::{Board, Target};
 
 fn target(board: &str) -> Target {
@@ -54,6 +54,50 @@ fn an_estimate_is_the_sum_of_its_parts() {
         let subgraphs: f64 = e.subgraph_ms.iter().map(value).sum();
         assert!((subgraphs - value(&e.dla_ms)).abs() < 1e-9);
         assert_eq!(e.per_transition_ms.len(), plan.transitions.len());
+    }
+}
+
+/// Identity nodes that hand stored weights on are kernels where a profile showed them, and a hazard everywhere.
+#[test]
+fn copied_weights_take_time_where_that_was_measured() {
+    let plain = network("resnet18");
+    let mut copied = plain.clone();
+    for op in copied.ops.iter_mut().filter(|op| &*op.op_type == "Conv") {
+        op.weight_copies = 1;
+    }
+    for (tensorrt, severity, dearer) in [
+        ("8.5", Severity::Warning, true),
+        ("10.3", Severity::Info, false),
+    ] {
+        let target = Target::parse(&format!("orin-nx-16:{tensorrt}")).unwrap();
+        let judged = |model: &Model| {
+            let planner = Planner::new(model, &target, &config(Precision::FP16, 1));
+            let plan = planner
+                .plan_placement(&Placement::all(Device::Gpu))
+                .unwrap();
+            let ms = Estimator::new(&planner)
+                .estimate(&plan)
+                .gpu_ms
+                .value()
+                .unwrap();
+            (ms, plan.lints)
+        };
+        let (before, lints) = judged(&plain);
+        assert!(lints.iter().all(|l| l.id != "weights.copied"));
+        let (after, lints) = judged(&copied);
+        let lint = lints.iter().find(|l| l.id == "weights.copied").unwrap();
+        assert_eq!(lint.severity, severity, "{tensorrt}");
+        assert!(
+            lint.hazard.starts_with("20 Identity nodes "),
+            "{}",
+            lint.hazard
+        );
+        assert_eq!(
+            after > before * 1.02,
+            dearer,
+            "{tensorrt}: {before} {after}"
+        );
+        assert!(after >= before && after < before * 2.0, "{before} {after}");
     }
 }
 

@@ -17,6 +17,7 @@ pub fn ops_in(tree: ModuleTreeBuilder, handles: &[usize]) -> Model {
         outputs: Vec::new(),
         cost: None,
         folded: Vec::new(),
+        weight_copies: 0,
         shared_name: None,
     });
     ModelParts {

@@ -178,6 +178,7 @@ impl Net {
             outputs: outs.clone(),
             cost,
             folded: Vec::new(),
+            weight_copies: 0,
             shared_name: None,
         });
         outs

@@ -12,7 +12,7 @@ use super::attrs::Data;
 use super::decode::{Bad, Site};
 use super::error::{LoadError, Quoted};
 use super::file_ops;
-use super::graph::{Graph, NodeId, ValueId};
+use super::graph::{Graph, Node, NodeId, ValueId};
 use super::hash::structure_hash;
 use super::inline::{self, Branches};
 use super::names::{self, MAX_SEGMENTS, Named, Naming};
@@ -614,9 +614,19 @@ impl Build<'_, '_> {
                 .iter()
                 .map(|n| Arc::clone(&graph.nodes[*n].name))
                 .collect(),
+            weight_copies: self.roles.folded[at.index()]
+                .iter()
+                .filter(|n| hands_weight_on(graph, &graph.nodes[**n]))
+                .count() as u32,
             shared_name: node.shared_name.clone(),
         })
     }
+}
+
+/// Whether a node is an Identity whose input is stored in the file.
+fn hands_weight_on(graph: &Graph<'_>, node: &Node<'_>) -> bool {
+    let stored = |v: &ValueId| graph.values[*v].weight.is_some();
+    node.op == O::Identity && node.inputs.iter().flatten().any(stored)
 }
 
 fn heavy(op: &Op) -> bool {

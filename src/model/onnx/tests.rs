@@ -262,6 +262,25 @@ fn shape_arithmetic_folds_into_its_consumer() {
     assert_eq!(&*model.tensor(model.ops[0].inputs[0]).name, "x");
 }
 
+/// As exporters write weights of equal value.
+#[test]
+fn an_identity_that_hands_a_weight_on_is_counted() {
+    let nodes = vec![
+        node("Identity", "again", &["w"], &["w2"]),
+        node("Identity", "same", &["x"], &["x2"]),
+        node("Conv", "first", &["x2", "w"], &["a"]),
+        node("Conv", "second", &["a", "w2"], &["y"]),
+    ];
+    let model = read(graph(nodes, vec![weight("w", &[3, 3, 1, 1])]), 13).unwrap();
+    check_invariants(&model);
+    let copies: Vec<(&str, u32)> = model
+        .ops
+        .iter()
+        .map(|o| (&*o.name, o.weight_copies))
+        .collect();
+    assert_eq!(copies, [("first", 0), ("second", 1)]);
+}
+
 #[test]
 fn an_identity_that_makes_an_output_stays() {
     let nodes = vec![
