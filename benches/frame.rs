@@ -81,6 +81,7 @@ fn chain(ops: u32) -> Model {
                 out_elems: elems,
             }),
             folded: vec![],
+            weight_copies: 0,
             shared_name: None,
         })
         .collect();
