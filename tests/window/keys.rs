@@ -438,3 +438,24 @@ fn the_palette_says_in_full_why_a_command_cannot_be_run() {
     w.key(NONE, Key::Enter);
     assert!(w.state().palette.is_some());
 }
+
+#[test]
+fn the_chosen_command_of_the_palette_is_in_sight() {
+    let mut w = window();
+    w.key(Modifiers::COMMAND, Key::P);
+    w.run_steps(2);
+    let chosen = |w: &Window<'_>| w.state().palette.as_ref().unwrap().chosen;
+    // More presses than one in a frame are as many steps.
+    for (key, presses, at) in [(Key::ArrowDown, 20, 20), (Key::ArrowUp, 18, 2)] {
+        for _ in 0..presses / 2 {
+            w.key_press(key);
+            w.key_press(key);
+            w.run_steps(1);
+        }
+        w.run_steps(20);
+        assert_eq!(chosen(&w), at);
+        let row = w.query_all_by_role(Role::MenuItem).nth(at).unwrap().rect();
+        let list = w.get_by_role_and_label(Role::ListBox, "Commands").rect();
+        assert!(list.expand(0.5).contains_rect(row), "{at}: {row} in {list}");
+    }
+}

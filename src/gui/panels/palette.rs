@@ -31,16 +31,13 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
         .collect();
     let mut close = false;
     let last = commands.len().saturating_sub(1);
-    ui.input_mut(|i| {
-        if i.consume_key(Modifiers::NONE, Key::ArrowDown) {
-            palette.chosen = (palette.chosen + 1).min(last);
-        }
-        if i.consume_key(Modifiers::NONE, Key::ArrowUp) {
-            palette.chosen = palette.chosen.saturating_sub(1);
-        }
+    let (down, up) = ui.input_mut(|i| {
         close |= i.consume_key(Modifiers::NONE, Key::Escape);
+        let mut presses = |key| i.count_and_consume_key(Modifiers::NONE, key);
+        (presses(Key::ArrowDown), presses(Key::ArrowUp))
     });
-    palette.chosen = palette.chosen.min(last);
+    let moved = down + up > 0;
+    palette.chosen = (palette.chosen + down).saturating_sub(up).min(last);
     let enter = ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
     let area = Area::new(Id::unique("palette"))
         .order(Order::Foreground)
@@ -48,7 +45,7 @@ pub fn show(ui: &mut Ui, state: &mut State, out: &mut Vec<Command>) {
         .show(ui.ctx(), |ui| {
             Frame::popup(ui.style()).show(ui, |ui| {
                 ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 24.0));
-                draw(ui, state, &mut palette, &commands, out, &mut close);
+                draw(ui, state, &mut palette, &commands, moved, out, &mut close);
             });
         });
     if enter
@@ -72,6 +69,7 @@ fn draw(
     state: &State,
     palette: &mut Palette,
     commands: &[Command],
+    moved: bool,
     out: &mut Vec<Command>,
     close: &mut bool,
 ) {
@@ -89,7 +87,6 @@ fn draw(
         info
     });
     edit.request_focus();
-    let moved = ui.input(|i| i.key_pressed(Key::ArrowDown) || i.key_pressed(Key::ArrowUp));
     if before != palette.query {
         palette.chosen = 0;
     }
