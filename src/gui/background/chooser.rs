@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::gui::background::jobs::Waker;
+use crate::gui::background::memory::give_back;
 use crate::gui::data::search::{Asked, Searching};
 use crate::history::calibration;
 use crate::model::Model;
@@ -63,7 +64,10 @@ impl ChoiceGround {
         let (theirs, of, question) = (Arc::clone(&shared), Arc::clone(&model), asked.clone());
         let thread = std::thread::Builder::new()
             .name("chooser".into())
-            .spawn(move || serve(&of, &question, &data_dir, &theirs, &wake))?;
+            .spawn(move || {
+                serve(&of, &question, &data_dir, &theirs, &wake);
+                give_back();
+            })?;
         Ok(Self {
             model,
             asked: Some(asked),

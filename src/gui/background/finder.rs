@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::estimate::Estimator;
 use crate::gui::background::jobs::Waker;
+use crate::gui::background::memory::give_back;
 use crate::gui::data::search::{Found, Moves, Names};
 use crate::history::calibration;
 use crate::model::Model;
@@ -79,7 +80,10 @@ impl Finder {
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("finder".into())
-            .spawn(move || serve(&model, &target, &config, &data_dir, &theirs))?;
+            .spawn(move || {
+                serve(&model, &target, &config, &data_dir, &theirs);
+                give_back();
+            })?;
         Ok(Self { shared })
     }
 
@@ -163,6 +167,7 @@ fn serve(model: &Model, target: &Target, config: &EngineConfig, data_dir: &Path,
         explain(&estimator, shared);
         if let Some((id, request)) = next {
             look(&estimator, shared, id, &request);
+            give_back();
         }
     }
 }

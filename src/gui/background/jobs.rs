@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
+use super::memory::give_back;
+
 /// Asks the window for another frame, from any thread.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
@@ -67,6 +69,7 @@ impl<S: 'static> Jobs<S> {
                     .send((id, Box::new(move |state| then(state, result))))
                     .ok();
                 wake();
+                give_back();
             })?;
         self.next += 1;
         self.running.push(Running {

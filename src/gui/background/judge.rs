@@ -13,6 +13,7 @@ use crate::estimate::deployment::Load;
 use crate::estimate::{Breakdown, Estimator};
 use crate::figure::Figure;
 use crate::gui::background::jobs::Waker;
+use crate::gui::background::memory::give_back;
 use crate::gui::data::judgement::{Company, Ground, Judgement, Together, WhatIf};
 use crate::history::calibration;
 use crate::model::Model;
@@ -68,6 +69,7 @@ impl Judge {
                 serve(
                     &model, &target, &config, &data_dir, &questions, &replies, &wake,
                 );
+                give_back();
             })?;
         Ok(Self { asks, answers })
     }
