@@ -432,11 +432,12 @@ impl Chart {
     pub fn max_fps(&self, view: View) -> f64 {
         let edge = |p: &Point| p.fps.range().map_or(0.0, |(_, high)| high);
         let top = match view {
-            View::Deployments => self
-                .deployments()
-                .iter()
-                .filter_map(|g| g.total_fps)
-                .fold(0.0, f64::max),
+            View::Deployments => {
+                let groups = self.deployments();
+                let totals = groups.iter().filter_map(|g| g.total_fps);
+                let parts = self.points.iter().filter(|p| p.deployment.is_some());
+                totals.chain(parts.map(edge)).fold(0.0, f64::max)
+            }
             View::Bars | View::Scatter | View::Energy => {
                 let drawn = |p: &&Point| {
                     p.deployment.is_none() && (view == View::Bars || !self.elsewhere(p))
@@ -466,7 +467,7 @@ pub fn elide(text: &str, max: usize) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::figure::Band;
+    use crate::figure::{Band, Estimated};
 
     pub(crate) fn point(label: &str, share: f64, fps: f64, mark: Mark) -> Point {
         Point {
@@ -518,6 +519,24 @@ pub(crate) mod tests {
         let deployments = chart.deployments();
         assert_eq!(deployments.len(), 1);
         assert!((deployments[0].total_fps.unwrap() - 565.5).abs() < 1e-9);
+        assert!((chart.max_fps(View::Deployments) - 565.5).abs() < 1e-9);
+    }
+
+    /// An engine's band may reach beyond what all engines of its deployment make together.
+    #[test]
+    fn the_axis_of_deployments_holds_the_bands() {
+        let mut chart = sample();
+        let engine = &mut chart.points[5];
+        engine.fps = Figure::Estimated(Estimated {
+            value: 355.9,
+            band: Band {
+                low: -0.7,
+                high: 0.7,
+            },
+            source: "test".into(),
+        });
+        let (_, high) = engine.fps.range().unwrap();
+        assert!((chart.max_fps(View::Deployments) - high).abs() < 1e-9 && high > 600.0);
     }
 
     #[test]
