@@ -53,13 +53,6 @@ const SLOWEST_USEFUL_DLA_MHZ: f64 = 154.0;
 /// convolution that needs 9 of 16 in INT8 and all 16 in FP16, built for either.
 const NEARLY_ALL_BANKS: u64 = dla_rules::BANKS * 3 / 4;
 
-fn counted(identities: u32) -> String {
-    match identities {
-        1 => "1 Identity node".to_owned(),
-        n => format!("{n} Identity nodes"),
-    }
-}
-
 pub(super) fn lints(
     engine: Engine<'_>,
     placement: &Placement,
@@ -224,28 +217,25 @@ pub(super) fn lints(
     let copies: u32 = model.ops.iter().map(|op| op.weight_copies).sum();
     if copies > 0 {
         let first = model.op_ids().find(|id| model.op(*id).weight_copies > 0);
-        let (severity, happens) = match target.tensorrt.copies_weights() {
-            Some(true) => (
-                Severity::Warning,
-                format!("TensorRT {} runs each in every inference", target.tensorrt),
-            ),
-            _ => (
-                Severity::Info,
-                format!(
-                    "TensorRT 8.5 runs each in every inference; {} was not measured",
-                    target.tensorrt
-                ),
-            ),
+        let (severity, reserve) = match target.tensorrt.copies_weights() {
+            Some(true) => (Severity::Warning, String::new()),
+            _ => {
+                let reserve = format!(" ({} was not measured)", target.tensorrt);
+                (Severity::Info, reserve)
+            }
+        };
+        let (nodes, each) = match copies {
+            1 => ("1 Identity node only hands".to_owned(), "it"),
+            n => (format!("{n} Identity nodes only hand"), "each"),
         };
         add(
             "weights.copied",
             severity,
             format!(
-                "{} of the file only hand a stored weight on: {happens}",
-                counted(copies)
+                "{nodes} a stored weight on, and TensorRT 8.5 runs {each} in every inference{reserve}"
             ),
-            "take them out (polygraphy surgeon sanitize --fold-constants), or export trained weights, \
-             whose values differ",
+            "export with dlaplan_export.py, which leaves them out, or fold them (polygraphy surgeon \
+             sanitize --fold-constants)",
             first,
         );
     }
