@@ -107,7 +107,7 @@ xdotool key ctrl+b
 sleep 3
 before=$(side)
 until_true 20 found || fail "the search shows nothing"
-click 1115 440
+click 1115 560
 until_true 20 saved '"device": "DLA"' || fail "no proposal was loaded"
 holds "GPU layer1=DLA layer2=DLA layer3=DLA" && fail "the search's proposal was not loaded"
 xdotool key ctrl+z
