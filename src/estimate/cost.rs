@@ -292,7 +292,7 @@ impl CostModel {
     /// Kernels that the host hands over for it.
     pub fn kernels(&self, parts: &[Work]) -> f64 {
         let own = match parts.first().map(|w| w.main) {
-            None | Some(Main::Free) => return 0.0,
+            None | Some(Main::Free) => return self.weight_copies(parts),
             Some(Main::Copy { kernels }) => kernels,
             Some(Main::Pointwise) if parts.iter().all(|w| w.gate) => self.params.gpu.gate_share,
             Some(_) => 1.0,

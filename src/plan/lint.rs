@@ -217,12 +217,11 @@ pub(super) fn lints(
     let copies: u32 = model.ops.iter().map(|op| op.weight_copies).sum();
     if copies > 0 {
         let first = model.op_ids().find(|id| model.op(*id).weight_copies > 0);
-        let (severity, reserve) = match target.tensorrt.copies_weights() {
-            Some(true) => (Severity::Warning, String::new()),
-            _ => {
-                let reserve = format!(" ({} was not measured)", target.tensorrt);
-                (Severity::Info, reserve)
-            }
+        let (severity, reserve) = if target.tensorrt.copies_weights() == Some(true) {
+            (Severity::Warning, String::new())
+        } else {
+            let reserve = format!(" (TensorRT {} was not measured)", target.tensorrt);
+            (Severity::Info, reserve)
         };
         let (nodes, each) = match copies {
             1 => ("1 Identity node only hands".to_owned(), "it"),

@@ -238,6 +238,22 @@ fn sure(request: &Request, proposal: &Proposal) -> bool {
         && under(request.max_watts, &proposal.power.wall_watts)
 }
 
+/// The better of two answers; why the first has none where neither has one.
+fn better(
+    goal: Goal,
+    one: Result<Proposal, SearchError>,
+    other: Result<Proposal, SearchError>,
+) -> Result<Proposal, SearchError> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => {
+            let other_is_better = merit(goal, &other) > merit(goal, &one);
+            Ok(if other_is_better { other } else { one })
+        }
+        (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(only),
+        (Err(why), Err(_)) => Err(why),
+    }
+}
+
 /// The search of one mode at one batch.
 struct One<'o, 'p, 'm> {
     estimator: &'o Estimator<'p, 'm>,
@@ -259,22 +275,33 @@ impl One<'_, '_, '_> {
         if wanted.max_watts.is_some() || matches!(wanted.goal, Goal::Energy) {
             self.estimator.power_model().map_err(SearchError::NoPower)?;
         }
+        let mut looked = None;
         if let Some(most) = wanted.max_latency_ms {
             // No engine is faster beside others than the fastest is alone.
             let mut fastest = request.clone();
             fastest.goal = Goal::Latency;
             (fastest.max_latency_ms, fastest.max_watts) = (None, None);
-            fastest.time_limit = FIRST_LOOK;
-            let least = self.run(&fastest, progress)?.latency_ms();
-            if let Some(least) = least.value().filter(|least| *least > most) {
+            fastest.time_limit = FIRST_LOOK.min(self.left() / 4);
+            let look = self.run(&fastest, progress)?;
+            // Not through: something faster may exist.
+            let proven = !std::mem::take(&mut self.stopped);
+            let least = look.latency_ms().value();
+            if let Some(least) = least.filter(|least| proven && *least > most) {
                 return Err(SearchError::TooSlow {
                     cap: short(most),
                     least: short(least),
                 });
             }
+            // The search below may have too little time for what the first look found.
+            let answers = matches!(wanted.goal, Goal::Latency) && wanted.max_watts.is_none();
+            looked = Some(look).filter(|_| answers && least.is_some_and(|least| least <= most));
         }
         if !matches!(wanted.goal, Goal::Energy) || self.question.engines < 2 {
-            return self.run(&request, progress);
+            let found = self.run(&request, progress);
+            return match looked {
+                Some(looked) => better(wanted.goal, Ok(looked), found),
+                None => found,
+            };
         }
         // The best of one engine is exact, those of several are the best found.
         let mut several = request.clone();
@@ -283,16 +310,14 @@ impl One<'_, '_, '_> {
             least: 1,
         };
         several.least_energy = true;
+        request.time_limit = request.time_limit.min(self.left() / 2);
         let one = self.run(&request, progress);
         let several = self.run(&several, progress);
-        match (one, several) {
-            (Ok(one), Ok(several)) => {
-                let better = merit(wanted.goal, &several) > merit(wanted.goal, &one);
-                Ok(if better { several } else { one })
-            }
-            (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(only),
-            (Err(why), Err(_)) => Err(why),
-        }
+        better(wanted.goal, one, several)
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
     }
 
     fn run(
@@ -300,9 +325,8 @@ impl One<'_, '_, '_> {
         request: &Request,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Proposal, SearchError> {
-        let left = self.until.saturating_duration_since(Instant::now());
         let mut request = request.clone();
-        request.time_limit = request.time_limit.min(left);
+        request.time_limit = request.time_limit.min(self.left());
         let answer = run(self.estimator, &request, progress)?;
         self.stopped |= answer.stopped;
         let best = answer.proposals.into_iter().next();

@@ -548,6 +548,8 @@ fn limits_leave_out_modes_and_say_where_they_are_not_sure() {
     let expected = found.rows.iter().filter(|r| r.sure).count();
     assert_eq!(rows.len(), found.rows.len(), "{rows:?}");
     assert_eq!(sure, expected, "{rows:?}");
+    let unsure = rows.iter().filter(|l| l.ends_with(", not sure")).count();
+    assert_eq!(sure + unsure, rows.len(), "{rows:?}");
 }
 
 #[test]
@@ -609,6 +611,9 @@ fn a_choice_that_is_cancelled_keeps_what_it_has() {
     // Closed on the way, it is given up, and opened again it begins anew.
     w.click("Close the search");
     assert!(!w.state().find.searching());
+    w.state_mut().apply(Command::FindBest);
+    w.run_steps(3);
+    assert!(w.state().find.searching());
 }
 
 #[test]

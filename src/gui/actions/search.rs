@@ -217,7 +217,9 @@ impl State {
             find.form.keep_pins_of(&model);
             (find.asked, find.answer, find.why, find.progress) = (None, None, None, None);
             find.searching = true;
-            if find.choice.replace(Choice::default()).is_none() {
+            // Engines of the earlier question leave the chart.
+            let before = find.choice.replace(Choice::default());
+            if before.is_none_or(|choice| !choice.found.rows.is_empty()) {
                 find.changes += 1;
             }
             if let Some(ground) = ground {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use super::agree::Clash;
-use super::attrs::Data;
+use super::attrs::{Data, dtype};
 use super::decode::{Bad, Site};
 use super::error::{LoadError, Quoted};
 use super::file_ops;
@@ -623,9 +623,18 @@ impl Build<'_, '_> {
     }
 }
 
-/// Whether a node is an Identity whose input is stored in the file.
+/// Whether a node is an Identity whose input is stored in the file, in floating point: shapes are shared in
+/// the same way, and nobody saw TensorRT run those.
 fn hands_weight_on(graph: &Graph<'_>, node: &Node<'_>) -> bool {
-    let stored = |v: &ValueId| graph.values[*v].weight.is_some();
+    let stored = |v: &ValueId| {
+        let weight = graph.values[*v].weight;
+        weight.is_some_and(|w| {
+            matches!(
+                dtype(w.data_type()),
+                DType::F32 | DType::F16 | DType::BF16 | DType::F64
+            )
+        })
+    };
     node.op == O::Identity && node.inputs.iter().flatten().any(stored)
 }
 

@@ -268,17 +268,20 @@ fn an_identity_that_hands_a_weight_on_is_counted() {
     let nodes = vec![
         node("Identity", "again", &["w"], &["w2"]),
         node("Identity", "same", &["x"], &["x2"]),
+        node("Identity", "shape", &["s"], &["s2"]),
         node("Conv", "first", &["x2", "w"], &["a"]),
-        node("Conv", "second", &["a", "w2"], &["y"]),
+        node("Conv", "second", &["a", "w2"], &["b"]),
+        node("Reshape", "flat", &["b", "s2"], &["y"]),
     ];
-    let model = read(graph(nodes, vec![weight("w", &[3, 3, 1, 1])]), 13).unwrap();
+    let weights = vec![weight("w", &[3, 3, 1, 1]), ints("s", &[1, -1])];
+    let model = read(graph(nodes, weights), 13).unwrap();
     check_invariants(&model);
     let copies: Vec<(&str, u32)> = model
         .ops
         .iter()
         .map(|o| (&*o.name, o.weight_copies))
         .collect();
-    assert_eq!(copies, [("first", 0), ("second", 1)]);
+    assert_eq!(copies, [("first", 0), ("second", 1), ("flat", 0)]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(crate) fn outcome(
         let all = found.rows.len() + found.without.len();
         let text = match found.rows.len() {
             0 => "Nothing found".to_owned(),
-            n => format!("{n} of {all} searches have an answer"),
+            n => format!("{n} of {all} modes and batches have an answer"),
         };
         let hover = "Each power mode at each batch has a search of its own";
         ui.add_space(3.0);
@@ -71,26 +71,27 @@ pub(crate) fn outcome(
     }
 }
 
-/// Which rows have no power, and why.
+/// Which rows have no power, and why: a line for each reason.
 fn without_power(ui: &mut Ui, rows: &[Row], t: &Tokens) {
-    let without = |row: &&Row| (POWER.of)(row).value().is_none();
-    let Some(first) = rows.iter().find(without) else {
-        return;
-    };
-    let mut modes: Vec<&str> = Vec::new();
-    for row in rows.iter().filter(without) {
-        let mode = row.target.mode.name;
-        if !modes.contains(&mode) {
-            modes.push(mode);
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    let without = rows.iter().filter(|row| (POWER.of)(row).value().is_none());
+    for row in without {
+        let (why, mode) = ((POWER.of)(row).source(), row.target.mode.name);
+        match reasons.iter_mut().find(|(reason, _)| *reason == &**why) {
+            Some((_, modes)) if modes.contains(&mode) => {}
+            Some((_, modes)) => modes.push(mode),
+            None => reasons.push((&**why, vec![mode])),
         }
     }
-    let which = if rows.iter().all(|row| without(&row)) {
-        String::new()
-    } else {
-        format!(" in {}", modes.join(", "))
-    };
-    let why = (POWER.of)(first).source();
-    small(ui, &format!("No figures of power{which}: {why}"), t);
+    let everywhere = rows.iter().all(|row| (POWER.of)(row).value().is_none());
+    for (why, modes) in &reasons {
+        let which = if everywhere && reasons.len() == 1 {
+            String::new()
+        } else {
+            format!(" in {}", modes.join(", "))
+        };
+        small(ui, &format!("No figures of power{which}: {why}"), t);
+    }
 }
 
 fn small(ui: &mut Ui, text: &str, t: &Tokens) {

@@ -65,6 +65,9 @@ fn outcome(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Command>) {
         progress(ui, state, t, out);
     }
     if let Some(choice) = &state.find.choice {
+        if state.find.confirming.is_some() {
+            confirming(ui, state, t, out);
+        }
         choice::outcome(ui, state, choice, t, out);
         return;
     }

@@ -17,7 +17,8 @@ pub(crate) fn progress(ui: &mut Ui, state: &State, t: &Tokens, out: &mut Vec<Com
     let p = at.map(|at| at.progress).or(state.find.progress);
     let stage = p.map_or("searching", |p| p.stage);
     let mut text = stage.to_owned();
-    if let Some(best) = p.and_then(|p| p.best) {
+    // A choice of mode and batch runs searches of other goals too, whose units differ.
+    if let Some(best) = p.and_then(|p| p.best).filter(|_| at.is_none()) {
         let unit = state.find.form.goal.unit();
         text.extend([", best so far ", &short(best), " ", unit]);
         if let Some(bound) = p.and_then(|p| p.bound) {
