@@ -173,7 +173,7 @@ impl CostModel {
         Ok(Self {
             precision: config.precision,
             io: config.io,
-            copies_weights: target.tensorrt.copies_weights() == Some(true),
+            copies_weights: target.tensorrt.copies_weights(),
             batch: f64::from(config.batch),
             rates,
             sms: f64::from(target.mode.sms),

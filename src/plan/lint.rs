@@ -217,7 +217,7 @@ pub(super) fn lints(
     let copies: u32 = model.ops.iter().map(|op| op.weight_copies).sum();
     if copies > 0 {
         let first = model.op_ids().find(|id| model.op(*id).weight_copies > 0);
-        let (severity, reserve) = if target.tensorrt.copies_weights() == Some(true) {
+        let (severity, reserve) = if target.tensorrt.copies_weights() {
             (Severity::Warning, String::new())
         } else {
             let reserve = format!(" (TensorRT {} was not measured)", target.tensorrt);

@@ -137,10 +137,10 @@ impl TensorRt {
     }
 
     /// Whether it runs an Identity node that hands a stored weight on as a kernel of every inference: an
-    /// H100's profiles of 8.5.2 show each of 221 in four networks (`docs/measured.md`). `None`
-    /// where nobody measured it.
-    pub fn copies_weights(self) -> Option<bool> {
-        (self == Self::V8_5).then_some(true)
+    /// H100's profiles of 8.5.2 show each of 221 in four networks (`docs/measured.md`). Of other versions
+    /// nobody measured it: they are taken not to.
+    pub fn copies_weights(self) -> bool {
+        self == Self::V8_5
     }
 
     /// Highest ONNX opset its parser documents: `docs/operators.md` of onnx-tensorrt 7.1, 8.0, 8.2,

@@ -20,9 +20,9 @@ pub struct Progress {
     pub stage: &'static str,
     /// Since it began.
     pub elapsed: Duration,
-    /// The best so far in the goal's own terms: ms, mJ, transitions or images per second; images per joule
-    /// where several engines are chosen by energy. Costs that
-    /// add up stand in for the estimate here; the answer is judged by the estimate.
+    /// The best so far in the goal's own terms: ms, mJ, transitions or images per second;
+    /// images per joule where several engines are chosen by energy. Costs that add up stand in for the
+    /// estimate here; the answer is judged by the estimate.
     pub best: Option<f64>,
     /// Nothing better than this exists, where a bound is known.
     pub bound: Option<f64>,

@@ -167,7 +167,10 @@ fn serve(model: &Model, target: &Target, config: &EngineConfig, data_dir: &Path,
         explain(&estimator, shared);
         if let Some((id, request)) = next {
             look(&estimator, shared, id, &request);
-            give_back();
+            // While a number is dragged the next search is there already.
+            if shared.slot().search.is_none() {
+                give_back();
+            }
         }
     }
 }

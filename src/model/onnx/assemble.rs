@@ -628,12 +628,7 @@ impl Build<'_, '_> {
 fn hands_weight_on(graph: &Graph<'_>, node: &Node<'_>) -> bool {
     let stored = |v: &ValueId| {
         let weight = graph.values[*v].weight;
-        weight.is_some_and(|w| {
-            matches!(
-                dtype(w.data_type()),
-                DType::F32 | DType::F16 | DType::BF16 | DType::F64
-            )
-        })
+        weight.is_some_and(|w| dtype(w.data_type()).is_float())
     };
     node.op == O::Identity && node.inputs.iter().flatten().any(stored)
 }

@@ -4,13 +4,13 @@ use crate::figure::{Figure, short};
 use crate::gui::command::Command;
 use crate::gui::data::search::{Choice, GoalKind, in_unit};
 use crate::gui::panels::search::progress::ended;
-use crate::gui::panels::search::proposal::{PART, figure, fitting, main_engine, place_of};
+use crate::gui::panels::search::proposal::{PART, engine_text, fitting, main_engine, place_of};
 use crate::gui::state::State;
 use crate::gui::ui::theme::Tokens;
 use crate::gui::ui::{theme, widgets};
 use crate::search::ProposedEngine;
 use crate::tasks::modes::{Row, Without, engines};
-use egui::{Align, CornerRadius, Label, Pos2, Rect, RichText, Role, Sense, Ui, Vec2, WidgetInfo};
+use egui::{Align, CornerRadius, Label, Rect, RichText, Role, Sense, Ui, Vec2, WidgetInfo};
 
 /// The list for Tab; the proposals of one mode and batch stand in the same place.
 const LIST: &str = "proposals";
@@ -302,29 +302,13 @@ fn engine_line(
 ) {
     let (rect, response) = widgets::list_row(ui, LIST, PART, t);
     let chosen = on_screen(state, row, engine);
-    let (device, place) = place_of(engine);
+    let (_, place) = place_of(engine);
     let name = engine.placement.title();
     let inner = rect
         .shrink2(Vec2::new(10.0, 0.0))
         .with_max_x(rect.right() - 4.0);
-    let start = figure(ui, inner, &engine.fps, "FPS", t, false);
-    let painter = ui.painter();
-    let label = inner.with_max_x(inner.left() + 44.0);
-    widgets::text_in(
-        painter,
-        label,
-        &place,
-        theme::small(),
-        t.device(device),
-        Align::Min,
-    );
-    let room = Rect::from_min_max(
-        Pos2::new(label.right(), inner.top()),
-        Pos2::new(start - 8.0, inner.bottom()),
-    );
     let ink = if chosen { t.strong } else { t.text };
-    let shown = fitting(painter, &name, theme::small(), room.width());
-    widgets::text_in(painter, room, &shown, theme::small(), ink, Align::Min);
+    engine_text(ui, inner, engine, &name, ink, t);
     let said = format!("engine on {place}: {name}: {}", in_unit(&engine.fps, "FPS"));
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, &said));
     if response.clicked() {

@@ -259,6 +259,29 @@ pub(crate) fn place_of(e: &ProposedEngine) -> (Device, String) {
     }
 }
 
+/// An engine on one line: where it runs, its name as far as there is room, its FPS.
+pub(crate) fn engine_text(
+    ui: &Ui,
+    inner: Rect,
+    e: &ProposedEngine,
+    name: &str,
+    ink: Color32,
+    t: &Tokens,
+) {
+    let start = figure(ui, inner, &e.fps, "FPS", t, false);
+    let (device, place) = place_of(e);
+    let painter = ui.painter();
+    let label = inner.with_max_x(inner.left() + 44.0);
+    let color = t.device(device);
+    widgets::text_in(painter, label, &place, theme::small(), color, Align::Min);
+    let text = Rect::from_min_max(
+        Pos2::new(label.right(), inner.top()),
+        Pos2::new(start - 8.0, inner.bottom()),
+    );
+    let shown = fitting(painter, name, theme::small(), text.width());
+    widgets::text_in(painter, text, &shown, theme::small(), ink, Align::Min);
+}
+
 #[expect(
     clippy::too_many_arguments,
     reason = "all of one line's drawing context"
@@ -286,25 +309,9 @@ pub(crate) fn engine_line(
         ui.painter().rect_filled(rect, CornerRadius::same(4), fill);
     }
     let inner = rect.shrink2(Vec2::new(6.0, 0.0));
-    let (device, where_) = place_of(e);
-    let start = figure(ui, inner, &e.fps, "FPS", t, false);
-    let painter = ui.painter();
-    let label = inner.with_max_x(inner.left() + 44.0);
-    widgets::text_in(
-        painter,
-        label,
-        &where_,
-        theme::small(),
-        t.device(device),
-        Align::Min,
-    );
+    let (_, where_) = place_of(e);
     let name = state.find.name(&e.placement);
-    let text = Rect::from_min_max(
-        Pos2::new(label.right(), inner.top()),
-        Pos2::new(start - 8.0, inner.bottom()),
-    );
-    let shown = fitting(painter, &name, theme::small(), text.width());
-    widgets::text_in(painter, text, &shown, theme::small(), t.text, Align::Min);
+    engine_text(ui, inner, e, &name, t.text, t);
     let figures = search::fps(&e.fps);
     response.widget_info(|| {
         let label = format!("engine {} on {where_}: {name}: {figures}", i + 1);
